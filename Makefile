@@ -1,0 +1,45 @@
+# make figure   the R2-SNR figure on the embedded grid (GRID=file.h5 for another, TRAIN=1 to train a network for it)
+# make test     lint, types and the fast tests          make test-all   the slow tests as well
+# make bench    timing ratios, JSON into outputs/benchmarks/
+# make lock     refresh requirements.lock               make clean      remove the environment and outputs
+
+PYTHON ?= python3
+BIN := .venv/bin
+GRID ?=
+TRAIN ?=
+UV := $(shell command -v uv 2>/dev/null)
+INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
+
+.PHONY: figure test test-all lint bench lock clean
+
+.venv/installed: requirements.lock pyproject.toml
+	@echo "Installing the locked environment into .venv (about 1 GB, one to three minutes)"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11, say")'
+	$(if $(UV),$(UV) venv --allow-existing --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
+	$(INSTALL) -q --require-hashes -r requirements.lock
+	$(INSTALL) -q hatchling
+	$(INSTALL) -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+figure: .venv/installed
+	$(BIN)/python -m experiments.r2_vs_snr $(if $(GRID),--grid $(GRID)) $(if $(TRAIN),--train)
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest -n auto
+
+bench: .venv/installed
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+lock:
+	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv outputs .pytest_cache .mypy_cache .ruff_cache

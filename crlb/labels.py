@@ -1,0 +1,22 @@
+"""The labels of a stellar spectrum: names, units, ranges, in one fixed order."""
+
+from typing import NamedTuple
+
+
+class Label(NamedTuple):
+    """A label's unit, the box of the embedded grid and the published study, and what it means."""
+
+    unit: str
+    low: float
+    high: float
+    description: str
+
+
+LABELS: dict[str, Label] = {
+    "T_eff": Label("K", 3750.0, 6000.0, "effective temperature"),
+    "log_g": Label("dex", 1.0, 5.0, "log10 of surface gravity in cm/s^2"),
+    "M_H": Label("dex", -2.5, 0.75, "metallicity [M/H] relative to the Sun"),
+    "a_M": Label("dex", -0.25, 0.5, "alpha enhancement [alpha/M]: O Ne Mg Si S Ar Ca Ti"),
+    "C_M": Label("dex", -0.75, 0.5, "carbon enhancement [C/M]"),
+}
+LABEL_NAMES: tuple[str, ...] = tuple(LABELS)

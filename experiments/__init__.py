@@ -1,0 +1,1 @@
+"""Consumers of crlb and specvit_jax: figures, tables and baselines."""

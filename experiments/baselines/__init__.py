@@ -1,0 +1,1 @@
+"""Baseline estimators, one fit/predict protocol."""

@@ -1,0 +1,1 @@
+"""SpecViT: a Vision Transformer that reads stellar labels from one noisy spectrum."""

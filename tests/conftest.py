@@ -1,0 +1,27 @@
+"""Strict settings for every test: forced devices, no silent broadcasting, annotations checked."""
+
+import os
+
+os.environ.setdefault("NPROC", "32")  # several virtual CPU devices deadlock on a small thread pool
+
+from pathlib import Path
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+install_import_hook(["crlb", "specvit_jax"], "beartype.beartype")
+
+REFERENCE = Path(
+    os.environ.get("SPECVIT_REFERENCE", Path(__file__).resolve().parents[2] / "shared" / "reference")
+)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of peer-made reference data; tests that need it are skipped where it is absent."""
+    if not REFERENCE.is_dir():
+        pytest.skip(f"no reference data at {REFERENCE} (set SPECVIT_REFERENCE)")
+    return REFERENCE
