@@ -17,7 +17,6 @@ INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m 
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11, say")'
 	$(if $(UV),$(UV) venv --allow-existing --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
 	$(INSTALL) -q --require-hashes -r requirements.lock
-	$(INSTALL) -q hatchling
 	$(INSTALL) -q --no-deps --no-build-isolation -e .
 	@touch $@
 
