@@ -1,0 +1,1 @@
+"""The embedded default: a differentiable LTE spectrum of a plane-parallel stellar atmosphere."""
