@@ -145,7 +145,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
 
 
-# paper: the published network and training: one A100, 31 h for 200 epochs of 1M spectra; R2 0.71 on 10k stars.
+# paper: the published network and training: one A100, 31 h for 200 epochs of 1M spectra; R2 0.71
 PAPER = Config(
     preset="paper",
     train=TrainConfig(steps=781_400, eval_every=2000, checkpoint_every=2000),
