@@ -125,7 +125,7 @@ def _local_splines(
     degree, knots = _degree(axis), _knots(axis).astype(label.dtype)
     position = (label - axis[0]) / ((axis[-1] - axis[0]) or 1.0)
     span = jnp.searchsorted(knots[degree + 1 : -degree - 1], lax.stop_gradient(position), side="right")
-    around = lax.dynamic_slice(jnp.asarray(knots), (span + 1,), (2 * degree,)) if degree else None
+    around = lax.dynamic_slice(jnp.asarray(knots), (span + 1,), (2 * degree,))
     values = [jnp.ones_like(label)]
     for order in range(1, degree + 1):
         carried = jnp.zeros_like(label)
