@@ -1,13 +1,20 @@
-"""The physical state of the gas at every depth: what opacities are computed from."""
+"""The state of the gas at every depth in LTE: ionisation and molecular equilibrium at given T and pressure."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from crlb.synthesis import species as table
+from crlb.synthesis.species import ATOMIC_MASS, BOLTZMANN, BOLTZMANN_EV
+
+BALANCED = ("H", "C", "N", "O", "Si")  # elements whose molecules deplete the free atoms; the rest follow them
+H_MINUS_EV = 0.754195  # electron affinity of hydrogen: Lykke et al. 1991, Phys. Rev. A 43, 6104
+NEWTON_STEPS = 24
+MAX_STEP = 3.0  # in the logarithm of a density
 
 
 @jax.tree_util.register_dataclass
@@ -39,23 +46,207 @@ class State:
         """Number density of a species such as "Fe I", "Ca II", "TiO" or "CN" (cm^-3)."""
         if species not in self.densities:
             known = ", ".join(sorted(self.densities))
-            raise KeyError(f"species {species!r} is not part of the equation of state; known: {known}")
+            raise KeyError(f"species {species!r} is not part of the equation of state, which knows {known}")
         return self.densities[species]
 
     def partition(self, species: str) -> Float[Array, " n_depth"]:
         """Partition function U(T) of a species, the one the equation of state was solved with."""
-        return partition(species, self.temperature)
+        return table.partition(species, self.temperature)
 
 
-@lru_cache(maxsize=1)
-def partition_coefficients() -> dict[str, tuple[float, ...]]:
-    """Coefficients of ln U = sum_k c_k x^k, x = ln(T / 5000 K), by species, valid 2000-10000 K."""
-    text = resources.files("crlb.data").joinpath("partition.csv").read_text(encoding="utf-8")
-    rows = (line.split(",") for line in text.splitlines() if line and not line.startswith("#"))
-    return {name: tuple(map(float, values)) for name, *values in rows}
+class Equilibrium(NamedTuple):
+    """Logarithms of the equilibrium constants at each depth.
+
+    saha: ln(n_II n_e / n_I) and ln(n_III n_e / n_II) of every element, cm^-3; h_minus: ln(n_H- / (n_HI n_e));
+    bond: ln(n_molecule / product of the neutral atoms), in the order of `molecules()`.
+    """
+
+    saha: Float[Array, "n_depth n_el 2"]
+    h_minus: Float[Array, " n_depth"]
+    bond: Float[Array, "n_depth n_mol"]
 
 
-def partition(species: str, temperature: Float[Array, " n_depth"]) -> Float[Array, " n_depth"]:
-    """Partition function of a species at `temperature` (K)."""
-    coefficients = np.asarray(partition_coefficients()[species][::-1], temperature.dtype)
-    return jnp.exp(jnp.polyval(coefficients, jnp.log(temperature / 5000.0)))
+def saha_constant(
+    lower: str, upper: str, energy_ev: float, temperature: Float[Array, " n_depth"]
+) -> Float[Array, " n_depth"]:
+    """ln(n_upper n_e / n_lower), n in cm^-3: Saha's equation.
+
+    n_upper n_e / n_lower = 2 U_upper / U_lower (2 pi m_e k T / h^2)^(3/2) exp(-chi / kT)
+
+    Source: Mihalas 1978, Stellar Atmospheres, eq. 5-14 (no lowering of the ionisation energy).
+    """
+    log_electron = table.LOG_QUANTUM_MASS + 1.5 * jnp.log(table.ELECTRON_MASS_U * temperature)
+    ratio = 2.0 * table.partition(upper, temperature) / table.partition(lower, temperature)
+    return jnp.log(ratio) + log_electron - energy_ev / (BOLTZMANN_EV * temperature)
+
+
+def equilibrium(temperature: Float[Array, " n_depth"]) -> Equilibrium:
+    """All equilibrium constants at `temperature` (K)."""
+    energies = table.ionisation_energies()
+    nothing = jnp.full_like(temperature, -200.0)
+    saha = []
+    for name in table.elements().names:
+        first = saha_constant(f"{name} I", f"{name} II", energies[f"{name} I"], temperature)
+        second = nothing
+        if name != "H":
+            second = saha_constant(f"{name} II", f"{name} III", energies[f"{name} II"], temperature)
+        saha.append(jnp.stack([first, second], axis=-1))
+    log_electron = table.LOG_QUANTUM_MASS + 1.5 * jnp.log(table.ELECTRON_MASS_U * temperature)
+    h_minus = -jnp.log(2 * table.partition("H I", temperature)) - log_electron
+    h_minus = h_minus + H_MINUS_EV / (BOLTZMANN_EV * temperature)
+    bond = jnp.stack([bond_constant(name, temperature) for name in table.molecules()], axis=-1)
+    return Equilibrium(jnp.stack(saha, axis=1), h_minus, bond)
+
+
+def bond_constant(name: str, temperature: Float[Array, " n_depth"]) -> Float[Array, " n_depth"]:
+    """ln(n_AB / (n_A n_B)) of a molecule from its partition function, mass and dissociation energy.
+
+    n_AB / (n_A n_B) = q_AB / (q_A q_B) exp(D / kT),  q = U (2 pi m k T / h^2)^(3/2)
+
+    Source: Tatum 1966, Publ. Dom. Astrophys. Obs. Victoria 13, 1, eq. 11.
+    """
+
+    def log_q(species: str, mass_u: float) -> Float[Array, " n_depth"]:
+        log_mass = table.LOG_QUANTUM_MASS + 1.5 * jnp.log(mass_u * temperature)
+        return jnp.log(table.partition(species, temperature)) + log_mass
+
+    names, mass_u, _ = table.elements()
+    molecule = table.molecules()[name]
+    atoms = sum(log_q(f"{atom} I", float(mass_u[names.index(atom)])) for atom in molecule.atoms)
+    energy = molecule.energy_ev / (BOLTZMANN_EV * temperature)
+    return log_q(name, table.molecule_mass(name)) + energy - atoms
+
+
+def composition() -> Float[np.ndarray, "n_mol n_balanced"]:
+    """How many atoms of each balanced element a molecule holds."""
+    return np.array([[m.atoms.count(el) for el in BALANCED] for m in table.molecules().values()], float)
+
+
+def _balanced_molecules() -> np.ndarray:
+    """Which molecules hold balanced elements only, so that their density follows from those."""
+    return np.array([all(atom in BALANCED for atom in m.atoms) for m in table.molecules().values()])
+
+
+def residuals(
+    log_n: Float[Array, " n_unknown"],
+    constants: Equilibrium,
+    log_total: Float[Array, ""],
+    abundance: Float[Array, " n_el"],
+) -> Float[Array, " n_unknown"]:
+    """Logarithmic imbalance at one depth of charge, pressure and the nuclei of each balanced element.
+
+    Args:
+        log_n: ln of the densities of electrons, hydrogen nuclei, and neutral free H, C, N, O, Si (cm^-3).
+        constants: one depth of `equilibrium`.
+        log_total: ln(P_gas / kT), cm^-3.
+        abundance: atoms per hydrogen nucleus.
+    """
+    log_e, log_h, log_atom = log_n[0], log_n[1], log_n[2:]
+    balanced = np.array([table.elements().names.index(el) for el in BALANCED])
+    count, known = composition().astype(log_n.dtype), _balanced_molecules()
+    once = jnp.exp(constants.saha[:, 0] - log_e)
+    twice = once * jnp.exp(constants.saha[:, 1] - log_e)
+    stages = 1.0 + once + twice
+    # densities in units of the total keep every term within float32
+    molecule = jnp.exp(constants.bond[known] + count[known] @ log_atom - log_total)
+    free = (abundance * jnp.exp(log_h - log_total)).at[balanced].set(
+        jnp.exp(log_atom - log_total) * stages[balanced]
+    )
+    nuclei = free[balanced] + molecule @ count[known]
+    electrons = jnp.exp(log_e - log_total)
+    h_minus = jnp.exp(constants.h_minus + log_atom[0] + log_e - log_total)
+    charge = jnp.sum(free * (once + 2.0 * twice) / stages)
+    return jnp.concatenate(
+        [
+            jnp.log(charge / (electrons + h_minus))[None],
+            jnp.log(electrons + jnp.sum(free) + jnp.sum(molecule))[None],
+            jnp.log(nuclei / abundance[balanced]) - (log_h - log_total),
+        ]
+    )
+
+
+def first_guess(
+    constants: Equilibrium, log_total: Float[Array, " n_depth"], abundance: Float[Array, " n_el"]
+) -> Float[Array, "n_depth n_unknown"]:
+    """Start of the Newton iteration: hydrogen and its molecule alone, electrons from hydrogen and metals."""
+    names = table.elements().names
+    log_h = log_total - jnp.log(1.0 + abundance[1])
+    bond = jnp.exp(constants.bond[:, list(table.molecules()).index("H2")] + log_h)
+    log_free = log_h + jnp.log(2.0 / (1.0 + jnp.sqrt(1.0 + 8.0 * bond)))
+    ionised = jnp.exp(0.5 * (constants.saha[:, 0, 0] - log_h))
+    metal = abundance[names.index("Mg")] + abundance[names.index("Fe")]
+    log_e = log_h + jnp.log(ionised / (1.0 + ionised) + 0.3 * metal)
+    others = [log_h + jnp.log(0.3 * abundance[names.index(el)]) for el in BALANCED[1:]]
+    return jnp.stack([log_e, log_h, log_free, *others], axis=-1)
+
+
+def solve_densities(
+    constants: Equilibrium, log_total: Float[Array, " n_depth"], abundance: Float[Array, " n_el"]
+) -> Float[Array, "n_depth n_unknown"]:
+    """Newton's method with limited steps, a fixed number of them, at every depth at once."""
+
+    def newton(log_n: Array, constants: Equilibrium, total: Array) -> Array:
+        def step(log_n: Array, _: None) -> tuple[Array, None]:
+            value = residuals(log_n, constants, total, abundance)
+            slope = jax.jacfwd(residuals)(log_n, constants, total, abundance)
+            return log_n - jnp.clip(jnp.linalg.solve(slope, value), -MAX_STEP, MAX_STEP), None
+
+        return jax.lax.scan(step, log_n, None, length=NEWTON_STEPS)[0]
+
+    return jax.vmap(newton)(first_guess(constants, log_total, abundance), constants, log_total)
+
+
+def solve_state(
+    temperature: Float[Array, " n_depth"],
+    gas_pressure: Float[Array, " n_depth"],
+    abundance: Float[Array, " n_el"],
+    microturbulence: Float[Array, " n_depth"],
+) -> State:
+    """State of a gas of given temperature (K), gas pressure (dyn/cm^2) and composition (atoms per H).
+
+    Args:
+        temperature: K, between about 1500 and 12000.
+        gas_pressure: dyn/cm^2, electrons included.
+        abundance: atoms of each element of `elements()` per hydrogen nucleus.
+        microturbulence: cm/s, carried along for the line profiles.
+    """
+    constants = equilibrium(temperature)
+    log_total = jnp.log(gas_pressure / BOLTZMANN) - jnp.log(temperature)
+    log_n = solve_densities(constants, log_total, abundance)
+    densities = _all_densities(log_n, constants, abundance)
+    mass = (abundance * table.elements().mass_u.astype(abundance.dtype)).sum() * ATOMIC_MASS
+    return State(
+        temperature=temperature,
+        n_e=jnp.exp(log_n[:, 0]),
+        n_HI=densities["H I"],
+        n_HeI=densities["He I"],
+        n_H2=densities["H2"],
+        rho=mass * jnp.exp(log_n[:, 1]),
+        microturbulence=microturbulence,
+        densities=densities,
+    )
+
+
+def _all_densities(
+    log_n: Float[Array, "n_depth n_unknown"], constants: Equilibrium, abundance: Float[Array, " n_el"]
+) -> dict[str, Float[Array, " n_depth"]]:
+    """Every species from the solved ones; an element that is not balanced shares its nuclei with its molecules."""
+    names, found = table.elements().names, {}
+    log_atom = {el: log_n[:, 2 + i] for i, el in enumerate(BALANCED)}
+    once = jnp.exp(constants.saha[:, :, 0] - log_n[:, :1])
+    twice = once * jnp.exp(constants.saha[:, :, 1] - log_n[:, :1])
+    bound = {name: i for i, name in enumerate(table.molecules())}
+    for i, el in enumerate(names):
+        if el not in log_atom:
+            shares = 1.0 + once[:, i] + twice[:, i]
+            for name, molecule in table.molecules().items():
+                if el in molecule.atoms:
+                    partner = sum(log_atom[other] for other in molecule.atoms if other != el)
+                    shares = shares + jnp.exp(constants.bond[:, bound[name]] + partner)
+            log_atom[el] = jnp.log(abundance[i]) + log_n[:, 1] - jnp.log(shares)
+        neutral = jnp.exp(log_atom[el])
+        found |= {f"{el} I": neutral, f"{el} II": neutral * once[:, i], f"{el} III": neutral * twice[:, i]}
+    for name, molecule in table.molecules().items():
+        log_atoms = sum(log_atom[atom] for atom in molecule.atoms)
+        found[name] = jnp.exp(constants.bond[:, bound[name]] + log_atoms)
+    return found
