@@ -237,7 +237,7 @@ def _read_grid(file: h5py.File) -> SpectralGrid:
     medium = _text(file, "wave_medium")
     if medium != "vacuum":
         raise DataError(f"wave_medium must be 'vacuum', found '{medium}'; convert the wavelengths first")
-    wave, labels = _array(file, "wave", ("n_pix",)), _array(file, "labels", ("n", "n_labels"))
+    wave, labels = read_array(file, "wave", ("n_pix",)), read_array(file, "labels", ("n", "n_labels"))
     names = np.atleast_1d(_attribute(file, "label_names"))
     label_names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
     if len(set(label_names)) != len(label_names) or len(label_names) != labels.shape[1]:
@@ -266,8 +266,8 @@ def _read_grid(file: h5py.File) -> SpectralGrid:
     )
 
 
-def _array(file: h5py.File, name: str, dims: tuple[str, ...]) -> np.ndarray:
-    """Reads a dataset as float64; only data inside this very file, since links may lead to any file."""
+def read_array(file: h5py.Group, name: str, dims: tuple[str, ...]) -> np.ndarray:
+    """Reads a dataset of a file or group as float64; only data inside this very file, since links may lead to any file."""
     link = file.get(name, getlink=True)
     if link is None:
         raise DataError(f"dataset '{name}' is missing; the file holds {', '.join(file) or 'nothing'}")
@@ -289,9 +289,9 @@ def _array(file: h5py.File, name: str, dims: tuple[str, ...]) -> np.ndarray:
 def _table(file: h5py.File, name: str, prefix: str) -> np.ndarray:
     """Reads a table stored whole as `name`, or as the product of its factors."""
     if f"{prefix}coefficients" not in file:
-        return _array(file, name, ("n", "n_pix"))
-    coefficients = _array(file, f"{prefix}coefficients", ("n", "k"))
-    basis = _array(file, f"{prefix}basis", ("k", "n_pix"))
+        return read_array(file, name, ("n", "n_pix"))
+    coefficients = read_array(file, f"{prefix}coefficients", ("n", "k"))
+    basis = read_array(file, f"{prefix}basis", ("k", "n_pix"))
     if coefficients.shape[1] != len(basis):
         raise DataError(
             f"{prefix}coefficients {coefficients.shape} and {prefix}basis {basis.shape} must agree in k"
