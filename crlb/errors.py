@@ -28,10 +28,22 @@ class OutputError(OSError):
     exit_code = 73
 
 
+class NumericalError(ArithmeticError):
+    """A computation left the finite numbers (EX_SOFTWARE)."""
+
+    exit_code = 70
+
+
+class Interrupted(RuntimeError):
+    """A signal stopped the work, which is saved and can be resumed (EX_TEMPFAIL)."""
+
+    exit_code = 75
+
+
 def run_cli(command: Callable[[], None]) -> None:
     """Runs a command; an error of this module becomes one line on stderr and its exit status."""
     try:
         command()
-    except (UsageError, DataError, MissingInputError, OutputError) as error:
+    except (UsageError, DataError, MissingInputError, OutputError, NumericalError, Interrupted) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
