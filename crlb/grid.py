@@ -267,7 +267,7 @@ def _read_grid(file: h5py.File) -> SpectralGrid:
 
 
 def read_array(file: h5py.Group, name: str, dims: tuple[str, ...]) -> np.ndarray:
-    """Reads a dataset of a file or group as float64; only data inside this very file, since links may lead to any file."""
+    """Returns a dataset as float64; only from inside this very file, since links may lead to any file."""
     link = file.get(name, getlink=True)
     if link is None:
         raise DataError(f"dataset '{name}' is missing; the file holds {', '.join(file) or 'nothing'}")
