@@ -42,7 +42,7 @@ class ModelConfig:
     mlp_ratio: float = 4.0
     dropout: float = 0.1  # after the position and at the end of each branch
     attention_dropout: float = 0.1  # on the attention weights
-    pool: Literal["cls", "mean"] = "cls"
+    pool: Literal["cls", "mean", "flat"] = "cls"  # flat: the head reads every token by its place
     pos_embed: Literal["learned", "none"] = "learned"
     gelu: Literal["exact", "tanh"] = "exact"
     init: Literal["published", "scaled"] = "published"

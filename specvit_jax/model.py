@@ -48,9 +48,11 @@ class SpecViT(nn.Module):
             x = x[:, 0]
         elif cfg.pool == "mean":
             x = jnp.mean(x, axis=1)
+        elif cfg.pool == "flat":
+            x = x.reshape(x.shape[0], -1)
         else:
-            raise ValueError(f"pool must be cls or mean, got {cfg.pool!r}")
-        return nn.Dense(len(cfg.label_names), kernel_init=nn.initializers.normal(KERNEL_STD), name="head")(x)
+            raise ValueError(f"pool must be cls, mean or flat, got {cfg.pool!r}")
+        return nn.Dense(len(cfg.label_names), kernel_init=linear_init(cfg), name="head")(x)
 
 
 class Tokens(nn.Module):
@@ -196,9 +198,8 @@ def cost(cfg: ModelConfig) -> dict[str, int]:
     """
     n, width, hidden = cfg.num_tokens, cfg.embed_dim, int(cfg.mlp_ratio * cfg.embed_dim)
     block = n * (4 * width**2 + 2 * width * hidden) + 2 * n**2 * width
-    forward = 2 * (
-        cfg.num_patches * cfg.patch_size * width + cfg.depth * block + width * len(cfg.label_names)
-    )
+    head = width * (n if cfg.pool == "flat" else 1) * len(cfg.label_names)
+    forward = 2 * (cfg.num_patches * cfg.patch_size * width + cfg.depth * block + head)
     kept = cfg.depth * (n * (9 * width + 2 * hidden) + 2 * cfg.num_heads * n**2)
     return {
         "tokens": n,
