@@ -10,8 +10,9 @@ from jax import lax
 from jaxtyping import Array, Float
 from scipy.interpolate import make_interp_spline
 
+from crlb.compression import compress
 from crlb.errors import UsageError
-from crlb.grid import SpectralGrid, compress
+from crlb.grid import SpectralGrid
 
 # A label counts as inside its axis up to this fraction of it, so that a float32 copy of an edge is valid.
 EDGE_TOLERANCE = 1e-6
