@@ -19,6 +19,8 @@ from crlb.noise import Exposure, NoiseModel
 
 CHUNK = 16  # nodes computed together: about 100 MB at 4096 pixels, 5 labels, 6 magnitudes in float64
 
+DEFAULT_EXPOSURE = Exposure()
+
 MEANING = (
     "Cramer-Rao bound for unbiased estimators at each node, quantiles over nodes (the median star): "
     "an estimator that uses a prior can do better, and it is not the pooled R2 of a sample"
@@ -42,7 +44,7 @@ def ceiling(
     label: str = "log_g",
     labels: Sequence[str] | None = None,
     variance: float | None = None,
-    exposure: Exposure = Exposure(),
+    exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def node_bounds(
     *,
     label: str,
     labels: Sequence[str],
-    exposure: Exposure = Exposure(),
+    exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> NodeBounds:
@@ -216,7 +218,7 @@ def _bin(mag: float, variance: float, bounds: NodeBounds, i: int) -> dict[str, A
     }
 
 
-def _quantiles(values: np.ndarray) -> dict[str, float]:
+def _quantiles(values: Array | np.ndarray) -> dict[str, float]:
     p10, median, p90 = map(float, np.percentile(values, [10, 50, 90]))
     return {"p10": p10, "median": median, "p90": p90}
 
