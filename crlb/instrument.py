@@ -77,7 +77,7 @@ def detector_flux(
             f"detector_flux: flux must have one value per wavelength, {wave.shape}, found {flux.shape}"
         )
     first, weights = _weights(wave, detector_wave, lsf_sigma, rv_kms, flux.dtype)
-    index = first[:, None] + jnp.arange(weights.shape[1])
+    index = first[:, None] + jnp.arange(weights.shape[1])[None, :]
     return jnp.einsum("pw,pw->p", weights, flux[index], precision="highest")
 
 
@@ -192,7 +192,7 @@ def _weights(
     moved = jax.lax.stop_gradient(edge_high * (1 + beta))
     first = jnp.searchsorted(moved, bound_high[:-1] - reach, side="right") - 2
     first = jnp.clip(first, 0, wave.size - width)
-    index = first[:, None] + jnp.arange(width + 1)
+    index = first[:, None] + jnp.arange(width + 1)[None, :]
     high, low = edge_high[index], edge_low[index]
 
     def kernel(bound_high: Array, bound_low: Array) -> Array:
