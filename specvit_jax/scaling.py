@@ -1,0 +1,87 @@
+"""Scaling of labels and spectra: what the network sees and what it predicts are of order one."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from crlb.errors import DataError, UsageError
+
+
+class LabelScaler(NamedTuple):
+    """z-score of labels: scaled = (labels - mean) / scale. A pytree."""
+
+    mean: Float[Array | np.ndarray, " n_labels"]
+    scale: Float[Array | np.ndarray, " n_labels"]
+
+    def encode(
+        self, labels: Float[Array | np.ndarray, "n n_labels"]
+    ) -> Float[Array | np.ndarray, "n n_labels"]:
+        """Labels in their units -> scaled."""
+        return (labels - self.mean[None, :]) / self.scale[None, :]
+
+    def decode(
+        self, scaled: Float[Array | np.ndarray, "n n_labels"]
+    ) -> Float[Array | np.ndarray, "n n_labels"]:
+        """Scaled -> labels in their units."""
+        return scaled * self.scale[None, :] + self.mean[None, :]
+
+
+class InputScaler(NamedTuple):
+    """Standardisation of noisy spectra, pixel by pixel: scaled = (flux - mean) / scale. A pytree."""
+
+    mean: Float[Array | np.ndarray, " n_pix"]
+    scale: Float[Array | np.ndarray, " n_pix"]
+
+    def encode(self, flux: Float[Array | np.ndarray, "n n_pix"]) -> Float[Array | np.ndarray, "n n_pix"]:
+        """Noisy flux -> network input."""
+        return (flux - self.mean[None, :]) / self.scale[None, :]
+
+
+def uniform_scaler(low: Float[np.ndarray, " n_labels"], high: Float[np.ndarray, " n_labels"]) -> LabelScaler:
+    """z-score of labels uniform in [low, high]: mean (low + high)/2, deviation (high - low)/sqrt(12)."""
+    return _label_scaler((low + high) / 2, (high - low) / np.sqrt(12.0))
+
+
+def measured_scaler(labels: Float[np.ndarray, "n n_labels"]) -> LabelScaler:
+    """z-score of the labels at hand."""
+    return _label_scaler(labels.mean(axis=0), labels.std(axis=0))
+
+
+def _label_scaler(mean: np.ndarray, scale: np.ndarray) -> LabelScaler:
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise UsageError(f"every label to be predicted must vary, found standard deviations {scale.tolist()}")
+    return LabelScaler(mean.astype(np.float32), scale.astype(np.float32))
+
+
+class Moments:
+    """Running mean and variance per pixel over chunks of spectra, accumulated in float64."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean: np.ndarray | float = 0.0
+        self.squares: np.ndarray | float = 0.0
+
+    def add(self, flux: Float[np.ndarray, "n n_pix"]) -> None:
+        """Takes in a chunk (Chan, Golub & LeVeque 1983, Am. Stat. 37, 242: update of paired samples)."""
+        values = flux.astype(np.float64)
+        mean = values.mean(axis=0)
+        n, shift = self.n + len(values), mean - self.mean
+        self.squares = self.squares + ((values - mean) ** 2).sum(axis=0)
+        self.squares = self.squares + shift**2 * (self.n * len(values) / n)
+        self.mean, self.n = self.mean + shift * (len(values) / n), n
+
+    def scaler(self, overall: bool = False) -> InputScaler:
+        """Standardisation per pixel, or with one mean and one scale for all pixels (`overall`).
+
+        Raises:
+            DataError: a pixel does not vary, or is not finite.
+        """
+        mean, variance = np.asarray(self.mean), np.asarray(self.squares) / self.n
+        if overall:
+            variance = np.full_like(mean, variance.mean() + mean.var())
+            mean = np.full_like(mean, mean.mean())
+        if not (np.isfinite(variance) & (variance > 0)).all():
+            worst = int(np.argmin(np.isfinite(variance) & (variance > 0)))
+            raise DataError(f"every pixel must vary from spectrum to spectrum, but pixel {worst} does not")
+        return InputScaler(mean.astype(np.float32), np.sqrt(variance).astype(np.float32))
