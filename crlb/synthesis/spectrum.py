@@ -1,0 +1,90 @@
+"""From labels to the spectrum that leaves the surface: opacity, transfer, and the instrument-free smoothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from crlb.synthesis.atmosphere import LOG_TAU, REFERENCE_WAVE, build_atmosphere
+from crlb.synthesis.continuum import continuum_opacity
+from crlb.synthesis.lines import Lines, line_opacity, load_lines
+from crlb.synthesis.molecules import Bands, load_bands, molecular_opacity
+from crlb.synthesis.state import State
+from crlb.synthesis.transfer import emergent_flux, optical_depth, planck
+
+CONTINUUM_STEP = 5.0  # Å between the points the continuous opacity is computed at
+KERNEL_SIGMAS = 4.0  # half-width of the smoothing kernel
+FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
+
+
+def synthesize(
+    labels: Float[Array, " n_labels"],
+    wave: Float[np.ndarray, " n_wave"],
+    lines: Lines | None = None,
+    bands: Bands | None = None,
+    dtype: DTypeLike | None = None,
+) -> tuple[Float[Array, " n_wave"], Float[Array, " n_wave"]]:
+    """Flux and continuum flux at the stellar surface, F_lambda in erg/s/cm^2/Å, at infinite resolution.
+
+    LTE, plane-parallel, hydrostatic, microturbulence 2 km/s; differentiable in the labels.
+
+    Args:
+        labels: T_eff (K), log_g (dex, cm/s^2), M_H, a_M, C_M (dex).
+        wave: vacuum wavelengths, Å, increasing; known when the function is traced.
+        lines: atomic lines, by default those the package ships.
+        bands: molecular bands, by default those the package ships.
+        dtype: of opacities and transfer, by default that of the labels; float32 is twice as fast.
+    """
+    gas = build_atmosphere(labels)
+    reference = continuum_opacity(jnp.full((1,), REFERENCE_WAVE, labels.dtype), gas)[:, 0]
+    gas, reference = jax.tree.map(lambda x: x.astype(dtype or labels.dtype), (gas, reference))
+    continuous = _interpolated_continuum(wave, gas)
+    opacity = continuous + line_opacity(wave, gas, lines if lines is not None else load_lines())
+    opacity = opacity + molecular_opacity(wave, gas, bands if bands is not None else load_bands())
+    tau_reference = jnp.asarray(10.0**LOG_TAU, reference.dtype)
+    source = planck(jnp.asarray(wave, reference.dtype), gas.temperature)
+    flux, cont = (
+        emergent_flux(optical_depth(kappa, reference, tau_reference), source) for kappa in (opacity, continuous)
+    )
+    return flux, cont
+
+
+def _interpolated_continuum(wave: Float[np.ndarray, " n_wave"], gas: State) -> Float[Array, "n_depth n_wave"]:
+    """Continuous opacity by linear interpolation between points CONTINUUM_STEP apart."""
+    dtype = gas.temperature.dtype
+    n = max(2, int(np.ceil((wave[-1] - wave[0]) / CONTINUUM_STEP)) + 1)
+    knots = np.linspace(wave[0], wave[-1], n)
+    left = np.clip(np.searchsorted(knots, wave, side="right") - 1, 0, n - 2)
+    fraction = jnp.asarray((wave - knots[left]) / (knots[1] - knots[0]), dtype)[None]
+    opacity = continuum_opacity(jnp.asarray(knots, dtype), gas)
+    return opacity[:, left] * (1.0 - fraction) + opacity[:, left + 1] * fraction
+
+
+def log_wave(low: float, high: float, step: float) -> Float[np.ndarray, " n_wave"]:
+    """Vacuum wavelengths from `low` to at least `high` (Å), equally spaced by `step` in ln wave."""
+    return low * np.exp(step * np.arange(int(np.ceil(np.log(high / low) / step)) + 1))
+
+
+def kernel_half_width(resolving_power: float, step: float) -> int:
+    """Pixels of spacing `step` in ln wave that the smoothing kernel reaches to either side."""
+    return int(np.ceil(KERNEL_SIGMAS / (FWHM_PER_SIGMA * resolving_power * step)))
+
+
+def smooth(
+    flux: Float[Array, " n_wave"], resolving_power: float, step: float, every: int
+) -> Float[Array, " n_out"]:
+    """Convolves with a Gaussian of FWHM wave / resolving_power and keeps each `every`-th pixel.
+
+    Args:
+        flux: sampled at steps of `step` in ln wave.
+        resolving_power: of the result.
+        step: spacing in ln wave.
+        every: result pixels are this many input pixels apart; pixels the kernel does not cover are left out.
+    """
+    half = kernel_half_width(resolving_power, step)
+    offset = np.arange(-half, half + 1) * step * FWHM_PER_SIGMA * resolving_power
+    kernel = np.exp(-0.5 * offset**2)
+    kernel = jnp.asarray(kernel / kernel.sum(), flux.dtype)
+    start = jnp.arange((len(flux) - 2 * half - 1) // every + 1) * every
+    return flux[start[:, None] + np.arange(2 * half + 1)[None]] @ kernel
