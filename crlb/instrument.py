@@ -11,6 +11,7 @@ which for s -> 0, K(x) -> max(x, 0), is plain rebinning by overlap.
 
 import dataclasses
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -77,8 +78,7 @@ def detector_flux(
             f"detector_flux: flux must have one value per wavelength, {wave.shape}, found {flux.shape}"
         )
     first, weights = _weights(wave, detector_wave, lsf_sigma, rv_kms, flux.dtype)
-    index = first[:, None] + jnp.arange(weights.shape[1])[None, :]
-    return jnp.einsum("pw,pw->p", weights, flux[index], precision="highest")
+    return _apply(first, weights, flux)
 
 
 def to_detector(
@@ -184,29 +184,56 @@ def _weights(
     edges, bounds = cell_edges(wave), cell_edges(detector_wave)
     reach = WINDOW_SIGMA * _largest_sigma(lsf_sigma)
     width = _window_size(edges, 2 * reach + float(np.diff(bounds).max()))
-    beta = jnp.asarray(rv_kms, dtype) / SPEED_OF_LIGHT_KMS
-    sigma = jnp.broadcast_to(jnp.asarray(lsf_sigma, dtype), detector_wave.shape)
+    return _window_weights(
+        _split(edges, dtype),
+        _split(bounds, dtype),
+        jnp.asarray(lsf_sigma, dtype),
+        jnp.asarray(rv_kms, dtype) / SPEED_OF_LIGHT_KMS,
+        jnp.asarray(reach, dtype),
+        width=width,
+    )
 
-    edge_high, edge_low = _split(edges, dtype)
-    bound_high, bound_low = _split(bounds, dtype)
-    moved = jax.lax.stop_gradient(edge_high * (1 + beta))
-    first = jnp.searchsorted(moved, bound_high[:-1] - reach, side="right") - 2
-    first = jnp.clip(first, 0, wave.size - width)
+
+@partial(jax.jit, static_argnames="width")
+def _window_weights(
+    edges: tuple[Array, Array],
+    bounds: tuple[Array, Array],
+    sigma: Array,
+    beta: Array,
+    reach: Array,
+    *,
+    width: int,
+) -> tuple[Array, Array]:
+    """`_weights` from cell edges and pixel bounds (each high + low, A), with a window of `width` cells."""
+    edge, edge_low = edges
+    left, right = ((bounds[0][part], bounds[1][part]) for part in (slice(None, -1), slice(1, None)))
+    pixel = (right[0] - left[0]) + (right[1] - left[1])
+    sigma = jnp.broadcast_to(sigma, pixel.shape)
+
+    def offset(bound: tuple[Array, Array], edge: Array, edge_low: Array) -> Array:
+        return (bound[0] - edge) + (bound[1] - edge_low) - beta * edge  # A, exact to the last bits
+
+    first = jnp.searchsorted(jax.lax.stop_gradient(edge * (1 + beta)), left[0] - reach, side="right") - 2
+    first = jnp.clip(first, 0, edge.size - 1 - width)
     index = first[:, None] + jnp.arange(width + 1)[None, :]
-    high, low = edge_high[index], edge_low[index]
 
-    def kernel(bound_high: Array, bound_low: Array) -> Array:
-        offset = (bound_high[:, None] - high) + (bound_low[:, None] - low) - beta * high
-        return jnp.diff(_ramp(offset, sigma[:, None]), axis=1)
+    def kernel(bound: tuple[Array, Array]) -> Array:
+        column = (bound[0][:, None], bound[1][:, None])
+        return jnp.diff(_ramp(offset(column, edge[index], edge_low[index]), sigma[:, None]), axis=1)
 
-    weights = kernel(bound_high[:-1], bound_low[:-1]) - kernel(bound_high[1:], bound_low[1:])
-    pixel = np.diff(bounds).astype(dtype)
-    slack = EDGE_TOLERANCE * pixel
-    blue = (bound_high[:-1] - edge_high[0]) + (bound_low[:-1] - edge_low[0]) - beta * edge_high[0]
-    red = (edge_high[-1] - bound_high[1:]) + (edge_low[-1] - bound_low[1:]) + beta * edge_high[-1]
-    usable = (blue >= -slack) & (red >= -slack) & (sigma * WINDOW_SIGMA <= reach * (1 + 1e-6))
+    weights = kernel(left) - kernel(right)
+    covered = (offset(left, edge[0], edge_low[0]) >= -EDGE_TOLERANCE * pixel) & (
+        offset(right, edge[-1], edge_low[-1]) <= EDGE_TOLERANCE * pixel
+    )
+    usable = covered & (sigma * WINDOW_SIGMA <= reach * (1 + 1e-6))
     total = jnp.where(usable, weights.sum(axis=1), jnp.nan)
     return first, weights / total[:, None]
+
+
+@jax.jit
+def _apply(first: Array, weights: Array, flux: Array) -> Array:
+    index = first[:, None] + jnp.arange(weights.shape[1])[None, :]
+    return jnp.einsum("pw,pw->p", weights, flux[index], precision="highest")
 
 
 def _ramp(x: Float[Array, "n_pix m"], sigma: Float[Array, "n_pix 1"]) -> Float[Array, "n_pix m"]:
