@@ -26,8 +26,7 @@ from crlb.noise_curves import builtin_noise, load_noise
 from crlb.output import new_file
 from specvit_jax import pfsspec
 from specvit_jax.config import DataConfig
-from specvit_jax.scaling import InputScaler, LabelScaler, Moments, measured_scaler, uniform_scaler
-from specvit_jax.spectra import Spectra, read, table_columns, write
+from specvit_jax.spectra import Spectra, label_columns, read, table_columns, write
 
 CHUNK = 250  # spectra per piece when many are drawn on the host: 4 MB per array
 DEFAULT_EXPOSURE = Exposure()  # 12 x 900 s, seeing 0.8 arcsec
@@ -35,9 +34,9 @@ SNR_DEFINITION = "median over usable pixels of flux/error"
 
 
 class Batch(NamedTuple):
-    """Observed spectra. A network reads `noisy` only: `error` is of the clean flux and leaks labels."""
+    """Observed spectra. A network reads `flux` only: `error` is of the clean flux and leaks labels."""
 
-    noisy: Float[Array, "n n_pix"]
+    flux: Float[Array, "n n_pix"]  # as observed, noise included
     labels: Float[Array, "n n_labels"]
     mag: Float[Array, " n"]
     clean: Float[Array, "n n_pix"]
@@ -73,6 +72,11 @@ class Simulator:
         return self.emulator.label_names
 
     @property
+    def rows(self) -> None:
+        """None: there is no end to them."""
+        return None
+
+    @property
     def wave(self) -> Float[Array | np.ndarray, " n_pix"]:
         """Pixel centres, vacuum A."""
         return self.emulator.wave
@@ -84,18 +88,6 @@ class Simulator:
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices."""
         return jax.vmap(self._one)(_keys(key, index))
-
-    def sample_clean(
-        self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]
-    ) -> tuple[Float[Array, "n n_pix"], Float[Array, "n n_labels"], Float[Array, " n"]]:
-        """The noiseless flux, labels and magnitudes that `sample` would observe."""
-        labels, mag, _ = jax.vmap(self._star)(_keys(key, index))
-        return self.clean(labels), labels, mag
-
-    def label_scaler(self, names: tuple[str, ...]) -> LabelScaler:
-        """z-score of the uniform prior of these labels."""
-        columns = label_columns(self.label_names, names)
-        return uniform_scaler(np.asarray(self.low)[columns], np.asarray(self.high)[columns])
 
     def _star(
         self, key: Key[Array, ""]
@@ -121,7 +113,7 @@ class Simulator:
 class StoredSpectra:
     """Noiseless spectra held in memory, observed at their own magnitudes with fresh noise every time.
 
-    Index i is row i modulo their number, so consecutive indices pass through all of them in turn.
+    The index of a spectrum is its row (modulo their number).
     """
 
     clean: Float[Array, "n n_pix"]
@@ -136,31 +128,19 @@ class StoredSpectra:
         """Pixel centres, vacuum A."""
         return self.noise.wave
 
+    @property
+    def rows(self) -> int:
+        """Number of spectra."""
+        return len(self.mag)
+
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices."""
-        rows = jnp.asarray(index) % len(self.mag)
+        rows = jnp.asarray(index) % self.rows
         clean, labels, mag = self.clean[rows], self.labels[rows], self.mag[rows]
         observed = jax.vmap(observe, (0, 0, 0, None, None))(
             _keys(key, index), clean, mag, self.noise, self.exposure
         )
         return Batch(observed[0], labels, mag, clean, observed[1])
-
-    def split(self, n: int) -> tuple["StoredSpectra", "StoredSpectra"]:
-        """The first `n` spectra and the rest, for validation and training."""
-        if not 0 < n < len(self.mag):
-            raise UsageError(
-                f"needed more spectra than the {n} that validation takes, found {len(self.mag)}; "
-                "lower n_validation"
-            )
-        return self._rows(slice(0, n)), self._rows(slice(n, None))
-
-    def label_scaler(self, names: tuple[str, ...]) -> LabelScaler:
-        """z-score of these labels over the stored spectra."""
-        return measured_scaler(np.asarray(self.labels)[:, label_columns(self.label_names, names)])
-
-    def _rows(self, rows: slice) -> "StoredSpectra":
-        kept = (self.clean[rows], self.labels[rows], self.mag[rows])
-        return StoredSpectra(*kept, self.noise, self.label_names, self.exposure)
 
 
 Source = Simulator | StoredSpectra
@@ -168,18 +148,6 @@ Source = Simulator | StoredSpectra
 
 def _keys(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Array, " n"]:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-
-
-def label_columns(available: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
-    """Where the wanted labels are among the available ones.
-
-    Raises:
-        UsageError: an unknown label.
-    """
-    unknown = [name for name in wanted if name not in available]
-    if unknown:
-        raise UsageError(f"label must be one of {', '.join(available)}, found {', '.join(unknown)}")
-    return [available.index(name) for name in wanted]
 
 
 def make_simulator(
@@ -249,14 +217,6 @@ def chunks(source: Source, key: Key[Array, ""], n: int, size: int = CHUNK) -> It
     for start in range(0, n, size):
         batch = sample(source, key, jnp.arange(start, start + size))
         yield Batch(*(array[: n - start] for array in batch))
-
-
-def input_scaler(source: Source, key: Key[Array, ""], n: int = 2000, *, overall: bool = False) -> InputScaler:
-    """Standardisation of noisy flux measured on `n` spectra: per pixel, or `overall` with one for all."""
-    moments = Moments()
-    for batch in chunks(source, key, n):
-        moments.add(np.asarray(batch.noisy))
-    return moments.scaler(overall)
 
 
 def median_snr(
@@ -329,7 +289,7 @@ def simulate(
 def to_spectra(batch: Batch, source: Source) -> Spectra:
     """A batch on the host, with its SNR."""
     flux, error, noisy, mag, labels = (
-        np.asarray(array) for array in (batch.clean, batch.error, batch.noisy, batch.mag, batch.labels)
+        np.asarray(array) for array in (batch.clean, batch.error, batch.flux, batch.mag, batch.labels)
     )
     return Spectra(
         wave=np.asarray(source.wave, np.float64),

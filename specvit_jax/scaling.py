@@ -38,17 +38,13 @@ class InputScaler(NamedTuple):
         return (flux - self.mean[None, :]) / self.scale[None, :]
 
 
-def uniform_scaler(low: Float[np.ndarray, " n_labels"], high: Float[np.ndarray, " n_labels"]) -> LabelScaler:
-    """z-score of labels uniform in [low, high]: mean (low + high)/2, deviation (high - low)/sqrt(12)."""
-    return _label_scaler((low + high) / 2, (high - low) / np.sqrt(12.0))
-
-
 def measured_scaler(labels: Float[np.ndarray, "n n_labels"]) -> LabelScaler:
-    """z-score of the labels at hand."""
-    return _label_scaler(labels.mean(axis=0), labels.std(axis=0))
+    """z-score of the labels at hand.
 
-
-def _label_scaler(mean: np.ndarray, scale: np.ndarray) -> LabelScaler:
+    Raises:
+        UsageError: a label does not vary.
+    """
+    mean, scale = labels.mean(axis=0, dtype=np.float64), labels.std(axis=0, dtype=np.float64)
     if not (np.isfinite(scale) & (scale > 0)).all():
         raise UsageError(f"every label to be predicted must vary, found standard deviations {scale.tolist()}")
     return LabelScaler(mean.astype(np.float32), scale.astype(np.float32))

@@ -67,10 +67,20 @@ class Spectra:
         Raises:
             UsageError: an unknown label.
         """
-        unknown = [name for name in names if name not in self.labels]
-        if unknown:
-            raise UsageError(f"label must be one of {', '.join(self.labels)}, found {', '.join(unknown)}")
-        return np.stack([self.labels[name] for name in names], axis=1)
+        values = list(self.labels.values())
+        return np.stack([values[i] for i in label_columns(tuple(self.labels), names)], axis=1)
+
+
+def label_columns(available: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Where the wanted labels are among the available ones.
+
+    Raises:
+        UsageError: an unknown label.
+    """
+    unknown = [name for name in wanted if name not in available]
+    if unknown:
+        raise UsageError(f"label must be one of {', '.join(available)}, found {', '.join(unknown)}")
+    return [available.index(name) for name in wanted]
 
 
 def _inner_or_positive(error: np.ndarray) -> np.ndarray:
