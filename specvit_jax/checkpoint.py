@@ -113,9 +113,12 @@ def save_weights(path: Path, weights: Weights, about: dict[str, float]) -> None:
     Raises:
         OutputError: the file cannot be created.
     """
-    scalers = {"label_scaler": weights.label_scaler, "input_scaler": weights.input_scaler}
     tensors = flatten(
-        {"params": weights.params} | {name: scaler._asdict() for name, scaler in scalers.items()}
+        {
+            "params": weights.params,
+            "label_scaler": weights.label_scaler._asdict(),
+            "input_scaler": weights.input_scaler._asdict(),
+        }
     )
     metadata = {
         "format": FORMAT,
