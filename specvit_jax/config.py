@@ -3,6 +3,7 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -194,7 +195,7 @@ def preset(name: str) -> Config:
     return PRESETS[name]
 
 
-def override(config: Config, settings: typing.Iterable[str]) -> Config:
+def override(config: Config, settings: Iterable[str]) -> Config:
     """The config with dotted settings applied, all at once: ``["train.steps=100", "model.pool=mean"]``.
 
     Raises:
