@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import jax
-
 from crlb.errors import OutputError, UsageError
 from specvit_jax.config import Config, from_yaml, to_yaml
 
@@ -47,8 +45,8 @@ class Run:
             path.write_text("".join(row for row in rows if json.loads(row)["step"] <= step))
 
 
-def open_run(path: str | Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
-    """Makes a run directory, or opens the one that is there to continue it.
+def check_run(path: str | Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Refuses, before anything is changed, a run directory that ``open_run`` would refuse.
 
     Args:
         path: of the directory; created with its parents.
@@ -63,28 +61,40 @@ def open_run(path: str | Path, config: Config, *, resume: bool = False, overwrit
     path = Path(path)
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite deletes it; give one of the two")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        found = sorted(entry.name for entry in path.iterdir())
-    except OSError as error:
-        raise OutputError(
-            f"cannot create run directory {path}: {error.strerror}; choose another --out"
-        ) from error
-    if not os.access(path, os.W_OK):
-        raise OutputError(f"cannot write into run directory {path}; choose another --out")
+    found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     if found and "config.yaml" not in found:
         raise OutputError(f"{path} holds {found[0]} and is not a run directory; choose an empty --out")
     if found and resume:
         _check_same(path, config)
-    elif found and overwrite:
-        _delete(path)
-    elif found:
+    elif found and not overwrite:
         raise OutputError(
             f"{path} holds a run already; continue it with --resume, delete it with --overwrite"
         )
-    (path / "weights").mkdir(exist_ok=True)
-    (path / "config.yaml").write_text(to_yaml(config))
-    _write_manifest(path)
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise OutputError(
+            f"cannot create run directory {path}: {existing} cannot be written into; choose another"
+        )
+
+
+def open_run(path: str | Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
+    """Makes a run directory, or opens the one that is there to continue it.
+
+    Raises:
+        OutputError, UsageError: as ``check_run``.
+    """
+    path = Path(path)
+    check_run(path, config, resume=resume, overwrite=overwrite)
+    try:
+        if overwrite:
+            _delete(path)
+        (path / "weights").mkdir(parents=True, exist_ok=True)
+        (path / "config.yaml").write_text(to_yaml(config))
+        _write_manifest(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write run directory {path}: {error.strerror}; choose another --out"
+        ) from error
     return Run(path)
 
 
@@ -112,6 +122,8 @@ def _write_manifest(path: Path) -> None:
     """Adds this start to ``manifest.json``: command, date, versions, devices."""
     file = path / "manifest.json"
     starts = json.loads(file.read_text())["starts"] if file.exists() else []
+    import jax  # so that run directories are checked before jax is loaded
+
     devices = jax.local_devices()
     starts.append(
         {
