@@ -19,20 +19,20 @@ REFERENCE_WAVE = 7975.0  # A, mid-arm; keeps numbers of order one in float32
 DEFAULT_GROUP = "legacy_20211220"  # in the reference file: the instrument behind the published SNR table
 
 # The built-in curves, per 900 s exposure. The four scales are tuned, see `builtin_noise`.
-SIGNAL_E = 812.0  # electrons per pixel at mid-arm from a source of AB magnitude 18
-SIGNAL_SLOPE = -0.10  # relative change of the throughput from mid-arm to the red end
+SIGNAL_E = 855.0  # electrons per pixel at mid-arm from a source of AB magnitude 18
+THROUGHPUT = (1.0, -0.13, -0.08)  # relative to mid-arm: a + b x + c x^2, x from -1 (blue end) to 1 (red end)
 SKY_CONTINUUM_E = 79.0  # electrons per pixel at mid-arm, zodiacal light and airglow continuum
-LINE_E = 580.0  # electrons per unit of intensity in data/sky_lines.csv
+LINE_E = 595.0  # electrons per unit of intensity in data/sky_lines.csv
 FAINT_LINES_E = 30.0  # electrons per pixel from the many lines too faint to be listed, as a continuum
 STRAY_E, DARK_VAR, READ_VAR, SKY_FLOOR = 4.0, 0.45, 80.0, 0.01  # e, e2, e2 per pixel; of the sky
 # Telluric absorption, Gaussians (centre A, sigma A, depth): H2O, H2O, O2 A band R and P branch, H2O, H2O
 TELLURIC = (
-    (7190.0, 20.0, 0.07),
-    (7255.0, 25.0, 0.04),
-    (7605.0, 7.0, 0.72),
-    (7637.0, 22.0, 0.42),
-    (8180.0, 30.0, 0.07),
-    (8280.0, 25.0, 0.05),
+    (7190.0, 12.0, 0.10),
+    (7255.0, 80.0, 0.08),
+    (7606.0, 7.0, 0.81),
+    (7636.0, 18.0, 0.47),
+    (8165.0, 18.0, 0.08),
+    (8240.0, 70.0, 0.06),
 )
 WAVE_TOLERANCE = 0.01  # A: by so much a file's pixel centres may differ from the detector's
 LINE_CELL = 0.02  # A, of the spectrum of sky lines before it is put through the instrument
@@ -72,7 +72,7 @@ def builtin_noise() -> NoiseModel:
     """Analytic curves of a PFS-like red arm: smooth throughput, telluric bands, sky continuum and lines.
 
     The shape of the line spectrum is measured and computed physics (data/sky_lines.csv); the four scales
-    are tuned so that at magnitude 18 in 12 x 900 s the median pixel has S near 9630 e and B near 2510 e2,
+    are tuned so that at magnitude 18 in 12 x 900 s the median pixel has S near 9900 e and B near 2500 e2,
     38 % of it read noise, with the sky-subtraction floor above half of B in an eighth of the pixels. This
     gives the published median SNR per pixel, 87.4, 24.0, 7.1, 4.6, 3.0, 1.9 at magnitude 18, 20, 21.5, 22,
     22.5, 23, to 4 %.
@@ -82,7 +82,7 @@ def builtin_noise() -> NoiseModel:
     transmission = np.ones_like(wave)
     for centre, sigma, depth in TELLURIC:
         transmission *= 1.0 - depth * np.exp(-0.5 * ((wave - centre) / sigma) ** 2)
-    throughput = transmission * (1.0 + SIGNAL_SLOPE * position)
+    throughput = transmission * np.polynomial.Polynomial(THROUGHPUT)(position)
     sky = transmission * (SKY_CONTINUUM_E + FAINT_LINES_E) + throughput * LINE_E * _line_fractions(wave)
     return NoiseModel(
         wave=jnp.asarray(wave),
