@@ -1,5 +1,6 @@
-"""Opacity of atomic lines: Voigt profiles, and Stark-broadened hydrogen, each evaluated only where it matters."""
+"""Opacity of atomic lines: Voigt profiles and Stark-broadened hydrogen, each only where it matters."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,14 +19,15 @@ from crlb.synthesis.voigt import voigt_hjerting
 LIGHT_SPEED = 2.99792458e10  # cm/s, exact
 CLASSICAL_CROSS_SECTION = 0.0265400886  # cm^2 Hz, pi e^2 / (m_e c), CODATA 2018
 RYDBERG_HYDROGEN = 109677.5834  # cm^-1, CODATA 2018 with the reduced mass of hydrogen
-HELIUM_PER_HYDROGEN = (
-    0.42  # van der Waals width per helium atom over that per hydrogen atom: Kurucz 1970, SAO SR 309
-)
+HELIUM_PER_HYDROGEN = 0.42  # van der Waals width per helium atom, in that per hydrogen atom: Kurucz 1970
 H2_PER_HYDROGEN = 0.85  # the same for H2
 HOLTSMARK_FIELD = 1.2507e-9  # esu cm^-2 per (cm^-3)^(2/3), normal field 2.603 e n^(2/3)
-STARK_SPREAD = 5.5e-5  # A per esu cm^-2: Delta lambda = 5.5e-5 (n n')^4/(n'^2 - n^2) F0, Underhill & Waddell 1959, NBS 603
+ATOMIC_FIELD = 1.71525599e7  # esu cm^-2, e / a_0^2, CODATA 2018
+# Spread of the Stark components, 5.5e-5 (n n')^4/(n'^2 - n^2) A per esu cm^-2: Underhill & Waddell 1959
+STARK_SPREAD = 5.5e-5
 HOLTSMARK_WIDTH = 1.476  # makes (b^2 + beta^2)^(-5/4), of unit area, reach the asymptote 0.748 beta^(-5/2)
 HOLTSMARK_AREA = 2.39628  # integral of (1 + x^2)^(-5/4): Gamma(1/2) Gamma(3/4) / Gamma(5/4)
+PERTURBERS_PER_ELECTRON = 2.0  # ions and electrons both broaden the wings of hydrogen
 TAPER = 0.2  # last fraction of a line's reach over which its wing is led to zero
 COLUMNS = "species,wave_vac_A,e_low_eV,log_gf,gamma_rad,gamma_stark,gamma_vdw,vdw_exponent,reach_A,source"
 
@@ -96,7 +98,7 @@ def line_opacity(
     alpha = pi e^2/(m c) gf N/U exp(-E/kT) (1 - exp(-hc/(lambda k T))) phi_nu
 
     Args:
-        wave: vacuum wavelengths in A, increasing; known at trace time (not an argument of the jitted function).
+        wave: vacuum wavelengths in A, increasing; known when the function is traced.
         state: the gas at each depth; its dtype is that of the result.
         lines: the lines, as from `load_lines`.
 
@@ -135,8 +137,8 @@ def _add_class(
     def add(total: Array, line: tuple) -> tuple[Array, None]:
         first, from_centre, fade, *at_depth = line
         here = profile(from_centre[None, :], *(term[:, None] for term in at_depth)) * fade[None, :]
-        there = jax.lax.dynamic_slice(total, (0, first), here.shape)
-        return jax.lax.dynamic_update_slice(total, there + here, (0, first)), None
+        there = jax.lax.dynamic_slice(total, (jnp.zeros_like(first), first), here.shape)
+        return jax.lax.dynamic_update_slice(total, there + here, (jnp.zeros_like(first), first)), None
 
     per_line = (
         jnp.asarray(start),
@@ -157,7 +159,7 @@ def _windows(
     first = np.minimum(first, grid.size - width)
     offset = grid[first[:, None] + np.arange(width)] - lines.wave[:, None]
     taper = np.clip((1.0 - np.abs(offset) / lines.reach[:, None]) / TAPER, 0.0, 1.0)
-    return first.astype(np.int32), offset, taper
+    return first, offset, taper
 
 
 def _column(values: Float[np.ndarray, " n_lines"], state: State) -> Float[Array, "n_lines 1"]:
@@ -165,7 +167,7 @@ def _column(values: Float[np.ndarray, " n_lines"], state: State) -> Float[Array,
 
 
 def _absorbers(lines: Lines, state: State) -> tuple[Array, Array]:
-    """pi e^2/(mc) gf lambda n_low/g_low (1 - stimulated) (s^-1) and Doppler velocity (cm/s), n_lines by n_depth."""
+    """pi e^2/(mc) gf lambda n_low/g_low (1 - stimulated) (s^-1), Doppler velocity (cm/s) by line, depth."""
     names, mass_u, _ = elements()
     unique = sorted(set(lines.species))
     index = np.array([unique.index(name) for name in lines.species])
@@ -192,7 +194,7 @@ def _voigt_terms(lines: Lines, state: State) -> Terms:
     )
     damping = gamma * _column(lines.wave * 1e-8 / (4 * np.pi), state) / velocity
     return (
-        absorbers / (np.sqrt(np.pi) * velocity),
+        absorbers / (math.sqrt(math.pi) * velocity),
         damping,
         _column(LIGHT_SPEED / lines.wave, state) / velocity,
     )
@@ -208,23 +210,37 @@ def _hydrogen_terms(lines: Lines, state: State) -> Terms:
     lower = 3
     upper = np.rint((1.0 / lower**2 - 1e8 / (lines.wave * RYDBERG_HYDROGEN)) ** -0.5)
     spread = STARK_SPREAD * (lower * upper) ** 4 / (upper**2 - lower**2) * HOLTSMARK_FIELD * HOLTSMARK_WIDTH
-    stark = _column(spread, state) * jnp.cbrt(state.n_e[None, :]) ** 2
+    stark = _column(spread, state) * jnp.cbrt(PERTURBERS_PER_ELECTRON * state.n_e[None, :]) ** 2
     doppler = _column(lines.wave / LIGHT_SPEED, state) * velocity
+    absorbers = absorbers * _survival(upper, state)
     return absorbers * _column(lines.wave / LIGHT_SPEED, state), stark, doppler
+
+
+def _survival(n: Float[np.ndarray, " n_lines"], state: State) -> Float[Array, "n_lines n_depth"]:
+    """Share of the hydrogen atoms whose level n is not dissolved by the field of the ions.
+
+    Source: Hummer & Mihalas 1988, ApJ 331, 794, eqs. 4.24, 4.26; Hubeny, Hummer & Lanz 1994, A&A 282, 151,
+    appendix A.
+    """
+    critical = 16.0 / 3.0 * n / (n + 1) ** 2 * ATOMIC_FIELD / (16.0 * n**4 * HOLTSMARK_FIELD)
+    beta = _column(critical, state) / jnp.cbrt(state.n_e[None, :]) ** 2
+    correlation = 0.09 * (state.n_e ** (1 / 6) / jnp.sqrt(state.temperature))[None, :]
+    x = (1.0 + correlation) ** 3.15
+    odds = 0.1402 * (x + 4.0 * correlation**3) * beta**3 / (1.0 + 0.1285 * x * beta**1.5)
+    return odds / (1.0 + odds)
 
 
 def _hydrogen_profile(offset: Array, scale: Array, stark: Array, doppler: Array) -> Array:
     """Profile of linear Stark effect: Holtsmark's wings, Doppler core.
 
-    The quasi-static ions give S = b^(3/2)/2.396 (b^2 + offset^2)^(-5/4), which has Holtsmark's asymptote. Doppler
-    motion widens its core to w^2 = b^2 + doppler^2; the share (b/w)^(3/2) of the line keeps the wings, the
-    rest is a Gaussian. Good to some 20 % of a line that is weak below T_eff = 6000 K; electron impacts,
-    shifts and the merging of the last lines are left out.
+    Ions, and in the wings electrons like them, give the quasi-static b^(3/2)/2.396 (b^2 + offset^2)^(-5/4),
+    which has Holtsmark's asymptote. Doppler motion widens its core to w^2 = b^2 + doppler^2; the share
+    (b/w)^(3/2) of the line keeps the wings, the rest is a Gaussian. Impacts in the core are left out.
 
     Source: Holtsmark 1919, Ann. Phys. 363, 577; Mihalas 1978, Stellar Atmospheres, section 9-3.
     """
     width = jnp.sqrt(stark**2 + doppler**2)
     share = (stark / width) ** 1.5
     winged = (1.0 + (offset / width) ** 2) ** -1.25 / (HOLTSMARK_AREA * width)
-    gaussian = jnp.exp(-((offset / doppler) ** 2)) / (np.sqrt(np.pi) * doppler)
+    gaussian = jnp.exp(-((offset / doppler) ** 2)) / (math.sqrt(math.pi) * doppler)
     return scale * (share * winged + (1.0 - share) * gaussian)

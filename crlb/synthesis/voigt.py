@@ -1,5 +1,6 @@
 """The Voigt-Hjerting function H(a, u) = Re w(u + ia), by rational functions that run in float32."""
 
+import math
 from functools import lru_cache
 
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def voigt_hjerting(a: Float[Array, "..."], u: Float[Array, "..."]) -> Float[Arra
 
 
 def _wings(a: Array, u: Array) -> Array:
-    """Re of t (1.410474 + 0.5641896 t^2)/(0.75 + t^2 (3 + t^2)), t = a - iu, in units of 1/|t| so nothing overflows."""
+    """Re of t (1.410474 + 0.5641896 t^2)/(0.75 + t^2 (3 + t^2)), t = a - iu, written in 1/t: no overflow."""
     r2 = 1.0 / (a * a + u * u)
     x, y = u * r2, a * r2  # s = 1/t = y + ix
     p, q = y * y - x * x, 2.0 * x * y  # s^2
@@ -52,7 +53,7 @@ def _wings(a: Array, u: Array) -> Array:
 
 
 def _core(a: Array, u: Array) -> Array:
-    """Re of 2 p(Z)/(L - iz)^2 + 1/(sqrt(pi) (L - iz)), Z = (L + iz)/(L - iz), z = u + ia, in real arithmetic."""
+    """Re of 2 p(Z)/(L - iz)^2 + 1/(sqrt(pi) (L - iz)), Z = (L + iz)/(L - iz), z = u + ia, in real numbers."""
     scale, coefficients = weideman_coefficients()
     inverse = 1.0 / ((scale + a) ** 2 + u * u)
     g_re, g_im = (scale + a) * inverse, u * inverse  # 1/(L - iz)
@@ -60,4 +61,4 @@ def _core(a: Array, u: Array) -> Array:
     p_re, p_im = coefficients[0] + 0.0 * z_re, 0.0 * z_im
     for c in coefficients[1:]:
         p_re, p_im = p_re * z_re - p_im * z_im + c, p_re * z_im + p_im * z_re
-    return 2.0 * (p_re * (g_re**2 - g_im**2) - p_im * 2.0 * g_re * g_im) + g_re / np.sqrt(np.pi)
+    return 2.0 * (p_re * (g_re**2 - g_im**2) - p_im * 2.0 * g_re * g_im) + g_re / math.sqrt(math.pi)
