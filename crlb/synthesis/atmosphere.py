@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from crlb.synthesis.continuum import continuum_opacity
 from crlb.synthesis.species import abundances, read_rows
-from crlb.synthesis.state import State, solve_state
+from crlb.synthesis.state import State, equilibrium, solve_state
 
 REFERENCE_WAVE = 8000.0  # Å, vacuum: where optical depth is measured
 LOG_TAU = np.arange(-6.0, 1.51, 0.15)  # log10 of the optical depth in the continuum at REFERENCE_WAVE
@@ -78,13 +78,14 @@ def build_atmosphere(labels: Float[Array, " n_labels"]) -> State:
     heat, abundance, gravity = temperature(labels), abundances(labels), 10.0 ** labels[1]
     turbulence = jnp.full_like(heat, MICROTURBULENCE)
     wave = jnp.full((1,), REFERENCE_WAVE, heat.dtype)
+    constants = equilibrium(heat)
 
     def improve(log_p: Array, _: None) -> tuple[Array, None]:
-        gas = solve_state(heat, jnp.exp(log_p), abundance, turbulence)
+        gas = solve_state(heat, jnp.exp(log_p), abundance, turbulence, constants)
         kappa = continuum_opacity(wave, gas)[:, 0] / gas.rho
         # kappa grows about as P^0.6, so a full step overshoots by that much: damp it
         return log_p + 0.62 * (jnp.log(hydrostatic_pressure(kappa, gravity)) - log_p), None
 
     start = 0.5 * jnp.log(gravity * 10.0) + 0.55 * np.log(10.0**LOG_TAU) + 6.0
     log_p, _ = jax.lax.scan(improve, start.astype(heat.dtype), None, length=PRESSURE_STEPS)
-    return solve_state(heat, jnp.exp(log_p), abundance, turbulence)
+    return solve_state(heat, jnp.exp(log_p), abundance, turbulence, constants)

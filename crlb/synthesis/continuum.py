@@ -23,6 +23,9 @@ H_MINUS_FF = np.array(
 )
 RYDBERG_EV = 13.598434  # ionisation energy of hydrogen
 RYDBERG_MICRON = 0.0911763  # wavelength of the Lyman limit, vacuum micron
+KRAMERS = 1.0449e-26  # cm^2 / Å^3, Gray 2005, eq. 8.5
+CRITICAL_FIELD = 8.571e14  # (e / a_0^2) / (16 F_0), cm^-2, with the normal field F_0 = 1.2507e-9 n_e^(2/3) esu/cm^2
+PASCHEN = 3  # lower level of the series in this range
 TOP_LEVEL = 8  # bound levels of hydrogen summed one by one
 
 
@@ -65,25 +68,48 @@ def h_minus_free_free(
 def hydrogen(wave: Float[Array, " n_wave"], state: State) -> Float[Array, "n_depth n_wave"]:
     """Bound-free and free-free absorption of neutral hydrogen (cm^-1), stimulated emission included.
 
-    Kramers' cross-sections with Gaunt factors; levels above n = 8 as an integral.
+    Kramers' cross-sections with Gaunt factors; levels above n = 8 as an integral. Beyond the Paschen limit n = 3
+    goes on absorbing into those upper levels that the plasma has dissolved.
 
-    Source: Gray 2005, The Observation and Analysis of Stellar Photospheres, eqs. 8.4-8.10.
+    Source: Gray 2005, The Observation and Analysis of Stellar Photospheres, eqs. 8.4-8.10; Daeppen, Anderson &
+    Mihalas 1987, ApJ 319, 195, eq. 10 for the dissolved levels.
     """
-    angstrom, theta = wave[None], 5040.0 / state.temperature[:, None]
-    boltzmann_ev = BOLTZMANN_EV * state.temperature[:, None]
+    angstrom, kt = wave[None], BOLTZMANN_EV * state.temperature[:, None]
     x = angstrom * 1e-4 / RYDBERG_MICRON  # Rydberg energies per photon energy
-    total = jnp.zeros_like(theta * angstrom)
+    total = jnp.zeros_like(kt * angstrom)
     for n in range(1, TOP_LEVEL + 1):
         gaunt = 1.0 - 0.3456 / x ** (1 / 3) * (x / n**2 - 0.5)
-        level = gaunt / n**3 * jnp.exp(-RYDBERG_EV * (1.0 - 1.0 / n**2) / boltzmann_ev)
-        total = total + jnp.where(x <= n**2, level, 0.0)
-    free = 1.0 + 0.3456 / x ** (1 / 3) * (boltzmann_ev / RYDBERG_EV * x + 0.5)
-    ground = jnp.exp(-RYDBERG_EV / boltzmann_ev)
-    rest = boltzmann_ev / (2.0 * RYDBERG_EV) * (
-        jnp.exp(-RYDBERG_EV * (1.0 - 1.0 / (TOP_LEVEL + 1) ** 2) / boltzmann_ev) - ground
-    )
-    sigma = 1.0449e-26 * angstrom**3 * (total + rest + free * boltzmann_ev / (2.0 * RYDBERG_EV) * ground)
-    return state.n_HI[:, None] * sigma * _stimulated(wave, state.temperature)
+        level = gaunt / n**3 * jnp.exp(-RYDBERG_EV * (1.0 - 1.0 / n**2) / kt)
+        open_share = _dissolved_share(x, n, state) if n == PASCHEN else jnp.where(x <= n**2, 1.0, 0.0)
+        total = total + level * open_share
+    free = 1.0 + 0.3456 / x ** (1 / 3) * (kt / RYDBERG_EV * x + 0.5)
+    ground = jnp.exp(-RYDBERG_EV / kt)
+    last = jnp.exp(-RYDBERG_EV * (1.0 - 1.0 / (TOP_LEVEL + 1) ** 2) / kt)
+    high = 0.5 * kt / RYDBERG_EV * (last - ground + free * ground)
+    return state.n_HI[:, None] * KRAMERS * angstrom**3 * (total + high) * _stimulated(wave, state.temperature)
+
+
+def _dissolved_share(x: Float[Array, "1 n_wave"], n: int, state: State) -> Float[Array, "n_depth n_wave"]:
+    """Chance that the level a photon would lift an electron to from level n is dissolved; 1 beyond the limit."""
+    bound = x > n**2 * 1.0001
+    upper = jnp.where(bound, 1.0 / n**2 - 1.0 / jnp.where(bound, x, 2.0 * n**2), 1e-5) ** -0.5
+    share = 1.0 - survival(upper, state.n_e[:, None], state.temperature[:, None])
+    return jnp.where(bound, share, 1.0)
+
+
+def survival(
+    n: Float[Array, "#n_depth #n_wave"], n_e: Float[Array, "#n_depth 1"], temperature: Float[Array, "#n_depth 1"]
+) -> Float[Array, "n_depth n_wave"]:
+    """Probability that level n of hydrogen outlives the electric field of the ions (n_e of them per cm^3).
+
+    Source: Hummer & Mihalas 1988, ApJ 331, 794, eqs. 4.24, 4.26 in the form of Hubeny, Hummer & Lanz 1994, A&A
+    282, 151, appendix A.
+    """
+    beta = 16.0 / 3.0 * n / (n + 1.0) ** 2 * CRITICAL_FIELD / (n**4 * jnp.cbrt(n_e) ** 2)
+    a = 0.09 * n_e ** (1 / 6) / jnp.sqrt(temperature)
+    x = (1.0 + a) ** 3.15
+    odds = 0.1402 * (x + 4.0 * a**3) * beta**3 / (1.0 + 0.1285 * x * beta**1.5)
+    return odds / (1.0 + odds)
 
 
 def _stimulated(

@@ -14,6 +14,7 @@ HC_OVER_K = 1.438776877  # cm K, second radiation constant, CODATA 2018
 ATOMIC_MASS = 1.66053906660e-24  # g, CODATA 2018
 LOG_QUANTUM_MASS = 46.6826108  # ln of (2 pi m_u k / h^2)^(3/2) for m in u, n in cm^-3 and T in K, CODATA 2018
 ELECTRON_MASS_U = 5.48579909065e-4  # CODATA 2018
+POLYNOMIAL_CENTRE = 4000.0  # K
 ALPHA_ELEMENTS = ("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti")  # what [alpha/M] scales in BOSZ
 # Water, the one molecule of three atoms: atomisation energy 917.8 kJ/mol (Ruscic et al. 2002, J. Phys. Chem. A
 # 106, 2727), rotational constants and fundamentals in cm^-1 (Herzberg 1966, Electronic Spectra III, table 65).
@@ -61,8 +62,17 @@ def ionisation_energies() -> dict[str, float]:
 def partition_polynomials() -> dict[str, tuple[float, ...]]:
     """ln U as a quintic in ln(T / 4000 K), highest power first, through the tabulated 1500-10000 K."""
     header, *rows = read_rows("atoms.csv")
-    x = np.log(np.array(header[2:], float) / 4000.0)
+    x = np.log(np.array(header[2:], float) / POLYNOMIAL_CENTRE)
     return {row[0]: tuple(np.polyfit(x, np.log(np.array(row[2:], float)), 5)) for row in rows}
+
+
+def atomic_partitions(temperature: Float[Array, " n_depth"]) -> Float[Array, "n_depth n_el 3"]:
+    """ln U of the neutral, singly and doubly ionised atoms of every element at once."""
+    zero = (0.0,) * 6  # H has no third stage
+    table = partition_polynomials()
+    rows = [[table.get(f"{name} {stage}", zero) for stage in ("I", "II", "III")] for name in elements().names]
+    powers = jnp.log(temperature / POLYNOMIAL_CENTRE)[:, None] ** np.arange(5, -1, -1)[None]
+    return jnp.einsum("dk,esk->des", powers, np.array(rows).astype(temperature.dtype), precision="highest")
 
 
 @lru_cache(maxsize=1)
@@ -108,7 +118,8 @@ def partition(species: str, temperature: Float[Array, " n_depth"]) -> Float[Arra
     Spectra, eq. V.28 for water.
     """
     if species in (polynomials := partition_polynomials()):
-        return jnp.exp(jnp.polyval(np.asarray(polynomials[species], temperature.dtype), jnp.log(temperature / 4000)))
+        x = jnp.log(temperature / POLYNOMIAL_CENTRE)
+        return jnp.exp(jnp.polyval(np.asarray(polynomials[species], temperature.dtype), x))
     c2_over_t = HC_OVER_K / temperature
     if species == "H2O":
         abc = float(np.prod(WATER_ROTATION))
@@ -117,8 +128,8 @@ def partition(species: str, temperature: Float[Array, " n_depth"]) -> Float[Arra
             rotation = rotation / -jnp.expm1(-mode * c2_over_t)
         return rotation
     energy, rotation_b, weight = (row.astype(temperature.dtype) for row in rovibrational_levels()[species])
-    terms = jnp.exp(-c2_over_t[:, None] * energy[None]) * (1.0 / (c2_over_t[:, None] * rotation_b[None]) + 1.0 / 3.0)
-    return terms @ weight
+    boltzmann = jnp.exp(-c2_over_t[:, None] * energy[None])
+    return boltzmann * (1.0 / (c2_over_t[:, None] * rotation_b[None]) + 1.0 / 3.0) @ weight
 
 
 def abundances(labels: Float[Array, " n_labels"]) -> Float[Array, " n_el"]:

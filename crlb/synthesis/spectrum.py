@@ -39,26 +39,35 @@ def synthesize(
     gas = build_atmosphere(labels)
     reference = continuum_opacity(jnp.full((1,), REFERENCE_WAVE, labels.dtype), gas)[:, 0]
     gas, reference = jax.tree.map(lambda x: x.astype(dtype or labels.dtype), (gas, reference))
-    continuous = _interpolated_continuum(wave, gas)
-    opacity = continuous + line_opacity(wave, gas, lines if lines is not None else load_lines())
+    knots = np.linspace(wave[0], wave[-1], max(2, int(np.ceil((wave[-1] - wave[0]) / CONTINUUM_STEP)) + 1))
+    continuous = continuum_opacity(jnp.asarray(knots, reference.dtype), gas)
+    opacity = interpolate(knots, continuous, wave)
+    opacity = opacity + line_opacity(wave, gas, lines if lines is not None else load_lines())
     opacity = opacity + molecular_opacity(wave, gas, bands if bands is not None else load_bands())
-    tau_reference = jnp.asarray(10.0**LOG_TAU, reference.dtype)
-    source = planck(jnp.asarray(wave, reference.dtype), gas.temperature)
-    flux, cont = (
-        emergent_flux(optical_depth(kappa, reference, tau_reference), source) for kappa in (opacity, continuous)
-    )
-    return flux, cont
+    flux = _surface_flux(wave, opacity, reference, gas)
+    cont = _surface_flux(knots, continuous, reference, gas)
+    return flux, interpolate(knots, cont[None], wave)[0]
 
 
-def _interpolated_continuum(wave: Float[np.ndarray, " n_wave"], gas: State) -> Float[Array, "n_depth n_wave"]:
-    """Continuous opacity by linear interpolation between points CONTINUUM_STEP apart."""
-    dtype = gas.temperature.dtype
-    n = max(2, int(np.ceil((wave[-1] - wave[0]) / CONTINUUM_STEP)) + 1)
-    knots = np.linspace(wave[0], wave[-1], n)
-    left = np.clip(np.searchsorted(knots, wave, side="right") - 1, 0, n - 2)
-    fraction = jnp.asarray((wave - knots[left]) / (knots[1] - knots[0]), dtype)[None]
-    opacity = continuum_opacity(jnp.asarray(knots, dtype), gas)
-    return opacity[:, left] * (1.0 - fraction) + opacity[:, left + 1] * fraction
+def _surface_flux(
+    wave: Float[np.ndarray, " n_wave"],
+    opacity: Float[Array, "n_depth n_wave"],
+    reference: Float[Array, " n_depth"],
+    gas: State,
+) -> Float[Array, " n_wave"]:
+    tau = optical_depth(opacity, reference, jnp.asarray(10.0**LOG_TAU, reference.dtype))
+    return emergent_flux(tau, planck(jnp.asarray(wave, reference.dtype), gas.temperature))
+
+
+def interpolate(
+    knots: Float[np.ndarray, " n_knots"],
+    values: Float[Array, "n_rows n_knots"],
+    wave: Float[np.ndarray, " n_wave"],
+) -> Float[Array, "n_rows n_wave"]:
+    """Rows given at equally spaced wavelengths `knots`, linearly interpolated to `wave`."""
+    left = np.clip(np.searchsorted(knots, wave, side="right") - 1, 0, len(knots) - 2)
+    fraction = jnp.asarray((wave - knots[left]) / (knots[1] - knots[0]), values.dtype)[None]
+    return values[:, left] * (1.0 - fraction) + values[:, left + 1] * fraction
 
 
 def log_wave(low: float, high: float, step: float) -> Float[np.ndarray, " n_wave"]:

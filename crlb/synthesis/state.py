@@ -13,6 +13,7 @@ from crlb.synthesis.species import ATOMIC_MASS, BOLTZMANN, BOLTZMANN_EV
 
 BALANCED = ("H", "C", "N", "O", "Si")  # elements whose molecules deplete the free atoms; the rest follow them
 H_MINUS_EV = 0.754195  # electron affinity of hydrogen: Lykke et al. 1991, Phys. Rev. A 43, 6104
+NO_SUCH_ION = -200.0  # ln of a Saha constant that leaves no H III
 NEWTON_STEPS = 24
 MAX_STEP = 3.0  # in the logarithm of a density
 
@@ -66,55 +67,39 @@ class Equilibrium(NamedTuple):
     bond: Float[Array, "n_depth n_mol"]
 
 
-def saha_constant(
-    lower: str, upper: str, energy_ev: float, temperature: Float[Array, " n_depth"]
-) -> Float[Array, " n_depth"]:
-    """ln(n_upper n_e / n_lower), n in cm^-3: Saha's equation.
-
-    n_upper n_e / n_lower = 2 U_upper / U_lower (2 pi m_e k T / h^2)^(3/2) exp(-chi / kT)
-
-    Source: Mihalas 1978, Stellar Atmospheres, eq. 5-14 (no lowering of the ionisation energy).
-    """
-    log_electron = table.LOG_QUANTUM_MASS + 1.5 * jnp.log(table.ELECTRON_MASS_U * temperature)
-    ratio = 2.0 * table.partition(upper, temperature) / table.partition(lower, temperature)
-    return jnp.log(ratio) + log_electron - energy_ev / (BOLTZMANN_EV * temperature)
-
-
 def equilibrium(temperature: Float[Array, " n_depth"]) -> Equilibrium:
-    """All equilibrium constants at `temperature` (K)."""
-    energies = table.ionisation_energies()
-    nothing = jnp.full_like(temperature, -200.0)
-    saha = []
-    for name in table.elements().names:
-        first = saha_constant(f"{name} I", f"{name} II", energies[f"{name} I"], temperature)
-        second = nothing
-        if name != "H":
-            second = saha_constant(f"{name} II", f"{name} III", energies[f"{name} II"], temperature)
-        saha.append(jnp.stack([first, second], axis=-1))
-    log_electron = table.LOG_QUANTUM_MASS + 1.5 * jnp.log(table.ELECTRON_MASS_U * temperature)
-    h_minus = -jnp.log(2 * table.partition("H I", temperature)) - log_electron
-    h_minus = h_minus + H_MINUS_EV / (BOLTZMANN_EV * temperature)
-    bond = jnp.stack([bond_constant(name, temperature) for name in table.molecules()], axis=-1)
-    return Equilibrium(jnp.stack(saha, axis=1), h_minus, bond)
+    """All equilibrium constants at `temperature` (K).
 
+    Saha: n_upper n_e / n_lower = 2 U_upper / U_lower (2 pi m_e k T / h^2)^(3/2) exp(-chi / kT)
+    Molecules: n_AB / (n_A n_B) = q_AB / (q_A q_B) exp(D / kT),  q = U (2 pi m k T / h^2)^(3/2)
 
-def bond_constant(name: str, temperature: Float[Array, " n_depth"]) -> Float[Array, " n_depth"]:
-    """ln(n_AB / (n_A n_B)) of a molecule from its partition function, mass and dissociation energy.
-
-    n_AB / (n_A n_B) = q_AB / (q_A q_B) exp(D / kT),  q = U (2 pi m k T / h^2)^(3/2)
-
-    Source: Tatum 1966, Publ. Dom. Astrophys. Obs. Victoria 13, 1, eq. 11.
+    Source: Mihalas 1978, Stellar Atmospheres, eq. 5-14 (no lowering of the ionisation energy); Tatum 1966, Publ.
+    Dom. Astrophys. Obs. Victoria 13, 1, eq. 11.
     """
+    log_u = table.atomic_partitions(temperature)
+    energies = table.ionisation_energies()
+    chi = [[energies.get(f"{name} {stage}", 0.0) for stage in ("I", "II")] for name in table.elements().names]
+    kt = (BOLTZMANN_EV * temperature)[:, None, None]
+    log_electron = np.log(2.0) + table.LOG_QUANTUM_MASS + 1.5 * jnp.log(table.ELECTRON_MASS_U * temperature)
+    saha = log_u[..., 1:] - log_u[..., :-1] + log_electron[:, None, None]
+    saha = saha - np.array(chi).astype(temperature.dtype)[None] / kt
+    saha = saha.at[:, 0, 1].set(NO_SUCH_ION)
+    h_minus = H_MINUS_EV / kt[:, 0, 0] - log_u[:, 0, 0] - log_electron
+    mass_u = table.elements().mass_u.astype(temperature.dtype)
+    log_q = log_u[..., 0] + table.LOG_QUANTUM_MASS + 1.5 * jnp.log(mass_u[None] * temperature[:, None])
+    bond = [_bond_constant(name, temperature, log_q) for name in table.molecules()]
+    return Equilibrium(saha, h_minus, jnp.stack(bond, axis=-1))
 
-    def log_q(species: str, mass_u: float) -> Float[Array, " n_depth"]:
-        log_mass = table.LOG_QUANTUM_MASS + 1.5 * jnp.log(mass_u * temperature)
-        return jnp.log(table.partition(species, temperature)) + log_mass
 
-    names, mass_u, _ = table.elements()
+def _bond_constant(
+    name: str, temperature: Float[Array, " n_depth"], log_q: Float[Array, "n_depth n_el"]
+) -> Float[Array, " n_depth"]:
+    """ln(n_AB / (n_A n_B)) of one molecule, given ln q of the neutral atoms."""
     molecule = table.molecules()[name]
-    atoms = sum(log_q(f"{atom} I", float(mass_u[names.index(atom)])) for atom in molecule.atoms)
+    log_mass = table.LOG_QUANTUM_MASS + 1.5 * jnp.log(table.molecule_mass(name) * temperature)
+    atoms = log_q[:, [table.elements().names.index(atom) for atom in molecule.atoms]].sum(axis=1)
     energy = molecule.energy_ev / (BOLTZMANN_EV * temperature)
-    return log_q(name, table.molecule_mass(name)) + energy - atoms
+    return jnp.log(table.partition(name, temperature)) + log_mass + energy - atoms
 
 
 def composition() -> Float[np.ndarray, "n_mol n_balanced"]:
@@ -201,6 +186,7 @@ def solve_state(
     gas_pressure: Float[Array, " n_depth"],
     abundance: Float[Array, " n_el"],
     microturbulence: Float[Array, " n_depth"],
+    constants: Equilibrium | None = None,
 ) -> State:
     """State of a gas of given temperature (K), gas pressure (dyn/cm^2) and composition (atoms per H).
 
@@ -209,8 +195,9 @@ def solve_state(
         gas_pressure: dyn/cm^2, electrons included.
         abundance: atoms of each element of `elements()` per hydrogen nucleus.
         microturbulence: cm/s, carried along for the line profiles.
+        constants: `equilibrium(temperature)` where the caller has it already.
     """
-    constants = equilibrium(temperature)
+    constants = equilibrium(temperature) if constants is None else constants
     log_total = jnp.log(gas_pressure / BOLTZMANN) - jnp.log(temperature)
     log_n = solve_densities(constants, log_total, abundance)
     densities = _all_densities(log_n, constants, abundance)

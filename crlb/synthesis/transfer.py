@@ -48,10 +48,10 @@ def emergent_intensity(
     x = tau / mu
     e = jnp.exp(-x)
     dx = jnp.diff(x, axis=0)
-    thin = dx < 1e-3
-    safe = jnp.where(thin, 1.0, dx)
-    # 1 - exp(-dx) over dx, by its series where the quotient would lose digits
-    mean = e[:-1] * jnp.where(thin, 1.0 - 0.5 * dx + dx**2 / 6.0, -jnp.expm1(-safe) / safe)
+    thin = dx < 0.01
+    # (1 - exp(-dx)) / dx, by its series where the difference would lose digits
+    series = e[:-1] * (1.0 - dx / 2.0 * (1.0 - dx / 3.0 * (1.0 - dx / 4.0)))
+    mean = jnp.where(thin, series, (e[:-1] - e[1:]) / jnp.where(thin, 1.0, dx))
     inner = source[:-1] * (e[:-1] - mean) + source[1:] * (mean - e[1:])
     slope = (source[-1] - source[-2]) / jnp.maximum(dx[-1], 1e-30)
     return source[0] * -jnp.expm1(-x[0]) + jnp.sum(inner, axis=0) + e[-1] * (source[-1] + slope)
