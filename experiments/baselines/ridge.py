@@ -1,0 +1,130 @@
+"""Ridge regression in closed form: labels linear in the standardised flux, from one pass over the spectra.
+
+    w = argmin mean (y - w.z)^2 + alpha |w|^2,   z = (flux - mean) / scale
+    (Z^T Z / n + alpha I) w = Z^T y / n
+
+The pass adds up Z^T Z and Z^T y, so memory does not grow with the number of spectra; alpha, in units of the
+variance of a pixel, is the one with the least squared error on the validation spectra, label by label.
+Source: Hoerl & Kennard 1970, Technometrics 12, 55.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import ssyrk
+
+from crlb.errors import DataError, UsageError
+from experiments.baselines.protocol import Chunk
+
+ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-1.5, 1.6, 0.5))
+BLOCK = 1000  # spectra whose products are summed in float32 before they join the float64 total
+
+
+@dataclass
+class Ridge:
+    """Ridge behind the protocol of all baselines. `alpha` holds the choice per label after `fit`."""
+
+    alphas: Sequence[float] = ALPHAS
+    name: str = "Ridge"
+    alpha: Float[np.ndarray, " n_labels"] | None = field(default=None, init=False)
+    weights: Float[np.ndarray, "n_pix n_labels"] | None = field(default=None, init=False)
+    intercept: Float[np.ndarray, " n_labels"] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.alphas or not all(alpha > 0 for alpha in self.alphas):
+            raise UsageError(f"alphas must be positive numbers, at least one, found {tuple(self.alphas)}")
+
+    def fit(self, train: Iterable[Chunk], validation: Chunk) -> None:
+        """Sums up the training spectra, solves for every alpha, keeps the best per label."""
+        sums = add_up(train)
+        flux, labels = _checked(validation)
+        best = np.full(labels.shape[1], np.inf)
+        self.alpha = np.zeros_like(best)
+        self.weights, self.intercept = np.zeros((flux.shape[1], len(best))), np.zeros_like(best)
+        for alpha in self.alphas:
+            weights, intercept = sums.solve(alpha)
+            error = ((flux @ weights + intercept - labels) ** 2).mean(axis=0)
+            better = error < best
+            best[better], self.alpha[better] = error[better], alpha
+            self.weights[:, better], self.intercept[better] = weights[:, better], intercept[better]
+
+    def predict(self, flux: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, "n n_labels"]:
+        """The labels of noisy spectra."""
+        if self.weights is None or self.intercept is None:
+            raise UsageError("Ridge must be fitted before it predicts; call fit first")
+        return flux @ self.weights + self.intercept
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Means and second moments of flux and labels, all about the means."""
+
+    n: int
+    flux: Float[np.ndarray, " n_pix"]
+    labels: Float[np.ndarray, " n_labels"]
+    gram: Float[np.ndarray, "n_pix n_pix"]  # lower triangle only
+    cross: Float[np.ndarray, "n_pix n_labels"]
+
+    def solve(
+        self, alpha: float
+    ) -> tuple[Float[np.ndarray, "n_pix n_labels"], Float[np.ndarray, " n_labels"]]:
+        """Weights on the flux itself, where alpha I becomes alpha diag(scale^2), and the intercept."""
+        matrix = self.gram.copy(order="F")
+        matrix[np.diag_indices_from(matrix)] *= 1 + alpha
+        factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        weights = cho_solve(factor, self.cross)
+        return weights, self.labels - self.flux @ weights
+
+
+def add_up(train: Iterable[Chunk]) -> Sums:
+    """One pass over the training spectra; float32 products within a block, float64 between blocks.
+
+    Everything is taken about the mean of the first block, so that no digits cancel.
+
+    Raises:
+        DataError: no spectra, values that are not finite, or a pixel that does not vary.
+    """
+    n, origin = 0, (np.zeros(0), np.zeros(0))
+    for flux, labels in blocks(train):
+        if n == 0:
+            origin = (flux.mean(axis=0, dtype=np.float64), labels.mean(axis=0, dtype=np.float64))
+            gram = np.zeros((flux.shape[1], flux.shape[1]), order="F")
+            cross = np.zeros((flux.shape[1], labels.shape[1]))
+            total = [np.zeros(flux.shape[1]), np.zeros(labels.shape[1])]
+        z, y = (flux - origin[0]).astype(np.float32), labels - origin[1]
+        gram += ssyrk(1.0, z.T, lower=1)
+        cross += z.T.astype(np.float64) @ y
+        total = [total[0] + z.sum(axis=0, dtype=np.float64), total[1] + y.sum(axis=0)]
+        n += len(z)
+    if n == 0:
+        raise DataError("ridge needs at least one training spectrum, found none")
+    shift = [part / n for part in total]
+    gram /= n
+    gram -= np.outer(shift[0], shift[0])
+    if not (gram.diagonal() > 0).all():
+        raise DataError("every pixel must vary over the training spectra, but some do not")
+    return Sums(n, origin[0] + shift[0], origin[1] + shift[1], gram, cross / n - np.outer(*shift))
+
+
+def blocks(train: Iterable[Chunk], size: int = BLOCK) -> Iterator[Chunk]:
+    """The same spectra in pieces of `size`, the last one shorter: a large piece multiplies faster."""
+    held: list[Chunk] = []
+    for chunk in train:
+        held.append(_checked(chunk))
+        while sum(len(flux) for flux, _ in held) >= size:
+            flux, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
+            yield flux[:size], labels[:size]
+            held = [(flux[size:], labels[size:])]
+    if sum(len(flux) for flux, _ in held):
+        flux, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
+        yield flux, labels
+
+
+def _checked(chunk: Chunk) -> Chunk:
+    flux, labels = chunk
+    if not (np.isfinite(flux).all() and np.isfinite(labels).all()):
+        raise DataError("flux and labels must be finite to fit a baseline, found values that are not")
+    return flux, labels.astype(np.float64)
