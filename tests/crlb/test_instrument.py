@@ -112,12 +112,11 @@ def test_without_width_it_is_rebinning_by_overlap():
 
 def test_derivatives_are_finite_at_zero_width():
     def seen(sigma, rv_kms):
-        return detector_flux(FINE, line(), DETECTOR, lsf_sigma=sigma, rv_kms=rv_kms)
+        return detector_flux(FINE, line(), DETECTOR, lsf_sigma=sigma, rv_kms=rv_kms) @ jnp.cos(DETECTOR)
 
-    for derivative in (jax.jacfwd, jax.jacrev):  # forward alone would forgive a singular dead branch
-        in_sigma, in_rv = derivative(seen, argnums=(0, 1))(0.0, 0.0)
-        assert np.isfinite(in_sigma).all()
-        assert np.isfinite(in_rv).all()
+    in_sigma, in_rv = jax.grad(seen, argnums=(0, 1))(0.0, 0.0)  # reverse: a singular dead branch gives NaN
+    assert jnp.isfinite(in_sigma)
+    assert jnp.isfinite(in_rv)
 
 
 def test_velocity_moves_a_line_by_wave_v_over_c():
