@@ -1,0 +1,162 @@
+"""Weights and spectra in, labels and scores out."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from crlb.errors import DataError, MissingInputError
+from crlb.output import check_output, new_file
+from specvit_jax import metrics
+from specvit_jax.checkpoint import Weights, load_weights
+from specvit_jax.data import SNR_DEFINITION, median_snr, read_spectra
+from specvit_jax.scaling import InputScaler
+from specvit_jax.spectra import Spectra
+from specvit_jax.step import Scalers
+from specvit_jax.step import predict as forward
+
+BATCH = 256  # spectra in one call of the network
+SNR_EDGES = (2.0, 2.75, 3.5, 4.5, 5.5, 7.0, 9.0, 12.5, 20.0)  # of the main figure
+
+
+def find_weights(run: str | Path) -> Path:
+    """The best weights of a run directory, or the weights file itself.
+
+    Raises:
+        MissingInputError: there is neither.
+    """
+    path = Path(run)
+    found = path / "weights" / "best.safetensors" if path.is_dir() else path
+    if not found.is_file():
+        raise MissingInputError(
+            f"no weights at {found}; give a run directory or a weights file"
+        )
+    return found
+
+
+def predict(weights: Weights, flux: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, "n n_labels"]:
+    """The labels of noisy spectra, in their own units, in the order of `weights.config.model.label_names`.
+
+    Args:
+        weights: a trained network with its scalers.
+        flux: as observed, median about 0.5 over the arm.
+
+    Raises:
+        DataError: no spectra, another number of pixels than the network reads, or flux that is not finite.
+    """
+    n_pix = weights.config.model.input_size
+    if flux.shape[1] != n_pix or not len(flux):
+        raise DataError(f"flux must be spectra of {n_pix} pixels, at least one, found shape {flux.shape}")
+    if not np.isfinite(flux).all():
+        star, pixel = np.argwhere(~np.isfinite(flux))[0]
+        raise DataError(f"flux must be finite, found {flux[star, pixel]} in spectrum {star}, pixel {pixel}")
+    scalers = Scalers(weights.label_scaler, weights.input_scaler)
+    pieces = []
+    for start in range(0, len(flux), BATCH):
+        piece = flux[start : start + BATCH]
+        # The last piece is filled up, so that one compiled program serves all.
+        rows = np.minimum(np.arange(BATCH), len(piece) - 1)
+        labels = forward(weights.params, jnp.asarray(piece[rows], jnp.float32), scalers, weights.config)
+        pieces.append(np.asarray(labels)[: len(piece)])
+    return np.concatenate(pieces)
+
+
+def fill_unusable(
+    flux: Float[np.ndarray, "n n_pix"], scaler: InputScaler
+) -> tuple[Float[np.ndarray, "n n_pix"], int]:
+    """The flux with NaN, which marks an unusable pixel, replaced by the training mean; and how many.
+
+    The network sees zero there: the pixel says nothing.
+    """
+    missing = np.isnan(flux)
+    return np.where(missing, np.asarray(scaler.mean)[None, :], flux), int(missing.sum())
+
+
+def evaluate(
+    run: str | Path,
+    data: str | Path,
+    json_path: str | Path,
+    predictions: str | Path | None = None,
+    *,
+    edges: Sequence[float] = SNR_EDGES,
+    overwrite: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Scores a network on a file of observed spectra; writes the scores (JSON) and every star's labels (CSV).
+
+    Args:
+        run: run directory, whose best weights are used, or weights file.
+        data: spectra with flux, error, noisy and labels in the pfsspec layout.
+        json_path: file for the scores.
+        predictions: file for the labels per star; default: `json_path` with the ending `.predictions.csv`.
+        edges: of the bins in median SNR per pixel.
+        overwrite: whether the two files may be replaced.
+        seed: of the bootstrap.
+
+    Returns:
+        What the JSON holds: `labels` -> name -> `overall` (n; r2, mae, rmse, bias, scatter, each with `_low`
+        and `_high`) and `by_snr`, a list of the same per bin.
+
+    Raises:
+        MissingInputError: no such weights or data.
+        DataError: data the network cannot read: other wavelengths, damaged, NaN, non-positive errors.
+        UsageError: the data lack a label the network predicts.
+        OutputError: a file exists and `overwrite` is False, or cannot be created.
+    """
+    json_path = check_output(json_path, overwrite)
+    table = check_output(predictions or json_path.with_suffix(".predictions.csv"), overwrite)
+    weights_path = find_weights(run)
+    weights = load_weights(weights_path)
+    names = weights.config.model.label_names
+    spectra = read_spectra(data, need=("flux", "error", "noisy"))
+    truth = spectra.select(names)
+    assert spectra.flux is not None
+    assert spectra.error is not None
+    assert spectra.noisy is not None
+    snr = median_snr(spectra.flux, spectra.error)
+    flux, filled = fill_unusable(spectra.noisy, weights.input_scaler)
+    pred = predict(weights, flux)
+    result: dict[str, Any] = {
+        "weights": str(weights_path),
+        "data": str(data),
+        "n": spectra.n,
+        "snr_definition": SNR_DEFINITION,
+        "unusable_pixels_filled": filled,
+        "labels": {
+            name: {
+                "overall": metrics.summary(truth[:, i], pred[:, i], seed=seed),
+                "by_snr": metrics.by_snr(truth[:, i], pred[:, i], snr, edges, seed=seed),
+            }
+            for i, name in enumerate(names)
+        },
+    }
+    write_predictions(table, spectra, snr, names, pred, overwrite)
+    with new_file(json_path, overwrite) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def write_predictions(
+    path: Path,
+    spectra: Spectra,
+    snr: Float[np.ndarray, " n"],
+    names: tuple[str, ...],
+    pred: Float[np.ndarray, "n n_labels"],
+    overwrite: bool = False,
+) -> None:
+    """Writes one row per star: its row in the data, magnitude, SNR, true labels, predicted labels."""
+    columns: dict[str, np.ndarray] = {"star": np.arange(len(pred))}
+    if spectra.mag is not None:
+        columns["mag"] = spectra.mag
+    columns["snr"] = snr
+    columns |= spectra.labels
+    columns |= {f"{name}_pred": pred[:, i] for i, name in enumerate(names)}
+    with new_file(path, overwrite) as temporary, temporary.open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(columns)
+        rows.writerows([f"{value:.8g}" for value in row] for row in zip(*columns.values(), strict=True))
