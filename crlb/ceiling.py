@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float
 from crlb import noise as noise_module
 from crlb.emulator import Emulator
 from crlb.errors import DataError, UsageError
-from crlb.fisher import cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
+from crlb.fisher import ROUNDING_UNITS, cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
 from crlb.noise import Exposure, NoiseModel
 
 CHUNK = 16  # nodes computed together: about 100 MB at 4096 pixels, 5 labels, 6 magnitudes in float64
@@ -31,9 +32,9 @@ SNR_DEFINITION = "median over usable pixels of flux/error; snr_median is its med
 class NodeBounds(NamedTuple):
     """Per node and magnitude: 1-sigma bound of the label, its Schur decay, SNR per pixel."""
 
-    bound: Float[Array | np.ndarray, "*n n_mag"]
-    schur_decay: Float[Array | np.ndarray, "*n n_mag"]
-    snr: Float[Array | np.ndarray, "*n n_mag"]
+    bound: Float[Array | np.ndarray, "*batch"]
+    schur_decay: Float[Array | np.ndarray, "*batch"]
+    snr: Float[Array | np.ndarray, "*batch"]
 
 
 def ceiling(
@@ -101,29 +102,58 @@ def node_bounds(
     advance: Callable[[int], None] | None = None,
 ) -> NodeBounds:
     """Returns bound, Schur decay and SNR at every node of the emulator's grid; arguments as `ceiling`."""
-    columns = np.array([emulator.label_names.index(name) for name in labels])
+    columns = tuple(emulator.label_names.index(name) for name in labels)
     target = list(labels).index(label)
-
-    @jax.jit
-    def chunk_bounds(emulator: Emulator, noise: NoiseModel, mags: Array, nodes: Array) -> NodeBounds:
-        def at_node(node: Float[Array, "n_labels"]) -> NodeBounds:
-            flux, jac = emulator(node), flux_jacobian(emulator, node)[:, columns]
-            at_mag = lambda mag: _bound(flux, jac, mag, noise, exposure, target, variance_term)  # noqa: E731
-            return NodeBounds(*jax.vmap(at_mag)(mags))
-
-        return jax.vmap(at_node)(nodes)
-
     nodes = emulator.nodes
     padded = np.concatenate([nodes, np.repeat(nodes[-1:], -len(nodes) % CHUNK, axis=0)])
     parts = []
     for start in range(0, len(nodes), CHUNK):
-        chunk = chunk_bounds(emulator, noise, jnp.asarray(mags), jnp.asarray(padded[start : start + CHUNK]))
+        part = jnp.asarray(padded[start : start + CHUNK])
+        chunk = _chunk_bounds(
+            emulator, noise, jnp.asarray(mags), part, columns, target, exposure, variance_term
+        )
         parts.append(jax.tree.map(np.asarray, chunk))
         if advance is not None:
             advance(min(CHUNK, len(nodes) - start))
     bounds = NodeBounds(*(np.concatenate(field)[: len(nodes)] for field in zip(*parts, strict=True)))
     _check_identifiable(bounds, emulator, noise, mags, labels, columns, exposure)
     return bounds
+
+
+@partial(jax.jit, static_argnames=("columns", "target", "exposure", "variance_term"))
+def _chunk_bounds(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Float[Array, "n_mag"],
+    nodes: Float[Array, "n n_labels"],
+    columns: tuple[int, ...],
+    target: int,
+    exposure: Exposure,
+    variance_term: bool,
+) -> NodeBounds:
+    def at_node(node: Float[Array, "n_labels"]) -> NodeBounds:
+        flux, jac = emulator(node), _jacobian(emulator, node, columns)
+
+        def at_mag(mag: Float[Array, ""]) -> NodeBounds:
+            return NodeBounds(*_bound(flux, jac, mag, noise, exposure, target, variance_term))
+
+        return jax.vmap(at_mag)(mags)
+
+    return jax.vmap(at_node)(nodes)
+
+
+def _jacobian(
+    emulator: Emulator, node: Float[Array | np.ndarray, "n_labels"], columns: tuple[int, ...]
+) -> Float[Array, "n_pix n_free"]:
+    """Derivatives by the free labels; zero where the whole range of a label moves the flux by rounding only.
+
+    Without this a label without effect would get the information of its rounding errors.
+    """
+    jac = flux_jacobian(emulator, node)
+    change = jnp.abs(jac).max(axis=0) * jnp.asarray(emulator.high - emulator.low, jac.dtype)
+    heard = change > ROUNDING_UNITS * jnp.finfo(jac.dtype).eps * jnp.abs(emulator(node)).max()
+    jac = jnp.where(heard[None, :] | jnp.isnan(change)[None, :], jac, 0.0)
+    return jac[:, np.array(columns)]
 
 
 def _bound(
@@ -159,7 +189,7 @@ def _check_identifiable(
     noise: NoiseModel,
     mags: Sequence[float],
     labels: Sequence[str],
-    columns: np.ndarray,
+    columns: tuple[int, ...],
     exposure: Exposure,
 ) -> None:
     """Repeats the first star without a bound outside jit, where the reason is raised in words."""
@@ -169,7 +199,7 @@ def _check_identifiable(
     node, mag = emulator.nodes[lost[0][0]], float(mags[lost[0][1]])
     flux = emulator(node)
     variance = noise_module.variance(flux, mag, noise, exposure)
-    fisher = fisher_information(flux_jacobian(emulator, node)[:, columns], 1 / variance)
+    fisher = fisher_information(_jacobian(emulator, node, columns), 1 / variance)
     cramer_rao_bound(fisher, label_names=labels)
     raise DataError(f"no finite bound at node {node} and mag {mag}; does the variance there hold NaN?")
 
