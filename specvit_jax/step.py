@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ Params = dict[str, Any]
 PARAMS, NOISE, DROPOUT = range(3)
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where spectra come from; each depends only on the key and its index, which is its row in a file."""
 
