@@ -39,7 +39,7 @@ class Bands:
 def load_bands() -> Bands:
     """The packaged cross sections, crlb/data/bands.npz."""
     with resources.files("crlb.data").joinpath("bands.npz").open("rb") as stream, np.load(stream) as file:
-        steps = file["coefficients"].astype(np.float64)  # stored as integers, in steps of `scale` from `offset`
+        steps = file["coefficients"].astype(np.float64)  # integers: steps of `scale` from `offset`
         coefficients = file["scale"] * steps + file["offset"][None, :, None]
         wave = np.exp(file["log_wave_first"] + file["log_wave_step"] * np.arange(steps.shape[2]))
         return Bands(
