@@ -78,7 +78,8 @@ class Ceiling:
         from crlb.emulator import make_emulator
         from crlb.grid import default_grid_path, load_grid
         from crlb.instrument import to_detector
-        from crlb.noise import Exposure, builtin_noise, load_noise
+        from crlb.noise import Exposure
+        from crlb.noise_curves import builtin_noise, load_noise
 
         path = self.grid or default_grid_path()
         exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
@@ -313,3 +314,7 @@ def _print_grid(grid: "SpectralGrid", path: Path) -> None:
     table.add_row("continuum", "no" if grid.cont is None else "yes")
     table.add_row("source", escape(grid.source))
     _console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,8 @@ from crlb.emulator import Emulator, make_emulator
 from crlb.errors import DataError, UsageError
 from crlb.fisher import UnidentifiableError, cramer_rao_bound, fisher_information, flux_jacobian
 from crlb.instrument import DETECTOR_WAVE, detector_flux, to_detector
-from crlb.noise import Exposure, builtin_noise, draw, snr, variance
+from crlb.noise import Exposure, draw, snr, variance
+from crlb.noise_curves import builtin_noise
 from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux, toy_grid
 
 SMALL_AXES = (AXES[0][1:4], AXES[1][1:4], AXES[2][:2])  # 18 nodes: one whole chunk and a part of one
