@@ -1,0 +1,292 @@
+"""The R2-SNR figure: what log g a spectrum can tell, and what two estimators read from it.
+
+Claim:    SpecViT stays above Ridge at every SNR; the Cramer-Rao median is a bound for unbiased estimators
+          only, so an estimator that uses its prior passes it at low SNR.
+Command:  make figure            (python -m experiments.r2_vs_snr --help lists the options)
+Hardware: two CPU cores, under 4 GB, some minutes.
+Writes:   outputs/r2_vs_snr/{results.json, figure.png, figure.pdf}; the figure is drawn from the JSON alone.
+"""
+
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import Progress, track
+from rich.table import Table
+from specvit_jax.predict import predict
+
+from crlb.ceiling import ceiling
+from crlb.errors import OutputError, run_cli
+from crlb.output import new_file
+from experiments.baselines.protocol import Chunk
+from experiments.baselines.ridge import Ridge
+from experiments.r2_vs_snr_figure import draw
+from specvit_jax import metrics
+from specvit_jax.checkpoint import load_weights, read_metadata, shipped_weights
+from specvit_jax.config import Config, from_yaml, override, preset
+from specvit_jax.data import CHUNK, Batch, Simulator, chunks, make_simulator, median_snr
+from specvit_jax.train import train
+
+LABEL = "log_g"
+MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published SNR table
+SNR_EDGES = (2.0, 2.75, 3.5, 4.5, 5.5, 7.0, 9.0, 12.5, 20.0)
+SNR_DEFINITION = "median over usable pixels (0.42725 A) of flux/error, 12 x 900 s"
+TEST_SEED, RIDGE_SEED, VALIDATION_SEED = 20_001, 20_002, 20_003  # training: seed 42
+N_VALIDATION = 5_000
+
+# R2 of log g as published for the original PyTorch system: project report, December 2025 to February 2026,
+# BOSZ 2017 over the same label box. Its SNR column is close to the 95 % quantile of flux/error, 1.18 times
+# the median; the centres of its bins are divided by that here.
+PUBLISHED = {
+    "source": "report on the original PyTorch SpecViT (2026), test set of 10,000 BOSZ 2017 spectra",
+    "note": "another grid, label prior and test set; estimator SNR = bin centre / 1.18",
+    "curves": {
+        "Cramer-Rao": {
+            "snr": [87.4, 24.0, 7.1, 4.6, 3.0, 1.9],
+            "r2": [0.9994, 0.9906, 0.8914, 0.7396, 0.3658, 0.0],
+        },
+        "SpecViT": {
+            "snr": [2.54, 3.39, 4.24, 5.08, 6.36, 8.90, 12.92, 19.49],
+            "r2": [0.46, 0.46, 0.54, 0.64, 0.71, 0.80, 0.89, 0.91],
+        },
+        "Ridge": {
+            "snr": [2.54, 3.39, 4.24, 5.08, 6.36, 8.90, 12.92, 19.49],
+            "r2": [0.12, 0.24, 0.40, 0.48, 0.53, 0.58, 0.63, 0.67],
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The R2-SNR figure.
+
+    Examples:
+      python -m experiments.r2_vs_snr
+      python -m experiments.r2_vs_snr --grid my_grid.h5 --mag 20.5 22.5
+    """
+
+    grid: Path | None = None
+    """Grid file (HDF5, vacuum wavelengths in Å); default: the embedded grid (own LTE synthesis, not BOSZ)."""
+    noise: Path | None = None
+    """Noise curves (HDF5); default: the built-in analytic curves of the PFS medium-resolution red arm."""
+    mag: tuple[float, float] = (20.5, 22.5)
+    """AB magnitudes in i of the training and test spectra, drawn uniformly [bright faint]."""
+    train: bool = False
+    """Train a network now instead of evaluating the shipped one; always so with a grid of your own."""
+    steps: int = 700
+    """Training steps of 128 spectra when a network is trained; 700 take about five minutes on two cores."""
+    n_test: int = 10_000
+    """Test spectra."""
+    n_ridge: int = 20_000
+    """Training spectra of Ridge."""
+    out: Path = Path("outputs/r2_vs_snr")
+    """Folder of the results; an earlier figure of this command there is replaced."""
+
+
+class TestSet(NamedTuple):
+    """The one set every estimator is judged on: noisy spectra, true labels, SNR per pixel."""
+
+    noisy: Float[np.ndarray, "n n_pix"]
+    labels: Float[np.ndarray, "n n_labels"]
+    snr: Float[np.ndarray, "n"]
+
+
+def main() -> None:
+    """Console entry: computes, draws, prints the table and the paths."""
+    options = tyro.cli(Options)
+    run_cli(lambda: report(options))
+
+
+def report(options: Options) -> None:
+    """Runs the experiment and leaves its results, its figure and a table on the screen."""
+    claim_folder(options.out)
+    results = run(options)
+    path = options.out / "results.json"
+    with new_file(path, overwrite=True) as partial:
+        partial.write_text(json.dumps(results, indent=1))
+    console = Console()
+    console.print(table(results))
+    for written in [*draw(results, options.out), path]:
+        console.print(str(written), soft_wrap=True, highlight=False)
+
+
+def claim_folder(folder: Path) -> None:
+    """Creates the output folder, or stops if it holds anything but an earlier result of this command."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"--out must be a folder that can be created, got {folder}: {error.strerror}"
+        ) from error
+    known = {"results.json", "figure.png", "figure.pdf", "specvit"}
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in known)
+    if strange:
+        raise OutputError(
+            f"--out {folder} holds other files ({', '.join(strange[:3])}); name an empty folder"
+        )
+
+
+def run(options: Options) -> dict[str, Any]:
+    """All numbers of the figure, as plain JSON values."""
+    begin = time.monotonic()
+    simulator = make_simulator(options.grid, options.noise, options.mag)
+    test, names = test_set(simulator, options.n_test), simulator.label_names
+    results = {
+        "experiment": "r2_vs_snr",
+        "label": LABEL,
+        "snr_definition": SNR_DEFINITION,
+        "grid": {"path": str(options.grid or "embedded"), "source": simulator.emulator.source},
+        "ceiling": bound_of_unbiased_estimators(simulator),
+        "estimators": {
+            "SpecViT": scores(*specvit(options, simulator, test), test, names),
+            "Ridge": scores(*ridge(options, simulator, test), test, names),
+        },
+        "published": PUBLISHED,
+        "test": {"n": options.n_test, "mag": list(options.mag), "seed": TEST_SEED},
+    }
+    return results | {"provenance": provenance(options, time.monotonic() - begin)}
+
+
+def bound_of_unbiased_estimators(simulator: Simulator) -> dict[str, Any]:
+    """The Cramer-Rao R2_max per magnitude over the grid's nodes, in float64."""
+    with jax.enable_x64(True), Progress() as progress:
+        emulator, noise = jax.tree.map(
+            lambda x: jnp.asarray(x, jnp.float64), (simulator.emulator, simulator.noise)
+        )
+        task = progress.add_task("Cramer-Rao bound over the nodes", total=len(emulator.nodes))
+        advance = lambda n: progress.advance(task, n)  # noqa: E731
+        return ceiling(emulator, noise, MAGNITUDES, label=LABEL, exposure=simulator.exposure, advance=advance)
+
+
+def test_set(simulator: Simulator, n: int) -> TestSet:
+    """The test spectra; their key is used for nothing else."""
+    parts = [
+        TestSet(
+            np.asarray(batch.flux),
+            np.asarray(batch.labels),
+            median_snr(*map(np.asarray, (batch.clean, batch.error))),
+        )
+        for batch in drawn(simulator, TEST_SEED, n, "Test spectra")
+    ]
+    return TestSet(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def drawn(simulator: Simulator, seed: int, n: int, what: str) -> Iterator[Batch]:
+    """Spectra of a seed, piece by piece, under a progress bar."""
+    return iter(track(chunks(simulator, jax.random.key(seed), n), what, total=-(-n // CHUNK)))
+
+
+def ridge(options: Options, simulator: Simulator, test: TestSet) -> tuple[np.ndarray, str]:
+    """Ridge's labels of the test spectra, and how it was trained."""
+    column = simulator.label_names.index(LABEL)
+
+    def pairs(seed: int, n: int, what: str) -> Iterator[Chunk]:
+        for batch in drawn(simulator, seed, n, what):
+            yield np.asarray(batch.flux), np.asarray(batch.labels[:, column : column + 1])
+
+    flux, labels = zip(*pairs(VALIDATION_SEED, N_VALIDATION, "Ridge, validation"), strict=True)
+    model = Ridge()
+    model.fit(pairs(RIDGE_SEED, options.n_ridge, "Ridge"), (np.concatenate(flux), np.concatenate(labels)))
+    assert model.alpha is not None
+    about = f"Ridge {options.n_ridge:,} spectra, alpha {model.alpha[0]:.2g} chosen on {N_VALIDATION:,} others"
+    return model.predict(test.noisy)[:, 0], about
+
+
+def specvit(options: Options, simulator: Simulator, test: TestSet) -> tuple[np.ndarray, str]:
+    """SpecViT's labels of the test spectra, and how it was trained: shipped, or here and now."""
+    if options.train or options.grid is not None or options.noise is not None:
+        path = trained_here(options, simulator)
+        about = f"SpecViT tiny, {options.steps:,} steps of 128 spectra on this grid"
+    else:
+        path = shipped_weights("tiny")
+        about = f"SpecViT tiny as shipped, step {int(read_metadata(path)['step']):,} of 128 spectra"
+    weights = load_weights(path)
+    column = weights.config.model.label_names.index(LABEL)
+    return predict(weights, test.noisy)[:, column], about
+
+
+def trained_here(options: Options, simulator: Simulator) -> Path:
+    """Weights of a network trained for this figure; an interrupted training of the same set-up is resumed."""
+    settings = [f"train.steps={options.steps}", f"data.mag={options.mag[0]},{options.mag[1]}"]
+    config = override(preset("tiny"), settings)
+    paths = {"grid": options.grid, "noise": options.noise}
+    data = replace(config.data, **{key: str(path) for key, path in paths.items() if path is not None})
+    config, folder = replace(config, data=data), options.out / "specvit"
+    resume = same_run(folder / "config.yaml", config, options.grid)
+    return train(config, simulator, folder, resume=resume, overwrite=not resume).weights
+
+
+def same_run(path: Path, config: Config, grid: Path | None) -> bool:
+    """Whether the run in the output folder is this one, begun after the grid file was last changed."""
+    if not path.exists() or from_yaml(path.read_text()) != config:
+        return False
+    return grid is None or grid.stat().st_mtime < path.stat().st_mtime
+
+
+def scores(pred: np.ndarray, training: str, test: TestSet, label_names: tuple[str, ...]) -> dict[str, Any]:
+    """R2, MAE, RMSE and bias of one estimator, overall and per SNR bin, with bootstrap intervals."""
+    truth = test.labels[:, label_names.index(LABEL)]
+    return {
+        "training": training,
+        "overall": metrics.summary(truth, pred),
+        "by_snr": metrics.by_snr(truth, pred, test.snr, SNR_EDGES),
+    }
+
+
+def provenance(options: Options, seconds: float) -> dict[str, Any]:
+    """How the numbers were made."""
+    packages = ("specvit-jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+    return {
+        "command": shlex.join(["python", "-m", "experiments.r2_vs_snr", *sys.argv[1:]]),
+        "options": {
+            key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()
+        },
+        "seeds": {"test": TEST_SEED, "ridge": RIDGE_SEED, "ridge_validation": VALIDATION_SEED},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "device": str(jax.devices()[0].device_kind),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+    }
+
+
+def interval(row: dict[str, Any]) -> str:
+    """R2 with its bootstrap interval; a dash where the bin has too few spectra to be scored."""
+    return "-" if row["r2"] is None else f"{row['r2']:.3f} ({row['r2_low']:.3f}-{row['r2_high']:.3f})"
+
+
+def table(results: dict[str, Any]) -> Table:
+    """The figure's numbers on the screen: one row per SNR bin, then overall."""
+    out = Table(title=f"R2 of log g on {results['test']['n']:,} test spectra (95 % bootstrap intervals)")
+    for column in ("SNR per pixel", "n", *results["estimators"]):
+        out.add_column(column, justify="right")
+    for rows in zip(*(estimator["by_snr"] for estimator in results["estimators"].values()), strict=True):
+        low, high, n = (rows[0][key] for key in ("snr_low", "snr_high", "n"))
+        out.add_row(f"{low:g}-{high:g}", str(n), *map(interval, rows))
+    overall = [estimator["overall"] for estimator in results["estimators"].values()]
+    out.add_section()
+    for key, unit in (("r2", ""), ("mae", " dex"), ("rmse", " dex"), ("bias", " dex")):
+        out.add_row(
+            key + unit,
+            "" if key != "r2" else str(results["test"]["n"]),
+            *(f"{row[key]:.3f}" for row in overall),
+        )
+    return out
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The main job from end to end on a toy grid: simulate, bound, train, fit, score, draw."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crlb.errors import OutputError
+from experiments import r2_vs_snr
+from experiments.r2_vs_snr import Options
+
+
+@pytest.fixture(scope="module")
+def results(toy_grid, tmp_path_factory):
+    options = Options(
+        grid=toy_grid,
+        mag=(18.0, 21.0),
+        steps=12,
+        n_test=400,
+        n_ridge=1500,
+        out=tmp_path_factory.mktemp("out") / "figure",
+    )
+    r2_vs_snr.report(options)
+    return options, json.loads((options.out / "results.json").read_text())
+
+
+def test_figure_and_numbers_are_written(results):
+    options, _ = results
+    assert (options.out / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert (options.out / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_every_estimator_is_scored_on_every_test_spectrum(results):
+    options, numbers = results
+    assert set(numbers["estimators"]) == {"SpecViT", "Ridge"}
+    for estimator in numbers["estimators"].values():
+        inside = sum(row["n"] for row in estimator["by_snr"])
+        assert estimator["overall"]["n"] == options.n_test >= inside > 0
+
+
+def test_ridge_reads_the_toy_gravity_and_gets_better_with_snr(results):
+    rows = [row for row in results[1]["estimators"]["Ridge"]["by_snr"] if row["r2"] is not None]
+    assert rows[-1]["r2"] > 0.8
+    assert rows[-1]["r2"] > rows[0]["r2"]
+
+
+def test_bound_falls_and_r2_max_rises_with_snr(results):
+    bins = results[1]["ceiling"]["bins"]
+    assert [row["mag"] for row in bins] == list(r2_vs_snr.MAGNITUDES)
+    assert np.all(np.diff([row["snr_median"] for row in bins]) < 0)
+    assert np.all(np.diff([row["bound"]["median"] for row in bins]) > 0)
+
+
+def test_no_seed_serves_two_purposes(results):
+    seeds = [*results[1]["provenance"]["seeds"].values()]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_a_second_run_of_the_same_set_up_reuses_its_training(results, monkeypatch):
+    options, numbers = results
+    before = (options.out / "specvit" / "metrics.jsonl").read_text()
+    r2_vs_snr.report(options)
+    again = json.loads((options.out / "results.json").read_text())
+    assert (options.out / "specvit" / "metrics.jsonl").read_text() == before
+    assert again["estimators"] == numbers["estimators"]
+
+
+def test_a_folder_of_something_else_is_left_alone(results, tmp_path):
+    (tmp_path / "thesis.tex").write_text("dear reader")
+    with pytest.raises(OutputError, match=r"thesis\.tex"):
+        r2_vs_snr.report(replace(results[0], out=tmp_path))
+
+
+def test_published_lines_are_the_published_numbers(reference):
+    published = json.loads((reference / "published.json").read_text())
+    curves = r2_vs_snr.PUBLISHED["curves"]
+    assert curves["Cramer-Rao"]["snr"] == published["snr_table"]["snr"]
+    assert curves["Cramer-Rao"]["r2"] == published["fisher_3d"]["r2_max_median"]
+    edges = np.array(published["r2_by_snr"]["bin_edges"])
+    centres = (edges[1:] + edges[:-1]) / 2 / 1.18
+    for ours, theirs in (("SpecViT", "specvit"), ("Ridge", "ridge")):
+        np.testing.assert_allclose(curves[ours]["snr"], centres, atol=0.006)
+        assert curves[ours]["r2"] == published["r2_by_snr"][theirs]
