@@ -211,8 +211,9 @@ def make_source(config: DataConfig, seed: int = 0) -> Source:
     return StoredSpectra(*arrays, noise, tuple(spectra.labels), exposure)
 
 
-def chunks(source: Source, key: Key[Array, ""], n: int, size: int = CHUNK) -> Iterator[Batch]:
-    """Draws the spectra of indices 0..n-1 piece by piece; the last piece is shorter."""
+def chunks(source: Source, key: Key[Array, ""], n: int, size: int | None = None) -> Iterator[Batch]:
+    """Draws the spectra of indices 0..n-1 in pieces of `size` (default `CHUNK`); the last one is shorter."""
+    size = size or CHUNK
     sample = jax.jit(type(source).sample)
     for start in range(0, n, size):
         batch = sample(source, key, jnp.arange(start, start + size))
