@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from crlb.errors import DataError
+from crlb.synthesis.continuum import survival
 from crlb.synthesis.species import ATOMIC_MASS, BOLTZMANN, BOLTZMANN_EV, HC_OVER_K, elements
 from crlb.synthesis.state import State
 from crlb.synthesis.voigt import voigt_hjerting
@@ -22,7 +23,6 @@ RYDBERG_HYDROGEN = 109677.5834  # cm^-1, CODATA 2018 with the reduced mass of hy
 HELIUM_PER_HYDROGEN = 0.42  # van der Waals width per helium atom, in that per hydrogen atom: Kurucz 1970
 H2_PER_HYDROGEN = 0.85  # the same for H2
 HOLTSMARK_FIELD = 1.2507e-9  # esu cm^-2 per (cm^-3)^(2/3), normal field 2.603 e n^(2/3)
-ATOMIC_FIELD = 1.71525599e7  # esu cm^-2, e / a_0^2, CODATA 2018
 # Spread of the Stark components, 5.5e-5 (n n')^4/(n'^2 - n^2) A per esu cm^-2: Underhill & Waddell 1959
 STARK_SPREAD = 5.5e-5
 HOLTSMARK_WIDTH = 1.476  # makes (b^2 + beta^2)^(-5/4), of unit area, reach the asymptote 0.748 beta^(-5/2)
@@ -212,22 +212,8 @@ def _hydrogen_terms(lines: Lines, state: State) -> Terms:
     spread = STARK_SPREAD * (lower * upper) ** 4 / (upper**2 - lower**2) * HOLTSMARK_FIELD * HOLTSMARK_WIDTH
     stark = _column(spread, state) * jnp.cbrt(PERTURBERS_PER_ELECTRON * state.n_e[None, :]) ** 2
     doppler = _column(lines.wave / LIGHT_SPEED, state) * velocity
-    absorbers = absorbers * _survival(upper, state)
-    return absorbers * _column(lines.wave / LIGHT_SPEED, state), stark, doppler
-
-
-def _survival(n: Float[np.ndarray, " n_lines"], state: State) -> Float[Array, "n_lines n_depth"]:
-    """Share of the hydrogen atoms whose level n is not dissolved by the field of the ions.
-
-    Source: Hummer & Mihalas 1988, ApJ 331, 794, eqs. 4.24, 4.26; Hubeny, Hummer & Lanz 1994, A&A 282, 151,
-    appendix A.
-    """
-    critical = 16.0 / 3.0 * n / (n + 1) ** 2 * ATOMIC_FIELD / (16.0 * n**4 * HOLTSMARK_FIELD)
-    beta = _column(critical, state) / jnp.cbrt(state.n_e[None, :]) ** 2
-    correlation = 0.09 * (state.n_e ** (1 / 6) / jnp.sqrt(state.temperature))[None, :]
-    x = (1.0 + correlation) ** 3.15
-    odds = 0.1402 * (x + 4.0 * correlation**3) * beta**3 / (1.0 + 0.1285 * x * beta**1.5)
-    return odds / (1.0 + odds)
+    alive = survival(jnp.asarray(upper, stark.dtype)[None, :], state.n_e[:, None], state.temperature[:, None])
+    return absorbers * alive.T * _column(lines.wave / LIGHT_SPEED, state), stark, doppler
 
 
 def _hydrogen_profile(offset: Array, scale: Array, stark: Array, doppler: Array) -> Array:
