@@ -12,16 +12,6 @@ import yaml
 from crlb.errors import DataError, UsageError
 
 
-def _check_choices(section: Any) -> None:
-    name = type(section).__name__.removesuffix("Config").lower()
-    for key, hint in typing.get_type_hints(type(section)).items():
-        options = typing.get_args(hint)
-        if typing.get_origin(hint) is Literal and getattr(section, key) not in options:
-            raise UsageError(
-                f"{name}.{key} must be one of {', '.join(options)}, got {getattr(section, key)!r}"
-            )
-
-
 def _check_positive(section: Any, *keys: str) -> None:
     name = type(section).__name__.removesuffix("Config").lower()
     for key in keys:
@@ -52,7 +42,6 @@ class ModelConfig:
     label_names: tuple[str, ...] = ("log_g",)  # one output each, in this order
 
     def __post_init__(self) -> None:
-        _check_choices(self)
         _check_positive(self, "input_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
         if self.stride is not None:
             _check_positive(self, "stride")
@@ -103,7 +92,6 @@ class TrainConfig:
     checkpoint_every: int = 500  # steps
 
     def __post_init__(self) -> None:
-        _check_choices(self)
         _check_positive(self, "steps", "batch_size", "learning_rate", "clip_norm", "huber_delta")
         _check_positive(self, "log_every", "eval_every", "checkpoint_every")
         if not 0 <= self.warmup < 1:
@@ -130,7 +118,6 @@ class DataConfig:
     n_validation: int = 2000  # noisy spectra, drawn once
 
     def __post_init__(self) -> None:
-        _check_choices(self)
         _check_positive(self, "exptime_s", "n_exp", "seeing_arcsec", "n_scaling", "n_validation")
         if not self.mag[0] <= self.mag[1]:
             raise UsageError(f"data.mag must be (bright, faint) with bright <= faint, got {self.mag}")
@@ -287,6 +274,8 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
             raise UsageError(f"{name} needs {len(args)} values, got {len(items)}: {value}")
         return tuple(_convert(item, args[0], name) for item in items)
     if origin is Literal:
+        if value not in args:
+            raise UsageError(f"{name} must be one of {', '.join(args)}, got {value!r}")
         return value
     if not isinstance(value, str):
         raise UsageError(f"{name} must be one {hint.__name__}, got {value!r}")

@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -59,6 +59,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     stop: Callable[[int], bool] = lambda step: False,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Result:
     """Trains a network and leaves its weights, checkpoints and metrics in a run directory.
 
@@ -69,6 +70,7 @@ def train(
         resume: continue from its newest sound checkpoint, if there is one; bit for bit on the same devices.
         overwrite: delete the run that is there.
         stop: asked after every step; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C do.
+        devices: to share each batch; default: all of this process.
 
     Raises:
         Interrupted: stopped early; everything is saved.
@@ -76,7 +78,8 @@ def train(
         UsageError: the batch does not fit the devices or the file; or the run to continue is another.
         OutputError: the run directory cannot be used.
     """
-    devices, rows = jax.local_devices(), training_rows(source, config)
+    devices = jax.local_devices() if devices is None else devices
+    rows = training_rows(source, config)
     parallel.shard(batch_index(0, config, rows), len(devices))  # refuses at once what cannot run
     run = open_run(out, config, resume=resume, overwrite=overwrite)
     with Checkpoints(run.checkpoints) as saved, Signals() as signals:

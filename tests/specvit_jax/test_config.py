@@ -1,0 +1,116 @@
+"""Presets, YAML and settings."""
+
+import dataclasses
+
+import pytest
+
+from crlb.errors import DataError, UsageError
+from specvit_jax.config import PRESETS, ModelConfig, from_yaml, override, preset, to_yaml
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_yaml_gives_back_every_setting(name):
+    config = preset(name)
+    assert from_yaml(to_yaml(config)) == config
+
+
+def test_every_setting_is_written_out():
+    text = to_yaml(preset("tiny"))
+    for section in ("model", "train", "data"):
+        for field in dataclasses.fields(getattr(preset("tiny"), section)):
+            assert f"  {field.name}:" in text
+
+
+@pytest.mark.parametrize(
+    ("setting", "section", "key", "value"),
+    [
+        ("train.learning_rate=1e-4", "train", "learning_rate", 1e-4),
+        ("train.steps=010", "train", "steps", 10),
+        ("model.stride=8", "model", "stride", 8),
+        ("model.stride=null", "model", "stride", None),
+        ("model.label_names=log_g,T_eff", "model", "label_names", ("log_g", "T_eff")),
+        ("model.label_names=[log_g, M_H]", "model", "label_names", ("log_g", "M_H")),
+        ("data.mag=[18, 20.5]", "data", "mag", (18.0, 20.5)),
+        ("data.grid=on", "data", "grid", "on"),
+        ("model.pool=mean", "model", "pool", "mean"),
+    ],
+)
+def test_a_value_is_read_by_the_type_of_its_field(setting, section, key, value):
+    found = getattr(getattr(override(preset("paper"), [setting]), section), key)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_settings_that_need_each_other_are_applied_together():
+    model = override(preset("paper"), ["model.embed_dim=50", "model.num_heads=5"]).model
+    assert (model.embed_dim, model.num_heads) == (50, 5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("train.lerning_rate=1", "lerning_rate"),
+        ("optimizer.lr=1", "optimizer"),
+        ("train.steps", "train.steps"),
+        ("train.steps=many", "steps"),
+        ("train.steps=1.5", "steps"),
+        ("train.steps=0", "steps"),
+        ("train.learning_rate=nan", "learning_rate"),
+        ("train.warmup=1", "warmup"),
+        ("train.min_lr=1", "min_lr"),
+        ("train.loss=l2", "loss"),
+        ("model.num_heads=7", "num_heads"),
+        ("model.patch_size=5000", "patch_size"),
+        ("model.stride=0", "stride"),
+        ("model.dropout=1", "dropout"),
+        ("model.label_names=log_g,log_g", "label_names"),
+        ("model.tokenizer=[conv]", "tokenizer"),
+        ("data.mag=20", "mag"),
+        ("data.mag=[22, 20]", "mag"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name(setting, named):
+    with pytest.raises(UsageError, match=named):
+        override(preset("paper"), [setting])
+
+
+def test_unknown_preset_is_refused_with_the_presets_named():
+    with pytest.raises(UsageError, match=r"paper, small, tiny.*huge"):
+        preset("huge")
+
+
+def test_yaml_with_a_key_twice_is_refused():
+    with pytest.raises(UsageError, match="steps"):
+        from_yaml("preset: tiny\ntrain:\n  steps: 5\n  steps: 6\n")
+
+
+@pytest.mark.parametrize("text", ["trian:\n  steps: 5\n", "train:\n  stepz: 5\n", "train: 5\n"])
+def test_yaml_with_unknown_keys_is_refused(text):
+    with pytest.raises(UsageError, match=r"trian|stepz|train"):
+        from_yaml(text)
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "- 1\n- 2\n"])
+def test_text_that_is_no_config_is_refused(text):
+    with pytest.raises(DataError):
+        from_yaml(text)
+
+
+def test_unnamed_settings_keep_the_presets_values():
+    config = from_yaml("preset: small\ntrain:\n  steps: 5\n")
+    assert config.train.steps == 5
+    assert config.model == preset("small").model
+
+
+@pytest.mark.parametrize(
+    ("patch", "stride", "pool", "tokens"),
+    [
+        (16, None, "cls", 257),
+        (16, 8, "cls", 512),
+        (64, None, "mean", 64),
+        (16, 1, "mean", 4081),
+        (100, 70, "mean", 58),
+    ],
+)
+def test_number_of_tokens(patch, stride, pool, tokens):
+    assert ModelConfig(patch_size=patch, stride=stride, pool=pool).num_tokens == tokens
