@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crlb.errors import OutputError
+from crlb.errors import MissingInputError, OutputError
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> Path:
@@ -40,6 +40,8 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except (OutputError, MissingInputError):
+        raise
     except OSError as error:
         raise OutputError(f"cannot create {path}: {error.strerror or error}") from error
     finally:
