@@ -1,11 +1,11 @@
 """Distils the temperature structure of ATLAS12 atmospheres into crlb/data/temperature.csv.
 
-Input are the neural networks of atmosnet 1.0.1 (Nidever 2021, trained on the C3K grid of ATLAS12 models by Conroy
-et al.; its file data/atmosnet_c3k_300neurons_cool.pkl). Their outputs are log10 of column mass, temperature and
-gas pressure at 80 depths; the package's own code takes exp of them, which is wrong. For a box of stars a little
-larger than the embedded grid, the optical depth at 8000 Å is integrated over column mass with the opacity of
-crlb.synthesis, and T / T_eff at fixed optical depths is fitted by Chebyshev polynomials in the labels. Only this
-script needs atmosnet; the synthesis reads the table.
+Input are the neural networks of atmosnet 1.0.1 (Nidever 2021, trained on the C3K grid of ATLAS12 models by
+Conroy et al.; its file data/atmosnet_c3k_300neurons_cool.pkl, opened with dill). Their outputs are log10 of
+column mass, temperature and gas pressure at 80 depths; the package's own code takes exp of them, which is wrong.
+For a box of stars a little larger than the embedded grid, the optical depth at 8000 Å is integrated over
+column mass with the opacity of crlb.synthesis, and T / T_eff at fixed optical depths is fitted by Chebyshev
+polynomials in the labels. Only this script needs atmosnet; the synthesis reads the table.
 
     python benchmarks/distil_atmospheres.py atmosnet_c3k_300neurons_cool.pkl
 """
@@ -22,6 +22,11 @@ from rich.progress import track
 from crlb.synthesis import atmosphere, continuum, species, state
 
 NETWORK_BOX = ((3600.0, 6150.0, 18), (0.75, 5.25, 10), (-2.7, 0.95, 14))
+HEADER = """\
+# T / T_eff of ATLAS12 (C3K) atmospheres as emulated by atmosnet 1.0.1 (Nidever 2021), distilled by
+# benchmarks/distil_atmospheres.py: one row per depth, log10 tau(8000 Å) then the coefficients of the
+# Chebyshev polynomials of crlb.synthesis.atmosphere.label_polynomials.
+"""
 TABLE = Path(__file__).resolve().parents[1] / "crlb" / "data" / "temperature.csv"
 
 
@@ -59,15 +64,16 @@ def main(path: str) -> None:
         if log_tau[0] > atmosphere.LOG_TAU[0] or log_tau[-1] < atmosphere.LOG_TAU[-1]:
             short.append(log_tau[0])
         rows.append(np.interp(atmosphere.LOG_TAU, np.asarray(log_tau), temperature / node[0]))
-    print(f"{len(short)} of {len(nodes)} atmospheres begin below the table (worst {max(short):.2f}): constant T above")
+    print(
+        f"{len(short)} of {len(nodes)} atmospheres begin below the table (worst log tau {max(short):.2f}): "
+        "constant T above"
+    )
     design = np.asarray(jax.vmap(atmosphere.label_polynomials)(jnp.asarray(nodes)))
     fitted, *_ = np.linalg.lstsq(design, np.array(rows), rcond=None)
     error = np.abs(design @ fitted / np.array(rows) - 1.0)
     print("relative error of T: median, 99 %, max", np.median(error), np.quantile(error, 0.99), error.max())
     with TABLE.open("w", encoding="utf-8") as file:
-        file.write("# T / T_eff of ATLAS12 (C3K) atmospheres as emulated by atmosnet 1.0.1 (Nidever 2021), distilled by\n")
-        file.write("# benchmarks/distil_atmospheres.py: one row per depth, log10 tau(8000 Å) then the coefficients of the\n")
-        file.write("# Chebyshev polynomials of crlb.synthesis.atmosphere.label_polynomials.\n")
+        file.write(HEADER)
         for depth, values in zip(atmosphere.LOG_TAU, fitted.T, strict=True):
             file.write(",".join([f"{depth:.2f}", *(f"{v:.5e}" for v in values)]) + "\n")
 

@@ -48,8 +48,9 @@ def temperature_table() -> Float[np.ndarray, "n_depth n_terms"]:
 def temperature(labels: Float[Array, " n_labels"]) -> Float[Array, " n_depth"]:
     """Temperature (K) at the depths of LOG_TAU for labels (T_eff, log_g, M_H, ...).
 
-    Source: ATLAS12 (C3K) models as emulated by atmosnet 1.0.1 and distilled by benchmarks/distil_atmospheres.py;
-    the structure is that of solar-scaled composition, whatever a_M and C_M.
+    The structure is that of solar-scaled composition, whatever a_M and C_M.
+
+    Source: ATLAS12 (C3K) models as emulated by atmosnet 1.0.1, distilled by benchmarks/distil_atmospheres.py.
     """
     return labels[0] * (temperature_table().astype(labels.dtype) @ label_polynomials(labels))
 
@@ -59,7 +60,7 @@ def hydrostatic_pressure(
 ) -> Float[Array, " n_depth"]:
     """Gas pressure (dyn/cm^2) by integrating dP / dtau = g / kappa from the top, in ln tau by trapezoids.
 
-    Above the first depth kappa continues as tau^b with the b of the first two depths: P = g tau / (kappa (1 - b)).
+    Above the first depth kappa continues as tau^b, b from the first two depths: P = g tau / (kappa (1 - b)).
 
     Args:
         kappa: opacity at REFERENCE_WAVE per mass, cm^2/g.

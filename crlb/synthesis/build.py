@@ -1,4 +1,4 @@
-"""The embedded grid: every node synthesised, smoothed to the grid's resolving power, and written to one file."""
+"""The embedded grid: every node synthesised, smoothed to the resolving power, and written to one file."""
 
 from pathlib import Path
 
@@ -24,9 +24,10 @@ EVERY = 4  # of these steps per pixel of the file
 RTOL = 2e-3  # largest relative error of the factorised file
 FLUX_UNIT = "erg/s/cm2/A at the stellar surface"
 SOURCE = (
-    "NOT BOSZ. Computed with crlb.synthesis: plane-parallel LTE, temperature structure of ATLAS12 (C3K) atmospheres "
-    "as emulated by atmosnet 1.0.1, hydrostatic pressure and equation of state of its own, Asplund et al. 2009 "
-    "abundances, about 2900 atomic lines, TiO and CN, microturbulence 2 km/s; Gaussian line-spread function"
+    "NOT BOSZ. Computed with crlb.synthesis: plane-parallel LTE, temperature structure of ATLAS12 (C3K) "
+    "atmospheres as emulated by atmosnet 1.0.1, hydrostatic pressure and equation of state of its own, "
+    "Asplund et al. 2009 abundances, about 2900 atomic lines, TiO and CN, microturbulence 2 km/s; Gaussian "
+    "line-spread function"
 )
 
 

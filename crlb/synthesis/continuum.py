@@ -24,7 +24,9 @@ H_MINUS_FF = np.array(
 RYDBERG_EV = 13.598434  # ionisation energy of hydrogen
 RYDBERG_MICRON = 0.0911763  # wavelength of the Lyman limit, vacuum micron
 KRAMERS = 1.0449e-26  # cm^2 / Å^3, Gray 2005, eq. 8.5
-CRITICAL_FIELD = 8.571e14  # (e / a_0^2) / (16 F_0), cm^-2, with the normal field F_0 = 1.2507e-9 n_e^(2/3) esu/cm^2
+CRITICAL_FIELD = (
+    8.571e14  # (e / a_0^2) / (16 F_0), cm^-2, with the normal field F_0 = 1.2507e-9 n_e^(2/3) esu/cm^2
+)
 PASCHEN = 3  # lower level of the series in this range
 TOP_LEVEL = 8  # bound levels of hydrogen summed one by one
 
@@ -32,9 +34,10 @@ TOP_LEVEL = 8  # bound levels of hydrogen summed one by one
 def h_minus_bound_free(
     wave: Float[Array, " n_wave"], temperature: Float[Array, " n_depth"]
 ) -> Float[Array, "n_depth n_wave"]:
-    """Absorption of H- per neutral H atom and unit electron pressure (cm^4/dyn), stimulated emission included.
+    """Absorption of H- per H atom and unit electron pressure (cm^4/dyn), stimulated emission taken off.
 
-    k = 0.750 T^-5/2 exp(a/(l0 T)) (1 - exp(-a/(l T))) 1e-18 l^3 (1/l - 1/l0)^1.5 sum_n C_n (1/l - 1/l0)^((n-1)/2)
+    k = 0.750 T^-5/2 exp(a/(l0 T)) (1 - exp(-a/(l T))) s
+    s = 1e-18 l^3 (1/l - 1/l0)^1.5 sum_n C_n (1/l - 1/l0)^((n-1)/2)
 
     Args:
         wave: vacuum wavelength, Å, between 1250 Å and the edge at 16419 Å.
@@ -47,15 +50,19 @@ def h_minus_bound_free(
     sigma = 1e-18 * (micron * root) ** 3 * jnp.polyval(np.asarray(H_MINUS_BF[::-1], wave.dtype), root)
     a = HC_OVER_K * 1e4
     emission = -jnp.expm1(-a / (micron[None] * temperature[:, None]))
-    return (0.750 * temperature**-2.5 * jnp.exp(a / (H_MINUS_EDGE * temperature)))[:, None] * emission * sigma[None]
+    return (
+        (0.750 * temperature**-2.5 * jnp.exp(a / (H_MINUS_EDGE * temperature)))[:, None]
+        * emission
+        * sigma[None]
+    )
 
 
 def h_minus_free_free(
     wave: Float[Array, " n_wave"], temperature: Float[Array, " n_depth"]
 ) -> Float[Array, "n_depth n_wave"]:
-    """Absorption of H + e per neutral H atom and unit electron pressure (cm^4/dyn), stimulated emission included.
+    """Absorption of H + e per H atom and unit electron pressure (cm^4/dyn), stimulated emission taken off.
 
-    k = 1e-29 sum_n (5040/T)^((n+1)/2) (l^2 A_n + B_n + C_n/l + D_n/l^2 + E_n/l^3 + F_n/l^4), l > 0.3645 micron
+    k = 1e-29 sum_n (5040/T)^((n+1)/2) (l^2 A_n + B_n + C_n/l + D_n/l^2 + E_n/l^3 + F_n/l^4), l > 0.3645
 
     Source: John 1988, A&A 193, 189, eq. 6 (fit to Bell & Berrington 1987, J. Phys. B 20, 801).
     """
@@ -68,11 +75,11 @@ def h_minus_free_free(
 def hydrogen(wave: Float[Array, " n_wave"], state: State) -> Float[Array, "n_depth n_wave"]:
     """Bound-free and free-free absorption of neutral hydrogen (cm^-1), stimulated emission included.
 
-    Kramers' cross-sections with Gaunt factors; levels above n = 8 as an integral. Beyond the Paschen limit n = 3
-    goes on absorbing into those upper levels that the plasma has dissolved.
+    Kramers' cross-sections with Gaunt factors; levels above n = 8 as an integral. Beyond the Paschen limit
+    n = 3 goes on absorbing into those upper levels that the plasma has dissolved.
 
-    Source: Gray 2005, The Observation and Analysis of Stellar Photospheres, eqs. 8.4-8.10; Daeppen, Anderson &
-    Mihalas 1987, ApJ 319, 195, eq. 10 for the dissolved levels.
+    Source: Gray 2005, The Observation and Analysis of Stellar Photospheres, eqs. 8.4-8.10; Daeppen, Anderson
+    & Mihalas 1987, ApJ 319, 195, eq. 10 for the dissolved levels.
     """
     angstrom, kt = wave[None], BOLTZMANN_EV * state.temperature[:, None]
     x = angstrom * 1e-4 / RYDBERG_MICRON  # Rydberg energies per photon energy
@@ -90,7 +97,7 @@ def hydrogen(wave: Float[Array, " n_wave"], state: State) -> Float[Array, "n_dep
 
 
 def _dissolved_share(x: Float[Array, "1 n_wave"], n: int, state: State) -> Float[Array, "n_depth n_wave"]:
-    """Chance that the level a photon would lift an electron to from level n is dissolved; 1 beyond the limit."""
+    """Chance that the level to which a photon would lift an electron from n is dissolved; 1 past it."""
     bound = x > n**2 * 1.0001
     upper = jnp.where(bound, 1.0 / n**2 - 1.0 / jnp.where(bound, x, 2.0 * n**2), 1e-5) ** -0.5
     share = 1.0 - survival(upper, state.n_e[:, None], state.temperature[:, None])
@@ -98,12 +105,14 @@ def _dissolved_share(x: Float[Array, "1 n_wave"], n: int, state: State) -> Float
 
 
 def survival(
-    n: Float[Array, "#n_depth #n_wave"], n_e: Float[Array, "#n_depth 1"], temperature: Float[Array, "#n_depth 1"]
+    n: Float[Array, "#n_depth #n_wave"],
+    n_e: Float[Array, "#n_depth 1"],
+    temperature: Float[Array, "#n_depth 1"],
 ) -> Float[Array, "n_depth n_wave"]:
     """Probability that level n of hydrogen outlives the electric field of the ions (n_e of them per cm^3).
 
-    Source: Hummer & Mihalas 1988, ApJ 331, 794, eqs. 4.24, 4.26 in the form of Hubeny, Hummer & Lanz 1994, A&A
-    282, 151, appendix A.
+    Source: Hummer & Mihalas 1988, ApJ 331, 794, eqs. 4.24, 4.26 in the form of Hubeny, Hummer & Lanz 1994,
+    A&A 282, 151, appendix A.
     """
     beta = 16.0 / 3.0 * n / (n + 1.0) ** 2 * CRITICAL_FIELD / (n**4 * jnp.cbrt(n_e) ** 2)
     a = 0.09 * n_e ** (1 / 6) / jnp.sqrt(temperature)

@@ -16,8 +16,8 @@ LOG_QUANTUM_MASS = 46.6826108  # ln of (2 pi m_u k / h^2)^(3/2) for m in u, n in
 ELECTRON_MASS_U = 5.48579909065e-4  # CODATA 2018
 POLYNOMIAL_CENTRE = 4000.0  # K
 ALPHA_ELEMENTS = ("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti")  # what [alpha/M] scales in BOSZ
-# Water, the one molecule of three atoms: atomisation energy 917.8 kJ/mol (Ruscic et al. 2002, J. Phys. Chem. A
-# 106, 2727), rotational constants and fundamentals in cm^-1 (Herzberg 1966, Electronic Spectra III, table 65).
+# Water, the one molecule of three atoms: atomisation energy 917.8 kJ/mol (Ruscic et al. 2002, J. Phys. Chem.
+# A 106, 2727), rotational constants and fundamentals in cm^-1 (Herzberg 1966, El. Spectra III, table 65).
 WATER_ATOMISATION_EV = 9.5122
 WATER_ROTATION = (27.877, 14.512, 9.285)
 WATER_VIBRATION = (3657.05, 1594.75, 3755.93)
@@ -97,7 +97,7 @@ def rovibrational_levels() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray
     """Energy above the lowest level and rotational constant (cm^-1), weight / symmetry of each (state, v)."""
     levels: dict[str, list[tuple[float, float, float]]] = {}
     zero: dict[str, float] = {}
-    for name, energy_ev, symmetry, state, *constants in read_rows("diatomics.csv")[1:]:
+    for name, energy_ev, symmetry, _state, *constants in read_rows("diatomics.csv")[1:]:
         t_e, weight, w, wx, b, a = map(float, constants)
         zero.setdefault(name, 0.5 * w - 0.25 * wx)
         limit = float(energy_ev) / BOLTZMANN_EV / HC_OVER_K

@@ -1,4 +1,4 @@
-"""From labels to the spectrum that leaves the surface: opacity, transfer, and the instrument-free smoothing."""
+"""From labels to the spectrum that leaves the surface; smoothing to a resolving power."""
 
 import jax
 import jax.numpy as jnp

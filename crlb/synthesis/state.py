@@ -1,4 +1,4 @@
-"""The state of the gas at every depth in LTE: ionisation and molecular equilibrium at given T and pressure."""
+"""The state of the gas at every depth in LTE: ionisation and molecules at given temperature and pressure."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -73,8 +73,8 @@ def equilibrium(temperature: Float[Array, " n_depth"]) -> Equilibrium:
     Saha: n_upper n_e / n_lower = 2 U_upper / U_lower (2 pi m_e k T / h^2)^(3/2) exp(-chi / kT)
     Molecules: n_AB / (n_A n_B) = q_AB / (q_A q_B) exp(D / kT),  q = U (2 pi m k T / h^2)^(3/2)
 
-    Source: Mihalas 1978, Stellar Atmospheres, eq. 5-14 (no lowering of the ionisation energy); Tatum 1966, Publ.
-    Dom. Astrophys. Obs. Victoria 13, 1, eq. 11.
+    Source: Mihalas 1978, Stellar Atmospheres, eq. 5-14 (no lowering of the ionisation energy); Tatum 1966,
+    Publ. Dom. Astrophys. Obs. Victoria 13, 1, eq. 11.
     """
     log_u = table.atomic_partitions(temperature)
     energies = table.ionisation_energies()
@@ -134,8 +134,10 @@ def residuals(
     stages = 1.0 + once + twice
     # densities in units of the total keep every term within float32
     molecule = jnp.exp(constants.bond[known] + count[known] @ log_atom - log_total)
-    free = (abundance * jnp.exp(log_h - log_total)).at[balanced].set(
-        jnp.exp(log_atom - log_total) * stages[balanced]
+    free = (
+        (abundance * jnp.exp(log_h - log_total))
+        .at[balanced]
+        .set(jnp.exp(log_atom - log_total) * stages[balanced])
     )
     nuclei = free[balanced] + molecule @ count[known]
     electrons = jnp.exp(log_e - log_total)
@@ -217,7 +219,7 @@ def solve_state(
 def _all_densities(
     log_n: Float[Array, "n_depth n_unknown"], constants: Equilibrium, abundance: Float[Array, " n_el"]
 ) -> dict[str, Float[Array, " n_depth"]]:
-    """Every species from the solved ones; an element that is not balanced shares its nuclei with its molecules."""
+    """Every species from the solved ones; an element not balanced shares its nuclei with its molecules."""
     names, found = table.elements().names, {}
     log_atom = {el: log_n[:, 2 + i] for i, el in enumerate(BALANCED)}
     once = jnp.exp(constants.saha[:, :, 0] - log_n[:, :1])

@@ -10,7 +10,9 @@ PLANCK_2HC2 = 1.1910429724e-5  # 2 h c^2 in erg cm^2/s, CODATA 2018
 GAUSS_POINTS = 4  # angles between the normal and the horizon
 
 
-def planck(wave: Float[Array, " n_wave"], temperature: Float[Array, " n_depth"]) -> Float[Array, "n_depth n_wave"]:
+def planck(
+    wave: Float[Array, " n_wave"], temperature: Float[Array, " n_depth"]
+) -> Float[Array, "n_depth n_wave"]:
     """Planck function B_lambda (erg/s/cm^2/Å/sr) at vacuum wavelengths (Å) and temperatures (K)."""
     cm = wave * 1e-8
     exponent = HC_OVER_K / (cm[None] * temperature[:, None])
@@ -18,7 +20,9 @@ def planck(wave: Float[Array, " n_wave"], temperature: Float[Array, " n_depth"])
 
 
 def optical_depth(
-    opacity: Float[Array, "n_depth n_wave"], reference: Float[Array, " n_depth"], reference_tau: Float[Array, " n_depth"]
+    opacity: Float[Array, "n_depth n_wave"],
+    reference: Float[Array, " n_depth"],
+    reference_tau: Float[Array, " n_depth"],
 ) -> Float[Array, "n_depth n_wave"]:
     """Optical depth at each wavelength: tau = integral of (opacity / reference) tau_ref d ln tau_ref.
 

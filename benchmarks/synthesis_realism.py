@@ -1,0 +1,180 @@
+"""How real is the embedded grid? Compared, node by node, with peer-made SYNSPEC spectra and with BOSZ 2017.
+
+    python benchmarks/synthesis_realism.py     (reference data in ../shared/reference or $SPECVIT_REFERENCE)
+
+Writes outputs/benchmarks/synthesis_realism.json and .png: correlation of the continuum-normalised flux and of
+its log g derivative, ratio of the log g bounds under equal white noise, equivalent widths of Ca II 8544, and
+the spectra around the Ca II triplet.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from crlb.fisher import cramer_rao_bound, fisher_information
+from crlb.grid import SpectralGrid, default_grid_path, load_grid
+from crlb.synthesis import atmosphere, continuum, transfer
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = Path(os.environ.get("SPECVIT_REFERENCE", ROOT.parent / "shared" / "reference"))
+OUTPUT = ROOT / "outputs" / "benchmarks"
+SNR = 7.1  # per pixel, white: the published case
+# Gravity-sensitive lines of the peer-made grid that neither BOSZ 2017 nor our line list has (Å, vacuum)
+PEER_ONLY = (7260.2, 7504.4, 7640.7, 7941.5, 8043.2, 8406.3, 8634.0)
+
+
+def at_resolution(
+    grid: SpectralGrid, flux: np.ndarray, wave: np.ndarray, resolving_power: float
+) -> np.ndarray:
+    """Embedded flux smoothed on to `resolving_power` and sampled at `wave`."""
+    step = np.log(grid.wave[1] / grid.wave[0])
+    fwhm = np.sqrt(resolving_power**-2 - grid.resolving_power**-2)
+    return np.interp(wave, grid.wave, gaussian_filter1d(flux, fwhm / 2.3548 / step))
+
+
+@jax.jit
+def continuum_flux(labels, wave):
+    """Flux of the continuum alone."""
+    gas = atmosphere.build_atmosphere(labels)
+    reference = continuum.continuum_opacity(jnp.array([atmosphere.REFERENCE_WAVE]), gas)[:, 0]
+    tau = transfer.optical_depth(
+        continuum.continuum_opacity(wave, gas), reference, jnp.asarray(10.0**atmosphere.LOG_TAU)
+    )
+    return transfer.emergent_flux(tau, transfer.planck(wave, gas.temperature))
+
+
+def common(ours: SpectralGrid, other: SpectralGrid) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Indices into both grids of the axis values they share."""
+    shared = [np.intersect1d(a, b) for a, b in zip(ours.axes, other.axes, strict=True)]
+    pick = [[np.searchsorted(axis, s) for axis, s in zip(g.axes, shared, strict=True)] for g in (ours, other)]
+    return pick[0], pick[1]
+
+
+def normalised(ours: SpectralGrid, other: SpectralGrid) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Shared axes and continuum-normalised flux of both, on the other's pixels and at its resolving power."""
+    mine, theirs = common(ours, other)
+    axes = [axis[i] for axis, i in zip(ours.axes, mine, strict=True)]
+    flux, reference = ours.flux[np.ix_(*mine)], other.flux[np.ix_(*theirs)]
+    flux = np.apply_along_axis(lambda f: at_resolution(ours, f, other.wave, other.resolving_power), -1, flux)
+    if other.cont is None:  # neither has one: divide both by a parabola through each
+        return axes, *(np.apply_along_axis(_flatten, -1, f, other.wave) for f in (flux, reference))
+    nodes = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    cont = np.apply_along_axis(_continuum, -1, nodes, other.wave)
+    return axes, flux / cont, reference / other.cont[np.ix_(*theirs)]
+
+
+def _continuum(node: np.ndarray, wave: np.ndarray) -> np.ndarray:
+    knots = np.linspace(wave[0], wave[-1], 60)
+    return np.interp(wave, knots, continuum_flux(jnp.append(node, jnp.zeros(2)), jnp.asarray(knots)))
+
+
+def _flatten(flux: np.ndarray, wave: np.ndarray) -> np.ndarray:
+    x = (wave - wave.mean()) / np.ptp(wave)
+    return flux / np.polyval(np.polyfit(x, flux, 2), x)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pearson correlation over the pixels, node by node."""
+    a, b = (x - x.mean(-1, keepdims=True) for x in (a, b))
+    return (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+
+
+def log_g_bounds(axes: list[np.ndarray], flux: np.ndarray) -> np.ndarray:
+    """Bound on log g (dex) with T_eff and M_H unknown at interior nodes, equal white noise, median flux 1."""
+    scaled = flux / np.median(flux, axis=-1, keepdims=True)
+    jac = np.stack([np.gradient(scaled, axis, axis=i) for i, axis in enumerate(axes)], -1)[1:-1, 1:-1, 1:-1]
+    ivar = np.full(flux.shape[-1], SNR**2)
+    nodes = jac.reshape(-1, *jac.shape[-2:])
+    return np.array([cramer_rao_bound(fisher_information(j, ivar))[1] for j in nodes]).reshape(jac.shape[:3])
+
+
+def compare(ours: SpectralGrid, other: SpectralGrid, leave_out: tuple[float, ...] = ()) -> dict:
+    """Medians over common nodes with T_eff >= 4250 K, pixels near `leave_out` not counted."""
+    axes, flux, reference = normalised(ours, other)
+    keep = (
+        np.all([np.abs(other.wave - line) > 4.0 for line in leave_out], axis=0) if leave_out else slice(None)
+    )
+    flux, reference = flux[..., keep], reference[..., keep]
+    warm = axes[0] >= 4250.0
+    alike = correlation(flux, reference)
+    slopes = correlation(*(np.diff(f, axis=1) for f in (flux, reference)))
+    bounds = [log_g_bounds(axes, f) for f in (flux, reference)]
+    ratio = (bounds[0] / bounds[1])[warm[1:-1]]
+    return {
+        "nodes": int(np.prod(flux.shape[:-1])),
+        "flux_correlation": _summary(alike[warm]),
+        "log_g_derivative_correlation": _summary(slopes[warm]),
+        "log_g_bound_ratio_ours_over_theirs": _summary(ratio),
+        "log_g_bound_ours_dex": _summary(bounds[0][warm[1:-1]]),
+        "log_g_bound_theirs_dex": _summary(bounds[1][warm[1:-1]]),
+        "by_T_eff": {
+            f"{t_eff:.0f}": {"flux": float(np.median(f)), "log_g_derivative": float(np.median(d))}
+            for t_eff, f, d in zip(axes[0], alike, slopes, strict=True)
+        },
+    }
+
+
+def _summary(values: np.ndarray) -> dict[str, float]:
+    return {name: float(np.quantile(values, q)) for name, q in (("p10", 0.1), ("median", 0.5), ("p90", 0.9))}
+
+
+def triplet_widths(ours: SpectralGrid, peer: SpectralGrid) -> dict:
+    """Equivalent width (Å) of Ca II 8544 within 20 Å, at 5000 K and solar composition, by log g."""
+    axes, flux, reference = normalised(ours, peer)
+    near = np.abs(peer.wave - 8544.4) < 20.0
+    at = int(np.searchsorted(axes[0], 5000.0)), slice(None), int(np.searchsorted(axes[2], 0.0))
+    return {
+        name: [round(float(w), 2) for w in np.trapezoid(1.0 - f[at][:, near], peer.wave[near], axis=-1)]
+        for name, f in (("embedded", flux), ("peer", reference))
+    }
+
+
+def plot(ours: SpectralGrid, peer: SpectralGrid, bosz: SpectralGrid, path: Path) -> None:
+    """Embedded, peer-made and BOSZ spectra around the Ca II triplet, R = 5000."""
+    figure, panels = plt.subplots(2, 1, figsize=(8, 6.5), sharex=True)
+    shown = ((bosz, "BOSZ 2017", "k-"), (peer, "peer (SYNSPEC)", "C1--"), (ours, "embedded", "C0-"))
+    for panel, labels in zip(panels, ((5500.0, 3.0, 0.0), (6000.0, 2.0, -1.0)), strict=True):
+        for grid, name, style in shown:
+            index = tuple(int(np.argmin(np.abs(a - v))) for a, v in zip(grid.axes, labels, strict=True))
+            wave, flux = grid.wave, grid.flux[index]
+            if grid is ours:
+                wave, flux = peer.wave, at_resolution(ours, flux, peer.wave, peer.resolving_power)
+            near = (wave > 8470.0) & (wave < 8690.0)
+            panel.plot(wave[near], flux[near] / np.quantile(flux[near], 0.95), style, lw=1, label=name)
+        panel.set_ylabel("flux / 95 % quantile")
+        panel.set_title("T_eff {:.0f} K, log g {:.1f}, [M/H] {:+.1f}".format(*labels), fontsize=9)
+    panels[0].legend(fontsize=8)
+    panels[1].set_xlabel("vacuum wavelength (Å)")
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    jax.config.update("jax_enable_x64", True)
+    ours = load_grid(default_grid_path())
+    peer, bosz = (load_grid(REFERENCE / name) for name in ("synspec_grid_coarse.h5", "bosz2017_r5000.h5"))
+    result = {
+        "embedded": ours.source,
+        "peer": compare(ours, peer),
+        "peer_without_its_own_lines": compare(ours, peer, PEER_ONLY),
+        "bosz2017_8000_8900": compare(ours, bosz),
+        "peer_against_bosz2017": compare(peer, bosz.cut(8000.0, 8849.0)),
+        "equivalent_width_8544": triplet_widths(ours, peer),
+    }
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / "synthesis_realism.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    plot(ours, peer, bosz, OUTPUT / "synthesis_realism.png")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
