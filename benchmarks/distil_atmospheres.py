@@ -2,7 +2,7 @@
 
 Input are the neural networks of atmosnet 1.0.1 (Nidever 2021, trained on the C3K grid of ATLAS12 models by
 Conroy et al.; its file data/atmosnet_c3k_300neurons_cool.pkl, opened with dill). Their outputs are log10 of
-column mass, temperature and gas pressure at 80 depths; the package's own code takes exp of them, which is wrong.
+column mass, temperature and gas pressure at 80 depths; the package's own code takes exp of them, wrongly.
 For a box of stars a little larger than the embedded grid, the optical depth at 8000 Å is integrated over
 column mass with the opacity of crlb.synthesis, and T / T_eff at fixed optical depths is fitted by Chebyshev
 polynomials in the labels. Only this script needs atmosnet; the synthesis reads the table.

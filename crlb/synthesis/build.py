@@ -21,7 +21,7 @@ WAVE_RANGE = (7049.0, 8901.0)  # Å, vacuum
 RESOLVING_POWER = 20000.0
 STEP = 6e-6  # in ln wave, 0.05 Å
 EVERY = 4  # of these steps per pixel of the file
-RTOL = 2e-3  # largest relative error of the factorised file
+RTOL = 1e-3  # largest relative error of the factorised file
 FLUX_UNIT = "erg/s/cm2/A at the stellar surface"
 SOURCE = (
     "NOT BOSZ. Computed with crlb.synthesis: plane-parallel LTE, temperature structure of ATLAS12 (C3K) "
