@@ -88,7 +88,7 @@ def add_up(train: Iterable[Chunk]) -> Sums:
         DataError: no spectra, values that are not finite, or a pixel that does not vary.
     """
     n, origin = 0, (np.zeros(0), np.zeros(0))
-    for flux, labels in blocks(train):
+    for flux, labels in blocks(train, BLOCK):
         if n == 0:
             origin = (flux.mean(axis=0, dtype=np.float64), labels.mean(axis=0, dtype=np.float64))
             gram = np.zeros((flux.shape[1], flux.shape[1]), order="F")
@@ -109,7 +109,7 @@ def add_up(train: Iterable[Chunk]) -> Sums:
     return Sums(n, origin[0] + shift[0], origin[1] + shift[1], gram, cross / n - np.outer(*shift))
 
 
-def blocks(train: Iterable[Chunk], size: int = BLOCK) -> Iterator[Chunk]:
+def blocks(train: Iterable[Chunk], size: int) -> Iterator[Chunk]:
     """The same spectra in pieces of `size`, the last one shorter: a large piece multiplies faster."""
     held: list[Chunk] = []
     for chunk in train:
