@@ -2,9 +2,11 @@
 
 import csv as csv_module
 import json as json_module
+import math
 import shlex
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,19 +148,23 @@ class Synthesize:
     """log10 of surface gravity in cm/s^2, dex."""
     M_H: tuple[float, ...] = tuple(-2.5 + 0.25 * i for i in range(14))
     """Metallicities relative to the Sun, dex."""
-    rtol: float = 2e-3
-    """Largest relative flux error of the compressed file, at any node and pixel."""
+    rtol: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """Largest relative flux error of the compressed file, at any node and pixel; default: as embedded."""
     overwrite: bool = False
     """Allow the file to be replaced."""
 
     def __call__(self) -> None:
         check_output(self.out, self.overwrite)
+        for name, axis in (("T-eff", self.T_eff), ("log-g", self.log_g), ("M-H", self.M_H)):
+            increasing = all(a < b for a, b in pairwise(axis)) and all(map(math.isfinite, axis))
+            if not axis or not increasing:
+                raise UsageError(f"--{name} must be increasing values, found {axis}")
         import numpy as np
 
-        from crlb.synthesis.build import build_grid
+        from crlb.synthesis.build import RTOL, build_grid
 
         axes = np.array(self.T_eff), np.array(self.log_g), np.array(self.M_H)
-        build_grid(self.out, axes=axes, rtol=self.rtol, overwrite=self.overwrite)
+        build_grid(self.out, axes=axes, rtol=self.rtol or RTOL, overwrite=self.overwrite)
         print(f"wrote {self.out}")
 
 
