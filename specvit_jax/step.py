@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import UsageError
@@ -44,7 +43,7 @@ class Scalers(NamedTuple):
     input: InputScaler
 
 
-class TrainState(struct.PyTreeNode):
+class TrainState(NamedTuple):
     """All that training changes. ``step``, the number of steps done, is the only clock."""
 
     step: Int[Array, ""]
@@ -121,7 +120,7 @@ def train_step(
     updates, opt_state = optimizer(config.train).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     state = TrainState(state.step + 1, params, opt_state)
-    return state, {"loss": loss, "grad_norm": optax.global_norm(grads)}
+    return state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
 
 def fresh_step(
