@@ -74,7 +74,7 @@ def median_snr(spectra: np.ndarray, noise: NoiseModel, mag: float) -> float:
     def one(flux: jax.Array) -> jax.Array:
         return snr(flux, jnp.sqrt(variance(flux, mag, noise)))
 
-    return float(np.median(jax.lax.map(one, jnp.asarray(spectra))))
+    return float(np.median(jax.lax.map(one, jnp.asarray(spectra), batch_size=20)))
 
 
 def test_variance_is_the_published_formula():
@@ -237,10 +237,8 @@ def test_snr_table_on_peer_made_spectra(builtin, peer_spectra):
 
 
 def test_snr_table_over_the_embedded_grid(builtin):
-    if not default_grid_path().is_file():
-        pytest.skip("the embedded grid has not been built")
-    spectra = to_detector(load_grid(default_grid_path())).flux.reshape(-1, 4096)
-    reached = [median_snr(spectra, builtin, mag) for mag in MAGS]
+    nodes = to_detector(load_grid(default_grid_path())).flux.reshape(-1, 4096)
+    reached = [median_snr(nodes[::3], builtin, mag) for mag in MAGS]  # a third of 1260, on all axes
     np.testing.assert_allclose(reached, PUBLISHED_SNR, rtol=0.04)
 
 
