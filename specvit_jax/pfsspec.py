@@ -26,6 +26,8 @@ WAVE_TOLERANCE = 0.004  # A, a hundredth of a pixel; a float32 wavelength is goo
 NAME_OPCODES = {"UNICODE", "STRING"}  # protocol 0: the names themselves ...
 LIST_OPCODES = {"MARK", "LIST", "PUT", "APPEND", "STOP"}  # ... and the list around them
 ROWS_PER_CHUNK = 4096  # of the table; PyTables wants it chunked
+# What h5py raises for damaged metadata, found by flipping bytes of a good file.
+H5PY_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def open_file(path: str | Path) -> Iterator[h5py.File]:
             yield file
     except DataError as error:
         raise DataError(f"spectra file {path}: {error}") from None
-    except OSError as error:
+    except H5PY_ERRORS as error:
         raise DataError(f"spectra file {path} is truncated or damaged: {error}") from error
 
 
@@ -185,7 +187,7 @@ def write_table(file: h5py.File, columns: Mapping[str, Float[np.ndarray, " n"]])
     row = np.dtype([("index", "<i8"), ("values_block_0", "<f8", (len(names),))])
     rows = np.empty(len(block), row)
     rows["index"], rows["values_block_0"] = np.arange(len(block)), block
-    table = file.create_dataset(TABLE, data=rows, maxshape=(None,), chunks=(ROWS_PER_CHUNK,))
+    table = file.create_dataset(TABLE, data=rows, maxshape=(None,), chunks=(min(len(rows), ROWS_PER_CHUNK),))
     fields = {"index": np.int64(0), "values_block_0": np.float64(0)}
     _set(table, CLASS="TABLE", VERSION="2.7", index_kind="integer", values_block_0_dtype="float64")
     _set(table, values_block_0_kind=_pickled(names), values_block_0_meta=_pickled(None))

@@ -314,6 +314,22 @@ def test_a_truncated_file_is_refused(path):
         read_spectra(path)
 
 
+def test_a_file_with_flipped_bytes_is_read_or_refused_in_words(path):
+    whole, rng, refusals = path.read_bytes(), np.random.default_rng(0), []
+    metadata = np.flatnonzero(np.frombuffer(whole[:9000], np.uint8))
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for at in rng.choice(metadata, 2):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_spectra(path)
+        except DataError as error:
+            refusals.append(str(error))
+    assert 30 < len(refusals) < 150
+    assert all("test.h5" in refusal for refusal in refusals)
+
+
 def test_an_unknown_label_is_a_usage_error():
     spectra = some_spectra()
     np.testing.assert_array_equal(spectra.select(("log_g",))[:, 0], spectra.labels["log_g"])
