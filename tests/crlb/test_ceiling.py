@@ -13,6 +13,7 @@ from crlb.ceiling import ceiling, node_bounds
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import DataError, UsageError
 from crlb.fisher import UnidentifiableError, cramer_rao_bound, fisher_information, flux_jacobian
+from crlb.grid import SpectralGrid, default_grid_path, load_grid
 from crlb.instrument import DETECTOR_WAVE, detector_flux, to_detector
 from crlb.noise import Exposure, draw, snr, variance
 from crlb.noise_curves import builtin_noise
@@ -209,10 +210,27 @@ def maximum_likelihood(emulator, noise, labels, mag, keys, iterations=6):
     return lax.map(fit, keys, batch_size=20)
 
 
-@pytest.mark.parametrize("mag", [18.0, 20.0])
-def test_maximum_likelihood_scatter_reaches_the_bound(mag):
+def embedded_corner() -> SpectralGrid:
+    """Five nodes per label of the embedded grid around a metal-poor giant."""
+    grid = load_grid(default_grid_path())
+    part = slice(2, 7), slice(1, 6), slice(5, 10)
+    axes = tuple(axis[i] for axis, i in zip(grid.axes, part, strict=True))
+    return dataclasses.replace(grid, axes=axes, flux=grid.flux[part])
+
+
+@pytest.mark.parametrize(
+    ("make_grid", "mag"),
+    [
+        (lambda: toy_grid(MODEL_WAVE), 18.0),
+        (lambda: toy_grid(MODEL_WAVE), 20.0),
+        pytest.param(embedded_corner, 18.0, marks=pytest.mark.slow),
+        pytest.param(embedded_corner, 20.0, marks=pytest.mark.slow),
+    ],
+    ids=["toy-18", "toy-20", "embedded-18", "embedded-20"],
+)
+def test_maximum_likelihood_scatter_reaches_the_bound(make_grid, mag):
     n_draws = 400
-    emulator, noise = make_emulator(to_detector(toy_grid(MODEL_WAVE))), builtin_noise()
+    emulator, noise = make_emulator(to_detector(make_grid())), builtin_noise()
     labels = jnp.array([4700.0, 2.6, -0.5])
     fitted = jax.jit(maximum_likelihood)(
         emulator, noise, labels, mag, jax.random.split(jax.random.key(7), n_draws)
@@ -227,6 +245,18 @@ def test_maximum_likelihood_scatter_reaches_the_bound(mag):
     # All correlations at once: the error in units of the whole Fisher matrix is chi-squared with 3 degrees.
     chi2 = np.einsum("na,ab,nb->n", error, np.asarray(fisher), error)
     assert abs(chi2.mean() - 3) < 4 * np.sqrt(6 / n_draws)
+
+
+@pytest.mark.slow
+def test_embedded_grid_has_bounds_like_the_published_ones_for_bosz(reference):
+    """Same nodes and labels, other spectra and derivatives: within a factor 1.25 at every magnitude."""
+    published = json.loads((reference / "published.json").read_text())["fisher_3d"]
+    emulator = make_emulator(to_detector(load_grid(default_grid_path())))
+    bins = ceiling(emulator, builtin_noise(), published["mag"])["bins"]
+    for i, found in enumerate(bins):
+        assert found["n"] == 1260
+        assert 0.8 < found["bound"]["median"] / published["bound_dex_median"][i] < 1.25
+        assert abs(found["schur_decay"]["median"] - published["schur_decay_median"][i]) < 0.1
 
 
 def test_toy_spectra_are_what_the_emulator_sees_off_the_nodes():
