@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from flax import jax_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
 from crlb.errors import UsageError
@@ -20,10 +21,12 @@ def parallel_step(
 ) -> Callable[..., tuple[Tree, Metrics]]:
     """The step ``step(state, source, scalers, index)``, each device taking its part of ``index``.
 
-    All arguments carry a leading device axis (``replicate``, ``shard``), and so does what comes back; the
-    state passed in is consumed. Inside, ``average`` makes gradients and metrics those of the whole batch.
+    State and index carry a leading device axis (``replicate``, ``shard``), and so does what comes back; the
+    state passed in is consumed. Source and scalers are as ever, read by all devices (``share``). Inside,
+    ``average`` makes gradients and metrics those of the whole batch.
     """
-    mapped = jax.pmap(step, axis_name=AXIS, devices=devices, donate_argnums=0)
+    in_axes = (0, None, None, 0)
+    mapped = jax.pmap(step, axis_name=AXIS, devices=devices, in_axes=in_axes, donate_argnums=0)
     # Virtual CPU devices share one thread pool and can starve each other when two steps are in flight.
     block = len(devices) > 1 and devices[0].platform == "cpu"
 
@@ -42,6 +45,11 @@ def average(tree: Tree, axis: str | None) -> Tree:
 def replicate(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
     """A copy on every device, along a new first axis."""
     return jax_utils.replicate(tree, list(devices))
+
+
+def share(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
+    """The same tree with its arrays on every device, so that no step has to send them."""
+    return jax.device_put(tree, NamedSharding(Mesh(np.array(devices), AXIS), PartitionSpec()))
 
 
 def first(tree: Tree) -> Tree:

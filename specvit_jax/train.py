@@ -86,12 +86,13 @@ def train(
         state, scalers, best = begin(config, source, run, saved if resume else None)
         validation = validation_batch(source, config)
         step = parallel.parallel_step(partial(fresh_step, config=config, axis=parallel.AXIS), devices)
-        spread, source, scalers_ = parallel.replicate((state, source, scalers), devices)
+        spread = parallel.replicate(state, devices)
+        shared = parallel.share((source, scalers), devices)
         done, pending = int(state.step), []
         with Progress(done, config) as progress:
             while done < config.train.steps:
                 index = parallel.shard(batch_index(done, config, rows), len(devices))
-                spread, row = step(spread, source, scalers_, index)
+                spread, row = step(spread, *shared, index)
                 pending.append(row)
                 done += 1
                 stopped = stop(done) or bool(signals.received)
