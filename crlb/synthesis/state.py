@@ -220,22 +220,24 @@ def _all_densities(
     log_n: Float[Array, "n_depth n_unknown"], constants: Equilibrium, abundance: Float[Array, " n_el"]
 ) -> dict[str, Float[Array, " n_depth"]]:
     """Every species from the solved ones; an element not balanced shares its nuclei with its molecules."""
-    names, found = table.elements().names, {}
-    log_atom = {el: log_n[:, 2 + i] for i, el in enumerate(BALANCED)}
+    names, molecules = table.elements().names, table.molecules()
+    balanced = [names.index(el) for el in BALANCED]
+    followers = np.array(
+        [[m.atoms.count(el) * (el not in BALANCED) for el in names] for m in molecules.values()]
+    )
+    followers = followers.astype(log_n.dtype)  # at most one to a molecule
     once = jnp.exp(constants.saha[:, :, 0] - log_n[:, :1])
     twice = once * jnp.exp(constants.saha[:, :, 1] - log_n[:, :1])
-    bound = {name: i for i, name in enumerate(table.molecules())}
-    for i, el in enumerate(names):
-        if el not in log_atom:
-            shares = 1.0 + once[:, i] + twice[:, i]
-            for name, molecule in table.molecules().items():
-                if el in molecule.atoms:
-                    partner = sum(log_atom[other] for other in molecule.atoms if other != el)
-                    shares = shares + jnp.exp(constants.bond[:, bound[name]] + partner)
-            log_atom[el] = jnp.log(abundance[i]) + log_n[:, 1] - jnp.log(shares)
-        neutral = jnp.exp(log_atom[el])
-        found |= {f"{el} I": neutral, f"{el} II": neutral * once[:, i], f"{el} III": neutral * twice[:, i]}
-    for name, molecule in table.molecules().items():
-        log_atoms = sum(log_atom[atom] for atom in molecule.atoms)
-        found[name] = jnp.exp(constants.bond[:, bound[name]] + log_atoms)
-    return found
+    partners = constants.bond + _product(log_n[:, 2:], composition().T)
+    bound = _product(jnp.exp(partners), followers)
+    log_atom = jnp.log(abundance)[None] + log_n[:, 1:2] - jnp.log(1.0 + once + twice + bound)
+    log_atom = log_atom.at[:, balanced].set(log_n[:, 2:])
+    molecule = jnp.exp(partners + _product(log_atom, followers.T))
+    neutral = jnp.exp(log_atom)
+    stages = {"I": neutral, "II": neutral * once, "III": neutral * twice}
+    found = {f"{el} {stage}": n[:, i] for i, el in enumerate(names) for stage, n in stages.items()}
+    return found | {name: molecule[:, i] for i, name in enumerate(molecules)}
+
+
+def _product(left: Float[Array, "n k"], right: Float[np.ndarray, "k m"]) -> Float[Array, "n m"]:
+    return jnp.matmul(left, right.astype(left.dtype), precision="highest")
