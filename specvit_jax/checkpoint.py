@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -48,16 +49,16 @@ class Checkpoints:
     ) -> None:
         self.manager.close()
 
-    def save(self, step: int, tree: Any, about: dict[str, float]) -> None:
+    def save(self, step: int, tree: Any, about: Mapping[str, float | int]) -> None:
         """Writes a tree of arrays in the background; ``about`` holds ``r2`` and whatever belongs to it."""
         flat = flatten(tree)
         self.manager.save(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(flat),
-                about=ocp.args.JsonSave({"about": about, "sha256": _digests(flat)}),
+                about=ocp.args.JsonSave({"about": dict(about), "sha256": _digests(flat)}),
             ),
-            metrics=about,
+            metrics=dict(about),
         )
 
     def wait(self) -> None:
@@ -71,12 +72,15 @@ class Checkpoints:
         except (ValueError, OSError) as error:  # orbax hands on RESOURCE_EXHAUSTED as ValueError
             raise OutputError(f"cannot write a checkpoint into {self.folder}: {error}") from error
 
-    def restore(self, like: Tree) -> tuple[Tree, dict[str, float], list[str]] | None:
+    def restore(self, like: Tree) -> tuple[Tree, dict[str, float | int], list[str]] | None:
         """The newest sound checkpoint, or None where there is none.
 
         Returns:
             The tree, with the structure, shapes and types of ``like``; its ``about``; and one line for
             every newer checkpoint that was skipped, saying why.
+
+        Raises:
+            DataError: there are checkpoints, but none is sound or fits.
         """
         target = {name: np.empty_like(leaf) for name, leaf in flatten(like).items()}
         skipped = []
@@ -95,6 +99,10 @@ class Checkpoints:
                 skipped.append(f"checkpoint {step} is unusable: {str(error).splitlines()[0]}")
                 continue
             return unflatten(like, flat), about["about"], skipped
+        if skipped:
+            raise DataError(
+                f"no sound checkpoint in {self.folder}: {'; '.join(skipped)}; start again elsewhere"
+            )
         return None
 
 
@@ -107,7 +115,7 @@ class Weights(NamedTuple):
     input_scaler: InputScaler
 
 
-def save_weights(path: Path, weights: Weights, about: dict[str, float]) -> None:
+def save_weights(path: Path, weights: Weights, about: Mapping[str, float | int]) -> None:
     """Writes a weights file (safetensors), replacing what was there only once it is complete.
 
     Raises:
@@ -124,7 +132,7 @@ def save_weights(path: Path, weights: Weights, about: dict[str, float]) -> None:
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(weights.config)),
         "label_names": json.dumps(weights.config.model.label_names),
-        "about": json.dumps(about),
+        "about": json.dumps(dict(about)),
     }
     with new_file(path, overwrite=True) as temporary:
         safetensors.numpy.save_file(tensors, temporary, metadata)

@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,7 +33,7 @@ class Run:
         """The weights file ``best`` or ``last``."""
         return self.path / "weights" / f"{which}.safetensors"
 
-    def log(self, row: dict[str, float]) -> None:
+    def log(self, row: Mapping[str, float | int]) -> None:
         """Appends a row to ``metrics.jsonl``."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")

@@ -63,6 +63,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     )
 
 
+@partial(jax.jit, static_argnames="config")
 def make_state(config: Config) -> TrainState:
     """The state before the first step, a function of the config and its seed alone."""
     key = stream(config, PARAMS)

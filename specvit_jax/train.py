@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
@@ -85,7 +85,7 @@ def train(
     with Checkpoints(run.checkpoints) as saved, Signals() as signals:
         state, scalers, best = begin(config, source, run, saved if resume else None)
         validation = validation_batch(source, config)
-        step = parallel.parallel_step(partial(fresh_step, config=config, axis=parallel.AXIS), devices)
+        step = compiled_step(config, tuple(devices))
         spread = parallel.replicate(state, devices)
         shared = parallel.share((source, scalers), devices)
         done, pending = int(state.step), []
@@ -112,6 +112,12 @@ def train(
                     raise Interrupted(f"stopped by {cause} after step {done}; continue with --resume")
         saved.wait()
     return Result(done, best.r2, best.step, run.weights("best"))
+
+
+@cache
+def compiled_step(config: Config, devices: tuple[jax.Device, ...]) -> Callable[..., Any]:
+    """The step over these devices; a second run with the same config compiles nothing."""
+    return parallel.parallel_step(partial(fresh_step, config=config, axis=parallel.AXIS), devices)
 
 
 def begin(

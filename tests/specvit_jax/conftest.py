@@ -53,7 +53,7 @@ def toy_model() -> ModelConfig:
         input_size=N_PIX,
         patch_size=16,
         embed_dim=16,
-        depth=2,
+        depth=1,
         num_heads=2,
         mlp_ratio=2.0,
         init="scaled",

@@ -1,0 +1,145 @@
+"""Checkpoints that come back, or are skipped by name; weights files."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from crlb.errors import DataError, MissingInputError, OutputError, UsageError
+from specvit_jax.checkpoint import Checkpoints, Weights, load_weights, save_weights, shipped_weights
+from specvit_jax.scaling import InputScaler, LabelScaler
+from specvit_jax.step import make_state
+
+
+def tree(value: float) -> dict[str, jax.Array]:
+    return {"step": jnp.int32(value), "w": jnp.full((300, 10), value)}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Checkpoints of steps 1 to 4, the second of which is the best."""
+    with Checkpoints(tmp_path / "checkpoints") as saved:
+        for step, r2 in enumerate((0.1, 0.9, 0.3, 0.4), start=1):
+            saved.save(step, tree(float(step)), {"r2": r2, "best_step": min(step, 2)})
+    return tmp_path / "checkpoints"
+
+
+def restored(folder: Path):
+    with Checkpoints(folder) as saved:
+        return saved.restore(tree(0.0))
+
+
+def test_the_latest_and_the_best_are_kept(folder):
+    assert {path.name for path in folder.iterdir() if path.name.isdigit()} == {"2", "4"}
+
+
+def test_the_latest_comes_back_bit_for_bit(folder):
+    found, about, skipped = restored(folder)
+    np.testing.assert_array_equal(found["w"], tree(4.0)["w"])
+    assert found["step"].dtype == jnp.int32
+    assert about == {"r2": 0.4, "best_step": 2}
+    assert skipped == []
+
+
+def test_without_checkpoints_there_is_nothing_to_restore(tmp_path):
+    assert restored(tmp_path / "new") is None
+
+
+def test_a_flipped_byte_is_found_and_the_checkpoint_before_is_used(folder):
+    for file in (folder / "4" / "state").rglob("d/*"):
+        data = bytearray(file.read_bytes())
+        at = len(data) // 2
+        data[at] ^= 1
+        file.write_bytes(data)
+    found, _, skipped = restored(folder)
+    assert int(found["step"]) == 2
+    assert len(skipped) == 1
+    assert "checkpoint 4" in skipped[0]
+
+
+def test_an_empty_step_directory_is_skipped(folder):
+    (folder / "7").mkdir()
+    found, _, skipped = restored(folder)
+    assert int(found["step"]) == 4
+    assert all("checkpoint 7" in line for line in skipped)
+
+
+def test_when_no_checkpoint_fits_nothing_is_started_over(folder):
+    with Checkpoints(folder) as saved, pytest.raises(DataError, match=r"checkpoint 4.*checkpoint 2"):
+        saved.restore({"step": jnp.int32(0), "v": jnp.zeros(5)})
+
+
+# --- weights files
+
+
+@pytest.fixture
+def weights(toy_config) -> Weights:
+    n = toy_config.model.input_size
+    label = LabelScaler(np.array([3.0], np.float32), np.array([1.2], np.float32))
+    scaler = InputScaler(np.linspace(0.4, 0.6, n, dtype=np.float32), np.full(n, 0.2, np.float32))
+    return Weights(make_state(toy_config).params, toy_config, label, scaler)
+
+
+@pytest.fixture
+def file(weights, tmp_path) -> Path:
+    save_weights(tmp_path / "w.safetensors", weights, {"step": 3, "val_r2": 0.5})
+    return tmp_path / "w.safetensors"
+
+
+def test_weights_come_back_bit_for_bit_with_all_that_prediction_needs(weights, file):
+    params, config, label_scaler, input_scaler = load_weights(file)
+    assert config == weights.config
+    for mine, saved in (
+        (params, weights.params),
+        (label_scaler, weights.label_scaler),
+        (input_scaler, weights.input_scaler),
+    ):
+        assert jax.tree.structure(mine) == jax.tree.structure(saved)
+        for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(saved), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_cut_weights_file_is_refused(file):
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"w\.safetensors.*not a readable safetensors file"):
+        load_weights(file)
+
+
+def test_weights_of_another_shape_are_refused_by_name(weights, file):
+    weights.params["head"]["bias"] = jnp.zeros(2)
+    save_weights(file, weights, {})
+    with pytest.raises(DataError, match=r"params/head/bias must have shape \(1,\), found \(2,\)"):
+        load_weights(file)
+
+
+def test_weights_that_are_not_finite_are_refused(weights, file):
+    weights.params["head"]["bias"] = jnp.full(1, jnp.nan)
+    save_weights(file, weights, {})
+    with pytest.raises(DataError, match="not finite"):
+        load_weights(file)
+
+
+def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
+    safetensors.numpy.save_file({"x": np.zeros(2)}, tmp_path / "x.safetensors")
+    with pytest.raises(DataError, match="format"):
+        load_weights(tmp_path / "x.safetensors")
+
+
+def test_missing_weights_are_refused(tmp_path):
+    with pytest.raises(MissingInputError, match=r"none\.safetensors"):
+        load_weights(tmp_path / "none.safetensors")
+
+
+def test_weights_into_a_missing_folder_are_refused(weights, tmp_path):
+    with pytest.raises(OutputError, match="folder"):
+        save_weights(tmp_path / "no" / "w.safetensors", weights, {})
+
+
+def test_shipped_weights_are_asked_for_by_preset():
+    with pytest.raises(UsageError, match="paper, small, tiny"):
+        shipped_weights("huge")
+    with pytest.raises(MissingInputError, match="small"):
+        shipped_weights("small")
