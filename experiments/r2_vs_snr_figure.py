@@ -18,7 +18,7 @@ STYLES: dict[str, dict[str, Any]] = {  # told apart in grey by marker, line and 
     "Ridge": {"color": "#4393c3", "marker": "s", "linestyle": (0, (5, 1.5)), "zorder": 4},
 }
 PUBLISHED_STYLES = {"SpecViT": "-", "Ridge": (0, (5, 1.5)), "Cramer-Rao": (0, (1, 1.2))}
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 7,
     "axes.labelsize": 8,
     "legend.fontsize": 6,
