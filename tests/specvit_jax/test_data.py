@@ -131,6 +131,7 @@ def test_ranges_shrink_the_box_of_the_labels_they_name(grid_path):
             {"ranges": {"log_g": (0.5, 3.0)}},
             "range of log_g must be .* within the grid, 1 to 5, found 0.5 to 3",
         ),
+        ({"ranges": {"T_eff": (5000.0, 6001.0)}}, "4000 to 6000, found 5000 to 6001"),
         ({"ranges": {"log_g": (3.0, 2.0)}}, "found 3 to 2"),
         ({"ranges": {"T_eff": (4500.0, float("nan"))}}, "found 4500 to nan"),
         ({"ranges": {"a_M": (0.0, 0.1)}}, "label must be one of T_eff, log_g, found a_M"),
