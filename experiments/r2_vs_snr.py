@@ -202,7 +202,7 @@ def ridge(options: Options, simulator: Simulator, test: TestSet) -> tuple[np.nda
     model = Ridge()
     model.fit(pairs(RIDGE_SEED, options.n_ridge, "Ridge"), (np.concatenate(flux), np.concatenate(labels)))
     assert model.alpha is not None
-    about = f"Ridge {options.n_ridge:,} spectra, alpha {model.alpha[0]:.2g} chosen on {options.n_ridge // 4:,} others"
+    about = f"Ridge {options.n_ridge:,} spectra, alpha {model.alpha[0]:.2g} by {options.n_ridge // 4:,} others"
     return model.predict(test.noisy)[:, 0], about
 
 
