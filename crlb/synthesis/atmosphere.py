@@ -81,12 +81,12 @@ def build_atmosphere(labels: Float[Array, " n_labels"]) -> State:
     wave = jnp.full((1,), REFERENCE_WAVE, heat.dtype)
     constants = equilibrium(heat)
 
-    def improve(log_p: Array, _: None) -> tuple[Array, State]:
+    def improve(log_p: Array, _: None) -> tuple[Array, dict]:
         gas = solve_state(heat, jnp.exp(log_p), abundance, turbulence, constants)
         kappa = continuum_opacity(wave, gas)[:, 0] / gas.rho
         # kappa grows about as P^0.6, so a full step overshoots by that much: damp it
-        return log_p + 0.62 * (jnp.log(hydrostatic_pressure(kappa, gravity)) - log_p), gas
+        return log_p + 0.62 * (jnp.log(hydrostatic_pressure(kappa, gravity)) - log_p), vars(gas)
 
     start = 0.5 * jnp.log(gravity * 10.0) + 0.55 * np.log(10.0**LOG_TAU) + 6.0
-    _, states = jax.lax.scan(improve, start.astype(heat.dtype), None, length=PRESSURE_STEPS + 1)
-    return jax.tree.map(lambda history: history[-1], states)
+    _, history = jax.lax.scan(improve, start.astype(heat.dtype), None, length=PRESSURE_STEPS + 1)
+    return State(**jax.tree.map(lambda each: each[-1], history))

@@ -105,7 +105,7 @@ def rovibrational_levels() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray
             level = t_e + w * (v + 0.5) - wx * (v + 0.5) ** 2 - zero[name]
             if level < limit and (rotation := b - a * (v + 0.5)) > 0.2 * b:
                 levels.setdefault(name, []).append((level, rotation, weight / float(symmetry)))
-    return {name: tuple(np.array(rows).T) for name, rows in levels.items()}  # type: ignore[misc]
+    return {name: tuple(np.array(rows).T) for name, rows in levels.items()}
 
 
 def partition(species: str, temperature: Float[Array, " n_depth"]) -> Float[Array, " n_depth"]:

@@ -70,6 +70,6 @@ def emergent_flux(
     """
     nodes, weights = np.polynomial.legendre.leggauss(GAUSS_POINTS)
     flux = jnp.zeros_like(tau[0])
-    for node, weight in zip(0.5 * (nodes + 1.0), 0.5 * weights, strict=True):
-        flux = flux + 2.0 * np.pi * weight * node * emergent_intensity(tau, source, float(node))
+    for mu, weight in zip((0.5 * (nodes + 1.0)).tolist(), (np.pi * weights).tolist(), strict=True):
+        flux = flux + weight * mu * emergent_intensity(tau, source, mu)
     return flux

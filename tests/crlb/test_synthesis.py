@@ -12,12 +12,21 @@ from crlb.synthesis import build, synthesize
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth
 
 TRIPLET = (8480.0, 8680.0)  # Å, around Ca II 8500, 8544, 8664 (vacuum)
+WINDOW = log_wave(8535.0, 8550.0, 1.2e-5)
+STAR = (4600.0, 2.3, -0.4, 0.1, 0.1)
+# compiling costs more than running here, so the compiler is told not to try hard
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 NODES = ((5000.0, 1.0, 0.0), (4000.0, 4.5, 0.5), (6000.0, 3.0, -2.0))
 
 
 @lru_cache(maxsize=1)
 def embedded():
     return load_grid(default_grid_path())
+
+
+@lru_cache(maxsize=2)
+def window_flux(dtype):
+    return jax.jit(lambda labels: synthesize(labels, WINDOW, dtype=dtype)[0], compiler_options=QUICK)
 
 
 def node_of(grid, labels):
@@ -32,21 +41,18 @@ def equivalent_width(wave, flux, centre, half=20.0):
 
 
 def test_jacobian_equals_central_differences_in_every_label():
-    wave = log_wave(8535.0, 8550.0, 1.2e-5)
-    flux = jax.jit(lambda labels: synthesize(labels, wave)[0])
-    labels = jnp.array([4600.0, 2.3, -0.4, 0.1, 0.1])
-    jacobian = np.asarray(jax.jit(jax.jacfwd(flux))(labels))
+    flux, labels = window_flux(jnp.float64), jnp.array(STAR)
+    slopes = jax.jacfwd(lambda labels: synthesize(labels, WINDOW)[0])
+    jacobian = np.asarray(jax.jit(slopes, compiler_options=QUICK)(labels))
     for i, step in enumerate((0.5, 1e-3, 1e-3, 1e-3, 1e-3)):
         shift = jnp.zeros(5).at[i].set(step)
         difference = np.asarray(flux(labels + shift) - flux(labels - shift)) / (2.0 * step)
         assert np.abs(difference).max() > 0.0
-        np.testing.assert_allclose(jacobian[:, i], difference, atol=1e-4 * np.abs(difference).max())
+        np.testing.assert_allclose(jacobian[:, i], difference, atol=1e-5 * np.abs(difference).max())
 
 
 def test_float32_opacities_change_the_flux_by_less_than_a_thousandth():
-    wave = log_wave(8540.0, 8546.0, 1.2e-5)
-    labels = jnp.array([4600.0, 2.3, -0.4, 0.0, 0.0])
-    double, single = (synthesize(labels, wave, dtype=dtype)[0] for dtype in (jnp.float64, jnp.float32))
+    double, single = (window_flux(dtype)(jnp.array(STAR)) for dtype in (jnp.float64, jnp.float32))
     assert single.dtype == jnp.float32
     np.testing.assert_allclose(single, double, rtol=1e-3)
 
@@ -61,7 +67,7 @@ def test_smoothing_gives_a_delta_line_the_width_of_the_resolving_power_and_keeps
     assert seen.shape == centre.shape
     assert seen.sum() == pytest.approx(1.0, rel=1e-6)
     above = centre[seen > 0.5 * seen.max()]
-    assert above[-1] - above[0] == pytest.approx(8020.0 / resolving_power, abs=2 * 8020.0 * step)
+    assert above[-1] - above[0] == pytest.approx(8020.0 / resolving_power, abs=3 * 8020.0 * step)
 
 
 def test_a_few_nodes_rebuild_to_what_the_shipped_file_holds():
