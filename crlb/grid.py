@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.compression import compress
-from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.errors import DataError, UsageError
+from crlb.hdf5 import open_input, read_numbers
 from crlb.output import new_file
 
 MAX_HOLES_LISTED = 8
@@ -183,25 +184,15 @@ def load_grid(path: str | Path) -> SpectralGrid:
         MissingInputError: there is no such file.
         DataError: it is not HDF5, is truncated, lacks something, or its content fails a check.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingInputError(f"grid file {path} does not exist or is not a file")
-    if not h5py.is_hdf5(path):
-        raise DataError(f"grid file {path} is not an HDF5 file")
-    try:
-        with h5py.File(path, "r") as file:
-            return _read_grid(file)
-    except DataError as error:
-        raise DataError(f"grid file {path}: {error}") from None
-    except OSError as error:
-        raise DataError(f"grid file {path} is truncated or damaged: {error}") from error
+    with open_input(path, "grid") as file:
+        return _read_grid(file)
 
 
 def _read_grid(file: h5py.File) -> SpectralGrid:
     medium = _text(file, "wave_medium")
     if medium != "vacuum":
         raise DataError(f"wave_medium must be 'vacuum', found '{medium}'; convert the wavelengths first")
-    wave, labels = read_array(file, "wave", ("n_pix",)), read_array(file, "labels", ("n", "n_labels"))
+    wave, labels = _array(file, "wave", ("n_pix",)), _array(file, "labels", ("n", "n_labels"))
     names = np.atleast_1d(_attribute(file, "label_names"))
     label_names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
     if len(set(label_names)) != len(label_names) or len(label_names) != labels.shape[1]:
@@ -230,32 +221,16 @@ def _read_grid(file: h5py.File) -> SpectralGrid:
     )
 
 
-def read_array(file: h5py.Group, name: str, dims: tuple[str, ...]) -> np.ndarray:
-    """Returns a dataset as float64; only from inside this very file, since links may lead to any file."""
-    link = file.get(name, getlink=True)
-    if link is None:
-        raise DataError(f"dataset '{name}' is missing; the file holds {', '.join(file) or 'nothing'}")
-    if not isinstance(link, h5py.HardLink):
-        raise DataError(f"'{name}' is a link to elsewhere, which is refused; store the data itself")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise DataError(f"'{name}' must be a dataset, found a group")
-    if dataset.external or dataset.is_virtual:
-        raise DataError(f"'{name}' keeps its data in another file, which is refused; store the data itself")
-    if dataset.dtype.kind not in "fiu" or dataset.ndim != len(dims) or 0 in dataset.shape:
-        raise DataError(
-            f"'{name}' must hold numbers in the shape ({', '.join(dims)}), "
-            f"found {dataset.dtype} in the shape {dataset.shape}"
-        )
-    return dataset[()].astype(np.float64)
+def _array(file: h5py.File, name: str, dims: tuple[str, ...]) -> np.ndarray:
+    return read_numbers(file, name, dims).astype(np.float64)
 
 
 def _table(file: h5py.File, name: str, prefix: str) -> np.ndarray:
     """Reads a table stored whole as `name`, or as the product of its factors."""
     if f"{prefix}coefficients" not in file:
-        return read_array(file, name, ("n", "n_pix"))
-    coefficients = read_array(file, f"{prefix}coefficients", ("n", "k"))
-    basis = read_array(file, f"{prefix}basis", ("k", "n_pix"))
+        return _array(file, name, ("n", "n_pix"))
+    coefficients = _array(file, f"{prefix}coefficients", ("n", "k"))
+    basis = _array(file, f"{prefix}basis", ("k", "n_pix"))
     if coefficients.shape[1] != len(basis):
         raise DataError(
             f"{prefix}coefficients {coefficients.shape} and {prefix}basis {basis.shape} must agree in k"

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from crlb.errors import DataError, MissingInputError
-from crlb.grid import read_array
+from crlb.errors import DataError
+from crlb.hdf5 import open_input, read_numbers
 from crlb.instrument import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA, detector_flux
 
 REFERENCE_WAVE = 7975.0  # A, mid-arm; keeps numbers of order one in float32
@@ -110,22 +110,12 @@ def load_noise(path: str | Path, group: str | None = None) -> NoiseModel:
         MissingInputError: there is no such file.
         DataError: not HDF5, truncated, lacks something, other wavelengths, NaN, negative values.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingInputError(f"noise file {path} does not exist or is not a file")
-    if not h5py.is_hdf5(path):
-        raise DataError(f"noise file {path} is not an HDF5 file")
-    try:
-        with h5py.File(path, "r") as file:
-            return _read_noise(file, group, f"{path.name}")
-    except DataError as error:
-        raise DataError(f"noise file {path}: {error}") from None
-    except OSError as error:
-        raise DataError(f"noise file {path} is truncated or damaged: {error}") from error
+    with open_input(path, "noise") as file:
+        return _read_noise(file, group, Path(path).name)
 
 
 def _read_noise(file: h5py.File, group: str | None, name: str) -> NoiseModel:
-    wave = read_array(file, "wave", ("n_pix",))
+    wave = read_numbers(file, "wave", ("n_pix",))
     if wave.shape != DETECTOR_WAVE.shape or not np.allclose(wave, DETECTOR_WAVE, rtol=0, atol=WAVE_TOLERANCE):
         raise DataError(
             f"wave must be the detector's {DETECTOR_WAVE.size} pixels from {DETECTOR_WAVE[0]:.3f} to "
@@ -158,7 +148,7 @@ def _choose_group(file: h5py.File, group: str | None) -> str:
 
 
 def _curve(group: h5py.Group, name: str, positive: bool = False) -> Array:
-    values = read_array(group, name, ("n_pix",))
+    values = read_numbers(group, name, ("n_pix",))
     if values.shape != DETECTOR_WAVE.shape:
         raise DataError(f"'{name}' must have one value per pixel, {DETECTOR_WAVE.size}, found {values.size}")
     bad = ~np.isfinite(values) | (values < 0) | (positive & (values == 0))

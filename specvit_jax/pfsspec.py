@@ -10,15 +10,14 @@ is taken apart with a whitelist of string and list opcodes instead; anything els
 
 import pickle
 import pickletools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
 import h5py
 import numpy as np
 from jaxtyping import Float
 
-from crlb.errors import DataError, MissingInputError
+from crlb.errors import DataError
+from crlb.hdf5 import dataset, read_numbers
 
 WAVE, WAVE_EDGES, TABLE = "spectrumdataset/wave", "spectrumdataset/wave_edges", "dataset/params/table"
 ARRAYS = {name: f"dataset/arrays/{name}/value" for name in ("flux", "error", "noisy", "mask")}
@@ -26,52 +25,6 @@ WAVE_TOLERANCE = 0.004  # A, a hundredth of a pixel; a float32 wavelength is goo
 NAME_OPCODES = {"UNICODE", "STRING"}  # protocol 0: the names themselves ...
 LIST_OPCODES = {"MARK", "LIST", "PUT", "APPEND", "STOP"}  # ... and the list around them
 ROWS_PER_CHUNK = 4096  # of the table; PyTables wants it chunked
-# What h5py raises for damaged metadata, found by flipping bytes of a good file.
-H5PY_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
-
-
-@contextmanager
-def open_file(path: str | Path) -> Iterator[h5py.File]:
-    """Opens a file for reading; whatever is wrong inside the block is reported with its name.
-
-    Raises:
-        MissingInputError: there is no such file.
-        DataError: it is not HDF5, is truncated or damaged, or a check inside the block failed.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingInputError(f"spectra file {path} does not exist or is not a file")
-    if not h5py.is_hdf5(path):
-        raise DataError(f"spectra file {path} is not an HDF5 file")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except DataError as error:
-        raise DataError(f"spectra file {path}: {error}") from None
-    except H5PY_ERRORS as error:
-        raise DataError(f"spectra file {path} is truncated or damaged: {error}") from error
-
-
-def dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """The dataset of that name, if its data lie inside this very file.
-
-    Raises:
-        DataError: it is missing or not a dataset; it is a link, external or virtual (these can lead to any
-            file of the reader's machine).
-    """
-    node: h5py.Group | h5py.Dataset = file
-    for part in name.split("/"):
-        link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
-        if link is None:
-            raise DataError(f"dataset '{name}' is missing (nothing called '{part}' in '{node.name}')")
-        if not isinstance(link, h5py.HardLink):
-            raise DataError(f"'{part}' of '{name}' is a link, which is refused; store the data itself")
-        node = node[part]
-    if not isinstance(node, h5py.Dataset):
-        raise DataError(f"'{name}' must be a dataset, found a group")
-    if node.external or node.is_virtual:
-        raise DataError(f"'{name}' keeps its data in another file, which is refused; store the data itself")
-    return node
 
 
 def read_wave(file: h5py.File, expected: Float[np.ndarray, " n_pix"] | None) -> Float[np.ndarray, " n_pix"]:
@@ -80,7 +33,7 @@ def read_wave(file: h5py.File, expected: Float[np.ndarray, " n_pix"] | None) -> 
     Raises:
         DataError: they are other wavelengths, or not increasing numbers.
     """
-    wave = _numbers(dataset(file, WAVE), 1).astype(np.float64)
+    wave = read_numbers(file, WAVE, ("n_pix",)).astype(np.float64)
     if not (np.isfinite(wave).all() and (np.diff(wave) > 0).all()):
         raise DataError(f"'{WAVE}' must hold finite, increasing wavelengths")
     if expected is None:
@@ -99,19 +52,10 @@ def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.n
     Raises:
         DataError: missing, or of another shape.
     """
-    values = dataset(file, ARRAYS[name])
-    if values.shape != shape:
-        raise DataError(f"'{ARRAYS[name]}' must have shape {shape} (labels, wave), found {values.shape}")
-    return _numbers(values, 2).astype(np.float32, copy=False)
-
-
-def _numbers(values: h5py.Dataset, ndim: int) -> np.ndarray:
-    if values.dtype.kind not in "fiub" or values.ndim != ndim or 0 in values.shape:
-        raise DataError(
-            f"'{values.name}' must hold numbers in {ndim} dimensions, "
-            f"found {values.dtype} in the shape {values.shape}"
-        )
-    return values[()]
+    found = dataset(file, ARRAYS[name]).shape
+    if found != shape:
+        raise DataError(f"'{ARRAYS[name]}' must have shape {shape} (labels, wave), found {found}")
+    return read_numbers(file, ARRAYS[name], ("n", "n_pix")).astype(np.float32, copy=False)
 
 
 def read_table(file: h5py.File) -> dict[str, Float[np.ndarray, " n"]]:

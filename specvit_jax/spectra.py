@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.errors import DataError, UsageError
+from crlb.hdf5 import open_input
 from specvit_jax import pfsspec
 
 EDGES = (0, -1)  # pixels where the field's own files have NaN errors
@@ -111,7 +112,7 @@ def read(
         MissingInputError: no such file.
         DataError: not such a file, other wavelengths than `wave`, bad values, none of the labels.
     """
-    with pfsspec.open_file(path) as file:
+    with open_input(path, "spectra") as file:
         found = pfsspec.read_wave(file, wave)
         table = pfsspec.read_table(file)
         labels = {name: table[name] for name in label_names if name in table}

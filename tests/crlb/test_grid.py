@@ -186,7 +186,7 @@ def test_data_that_lies_in_other_files_is_refused(tmp_path, path):
     with h5py.File(path, "r+") as file:
         del file["wave"]
         file["wave"] = h5py.ExternalLink(str(path), "labels")
-    with pytest.raises(DataError, match="'wave' is a link to elsewhere"):
+    with pytest.raises(DataError, match="'wave' of 'wave' is a link to elsewhere"):
         load_grid(path)
     with h5py.File(path, "r+") as file:
         del file["wave"]
