@@ -38,12 +38,11 @@ from specvit_jax import metrics
 from specvit_jax.checkpoint import load_weights, read_metadata, shipped_weights
 from specvit_jax.config import Config, from_yaml, override, preset
 from specvit_jax.data import CHUNK, Batch, Simulator, chunks, make_simulator, median_snr
-from specvit_jax.predict import predict
+from specvit_jax.predict import SNR_EDGES, predict
 from specvit_jax.train import train
 
 LABEL = "log_g"
 MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published SNR table
-SNR_EDGES = (2.0, 2.75, 3.5, 4.5, 5.5, 7.0, 9.0, 12.5, 20.0)
 SNR_DEFINITION = "median over usable pixels (0.42725 A) of flux/error, 12 x 900 s"
 TEST_SEED, RIDGE_SEED, VALIDATION_SEED = 20_001, 20_002, 20_003  # training: seed 42
 
@@ -202,7 +201,7 @@ def ridge(options: Options, simulator: Simulator, test: TestSet) -> tuple[np.nda
     model = Ridge()
     model.fit(pairs(RIDGE_SEED, options.n_ridge, "Ridge"), (np.concatenate(flux), np.concatenate(labels)))
     assert model.alpha is not None
-    about = f"Ridge {options.n_ridge:,} spectra, alpha {model.alpha[0]:.2g} by {options.n_ridge // 4:,} others"
+    about = f"Ridge {options.n_ridge:,}, alpha {model.alpha[0]:.2g} from {options.n_ridge // 4:,} others"
     return model.predict(test.noisy)[:, 0], about
 
 

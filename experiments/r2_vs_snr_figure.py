@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 
 COLUMN_WIDTH_IN = 3.5  # one column of a two-column journal page
 STYLES: dict[str, dict[str, Any]] = {  # told apart in grey by marker, line and lightness
@@ -41,11 +42,11 @@ def draw_ceiling(axes: Axes, ceiling: dict[str, Any]) -> None:
         linestyle="--",
         marker="D",
         zorder=3,
-        label="Cramér-Rao $R^2_{max}$: unbiased, median star; band 10-90 % of stars",
+        label="Cramér-Rao $R^2_{max}$ of unbiased estimators: median star, band 10-90 %",
     )
     top = axes.secondary_xaxis("top")
     top.set_xticks(snr, [f"{row['mag']:g}" for row in ceiling["bins"]])
-    top.minorticks_off()
+    top.xaxis.set_minor_locator(NullLocator())
     top.set_xlabel("AB magnitude ($i$)")
 
 
@@ -101,21 +102,22 @@ def caption(results: dict[str, Any]) -> str:
 def draw(results: dict[str, Any], folder: Path) -> list[Path]:
     """Writes ``figure.png`` and ``figure.pdf`` of a results file into its folder; returns their paths."""
     with plt.rc_context(RC):
-        figure, axes = plt.subplots(figsize=(COLUMN_WIDTH_IN, 4.3))
-        draw_ceiling(axes, results["ceiling"])
-        draw_published(axes, results["published"])
-        for name, result in results["estimators"].items():
-            draw_estimator(axes, name, result)
+        figure, axes = plt.subplots(figsize=(COLUMN_WIDTH_IN, 4.9))
         axes.set(xscale="log", xlim=(1.6, 110), ylim=(-0.05, 1.04))
         axes.set_xlabel("median SNR per pixel of 0.427 Å")
         axes.set_ylabel("$R^2$ of log $g$")
         ticks = [2, 3, 5, 10, 20, 50, 100]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
-        axes.minorticks_off()
-        axes.grid(color="0.93", linewidth=0.4, zorder=-1)
-        axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.6)
-        figure.subplots_adjust(left=0.125, right=0.985, top=0.915, bottom=0.33)
-        figure.text(0.02, 0.235, caption(results), fontsize=5.3, va="top", linespacing=1.25, color="0.2")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(color="0.93", linewidth=0.4)
+        axes.set_axisbelow(True)
+        for name, result in results["estimators"].items():
+            draw_estimator(axes, name, result)
+        draw_ceiling(axes, results["ceiling"])
+        draw_published(axes, results["published"])
+        figure.subplots_adjust(left=0.125, right=0.985, top=0.925, bottom=0.43)
+        figure.legend(loc="upper left", bbox_to_anchor=(0.01, 0.36), frameon=False, handlelength=2.6)
+        figure.text(0.025, 0.163, caption(results), fontsize=5.2, va="top", linespacing=1.25, color="0.2")
         paths = [folder / "figure.png", folder / "figure.pdf"]
         figure.savefig(paths[0], dpi=300)
         figure.savefig(paths[1], metadata={"CreationDate": None})

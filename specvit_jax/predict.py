@@ -33,9 +33,7 @@ def find_weights(run: str | Path) -> Path:
     path = Path(run)
     found = path / "weights" / "best.safetensors" if path.is_dir() else path
     if not found.is_file():
-        raise MissingInputError(
-            f"no weights at {found}; give a run directory or a weights file"
-        )
+        raise MissingInputError(f"no weights at {found}; give a run directory or a weights file")
     return found
 
 
