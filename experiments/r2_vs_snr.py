@@ -148,7 +148,10 @@ def run(options: Options) -> dict[str, Any]:
         "experiment": "r2_vs_snr",
         "label": LABEL,
         "snr_definition": SNR_DEFINITION,
-        "grid": {"path": str(options.grid or "embedded"), "source": simulator.emulator.source},
+        "grid": {
+            "title": options.grid.name if options.grid else "embedded (own LTE synthesis, not BOSZ)",
+            "source": simulator.emulator.source,
+        },
         "ceiling": bound_of_unbiased_estimators(simulator),
         "estimators": {
             "SpecViT": scores(*specvit(options, simulator, test), test, names),
@@ -278,6 +281,8 @@ def table(results: dict[str, Any]) -> Table:
         out.add_column(column, justify="right")
     for rows in zip(*(estimator["by_snr"] for estimator in results["estimators"].values()), strict=True):
         low, high, n = (rows[0][key] for key in ("snr_low", "snr_high", "n"))
+        if n == 0:
+            continue
         out.add_row(f"{low:g}-{high:g}", str(n), *map(interval, rows))
     overall = [estimator["overall"] for estimator in results["estimators"].values()]
     out.add_section()

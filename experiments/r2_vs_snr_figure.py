@@ -87,16 +87,16 @@ def caption(results: dict[str, Any]) -> str:
     """What a reader needs beside the axes: grid, samples, and how SNR and R2 are defined."""
     test, ceiling = results["test"], results["ceiling"]
     low, high = test["mag"]
-    counts = ", ".join(str(row["n"]) for row in results["estimators"]["Ridge"]["by_snr"])
+    counts = ", ".join(str(row["n"]) for row in results["estimators"]["Ridge"]["by_snr"] if row["n"])
     sentences = [
-        f"Grid: {results['grid']['path']}; {ceiling['bins'][0]['n']} nodes under the bound.",
+        f"Grid: {results['grid']['title']}; {ceiling['bins'][0]['n']} nodes under the bound.",
         f"Test: {test['n']:,} spectra, mag {low:g}-{high:g}, labels uniform over the grid's box, the same",
         f"noise for every method; n per bin {counts}. Bands: 95 % bootstrap.",
         f"Training: {'; '.join(result['training'] for result in results['estimators'].values())}.",
         "SNR: median over usable pixels (0.427 Å) of flux/error. R² of a bin uses its own variance;",
         f"the bound uses Var(log g) = {ceiling['variance']:.3f} dex². Estimators with a prior may pass it.",
     ]
-    return textwrap.fill(" ".join(sentences), 88)
+    return textwrap.fill(" ".join(sentences), 86)
 
 
 def draw(results: dict[str, Any], folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from specvit_jax.step import Scalers
 from specvit_jax.step import predict as forward
 
 BATCH = 256  # spectra in one call of the network
-SNR_EDGES = (2.0, 2.75, 3.5, 4.5, 5.5, 7.0, 9.0, 12.5, 20.0)  # of the main figure
+SNR_EDGES = (1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.5, 20.0, 35.0, 60.0, 110.0)  # magnitudes 23 to 18
 
 
 def find_weights(run: str | Path) -> Path:
