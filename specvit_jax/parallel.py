@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from flax import jax_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
@@ -44,7 +43,11 @@ def average(tree: Tree, axis: str | None) -> Tree:
 
 def replicate(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
     """A copy on every device, along a new first axis."""
-    return jax_utils.replicate(tree, list(devices))
+    # The sharding the step gives back: another one would have it compiled a second time.
+    place = NamedSharding(Mesh(np.array(devices), AXIS), PartitionSpec(AXIS))
+    return jax.tree.map(
+        lambda leaf: jax.device_put(np.repeat(np.asarray(leaf)[None], len(devices), axis=0), place), tree
+    )
 
 
 def share(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
