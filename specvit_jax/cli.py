@@ -159,8 +159,8 @@ class Evaluate:
       specvit evaluate weights/last.safetensors --data test.h5 --json last.json --predictions stars.csv
     """
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|WEIGHTS")]
-    """Run directory (its best weights are used) or a weights file."""
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|WEIGHTS|PRESET")]
+    """Run directory (its best weights are used), a weights file, or tiny for the shipped network."""
     data: Out
     """Observed spectra in the pfsspec layout, as `specvit simulate` writes them."""
     json: Out

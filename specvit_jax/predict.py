@@ -13,7 +13,8 @@ from jaxtyping import Float
 from crlb.errors import DataError, MissingInputError
 from crlb.output import check_output, new_file
 from specvit_jax import metrics
-from specvit_jax.checkpoint import Weights, load_weights
+from specvit_jax.checkpoint import Weights, load_weights, shipped_weights
+from specvit_jax.config import PRESETS
 from specvit_jax.data import SNR_DEFINITION, median_snr, read_spectra
 from specvit_jax.scaling import InputScaler
 from specvit_jax.spectra import Spectra
@@ -25,15 +26,17 @@ SNR_EDGES = (1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.5, 20.0, 35.0, 60.0, 110.0)  
 
 
 def find_weights(run: str | Path) -> Path:
-    """The best weights of a run directory, or the weights file itself.
+    """The best weights of a run directory, the weights file itself, or what is shipped for a preset's name.
 
     Raises:
-        MissingInputError: there is neither.
+        MissingInputError: there is none of them.
     """
     path = Path(run)
+    if not path.exists() and str(run) in PRESETS:
+        return shipped_weights(str(run))
     found = path / "weights" / "best.safetensors" if path.is_dir() else path
     if not found.is_file():
-        raise MissingInputError(f"no weights at {found}; give a run directory or a weights file")
+        raise MissingInputError(f"no weights at {found}; give a run directory, a weights file, or tiny")
     return found
 
 
