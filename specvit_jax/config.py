@@ -89,7 +89,7 @@ class TrainConfig:
     seed: int = 42
     log_every: int = 50  # steps; the loss is fetched from the device this often
     eval_every: int = 500  # steps
-    checkpoint_every: int = 500  # steps
+    checkpoint_every: int = 500  # steps; what is saved is scored as well
 
     def __post_init__(self) -> None:
         _check_positive(self, "steps", "batch_size", "learning_rate", "clip_norm", "huber_delta")

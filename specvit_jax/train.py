@@ -96,7 +96,10 @@ def train(
                 pending.append(row)
                 done += 1
                 stopped = stop(done) or bool(signals.received)
-                pause = stopped or done % config.train.eval_every == 0 or done == config.train.steps
+                due = (
+                    done % every == 0 for every in (config.train.eval_every, config.train.checkpoint_every)
+                )
+                pause = stopped or done == config.train.steps or any(due)
                 if pause or done % config.train.log_every == 0:
                     log_steps(run, progress, done, pending)
                     pending = []

@@ -65,6 +65,14 @@ def toy_model() -> ModelConfig:
 
 @pytest.fixture(scope="session")
 def toy_config(toy_model) -> Config:
-    train = TrainConfig(steps=12, batch_size=16, learning_rate=1e-2, log_every=3, eval_every=4, loss="mse")
+    train = TrainConfig(
+        steps=12,
+        batch_size=16,
+        learning_rate=1e-2,
+        loss="mse",
+        log_every=3,
+        eval_every=4,
+        checkpoint_every=10,
+    )
     data = DataConfig(n_scaling=64, n_validation=64)
     return replace(Config(preset="tiny"), model=toy_model, train=train, data=data)
