@@ -46,9 +46,7 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     for part in name.split("/"):
         names = list(node) if isinstance(node, h5py.Group) else []
         if part not in names:
-            raise DataError(
-                f"dataset '{name}' is missing; the file holds {', '.join(names) or 'nothing'} there"
-            )
+            raise DataError(f"dataset '{name}' is missing; the file holds {', '.join(names) or 'nothing'}")
         if not isinstance(node.get(part, getlink=True), h5py.HardLink):
             raise DataError(
                 f"'{part}' of '{name}' is a link to elsewhere, which is refused; store the data itself"
