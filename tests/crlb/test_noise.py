@@ -15,7 +15,6 @@ from crlb.noise import (
     Exposure,
     NoiseModel,
     background,
-    builtin_noise,
     draw,
     electrons_per_flux,
     load_noise,
@@ -25,17 +24,6 @@ from crlb.noise import (
 
 MAGS = np.array([18.0, 20.0, 21.5, 22.0, 22.5, 23.0])
 PUBLISHED_SNR = np.array([87.4, 24.0, 7.1, 4.6, 3.0, 1.9])  # median per pixel, 12 x 900 s, BOSZ spectra
-
-
-@pytest.fixture(scope="module")
-def builtin() -> NoiseModel:
-    with jax.enable_x64(True):
-        return builtin_noise()
-
-
-@pytest.fixture
-def legacy(reference) -> NoiseModel:
-    return load_noise(reference / "pfs_mr_noise.h5")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Noise curves: the built-in ones, and files that are read or refused."""
 
 import h5py
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,18 +8,7 @@ from scipy.ndimage import maximum_filter1d
 
 from crlb.errors import DataError, MissingInputError
 from crlb.instrument import DETECTOR_WAVE
-from crlb.noise_curves import NoiseModel, builtin_noise, load_noise
-
-
-@pytest.fixture(scope="module")
-def builtin() -> NoiseModel:
-    with jax.enable_x64(True):
-        return builtin_noise()
-
-
-@pytest.fixture
-def legacy(reference) -> NoiseModel:
-    return load_noise(reference / "pfs_mr_noise.h5")
+from crlb.noise_curves import load_noise
 
 
 def test_sky_lines_stand_at_their_vacuum_wavelengths(builtin):
