@@ -1,0 +1,1 @@
+"""Real BOSZ grids: names, download, parsers, and the way into a grid file of this project."""

@@ -1,0 +1,124 @@
+"""A file that has come in part: what it is a part of, when it is whole, and how it gets its name."""
+
+import bz2
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from crlb.errors import DataError, OutputError
+
+FITS_BLOCK = 2880  # bytes; a FITS file is a whole number of them
+
+
+class MayPass(Exception):
+    """A failure that may pass: worth another try."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is known of a file of which a part lies here; a part is only continued by the very same file."""
+
+    url: str
+    size: int | None
+    etag: str | None
+    modified: str | None
+
+    @property
+    def validator(self) -> str | None:
+        """What If-Range may hold: a strong ETag, else the date."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+
+
+def part_path(target: Path) -> Path:
+    return target.with_name(target.name + ".part")
+
+
+def _note_path(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_note(part: Path, url: str) -> Part | None:
+    """What is known of a part; None if nothing usable, or if it came from another place."""
+    try:
+        known = Part(**json.loads(_note_path(part).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return known if known.url == url else None
+
+
+def write_note(part: Path, known: Part) -> None:
+    """Starts a part anew. The old one goes first, so that no kill leaves it with a new note."""
+    with disk_errors(part):
+        part.unlink(missing_ok=True)
+        temporary = _note_path(part).with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(known)))
+        os.replace(temporary, _note_path(part))
+
+
+def forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note_path(part).unlink(missing_ok=True)
+
+
+def finish(part: Path, target: Path, size: int | None) -> None:
+    """Gives a part its name if it is whole."""
+    have = part.stat().st_size
+    if size is not None and have < size:
+        raise MayPass(f"connection dropped after {have} of {size} bytes")
+    try:
+        if size is not None and have != size:
+            raise DataError(f"{have} bytes came where {size} were announced")
+        check_whole(part, target.name)
+    except DataError as error:
+        forget(part)
+        raise MayPass(str(error)) from error
+    with disk_errors(target):
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, target)
+        _note_path(part).unlink(missing_ok=True)
+
+
+def check_whole(path: Path, name: str) -> None:
+    """Decompresses a .gz or .bz2 file to its end; checks that a .fits file is a whole number of FITS blocks.
+
+    Args:
+        path: the file.
+        name: what it will be called.
+
+    Raises:
+        DataError: it is not whole.
+    """
+    try:
+        if name.endswith((".gz", ".bz2")):
+            with gzip.open(path) if name.endswith(".gz") else bz2.open(path) as file:
+                _drain(file)
+        elif name.endswith(".fits"):
+            _check_fits(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{name} is truncated or damaged: {error}") from error
+
+
+def _drain(file: gzip.GzipFile | bz2.BZ2File) -> None:
+    while file.read(1 << 20):
+        continue
+
+
+def _check_fits(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size == 0 or size % FITS_BLOCK or file.read(6) != b"SIMPLE":
+            raise DataError(f"{path.name}: no FITS file of whole {FITS_BLOCK}-byte blocks ({size} bytes)")
