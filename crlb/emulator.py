@@ -1,4 +1,4 @@
-"""Flux as a smooth function of the labels: a compressed basis times a tensor-product cubic spline."""
+"""Flux as a smooth function of the labels: a compressed basis times a tensor-product spline."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,25 +10,27 @@ from jax import lax
 from jaxtyping import Array, Float
 from scipy.interpolate import make_interp_spline
 
-from crlb.compression import compress
+from crlb.compression import shorten
 from crlb.errors import UsageError
-from crlb.grid import SpectralGrid
+from crlb.spectral_grid import SpectralGrid
 
 # A label counts as inside its axis up to this fraction of it, so that a float32 copy of an edge is valid.
 EDGE_TOLERANCE = 1e-6
+DEGREES = (3, 5)
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("coefficients", "basis", "wave"),
-    meta_fields=("axes", "label_names", "resolving_power", "source"),
+    meta_fields=("axes", "label_names", "resolving_power", "source", "degree"),
 )
 @dataclass(frozen=True, eq=False)
 class Emulator:
-    """flux(labels) = B_1(l_1) x ... x B_d(l_d) . coefficients @ basis, twice continuously differentiable.
+    """flux(labels) = B_1(l_1) x ... x B_d(l_d) . coefficients @ basis, at least twice differentiable.
 
-    B_j are the cubic B-splines of axis j (not-a-knot; of lower degree on an axis of fewer than four nodes).
-    A pytree: `axes`, `label_names`, `resolving_power` and `source` are static, the arrays are leaves.
+    B_j are the B-splines of axis j (cubic or quintic, not-a-knot; of lower degree on an axis of too few
+    nodes). A pytree: `axes`, `label_names`, `resolving_power`, `source`, `degree` are static, the arrays
+    are leaves.
     """
 
     coefficients: Float[Array, "*nodes k"]
@@ -38,6 +40,7 @@ class Emulator:
     label_names: tuple[str, ...]
     resolving_power: float
     source: str
+    degree: int = 3
 
     @property
     def low(self) -> Float[np.ndarray, "n_labels"]:
@@ -80,7 +83,9 @@ class Emulator:
 
     def _weights(self, labels: Float[Array, "n_labels"]) -> Float[Array, "k"]:
         """Contracts the (degree + 1)^d coefficients around `labels` with their B-splines, axis by axis."""
-        local = [_local_splines(axis, label) for axis, label in zip(self.axes, labels, strict=True)]
+        local = [
+            _local_splines(axis, label, self.degree) for axis, label in zip(self.axes, labels, strict=True)
+        ]
         starts = [start for start, _ in local]
         sizes = [len(values) for _, values in local]
         block = lax.dynamic_slice(
@@ -101,8 +106,9 @@ def _slack(axes: tuple[tuple[float, ...], ...]) -> Float[np.ndarray, "n_labels"]
     return EDGE_TOLERANCE * np.array([max(abs(axis[0]), abs(axis[-1])) for axis in axes])
 
 
-def _degree(axis: tuple[float, ...]) -> int:
-    return min(3, len(axis) - 1)
+def _order(axis: tuple[float, ...], degree: int) -> int:
+    """Degree of the splines of an axis: what was asked for, as far as it has nodes."""
+    return min(degree, len(axis) - 1)
 
 
 def _scaled(axis: tuple[float, ...]) -> Float[np.ndarray, "n"]:
@@ -110,20 +116,22 @@ def _scaled(axis: tuple[float, ...]) -> Float[np.ndarray, "n"]:
     return (np.array(axis) - axis[0]) / ((axis[-1] - axis[0]) or 1.0)
 
 
-def _knots(axis: tuple[float, ...]) -> Float[np.ndarray, "n_knots"]:
-    """Not-a-knot knots: all nodes but the second and the last but one, the ends degree + 1 times."""
-    nodes, degree = _scaled(axis), _degree(axis)
-    return np.concatenate([[nodes[0]] * (degree + 1), nodes[2:-2], [nodes[-1]] * (degree + 1)])
+def _knots(axis: tuple[float, ...], degree: int) -> Float[np.ndarray, "n_knots"]:
+    """Not-a-knot knots: the nodes but the outer (degree - 1) / 2 inner ones, the ends degree + 1 times."""
+    nodes, order = _scaled(axis), _order(axis, degree)
+    inner = nodes[(degree + 1) // 2 : -(degree + 1) // 2] if order == degree else nodes[:0]
+    return np.concatenate([[nodes[0]] * (order + 1), inner, [nodes[-1]] * (order + 1)])
 
 
 def _local_splines(
-    axis: tuple[float, ...], label: Float[Array, ""]
+    axis: tuple[float, ...], label: Float[Array, ""], degree: int
 ) -> tuple[Array, Float[Array, "degree_plus_1"]]:
     """Returns the index of the first B-spline that is not zero at `label`, and the values of all such.
 
     Source: Cox-de Boor recursion in the form of Piegl & Tiller, The NURBS Book (1997), algorithm A2.2.
     """
-    degree, knots = _degree(axis), _knots(axis).astype(label.dtype)
+    knots = _knots(axis, degree).astype(label.dtype)
+    degree = _order(axis, degree)
     position = (label - axis[0]) / ((axis[-1] - axis[0]) or 1.0)
     span = jnp.searchsorted(knots[degree + 1 : -degree - 1], lax.stop_gradient(position), side="right")
     around = lax.dynamic_slice(jnp.asarray(knots), (span + 1,), (2 * degree,))
@@ -139,28 +147,42 @@ def _local_splines(
     return span, jnp.stack(values)
 
 
-def make_emulator(grid: SpectralGrid, rtol: float = 1e-5) -> Emulator:
+def make_emulator(grid: SpectralGrid, rtol: float = 1e-5, degree: int = 3) -> Emulator:
     """Returns the emulator of a grid, in the default float type of jax.
 
     Args:
         grid: spectra on a complete tensor of labels.
-        rtol: largest relative flux error that the compression may make at any node.
+        rtol: largest relative flux error that the compression may make at any node (relative to the mean
+            flux of the node where the grid is stored as factors).
+        degree: of the splines, 3 or 5; an axis of n nodes takes degree n - 1 at the most.
+
+    Raises:
+        UsageError: another degree, or an `rtol` that cannot be held.
     """
-    coefficients, basis = compress(grid.flux.reshape(len(grid.nodes), -1), rtol)
-    tensor = coefficients.reshape(*grid.flux.shape[:-1], -1)
+    if degree not in DEGREES:
+        raise UsageError(f"degree of the emulator's splines must be one of {DEGREES}, found {degree}")
+    factors = shorten(grid.spectra, rtol)
+    assert factors.basis is not None
     axes = tuple(tuple(map(float, axis)) for axis in grid.axes)
-    for i, axis in enumerate(axes):
-        nodes = np.moveaxis(tensor, i, 0)
-        spline = (
-            make_interp_spline(_scaled(axis), nodes, _degree(axis), t=_knots(axis)) if len(axis) > 1 else None
-        )
-        tensor = tensor if spline is None else np.moveaxis(spline.c, 0, i)
     return Emulator(
-        coefficients=jnp.asarray(tensor),
-        basis=jnp.asarray(basis),
+        coefficients=jnp.asarray(_spline_coefficients(factors.coefficients, axes, degree)),
+        basis=jnp.asarray(factors.basis),
         wave=grid.wave,
         axes=axes,
         label_names=grid.label_names,
         resolving_power=grid.resolving_power,
         source=grid.source,
+        degree=degree,
     )
+
+
+def _spline_coefficients(
+    tensor: Float[np.ndarray, "*nodes k"], axes: tuple[tuple[float, ...], ...], degree: int
+) -> Float[np.ndarray, "*nodes k"]:
+    """Values at the nodes turned into coefficients of B-splines that pass through them, axis by axis."""
+    for i, axis in enumerate(axes):
+        if len(axis) > 1:
+            knots, order = _knots(axis, degree), _order(axis, degree)
+            spline = make_interp_spline(_scaled(axis), np.moveaxis(tensor, i, 0), order, t=knots)
+            tensor = np.moveaxis(spline.c, 0, i)
+    return tensor

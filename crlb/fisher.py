@@ -4,11 +4,14 @@ For pixels with independent Gaussian noise of variance V_p(labels) and mean flux
 
     F_ab = sum_p  dmu_p/da dmu_p/db / V_p  +  1/2 dV_p/da dV_p/db / V_p^2
 
+and for correlated noise of covariance C, dmu_a^T C^-1 dmu_b + 1/2 tr(C^-1 dC_a C^-1 dC_b).
 Source: Tegmark, Taylor & Heavens 1997, ApJ 480, 22, eq. 15. No pseudo-inverse, no floor, no jitter: what
 cannot be known from the spectrum raises (concrete input) or is NaN (under jit, vmap, grad).
+Operations on Fisher matrices stand in `fisher_algebra`, banded covariances in `fisher_banded`.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +27,13 @@ ROUNDING_UNITS = 1e3
 
 class UnidentifiableError(UsageError):
     """The spectrum does not tell some combination of the labels."""
+
+
+class Bounds(NamedTuple):
+    """1-sigma bounds of many stars in label units, NaN where there are none, and why not ("" where fine)."""
+
+    sigma: Float[np.ndarray, "n n_labels"]
+    reason: list[str]
 
 
 def flux_jacobian(
@@ -79,8 +89,7 @@ def cramer_rao_bound(
         DataError: the matrix is not finite.
     """
     names = _names(len(fisher), label_names)
-    known = {_index(label, names) for label in fixed}
-    free = np.array([i for i in range(len(names)) if i not in known], dtype=int)
+    free = _free(names, fixed)
     information = jnp.asarray(fisher)
     if prior_sigma is not None:
         information = information + jnp.diag(_prior_information(prior_sigma, information.dtype))
@@ -90,6 +99,54 @@ def cramer_rao_bound(
     unshared = _unshared(information, [names[i] for i in free])
     bound = 1 / jnp.sqrt(unshared * jnp.diagonal(information))
     return jnp.zeros(len(names), bound.dtype).at[free].set(bound)
+
+
+def bounds(
+    fishers: Float[Array | np.ndarray, "n n_labels n_labels"],
+    label_names: Sequence[str] | None = None,
+    prior_sigma: Float[Array | np.ndarray, "n_labels"] | Sequence[float] | None = None,
+    fixed: Sequence[int | str] = (),
+) -> Bounds:
+    """Returns `cramer_rao_bound` of every star of a batch, whatever the batch holds.
+
+    Args:
+        fishers: one Fisher matrix per star.
+        label_names: as in `cramer_rao_bound`, like the other arguments; the prior is the same for all stars.
+
+    Returns:
+        Bounds; a star whose labels cannot be told apart, or whose matrix is not finite, has NaN for all its
+        labels (0 for fixed ones) and the words that `cramer_rao_bound` would have raised.
+
+    Raises:
+        UsageError: an argument is wrong for the whole batch.
+    """
+    names = _names(fishers.shape[-1], label_names)
+    information = jnp.asarray(fishers)
+    free = _free(names, fixed)
+    if prior_sigma is not None:
+        information = information + jnp.diag(_prior_information(prior_sigma, information.dtype))[None]
+    one = jax.jit(jax.vmap(lambda matrix: cramer_rao_bound(matrix, fixed=fixed, label_names=names)))
+    sigma = np.array(one(information))
+    lost = np.isnan(sigma).any(axis=1)
+    matrices = np.asarray(information, np.float64)[:, free[:, None], free[None, :]]
+    free_names = [names[i] for i in free]
+    reason = [str(_why(matrix, free_names)) if no else "" for matrix, no in zip(matrices, lost, strict=True)]
+    return Bounds(sigma, reason)
+
+
+def fisher_covariance(
+    fisher: Float[Array | np.ndarray, "n_labels n_labels"], label_names: Sequence[str] | None = None
+) -> Float[Array, "n_labels n_labels"]:
+    """Returns F^-1, the smallest covariance of unbiased estimates, in unit of a * unit of b.
+
+    Raises:
+        UnidentifiableError: as `cramer_rao_bound`; NaN under jit, vmap or grad.
+    """
+    names = _names(len(fisher), label_names)
+    information = jnp.asarray(fisher)
+    scale = jnp.sqrt(jnp.diagonal(information))
+    root = _inverse_root(information, names)
+    return jnp.matmul(root.T, root, precision="highest") / (scale[:, None] * scale[None, :])
 
 
 def schur_decay(fisher: Float[Array | np.ndarray, "n_labels n_labels"], index: int) -> Float[Array, ""]:
@@ -104,37 +161,41 @@ def schur_decay(fisher: Float[Array | np.ndarray, "n_labels n_labels"], index: i
 
 
 def _unshared(information: Float[Array, "n n"], names: Sequence[str]) -> Float[Array, "n"]:
-    """1 - R_i^2 = 1 / (F_ii (F^-1)_ii) of every label: the fraction of its information no other shares.
+    """1 - R_i^2 = 1 / (F_ii (F^-1)_ii) of every label: the fraction of its information no other shares."""
+    return 1 / jnp.sum(_inverse_root(information, names) ** 2, axis=0)
 
-    By Cholesky after scaling to unit diagonal, so that no unit matters. NaN if any is unidentifiable.
+
+def _inverse_root(information: Float[Array, "n n"], names: Sequence[str]) -> Float[Array, "n n"]:
+    """L^-1 where L L^T is the matrix scaled to unit diagonal, so that no unit matters.
+
+    NaN, or an error that says why, if any label is unidentifiable.
     """
     scale = jnp.sqrt(jnp.diagonal(information))
-    correlation = information / (scale[:, None] * scale[None, :])
-    factor = jnp.linalg.cholesky(correlation)
+    factor = jnp.linalg.cholesky(information / (scale[:, None] * scale[None, :]))
     inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(names), dtype=factor.dtype), lower=True)
     unshared = 1 / jnp.sum(inverse**2, axis=0)
     limit = ROUNDING_UNITS * jnp.finfo(unshared.dtype).eps
-    unshared = jnp.where((unshared > limit).all(), unshared, jnp.nan)
-    if not isinstance(unshared, jax.core.Tracer) and bool(jnp.isnan(unshared).any()):
-        _refuse(np.asarray(information, np.float64), names)
-    return unshared
+    inverse = jnp.where((unshared > limit).all(), inverse, jnp.nan)
+    if not isinstance(inverse, jax.core.Tracer) and bool(jnp.isnan(inverse).any()):
+        raise _why(np.asarray(information, np.float64), names)
+    return inverse
 
 
-def _refuse(information: np.ndarray, names: Sequence[str]) -> None:
-    """Raises the error that names what the spectrum cannot tell."""
+def _why(information: np.ndarray, names: Sequence[str]) -> UnidentifiableError | DataError:
+    """The error that names what the spectrum cannot tell."""
     if not np.isfinite(information).all():
-        raise DataError("fisher must be finite, found NaN or infinity; are the labels inside the grid?")
+        return DataError("fisher must be finite, found NaN or infinity; are the labels inside the grid?")
     diagonal = np.diag(information)
     if (diagonal <= 0).any():
         dead = ", ".join(name for name, value in zip(names, diagonal, strict=True) if value <= 0)
-        raise UnidentifiableError(f"the spectrum does not depend on {dead}; fix it or give it a prior")
+        return UnidentifiableError(f"the spectrum does not depend on {dead}; fix it or give it a prior")
     scale = np.sqrt(diagonal)
     _, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     step = vectors[:, 0] / scale  # in label units, along which the spectrum does not change
     step /= np.abs(step).max()
     involved = [i for i in range(len(names)) if abs(vectors[i, 0]) > 0.05]
     direction = ", ".join(f"{names[i]} by {step[i]:+.3g}" for i in involved)
-    raise UnidentifiableError(
+    return UnidentifiableError(
         f"labels {', '.join(names[i] for i in involved)} cannot be told apart: the spectrum does not change "
         f"when moving {direction} together; fix one of them or give it a prior"
     )
@@ -146,6 +207,12 @@ def _names(n_labels: int, label_names: Sequence[str] | None) -> list[str]:
     if len(label_names) != n_labels:
         raise UsageError(f"label_names must hold {n_labels} names, found {len(label_names)}")
     return list(label_names)
+
+
+def _free(names: Sequence[str], fixed: Sequence[int | str]) -> np.ndarray:
+    """Indices of the labels that are not fixed."""
+    known = {_index(label, names) for label in fixed}
+    return np.array([i for i in range(len(names)) if i not in known], dtype=int)
 
 
 def _index(label: int | str, names: Sequence[str]) -> int:

@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 from scipy.sparse import csr_array
 
+from crlb.compression import Factors
 from crlb.errors import DataError, UsageError
-from crlb.grid import SpectralGrid
+from crlb.spectral_grid import SpectralGrid
 
 SPEED_OF_LIGHT_KMS = 299792.458  # exact, SI
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))  # of a Gaussian
@@ -32,6 +33,21 @@ DEFAULT_LSF_FWHM = 1.6  # A, stated for the published data set (R = 5000 at mid-
 WINDOW_SIGMA = 6.0  # the kernel is cut here; 2e-9 of a line lies outside
 MAX_TRACED_SIGMA = 1.5  # A; sizes the window when lsf_sigma is not a number yet (inside jit, grad, vmap)
 EDGE_TOLERANCE = 1e-3  # of a pixel: by so much a pixel may stick out of the input and still count as covered
+
+
+def pixels_within(low: float, high: float) -> Int[np.ndarray, " n"]:
+    """Which of the detector's pixels have their centres between two vacuum wavelengths (A).
+
+    Raises:
+        UsageError: fewer than two have.
+    """
+    found = np.flatnonzero((low <= DETECTOR_WAVE) & (high >= DETECTOR_WAVE))
+    if len(found) < 2:
+        raise UsageError(
+            f"wave_range must hold at least two of the detector's pixels, {DETECTOR_WAVE[0]:.2f} to "
+            f"{DETECTOR_WAVE[-1]:.2f} A; found {low:g} to {high:g}"
+        )
+    return found
 
 
 def cell_edges(wave: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n+1"]:
@@ -125,23 +141,27 @@ def to_detector(
         need = cell_edges(detector_wave)[[0, -1]]
         raise DataError(
             f"grid: needed the detector's range {need[0]:.2f}-{need[1]:.2f} A, found {seen[0]:.2f}-"
-            f"{seen[1]:.2f} A (radial velocity included); use a wider grid or pass a shorter detector_wave"
+            f"{seen[1]:.2f} A (radial velocity included); use a wider grid, or fewer pixels (--wave-range)"
         )
     n_pix, width = weights.shape
     columns = first[:, None] + np.arange(width)
     rows = np.arange(n_pix + 1) * width
     matrix = csr_array((weights.ravel(), columns.ravel(), rows), shape=(n_pix, grid.wave.size))
 
-    def observe(spectra: np.ndarray) -> np.ndarray:
-        return (matrix @ spectra.reshape(-1, grid.wave.size).T).T.reshape(*spectra.shape[:-1], n_pix)
+    def observe(factors: Factors) -> Factors:
+        return factors.replace_rows((matrix @ factors.rows.T).T)
 
-    flux = observe(grid.flux)
-    scale = 0.5 / np.median(flux, axis=-1, keepdims=True) if normalise else 1.0
+    spectra = observe(grid.spectra)
+    continuum = None if grid.continuum is None else observe(grid.continuum)
+    if normalise:
+        scale = 0.5 / np.concatenate([np.median(flux, axis=-1) for flux in spectra.chunks()])
+        scale = scale.reshape(spectra.shape[:-1])
+        spectra, continuum = spectra.scaled(scale), continuum and continuum.scaled(scale)
     return dataclasses.replace(
         grid,
         wave=detector_wave,
-        flux=flux * scale,
-        cont=None if grid.cont is None else observe(grid.cont) * scale,
+        spectra=spectra,
+        continuum=continuum,
         resolving_power=min(grid.resolving_power, float(detector_wave.mean()) / lsf_fwhm),
     )
 

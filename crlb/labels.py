@@ -20,3 +20,5 @@ LABELS: dict[str, Label] = {
     "C_M": Label("dex", -0.75, 0.5, "carbon enhancement [C/M]"),
 }
 LABEL_NAMES: tuple[str, ...] = tuple(LABELS)
+# Held at these values unless asked for: the published study varies the first three labels only.
+SOLAR_SCALED: dict[str, float] = {"a_M": 0.0, "C_M": 0.0}

@@ -1,7 +1,7 @@
 """The curves behind the noise of the PFS medium-resolution red arm: built in, or read from a file."""
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from crlb.errors import DataError
 from crlb.hdf5 import open_input, read_numbers
@@ -66,6 +66,11 @@ class NoiseModel:
     sky_floor: float | Float[Array, ""]
     noise_adjust: float | Float[Array, ""]
     source: str = field(metadata={"static": True})
+
+    def take(self, pixels: Int[np.ndarray, " n"]) -> "NoiseModel":
+        """The curves on these pixels only."""
+        curves = {name: getattr(self, name)[pixels] for name in ("wave", "signal_e", "sky_e", "skymax_e")}
+        return replace(self, **curves)
 
 
 def builtin_noise() -> NoiseModel:

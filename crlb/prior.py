@@ -1,4 +1,4 @@
-"""What is known of a star's labels before its spectrum is seen: independent Beta distributions on intervals."""
+"""What is known of a star's labels before its spectrum is seen: a Beta distribution for each of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Prior:
         uniform = jax.random.uniform(key, shape, unit.dtype)
         flat = (self.a == 1) & (self.b == 1)
         unit = jnp.where(jnp.broadcast_to(flat, shape), uniform, unit)
-        return self._scaled(unit)
+        return jnp.asarray(self._scaled(unit))
 
     def quantile(self, unit: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n n_labels"]:
         """Labels whose cumulative probability is `unit`, label by label (host): for quasi-random points."""

@@ -16,17 +16,16 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Key
 from rich.progress import track
 
+from crlb import pfsspec
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import DataError, UsageError
-from crlb.grid import default_grid_path, load_grid
-from crlb.instrument import DETECTOR_WAVE, to_detector
-from crlb.labels import LABEL_NAMES
+from crlb.grid import default_grid_path, load_slice
+from crlb.instrument import to_detector
 from crlb.noise import Exposure, NoiseModel, draw, snr
 from crlb.noise_curves import builtin_noise, load_noise
 from crlb.output import new_file
-from specvit_jax import pfsspec
+from crlb.spectra import Spectra, label_columns, read_spectra, table_columns
 from specvit_jax.config import DataConfig
-from specvit_jax.spectra import Spectra, label_columns, read, table_columns, write
 
 CHUNK = 250  # spectra per piece when many are drawn on the host: 4 MB per array
 DEFAULT_EXPOSURE = Exposure()  # 12 x 900 s, seeing 0.8 arcsec
@@ -158,6 +157,7 @@ def make_simulator(
     exposure: Exposure = DEFAULT_EXPOSURE,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     noise_group: str | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> Simulator:
     """The simulator of a grid file (default: the embedded grid) under a noise file (default: built in).
 
@@ -168,11 +168,12 @@ def make_simulator(
         exposure: number and length of exposures, seeing.
         ranges: label -> (low, high) in the label's unit; labels left out span the grid.
         noise_group: which set of curves in the noise file.
+        labels: those that vary; None: all of the grid's but a_M and C_M, which are held at 0.
 
     Raises:
         UsageError: an unknown label, a range outside the grid, or one that is not (low, high).
     """
-    grid = to_detector(load_grid(default_grid_path() if grid_path is None else grid_path))
+    grid = to_detector(load_slice(default_grid_path() if grid_path is None else grid_path, labels))
     emulator = make_emulator(grid)
     noise = builtin_noise() if noise_path is None else load_noise(noise_path, noise_group)
     low, high = _box(emulator, ranges or {})
@@ -230,31 +231,6 @@ def median_snr(
         for start in range(0, len(flux), CHUNK)
     ]
     return np.concatenate([np.asarray(piece) for piece in pieces])
-
-
-def read_spectra(
-    path: str | Path,
-    *,
-    need: tuple[str, ...] = ("flux",),
-    wave: Float[np.ndarray, " n_pix"] | None = DETECTOR_WAVE,
-) -> Spectra:
-    """Reads a pfsspec file: the arrays in `need` (of flux, error, noisy), labels, magnitude and SNR.
-
-    Raises:
-        MissingInputError: no such file.
-        DataError: not HDF5, truncated, lacks something, other wavelengths, NaN or non-positive errors.
-    """
-    return read(path, need, wave, LABEL_NAMES)
-
-
-def write_spectra(path: str | Path, spectra: Spectra, overwrite: bool = False) -> None:
-    """Writes a pfsspec file, whole or not at all.
-
-    Raises:
-        OutputError: it exists and `overwrite` is False, or it cannot be created.
-    """
-    with new_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
-        write(file, spectra)
 
 
 def simulate(

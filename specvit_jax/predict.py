@@ -15,9 +15,8 @@ from crlb.output import check_output, new_file
 from specvit_jax import metrics
 from specvit_jax.checkpoint import Weights, load_weights, shipped_weights
 from specvit_jax.config import PRESETS
-from specvit_jax.data import SNR_DEFINITION, median_snr, read_spectra
+from specvit_jax.data import SNR_DEFINITION, Spectra, median_snr, read_spectra
 from specvit_jax.scaling import InputScaler
-from specvit_jax.spectra import Spectra
 from specvit_jax.step import Scalers
 from specvit_jax.step import predict as forward
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # What holds no physics may be used by both: errors with their exit status, output files, label names.
 OPEN_TO_ALL = ("crlb.errors", "crlb.hdf5", "crlb.output", "crlb.labels")
-THIRD_PARTY_OF_CRLB = {"jax", "numpy", "scipy", "h5py", "jaxtyping", "tyro", "rich", "matplotlib"}
+THIRD_PARTY_OF_CRLB = {"jax", "numpy", "scipy", "h5py", "jaxtyping", "tyro", "rich", "matplotlib", "astropy"}
 
 
 def modules(package: str) -> list[Path]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from rich.progress import track
 
-from crlb.grid import SpectralGrid, save_grid
+from crlb.grid import SpectralGrid, make_grid, save_grid
 from crlb.output import check_output
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth, synthesize
 
@@ -99,7 +99,7 @@ def build_grid(
         wave, flux = node_spectra(
             labels, wave_range=wave_range, resolving_power=resolving_power, step=step, every=every
         )
-    grid = SpectralGrid(
+    grid = make_grid(
         wave=wave,
         axes=tuple(map(np.asarray, axes)),
         flux=flux.reshape(*map(len, axes), -1),

@@ -10,6 +10,7 @@ import pytest
 from jax import lax
 
 from crlb.ceiling import ceiling, node_bounds
+from crlb.compression import Factors
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import DataError, UsageError
 from crlb.fisher import UnidentifiableError, cramer_rao_bound, fisher_information, flux_jacobian
@@ -167,7 +168,7 @@ def test_bad_arguments_are_refused_in_words(emulator):
 
 def test_label_the_spectra_ignore_is_named():
     grid = to_detector(toy_grid(MODEL_WAVE, SMALL_AXES))
-    deaf = dataclasses.replace(grid, flux=np.repeat(grid.flux[:, :, :1], 2, axis=2))
+    deaf = dataclasses.replace(grid, spectra=Factors(np.repeat(grid.flux[:, :, :1], 2, axis=2)))
     with pytest.raises(UnidentifiableError, match="M_H"):
         ceiling(make_emulator(deaf, rtol=1e-8), builtin_noise(), [20.0])
 
@@ -215,11 +216,11 @@ def embedded_corner() -> SpectralGrid:
     grid = load_grid(default_grid_path())
     part = slice(2, 7), slice(1, 6), slice(5, 10)
     axes = tuple(axis[i] for axis, i in zip(grid.axes, part, strict=True))
-    return dataclasses.replace(grid, axes=axes, flux=grid.flux[part])
+    return dataclasses.replace(grid, axes=axes, spectra=Factors(grid.flux[part]))
 
 
 @pytest.mark.parametrize(
-    ("make_grid", "mag"),
+    ("grid_of", "mag"),
     [
         (lambda: toy_grid(MODEL_WAVE), 18.0),
         (lambda: toy_grid(MODEL_WAVE), 20.0),
@@ -228,9 +229,9 @@ def embedded_corner() -> SpectralGrid:
     ],
     ids=["toy-18", "toy-20", "embedded-18", "embedded-20"],
 )
-def test_maximum_likelihood_scatter_reaches_the_bound(make_grid, mag):
+def test_maximum_likelihood_scatter_reaches_the_bound(grid_of, mag):
     n_draws = 400
-    emulator, noise = make_emulator(to_detector(make_grid())), builtin_noise()
+    emulator, noise = make_emulator(to_detector(grid_of())), builtin_noise()
     labels = jnp.array([4700.0, 2.6, -0.5])
     fitted = jax.jit(maximum_likelihood)(
         emulator, noise, labels, mag, jax.random.split(jax.random.key(7), n_draws)

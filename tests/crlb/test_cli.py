@@ -11,7 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from crlb.cli import Ceiling, Synthesize, parse
+from crlb.cli import parse
+from crlb.cli.ceiling import Ceiling
+from crlb.cli.grid import Synthesize
 from crlb.errors import run_cli
 from crlb.grid import load_grid, save_grid
 from crlb.instrument import DEFAULT_LSF_FWHM

@@ -8,7 +8,7 @@ from scipy.interpolate import CubicSpline
 
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import UsageError
-from crlb.grid import SpectralGrid, load_grid
+from crlb.grid import SpectralGrid, load_grid, make_grid
 from tests.crlb.toy import AXES, toy_flux, toy_grid
 
 WAVE = np.linspace(7600.0, 8600.0, 200)
@@ -18,7 +18,7 @@ INSIDE = np.array([4630.0, 2.2, -0.45])
 def grid_of(axes, values, label_names) -> SpectralGrid:
     """A grid whose flux is `values` (nodes, n_pix) as given."""
     wave = np.linspace(8000.0, 8001.0, values.shape[-1])
-    return SpectralGrid(wave, axes, values, label_names, 5000.0, "relative", "test")
+    return make_grid(wave, axes, values, label_names, 5000.0, "relative", "test")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_held_out_bosz_nodes_are_predicted_to_a_few_parts_in_a_thousand(referenc
     grid = load_grid(reference / "bosz2017_r5000.h5")
     kept = np.array([0, 1, 3, 4, 5])  # 6000 K is left out
     emulator = make_emulator(
-        SpectralGrid(
+        make_grid(
             grid.wave, (grid.axes[0][kept], *grid.axes[1:]), grid.flux[kept], grid.label_names, 5000.0, "", ""
         )
     )

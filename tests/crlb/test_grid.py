@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from crlb.compression import compress
+from crlb.compression import Factors, compress
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.grid import SpectralGrid, default_grid_path, grid_from_nodes, load_grid, save_grid
 from tests.crlb.toy import toy_grid
@@ -17,7 +17,9 @@ WAVE = np.linspace(7600.0, 8600.0, 200)
 @pytest.fixture
 def grid() -> SpectralGrid:
     plain = toy_grid(WAVE)
-    return dataclasses.replace(plain, flux=1e6 * plain.flux, cont=2e6 * np.sqrt(plain.flux))
+    return dataclasses.replace(
+        plain, spectra=Factors(1e6 * plain.flux), continuum=Factors(2e6 * np.sqrt(plain.flux))
+    )
 
 
 @pytest.fixture
@@ -226,7 +228,7 @@ def test_grid_checks_itself_when_made(grid):
     with pytest.raises(DataError, match="axis T_eff must increase"):
         dataclasses.replace(grid, axes=(grid.axes[0][::-1], *grid.axes[1:]))
     with pytest.raises(DataError, match="flux must have shape"):
-        dataclasses.replace(grid, flux=grid.flux[:, :, :2], cont=None)
+        dataclasses.replace(grid, spectra=Factors(grid.flux[:, :, :2]), continuum=None)
 
 
 def test_cut_keeps_the_pixels_within(grid):

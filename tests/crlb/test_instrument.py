@@ -9,8 +9,9 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from crlb.compression import Factors
 from crlb.errors import DataError, UsageError
-from crlb.grid import SpectralGrid
+from crlb.grid import SpectralGrid, make_grid
 from crlb.instrument import (
     DETECTOR_WAVE,
     FWHM_PER_SIGMA,
@@ -41,7 +42,7 @@ def smooth_spectrum(wave: np.ndarray, sigma: float, depth: float = 0.6) -> np.nd
 
 
 def grid_of(wave: np.ndarray, *spectra: np.ndarray, resolving_power: float = 5000.0) -> SpectralGrid:
-    return SpectralGrid(
+    return make_grid(
         wave=wave,
         axes=(np.arange(float(len(spectra))),),
         flux=np.stack(spectra),
@@ -246,7 +247,7 @@ def test_a_grid_as_broad_as_the_detector_on_its_pixels_is_unchanged():
 
 def test_every_node_equals_detector_flux_and_has_median_one_half():
     grid = grid_of(FINE, smooth_spectrum(FINE, 0.3, 0.1), smooth_spectrum(FINE, 0.9), resolving_power=2e4)
-    grid = dataclasses.replace(grid, cont=np.full_like(grid.flux, 2.0))
+    grid = dataclasses.replace(grid, continuum=Factors(np.full_like(grid.flux, 2.0)))
     seen = to_detector(grid, detector_wave=DETECTOR, rv_kms=15.0)
     sigma = np.sqrt(1.6**2 - (DETECTOR / 2e4) ** 2) / FWHM_PER_SIGMA
     for node in range(2):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crlb.grid import SpectralGrid
+from crlb.grid import SpectralGrid, make_grid
 
 LABEL_NAMES = ("T_eff", "log_g", "M_H")
 AXES = (
@@ -33,7 +33,7 @@ def toy_flux(labels: np.ndarray, wave: np.ndarray) -> np.ndarray:
 def toy_grid(wave: np.ndarray, axes: tuple[np.ndarray, ...] = AXES) -> SpectralGrid:
     """The toy star on a tensor of labels, without a continuum."""
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    return SpectralGrid(
+    return make_grid(
         wave=wave,
         axes=axes,
         flux=toy_flux(nodes, wave),

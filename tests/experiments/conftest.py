@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crlb.grid import SpectralGrid, save_grid
+from crlb.grid import make_grid, save_grid
 from crlb.instrument import DETECTOR_WAVE
 
 
@@ -16,7 +16,7 @@ def toy_grid(tmp_path_factory) -> Path:
     flux = np.stack([toy_flux(*labels) for labels in product(*axes)]).reshape(4, 4, 4, -1)
     path = tmp_path_factory.mktemp("grid") / "toy.h5"
     save_grid(
-        SpectralGrid(
+        make_grid(
             wave=DETECTOR_WAVE,
             axes=axes,
             flux=flux,

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from crlb.errors import DataError, OutputError, UsageError
-from crlb.grid import SpectralGrid, save_grid
+from crlb.grid import make_grid, save_grid
 from crlb.instrument import DETECTOR_WAVE
 from crlb.noise import variance
 from specvit_jax import data
@@ -37,7 +37,7 @@ def grid_path(tmp_path_factory):
     line = np.exp(-0.5 * ((DETECTOR_WAVE - 8544.0) / 5.0) ** 2)
     other = np.exp(-0.5 * ((DETECTOR_WAVE - 7700.0) / 3.0) ** 2)
     flux = 1 - 0.1 * gravity * line - 0.4 * (temperature / 5000) * other
-    grid = SpectralGrid(
+    grid = make_grid(
         wave=DETECTOR_WAVE,
         axes=axes,
         flux=flux,

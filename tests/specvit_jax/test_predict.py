@@ -12,13 +12,12 @@ import pytest
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.instrument import DETECTOR_WAVE
+from crlb.spectra import Spectra, write_spectra
 from specvit_jax.checkpoint import Weights, save_weights
 from specvit_jax.config import Config, ModelConfig
-from specvit_jax.data import write_spectra
 from specvit_jax.model import SpecViT
 from specvit_jax.predict import BATCH, evaluate, fill_unusable, find_weights, predict
 from specvit_jax.scaling import InputScaler, LabelScaler
-from specvit_jax.spectra import Spectra
 
 MODEL = ModelConfig(
     patch_size=512, embed_dim=8, depth=1, num_heads=2, pool="mean", label_names=("log_g", "T_eff")

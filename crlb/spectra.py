@@ -8,9 +8,12 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from crlb import pfsspec
 from crlb.errors import DataError, UsageError
 from crlb.hdf5 import open_input
-from specvit_jax import pfsspec
+from crlb.instrument import DETECTOR_WAVE
+from crlb.labels import LABEL_NAMES
+from crlb.output import new_file
 
 EDGES = (0, -1)  # pixels where the field's own files have NaN errors
 
@@ -100,29 +103,40 @@ def _check(name: str, good: np.ndarray, values: np.ndarray, needed: str) -> None
     )
 
 
-def read(
+def read_spectra(
     path: str | Path,
-    need: tuple[str, ...],
-    wave: Float[np.ndarray, " n_pix"] | None,
-    label_names: tuple[str, ...],
+    *,
+    need: tuple[str, ...] = ("flux",),
+    wave: Float[np.ndarray, " n_pix"] | None = DETECTOR_WAVE,
 ) -> Spectra:
-    """Reads the arrays named in `need`, and all columns of the table that are labels, `mag` or `snr`.
+    """Reads a pfsspec file: the arrays in `need` (of flux, error, noisy), labels, magnitude and SNR.
 
     Raises:
         MissingInputError: no such file.
-        DataError: not such a file, other wavelengths than `wave`, bad values, none of the labels.
+        DataError: not HDF5, truncated, lacks something, other wavelengths than `wave` (vacuum A), NaN or
+            non-positive errors, none of the labels of `crlb.labels`.
     """
     with open_input(path, "spectra") as file:
         found = pfsspec.read_wave(file, wave)
         table = pfsspec.read_table(file)
-        labels = {name: table[name] for name in label_names if name in table}
+        labels = {name: table[name] for name in LABEL_NAMES if name in table}
         if not labels:
             raise DataError(
-                f"the label table must have a column of {', '.join(label_names)}, found {', '.join(table)}"
+                f"the label table must have a column of {', '.join(LABEL_NAMES)}, found {', '.join(table)}"
             )
         shape = (len(next(iter(labels.values()))), len(found))
         arrays = {name: pfsspec.read_array(file, name, shape) for name in need}
         return Spectra(found, labels, mag=table.get("mag"), snr=table.get("snr"), **arrays)
+
+
+def write_spectra(path: str | Path, spectra: Spectra, overwrite: bool = False) -> None:
+    """Writes a pfsspec file, whole or not at all.
+
+    Raises:
+        OutputError: it exists and `overwrite` is False, or it cannot be created.
+    """
+    with new_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
+        write(file, spectra)
 
 
 def write(file: h5py.File, spectra: Spectra) -> None:

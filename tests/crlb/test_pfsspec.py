@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crlb import pfsspec
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.instrument import DETECTOR_WAVE
-from specvit_jax import pfsspec
-from specvit_jax.data import read_spectra, write_spectra
-from specvit_jax.pfsspec import column_names
-from specvit_jax.spectra import Spectra
+from crlb.pfsspec import column_names
+from crlb.spectra import Spectra, read_spectra, write_spectra
 
 ALL = ("flux", "error", "noisy")
 

@@ -1,0 +1,119 @@
+"""The options that choose a forward model, the same in every command: grid, noise, exposure, pixels."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import tyro
+
+from crlb.errors import UsageError
+
+if TYPE_CHECKING:
+    from crlb.emulator import Emulator
+    from crlb.grid import SpectralGrid
+    from crlb.noise import Exposure, NoiseModel
+
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="LABEL [LABEL ...]")]
+Values = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=VALUE [...]")]
+Interval = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="MIN MAX")]
+
+
+class Loaded(NamedTuple):
+    """What the options stand for."""
+
+    emulator: "Emulator"
+    noise: "NoiseModel"
+    exposure: "Exposure"
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardModel:
+    """Where spectra and their noise come from."""
+
+    grid: File = None
+    """Grid of model spectra, HDF5; without it the embedded grid (own LTE synthesis, not BOSZ)."""
+    noise: File = None
+    """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
+    labels: Names = None
+    """Unknown labels (T_eff in K; log_g, M_H, a_M, C_M in dex); default: all of the grid's but a_M
+    and C_M."""
+    fix: Values = ()
+    """Known labels held at a node of the grid, for example a_M=0.25; a_M and C_M are held at 0 otherwise."""
+    holes: Literal["refuse", "drop", "fill"] = "refuse"
+    """Missing nodes of the grid: list them and stop, leave out axis values, or interpolate."""
+    degree: Literal[3, 5] = 3
+    """Degree of the splines between the nodes."""
+    exptime_s: float = 900.0
+    """Length of one exposure, s."""
+    n_exp: int = 12
+    """Number of exposures."""
+    seeing_arcsec: float = 0.8
+    """Seeing (full width at half maximum), arcsec, 0.5 to 1.5."""
+    lsf_fwhm: float = 1.6
+    """Full width at half maximum of the line-spread function, Å."""
+    wave_range: Interval = None
+    """Use only the detector's pixels between these vacuum wavelengths, Å; default: all 4096."""
+
+    def load(self) -> Loaded:
+        """Reads and prepares everything."""
+        from crlb.emulator import make_emulator
+        from crlb.instrument import DETECTOR_WAVE, pixels_within, to_detector
+        from crlb.noise import Exposure
+        from crlb.noise_curves import builtin_noise, load_noise
+
+        exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
+        noise = builtin_noise() if self.noise is None else load_noise(self.noise)
+        wave = DETECTOR_WAVE
+        if self.wave_range is not None:
+            pixels = pixels_within(*self.wave_range)
+            wave, noise = wave[pixels], noise.take(pixels)
+        seen = to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm)
+        return Loaded(make_emulator(seen, degree=self.degree), noise, exposure, self.provenance())
+
+    def load_grid(self) -> "SpectralGrid":
+        """The grid before the instrument, with the known labels held."""
+        from crlb.grid import load_slice
+
+        return load_slice(self.grid_path(), self.labels, self.fixed(), self.holes)
+
+    def grid_path(self) -> Path:
+        """The grid file, embedded unless named."""
+        from crlb.grid import default_grid_path
+
+        return self.grid or default_grid_path()
+
+    def fixed(self) -> dict[str, float]:
+        """The values of `--fix`."""
+        values = {}
+        for text in self.fix:
+            name, sign, value = text.partition("=")
+            if not sign or not _is_number(value):
+                raise UsageError(f"--fix needs LABEL=VALUE, for example a_M=0.25; found {text}")
+            if name in values:
+                raise UsageError(f"--fix names {name} twice")
+            values[name] = float(value)
+        return values
+
+    def provenance(self) -> dict[str, Any]:
+        """How a result was asked for."""
+        return {
+            "command": shlex.join(["crlb", *sys.argv[1:]]),
+            "grid_file": str(self.grid_path()),
+            "noise_file": None if self.noise is None else str(self.noise),
+            "lsf_fwhm": self.lsf_fwhm,
+            "wave_range": self.wave_range,
+            "fixed": self.fixed(),
+            "interpolation_degree": self.degree,
+        }
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
