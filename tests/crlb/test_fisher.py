@@ -8,7 +8,9 @@ import pytest
 from crlb.errors import DataError, UsageError
 from crlb.fisher import (
     UnidentifiableError,
+    bounds,
     cramer_rao_bound,
+    fisher_covariance,
     fisher_information,
     flux_jacobian,
     schur_decay,
@@ -210,3 +212,41 @@ def test_float32_follows_float64(jac):
         rough = cramer_rao_bound(fisher_information(np.float32(jac), np.float32(IVAR)))
         assert rough.dtype == jnp.float32
     np.testing.assert_allclose(rough, exact, rtol=1e-3)
+
+
+def test_batch_finishes_and_says_why_a_star_has_no_bound(jac):
+    good = np.asarray(fisher_information(jac, IVAR))
+    twins = np.asarray(fisher_information(np.stack([X, 2 * X, np.cos(X)], axis=1), IVAR))
+    deaf = np.diag([1.0, 0.0, 4.0])
+    batch = np.stack([good, twins, deaf, np.full((3, 3), np.nan), good])
+    found = bounds(batch, NAMES)
+    np.testing.assert_allclose(found.sigma[[0, 4]], [cramer_rao_bound(good)] * 2, rtol=1e-12)
+    assert np.isnan(found.sigma[1:4]).all()
+    assert found.reason[0] == found.reason[4] == ""
+    assert "moving T_eff by" in found.reason[1]
+    assert "log_g by" in found.reason[1]
+    assert "does not depend on log_g" in found.reason[2]
+    assert "finite" in found.reason[3]
+
+
+def test_batch_takes_priors_and_fixed_labels_like_a_single_star(jac):
+    good = np.asarray(fisher_information(jac, IVAR))
+    twins = np.asarray(fisher_information(np.stack([X, 2 * X, np.cos(X)], axis=1), IVAR))
+    options = {"prior_sigma": [0.3, np.inf, np.inf], "fixed": ("M_H",), "label_names": NAMES}
+    found = bounds(np.stack([good, twins]), **options)
+    expected = [cramer_rao_bound(matrix, **options) for matrix in (good, twins)]
+    np.testing.assert_allclose(found.sigma, expected, rtol=1e-12)
+    assert found.reason == ["", ""]
+    half_known = bounds(twins[None], fixed=("M_H",), label_names=NAMES)
+    np.testing.assert_array_equal(half_known.sigma, [[np.nan, np.nan, 0.0]])
+    with pytest.raises(UsageError, match="found 'vsini'"):
+        bounds(good[None], fixed=("vsini",), label_names=NAMES)
+    with pytest.raises(UsageError, match="prior_sigma must be positive"):
+        bounds(good[None], prior_sigma=[1.0, 0.0, 1.0])
+
+
+def test_covariance_is_the_inverse_and_its_diagonal_the_squared_bound(jac):
+    fisher = fisher_information(jac, IVAR)
+    covariance = fisher_covariance(fisher)
+    np.testing.assert_allclose(covariance, np.linalg.inv(np.asarray(fisher)), rtol=1e-9)
+    np.testing.assert_allclose(jnp.sqrt(jnp.diagonal(covariance)), cramer_rao_bound(fisher), rtol=1e-12)
