@@ -1,6 +1,7 @@
 """Errors a user can act on, each with the exit status its command ends with."""
 
 import sys
+import warnings
 from collections.abc import Callable
 
 
@@ -42,6 +43,7 @@ class Interrupted(RuntimeError):
 
 def run_cli(command: Callable[[], None]) -> None:
     """Runs a command; an error of this module becomes one line on stderr and its exit status."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         command()
     except (UsageError, DataError, MissingInputError, OutputError, NumericalError, Interrupted) as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from crlb.compression import Factors, quantise
 from crlb.errors import DataError, UsageError
 from crlb.hdf5 import dataset, open_input, read_numbers
+from crlb.holes import Policy
 from crlb.labels import SOLAR_SCALED
 from crlb.output import new_file
 from crlb.spectral_grid import SpectralGrid, grid_from_nodes, make_grid
@@ -25,7 +26,6 @@ __all__ = [
     "save_grid",
 ]
 
-Holes = Literal["refuse", "drop", "fill"]
 NODE_TOLERANCE = 1e-9  # of a label: so near a value counts as that of a node
 
 
@@ -35,7 +35,7 @@ def default_grid_path() -> Path:
 
 
 def load_grid(
-    path: str | Path, fixed: Mapping[str, float] | None = None, holes: Holes = "refuse"
+    path: str | Path, fixed: Mapping[str, float] | None = None, holes: Policy = "refuse"
 ) -> SpectralGrid:
     """Returns the grid in an HDF5 file.
 
@@ -64,7 +64,7 @@ def load_slice(
     path: str | Path,
     labels: Sequence[str] | None = None,
     fixed: Mapping[str, float] | None = None,
-    holes: Holes = "refuse",
+    holes: Policy = "refuse",
 ) -> SpectralGrid:
     """Returns the grid in a file with the labels that are not asked for held at a value.
 
@@ -87,7 +87,7 @@ def load_slice(
     return load_grid(path, held | dict(fixed or {}), holes)
 
 
-def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Holes) -> SpectralGrid:
+def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> SpectralGrid:
     medium = _text(file, "wave_medium")
     if medium != "vacuum":
         raise DataError(f"wave_medium must be 'vacuum', found '{medium}'; convert the wavelengths first")
@@ -95,7 +95,7 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Holes) -> Spe
     label_names = _label_names(file)
     if len(label_names) != labels.shape[1]:
         raise DataError(
-            f"label_names must give {labels.shape[1]} names, one per column of labels, found "
+            f"label_names must give {labels.shape[1]} different names, one per column of labels, found "
             f"{', '.join(label_names)}"
         )
     rows, columns = _slice(labels, label_names, fixed)
@@ -110,14 +110,15 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Holes) -> Spe
         parts[name] = Factors(factors.coefficients[rows], factors.basis)
     return grid_from_nodes(
         wave,
-        parts["flux"],
-        labels[np.ix_(rows, columns)],
+        labels=labels[np.ix_(rows, columns)],
+        flux=parts["flux"],
+        cont=parts.get("cont"),
+        filled=_flags(file, len(labels))[rows] if "filled" in file else None,
         label_names=tuple(label_names[i] for i in columns),
         resolving_power=_positive_number(file, "resolving_power"),
         flux_unit=_text(file, "flux_unit"),
         source=_text(file, "source"),
-        cont=parts.get("cont"),
-        filled=_flags(file, len(labels))[rows] if "filled" in file else None,
+        holes=holes,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from crlb.errors import DataError, MissingInputError
+from crlb.errors import DataError, MissingInputError, UsageError
 
 # What h5py raises for damaged metadata, found by flipping bytes of a good file.
 H5PY_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
@@ -31,6 +31,8 @@ def open_input(path: str | Path, kind: str) -> Iterator[h5py.File]:
             yield file
     except DataError as error:
         raise DataError(f"{kind} file {path}: {error}") from None
+    except UsageError:  # not the file's fault
+        raise
     except H5PY_ERRORS as error:
         raise DataError(f"{kind} file {path} is truncated or damaged: {error}") from error
 

@@ -1,6 +1,7 @@
 """A grid of model spectra in memory, checked. Host side, numpy float64."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +11,7 @@ from jaxtyping import Bool, Float
 
 from crlb.compression import Factors
 from crlb.errors import DataError, UsageError
-
-MAX_HOLES_LISTED = 8
+from crlb.holes import Policy, find_holes, listed, mend
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,20 +156,24 @@ def grid_from_nodes(
     source: str,
     cont: Float[np.ndarray, "n n_pix"] | Factors | None = None,
     filled: Bool[np.ndarray, " n"] | None = None,
+    holes: Policy = "refuse",
 ) -> SpectralGrid:
     """Returns the tensor grid formed by spectra given node by node, in any order.
+
+    Missing nodes are refused, or mended as `crlb.holes.mend` does; what was done is told by a warning.
 
     Raises:
         DataError: a node is missing (the missing ones are listed) or occurs twice.
     """
     if not np.isfinite(labels).all():
         raise DataError("labels must be finite, found NaN or infinity")
+    _check_single(labels, label_names)
+    if len(find_holes(labels)):
+        labels, flux, cont, filled = _mended(labels, flux, cont, filled, holes, label_names)
     axes = tuple(np.unique(column) for column in labels.T)
     shape = tuple(map(len, axes))
     index = [np.searchsorted(axis, column) for axis, column in zip(axes, labels.T, strict=True)]
-    position = np.ravel_multi_index(index, shape)
-    _check_complete(position, axes, label_names)
-    order = np.argsort(position)
+    order = np.argsort(np.ravel_multi_index(index, shape))
 
     def tensor(table: np.ndarray | Factors) -> Factors:
         factors = table if isinstance(table, Factors) else Factors(table)
@@ -188,25 +192,30 @@ def grid_from_nodes(
     )
 
 
-def _check_complete(position: np.ndarray, axes: tuple[np.ndarray, ...], label_names: tuple[str, ...]) -> None:
-    """Raises DataError unless every node of the tensor occurs once in `position` (flat indices)."""
-    shape = tuple(map(len, axes))
-    count = np.bincount(position, minlength=int(np.prod(shape)))
-
-    def listed(wanted: np.ndarray) -> str:
-        nodes = np.transpose(np.unravel_index(np.flatnonzero(wanted), shape))
-        words = [
-            "(" + ", ".join(f"{axis[i]:g}" for axis, i in zip(axes, node, strict=True)) + ")"
-            for node in nodes[:MAX_HOLES_LISTED]
-        ]
-        more = len(nodes) - len(words)
-        return " ".join(words) + (f" and {more} more" if more else "")
-
-    names = ", ".join(label_names)
-    if (count == 0).any():
-        raise DataError(
-            f"labels must form a complete tensor grid, but {int((count == 0).sum())} of {count.size} nodes "
-            f"({names}) are missing: {listed(count == 0)}; add them or leave out an axis value"
-        )
+def _check_single(labels: Float[np.ndarray, "n n_labels"], label_names: tuple[str, ...]) -> None:
+    nodes, count = np.unique(labels, axis=0, return_counts=True)
     if (count > 1).any():
-        raise DataError(f"every node must occur once, but these ({names}) occur twice: {listed(count > 1)}")
+        raise DataError(
+            f"every node must occur once, but these ({', '.join(label_names)}) occur twice: "
+            f"{listed(nodes[count > 1])}"
+        )
+
+
+def _mended(
+    labels: np.ndarray,
+    flux: np.ndarray | Factors,
+    cont: np.ndarray | Factors | None,
+    filled: np.ndarray | None,
+    holes: Policy,
+    label_names: tuple[str, ...],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+    """The nodes without holes, as whole spectra, after telling what was done."""
+    whole = [table.table() if isinstance(table, Factors) else table for table in (flux, cont)]
+    assert whole[0] is not None
+    mended = mend(labels, whole[0], whole[1], holes, label_names)
+    warnings.warn(mended.report, stacklevel=3)
+    known = dict(
+        zip(map(tuple, labels), np.zeros(len(labels), bool) if filled is None else filled, strict=True)
+    )
+    before = np.array([known.get(tuple(node), False) for node in mended.labels])
+    return mended.labels, mended.flux, mended.cont, mended.filled | before

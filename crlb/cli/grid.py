@@ -22,7 +22,10 @@ class Synthesize:
 
     To copy and paste:
       crlb grid synthesize --out grid.h5
-      crlb grid synthesize --out giants.h5 --T-eff 4000 4250 4500 --log-g 1 1.5 2 --M-H -1 -0.5 0
+      crlb grid synthesize --out giants.h5 --T-eff 4000 4250 4500 --log-g 1 1.5 2 --M-H -1 -0.5 0 --a-M 0 --C-M 0
+
+    A build that was stopped goes on where it was (folder OUT.parts). The defaults make the embedded grid, in
+    about an hour of one core.
     """
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
@@ -33,6 +36,11 @@ class Synthesize:
     """log10 of surface gravity in cm/s^2, dex."""
     M_H: tuple[float, ...] = tuple(-2.5 + 0.25 * i for i in range(14))
     """Metallicities relative to the Sun, dex."""
+    a_M: tuple[float, ...] = (-0.25, 0.0, 0.25, 0.5)
+    """Enhancements of the alpha elements, dex; those other than 0 at every second log g and [M/H] only, the
+    rest interpolated and flagged."""
+    C_M: tuple[float, ...] = (-0.75, 0.0, 0.25, 0.5)
+    """Enhancements of carbon, dex; likewise."""
     rtol: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """Largest relative flux error of the compressed file, at any node and pixel; default: as embedded."""
     overwrite: bool = False
@@ -40,7 +48,14 @@ class Synthesize:
 
     def __call__(self) -> None:
         check_output(self.out, self.overwrite)
-        for name, axis in (("T-eff", self.T_eff), ("log-g", self.log_g), ("M-H", self.M_H)):
+        axes = {
+            "T-eff": self.T_eff,
+            "log-g": self.log_g,
+            "M-H": self.M_H,
+            "a-M": self.a_M,
+            "C-M": self.C_M,
+        }
+        for name, axis in axes.items():
             increasing = all(a < b for a, b in pairwise(axis)) and all(map(math.isfinite, axis))
             if not axis or not increasing:
                 raise UsageError(f"--{name} must be increasing values, found {axis}")
@@ -48,8 +63,8 @@ class Synthesize:
 
         from crlb.synthesis.build import RTOL, build_grid
 
-        axes = np.array(self.T_eff), np.array(self.log_g), np.array(self.M_H)
-        build_grid(self.out, axes=axes, rtol=self.rtol or RTOL, overwrite=self.overwrite)
+        arrays = tuple(map(np.array, axes.values()))
+        build_grid(self.out, axes=arrays, rtol=self.rtol or RTOL, overwrite=self.overwrite)
         print(f"wrote {self.out}")
 
 

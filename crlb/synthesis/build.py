@@ -1,26 +1,37 @@
 """The embedded grid: every node synthesised, smoothed to the resolving power, and written to one file."""
 
+import hashlib
+import shutil
+from collections.abc import Callable
+from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
-from rich.progress import track
+from jaxtyping import Array, Bool, Float, Int
+from rich.progress import Progress
+from scipy.interpolate import make_interp_spline
 
-from crlb.grid import SpectralGrid, make_grid, save_grid
-from crlb.output import check_output
+from crlb.compression import Factors
+from crlb.grid import SpectralGrid, save_grid
+from crlb.output import check_output, new_file
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth, synthesize
 
-AXES = (  # T_eff K, log_g, M_H: the published three-dimensional grid
+AXES = (  # T_eff K, log_g, M_H: the published three-dimensional grid; a_M, C_M
     np.arange(3750.0, 6001.0, 250.0),
     np.arange(1.0, 5.01, 0.5),
     np.arange(-2.5, 0.76, 0.25),
+    np.array([-0.25, 0.0, 0.25, 0.5]),
+    np.array([-0.75, 0.0, 0.25, 0.5]),
 )
-WAVE_RANGE = (7049.0, 8901.0)  # Å, vacuum
-RESOLVING_POWER = 20000.0
+LABEL_NAMES = ("T_eff", "log_g", "M_H", "a_M", "C_M")
+WAVE_RANGE = (7084.0, 8866.0)  # Å, vacuum
+RESOLVING_POWER = 10000.0
 STEP = 6e-6  # in ln wave, 0.05 Å
-EVERY = 4  # of these steps per pixel of the file
+EVERY = 5  # of these steps per pixel of the file
 RTOL = 1e-3  # largest relative error of the factorised file
 FLUX_UNIT = "erg/s/cm2/A at the stellar surface"
 SOURCE = (
@@ -39,7 +50,7 @@ def node_spectra(
     step: float = STEP,
     every: int = EVERY,
 ) -> tuple[Float[np.ndarray, " n_pix"], Float[np.ndarray, "n n_pix"]]:
-    """Pixel wavelengths (vacuum Å) and the flux of each node at finite resolving power, with a progress bar.
+    """Pixel wavelengths (vacuum Å) and the flux of each node at finite resolving power.
 
     Args:
         labels: T_eff (K), log_g, M_H, a_M, C_M (dex) of every node; float64 needs jax's x64 mode.
@@ -48,6 +59,15 @@ def node_spectra(
         step: of the synthesis in ln wave.
         every: steps of the synthesis per pixel returned.
     """
+    wave, spectrum = _spectrum(wave_range, resolving_power, step, every)
+    return wave, np.stack([np.asarray(spectrum(jnp.asarray(node)), np.float64) for node in labels])
+
+
+@lru_cache(maxsize=4)
+def _spectrum(
+    wave_range: tuple[float, float], resolving_power: float, step: float, every: int
+) -> tuple[np.ndarray, Callable[[Array], Array]]:
+    """Pixel wavelengths and the compiled function from labels to their flux."""
     wave = log_wave(*wave_range, step)
 
     @jax.jit
@@ -55,58 +75,132 @@ def node_spectra(
         flux, _ = synthesize(node, wave, dtype=jnp.float32)
         return smooth(flux, resolving_power, step, every)
 
-    rows = [np.asarray(spectrum(jnp.asarray(node)), np.float64) for node in track(labels, "synthesis")]
     half = kernel_half_width(resolving_power, step)
-    return wave[half : len(wave) - half : every], np.stack(rows)
+    return wave[half : len(wave) - half : every], spectrum
+
+
+class Settings(NamedTuple):
+    """How spectra are computed: range (vacuum Å), resolving power, step in ln wave, steps per pixel."""
+
+    wave_range: tuple[float, float] = WAVE_RANGE
+    resolving_power: float = RESOLVING_POWER
+    step: float = STEP
+    every: int = EVERY
+
+
+DEFAULT_SETTINGS = Settings()
 
 
 def build_grid(
     path: str | Path,
     *,
-    axes: tuple[np.ndarray, np.ndarray, np.ndarray] = AXES,
-    a_m: float = 0.0,
-    c_m: float = 0.0,
-    wave_range: tuple[float, float] = WAVE_RANGE,
-    resolving_power: float = RESOLVING_POWER,
-    step: float = STEP,
-    every: int = EVERY,
+    axes: tuple[np.ndarray, ...] = AXES,
+    settings: Settings = DEFAULT_SETTINGS,
     rtol: float | None = RTOL,
     overwrite: bool = False,
 ) -> SpectralGrid:
-    """Synthesises a tensor grid in T_eff, log_g and M_H and writes it to `path`, whole or not at all.
+    """Synthesises a tensor grid in T_eff, log_g, M_H, a_M, C_M and writes it to `path`, whole or not at all.
 
-    The defaults make the grid that ships as crlb/data/embedded_grid.h5, in about a second per node and core.
+    Every node with a_M = C_M = 0 is computed. For other abundance ratios every second log_g and M_H is, and
+    ln of the flux over that of a_M = C_M = 0 is interpolated between them by cubic splines; the file flags
+    these nodes as `filled`. Where the axes do not hold 0 all nodes are computed. The defaults make the grid
+    that ships as crlb/data/embedded_grid.h5, in half a second per computed node and core, 7260 of 20160.
+
+    Finished pieces are kept in the folder PATH.parts until the file is written: a build that was stopped
+    goes on where it was.
 
     Args:
         path: grid file to create.
-        axes: values of T_eff (K), log_g (dex), M_H (dex), each increasing.
-        a_m: [alpha/M] of all nodes.
-        c_m: [C/M] of all nodes.
-        wave_range: Å, vacuum.
-        resolving_power: wave / FWHM of the result.
-        step: of the synthesis in ln wave.
-        every: steps per pixel of the result.
+        axes: values of T_eff (K) and log_g, M_H, a_M, C_M (dex), each increasing.
+        settings: of the synthesis.
         rtol: largest relative error of the factors stored; None stores every flux.
         overwrite: whether an existing file may be replaced.
 
     Raises:
         OutputError: the file exists, or cannot be created.
     """
-    check_output(path, overwrite)
-    nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    labels = np.hstack([nodes, np.tile([a_m, c_m], (len(nodes), 1))])
-    with jax.enable_x64(True):
-        wave, flux = node_spectra(
-            labels, wave_range=wave_range, resolving_power=resolving_power, step=step, every=every
-        )
-    grid = make_grid(
+    path = check_output(path, overwrite)
+    parts = path.with_name(path.name + ".parts")
+    parts.mkdir(exist_ok=True)
+    sparse = 0.0 in axes[3] and 0.0 in axes[4]
+    pieces = {pair: _piece(pair, axes, sparse and pair != (0.0, 0.0)) for pair in product(*axes[3:])}
+    with jax.enable_x64(True), Progress() as bar:
+        task = bar.add_task("synthesis", total=sum(len(nodes) for nodes in pieces.values()))
+        advance = partial(bar.advance, task)
+        found = {pair: _computed(parts, nodes, settings, advance) for pair, nodes in pieces.items()}
+    wave = next(iter(found.values()))[0]
+    flux = np.empty((*map(len, axes), len(wave)))
+    filled = np.zeros(flux.shape[:-1], bool)
+    for pair, (_, spectra) in found.items():
+        at = (..., int(np.searchsorted(axes[3], pair[0])), int(np.searchsorted(axes[4], pair[1])))
+        solar = found[0.0, 0.0][1].reshape(*map(len, axes[:3]), -1) if sparse else None
+        flux[(*at, slice(None))] = _whole(spectra, axes, None if pair == (0.0, 0.0) else solar)
+        filled[at] = _gaps(axes) if sparse and pair != (0.0, 0.0) else False
+    grid = SpectralGrid(
         wave=wave,
-        axes=tuple(map(np.asarray, axes)),
-        flux=flux.reshape(*map(len, axes), -1),
-        label_names=("T_eff", "log_g", "M_H"),
-        resolving_power=resolving_power,
+        axes=axes,
+        spectra=Factors(flux),
+        label_names=LABEL_NAMES,
+        resolving_power=settings.resolving_power,
         flux_unit=FLUX_UNIT,
         source=SOURCE,
+        filled=filled if filled.any() else None,
     )
     save_grid(grid, path, overwrite=overwrite, rtol=rtol)
+    shutil.rmtree(parts)
     return grid
+
+
+def _thin(axis: np.ndarray) -> Int[np.ndarray, " n"]:
+    """Every second node of an axis, and the last."""
+    return np.unique([*range(0, len(axis), 2), len(axis) - 1])
+
+
+def _gaps(axes: tuple[np.ndarray, ...]) -> Bool[np.ndarray, "n_t n_g n_m"]:
+    """Which nodes in T_eff, log_g, M_H lie between the ones computed at other abundance ratios."""
+    computed = np.zeros([len(axis) for axis in axes[:3]], bool)
+    computed[np.ix_(np.arange(len(axes[0])), _thin(axes[1]), _thin(axes[2]))] = True
+    return ~computed
+
+
+def _piece(
+    pair: tuple[float, ...], axes: tuple[np.ndarray, ...], sparse: bool
+) -> Float[np.ndarray, "n n_labels"]:
+    """The nodes computed for one pair of a_M and C_M."""
+    kept = (axes[0], axes[1][_thin(axes[1])], axes[2][_thin(axes[2])]) if sparse else axes[:3]
+    nodes = np.stack(np.meshgrid(*kept, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.hstack([nodes, np.tile(pair, (len(nodes), 1))])
+
+
+def _computed(
+    parts: Path, nodes: np.ndarray, settings: Settings, advance: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wavelengths and spectra of the nodes, from the parts already there or computed and kept there."""
+    rows, wave = [], np.empty(0)
+    for t_eff in np.unique(nodes[:, 0]):
+        some = nodes[nodes[:, 0] == t_eff]
+        part = parts / (hashlib.sha256(some.tobytes() + repr(settings).encode()).hexdigest()[:16] + ".npz")
+        if not part.exists():
+            wave, flux = node_spectra(some, **settings._asdict())
+            with new_file(part) as temporary:
+                np.savez(temporary, wave=wave, flux=flux)
+        with np.load(part) as kept:
+            wave, flux = kept["wave"], kept["flux"]
+        rows.append(flux)
+        advance(len(some))
+    return wave, np.concatenate(rows)
+
+
+def _whole(
+    spectra: np.ndarray, axes: tuple[np.ndarray, ...], solar: np.ndarray | None
+) -> Float[np.ndarray, "n_t n_g n_m n_pix"]:
+    """Spectra of all T_eff, log_g, M_H, the gaps filled by the interpolated ratio to the `solar` ones."""
+    if solar is None:
+        return spectra.reshape(*map(len, axes[:3]), -1)
+    kept = [np.arange(len(axes[0])), _thin(axes[1]), _thin(axes[2])]
+    ratio = np.log(spectra.reshape(*map(len, kept), -1) / solar[np.ix_(*kept)])
+    for i in (1, 2):
+        if len(kept[i]) > 1:
+            degree = min(3, len(kept[i]) - 1)
+            ratio = make_interp_spline(axes[i][kept[i]], ratio, degree, axis=i)(axes[i])
+    return solar * np.exp(ratio)

@@ -187,7 +187,8 @@ def test_defaults_of_synthesize_are_those_of_the_embedded_grid(tmp_path):
     from crlb.synthesis import build
 
     default = Synthesize(out=tmp_path)
-    for shown, axis in zip((default.T_eff, default.log_g, default.M_H), build.AXES, strict=True):
+    axes = default.T_eff, default.log_g, default.M_H, default.a_M, default.C_M
+    for shown, axis in zip(axes, build.AXES, strict=True):
         np.testing.assert_allclose(shown, axis)
 
 

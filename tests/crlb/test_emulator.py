@@ -1,11 +1,14 @@
 """The emulator against closed forms, scipy's cubic spline, and finite differences."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, make_interp_spline
 
+from crlb.compression import Factors, compress
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import UsageError
 from crlb.grid import SpectralGrid, load_grid, make_grid
@@ -55,6 +58,31 @@ def test_cube_is_reproduced_with_its_derivative_twelve_at_two():
         labels = jnp.array([at])
         np.testing.assert_allclose(emulator(labels), (1 + at**3) * np.array([1.0, 2.0]), rtol=1e-10)
         np.testing.assert_allclose(jax.jacfwd(emulator)(labels)[0, 0], 3 * at**2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [4, 6, 9])
+def test_quintic_splines_are_those_of_scipy(n):
+    x = np.sort(np.random.default_rng(n).uniform(0, 5, n))
+    values = np.exp(np.sin(x))[:, None] * np.array([1.0, 2.0])
+    emulator = make_emulator(grid_of((x,), values, ("x",)), rtol=1e-12, degree=5)
+    oracle = make_interp_spline(x, values, min(5, n - 1))
+    for at in np.linspace(x[0], x[-1], 23)[1:-1]:
+        np.testing.assert_allclose(emulator(jnp.array([at])), oracle(at), rtol=1e-9)
+        slope = jax.jacfwd(emulator)(jnp.array([at]))[:, 0]
+        np.testing.assert_allclose(slope, oracle.derivative()(at), rtol=1e-8, atol=1e-9)
+
+
+def test_other_degrees_are_refused():
+    with pytest.raises(UsageError, match=r"one of \(3, 5\), found 4"):
+        make_emulator(toy_grid(WAVE), degree=4)
+
+
+def test_factors_give_the_emulator_of_their_table():
+    grid = toy_grid(WAVE)
+    coefficients, basis = compress(grid.flux.reshape(100, -1), 1e-9)
+    factors = dataclasses.replace(grid, spectra=Factors(coefficients.reshape(5, 5, 4, -1), basis))
+    whole, short = make_emulator(grid, rtol=1e-8), make_emulator(factors, rtol=1e-8)
+    np.testing.assert_allclose(short(INSIDE), whole(INSIDE), rtol=1e-6)
 
 
 def test_tensor_cubic_is_reproduced_between_irregular_nodes():

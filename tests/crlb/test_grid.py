@@ -1,6 +1,7 @@
 """Grid files: what is written is read back, and what cannot be used is refused in one sentence."""
 
 import dataclasses
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from crlb.compression import Factors, compress
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
-from crlb.grid import SpectralGrid, default_grid_path, grid_from_nodes, load_grid, save_grid
+from crlb.grid import SpectralGrid, default_grid_path, grid_from_nodes, load_grid, load_slice, save_grid
 from tests.crlb.toy import toy_grid
 
 WAVE = np.linspace(7600.0, 8600.0, 200)
@@ -249,3 +250,71 @@ def test_nodes_run_through_the_last_label_fastest(grid):
 
 def test_embedded_grid_is_looked_for_inside_the_package():
     assert default_grid_path().parts[-3:] == ("crlb", "data", "embedded_grid.h5")
+
+
+def test_slice_holds_the_spectra_at_the_fixed_label(grid, path):
+    part = load_grid(path, {"log_g": 2.5})
+    assert part.label_names == ("T_eff", "M_H")
+    np.testing.assert_allclose(part.flux, grid.flux[:, 2], rtol=1e-7)
+    np.testing.assert_allclose(part.cont, grid.cont[:, 2], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "words"),
+    [
+        ({"log_g": 2.2}, r"log_g can be fixed at a node of the grid only, 1 2 2.5 3.5 4.5; found 2.2"),
+        ({"vsini": 2.0}, "unknown label vsini: this grid has T_eff, log_g, M_H"),
+        ({"T_eff": 4000.0, "log_g": 1.0, "M_H": 0.0}, "at least one label must be left free"),
+    ],
+)
+def test_slices_that_cannot_be_are_refused(path, fixed, words):
+    with pytest.raises(UsageError, match=words):
+        load_grid(path, fixed)
+
+
+@pytest.fixture
+def five_label_path(tmp_path) -> Path:
+    """The toy star with two abundance ratios that scale its flux."""
+    plain = toy_grid(WAVE)
+    ratio = 1 + 0.1 * np.arange(2)[:, None] + 0.01 * np.arange(3)[None, :]
+    five = dataclasses.replace(
+        plain,
+        axes=(*plain.axes, np.array([0.0, 0.4]), np.array([-0.2, 0.0, 0.2])),
+        label_names=(*plain.label_names, "a_M", "C_M"),
+        spectra=Factors(plain.flux[:, :, :, None, None] * ratio[..., None]),
+    )
+    save_grid(five, tmp_path / "five.h5")
+    return tmp_path / "five.h5"
+
+
+def test_abundance_ratios_are_solar_unless_asked_for(five_label_path):
+    plain = toy_grid(WAVE)
+    default = load_slice(five_label_path)
+    assert default.label_names == ("T_eff", "log_g", "M_H")
+    np.testing.assert_allclose(default.flux, 1.01 * plain.flux, rtol=1e-6)
+    rich = load_slice(five_label_path, fixed={"a_M": 0.4, "C_M": 0.2})
+    np.testing.assert_allclose(rich.flux, 1.12 * plain.flux, rtol=1e-6)
+    free = load_slice(five_label_path, ("T_eff", "log_g", "M_H", "C_M"))
+    assert free.label_names == ("T_eff", "log_g", "M_H", "C_M")
+    with pytest.raises(UsageError, match="either free or fixed, found both for a_M"):
+        load_slice(five_label_path, ("log_g", "a_M"), {"a_M": 0.0})
+
+
+def test_holes_are_refused_dropped_or_filled_as_asked(grid, path):
+    hole = 37  # T_eff 4300, log_g 4.5, M_H -0.6: inside its line of metallicities
+    with h5py.File(path, "r+") as file:
+        for name in ("flux", "cont", "labels"):
+            kept = np.delete(file[name][:], hole, axis=0)
+            del file[name]
+            file[name] = kept
+    with pytest.raises(DataError, match=r"1 of 100 nodes .* are missing: \(4300, 4.5, -0.6\)"):
+        load_grid(path)
+    with pytest.warns(UserWarning, match="interpolated 1 of 100 nodes"):
+        filled = load_grid(path, holes="fill")
+    assert np.argwhere(filled.filled).tolist() == [[1, 4, 1]]
+    np.testing.assert_allclose(filled.flux[1, 4, 1], grid.flux[1, 4, 1], rtol=1e-2)
+    with pytest.warns(UserWarning, match="M_H"):
+        dropped = load_grid(path, holes="drop")
+    np.testing.assert_allclose(dropped.flux.size, grid.flux.size * 4 / 5)
+    save_grid(filled, path, overwrite=True)
+    assert load_grid(path).filled.sum() == 1
