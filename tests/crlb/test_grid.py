@@ -313,7 +313,7 @@ def test_holes_are_refused_dropped_or_filled_as_asked(grid, path):
         filled = load_grid(path, holes="fill")
     assert np.argwhere(filled.filled).tolist() == [[1, 4, 1]]
     np.testing.assert_allclose(filled.flux[1, 4, 1], grid.flux[1, 4, 1], rtol=1e-2)
-    with pytest.warns(UserWarning, match="M_H"):
+    with pytest.warns(UserWarning, match="left out T_eff 4300"):
         dropped = load_grid(path, holes="drop")
     np.testing.assert_allclose(dropped.flux.size, grid.flux.size * 4 / 5)
     save_grid(filled, path, overwrite=True)
