@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 usage, 65 unusable data, 66 missing input, 70 numbers not 
 output.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import tyro
 
 from crlb.cli.ceiling import Ceiling
 from crlb.cli.grid import Info, Synthesize
+from crlb.cli.information import Information
+from crlb.cli.star import Fisher, Spectrum
 from crlb.errors import run_cli
 
 
@@ -27,10 +30,16 @@ class Grid:
         self.action()
 
 
-Command = Annotated[Ceiling, tyro.conf.subcommand("ceiling")] | Annotated[Grid, tyro.conf.subcommand("grid")]
+Command = (
+    Annotated[Ceiling, tyro.conf.subcommand("ceiling")]
+    | Annotated[Fisher, tyro.conf.subcommand("fisher")]
+    | Annotated[Spectrum, tyro.conf.subcommand("spectrum")]
+    | Annotated[Information, tyro.conf.subcommand("information")]
+    | Annotated[Grid, tyro.conf.subcommand("grid")]
+)
 
 
-def parse(args: list[str] | None = None) -> Ceiling | Grid:
+def parse(args: list[str] | None = None) -> Callable[[], None]:
     """Returns the command that `args` (default: the command line) ask for, not yet run."""
     return tyro.cli(
         Command,

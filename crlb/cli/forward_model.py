@@ -11,6 +11,8 @@ import tyro
 from crlb.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from crlb.emulator import Emulator
     from crlb.grid import SpectralGrid
     from crlb.noise import Exposure, NoiseModel
@@ -61,18 +63,24 @@ class ForwardModel:
     def load(self) -> Loaded:
         """Reads and prepares everything."""
         from crlb.emulator import make_emulator
-        from crlb.instrument import DETECTOR_WAVE, pixels_within, to_detector
+        from crlb.instrument import to_detector
+
+        noise, exposure, wave = self.observation()
+        seen = to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm)
+        return Loaded(make_emulator(seen, degree=self.degree), noise, exposure, self.provenance())
+
+    def observation(self) -> "tuple[NoiseModel, Exposure, np.ndarray]":
+        """Noise curves, exposure and pixel centres (vacuum Å), on the pixels asked for."""
+        from crlb.instrument import DETECTOR_WAVE, pixels_within
         from crlb.noise import Exposure
         from crlb.noise_curves import builtin_noise, load_noise
 
         exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
         noise = builtin_noise() if self.noise is None else load_noise(self.noise)
-        wave = DETECTOR_WAVE
-        if self.wave_range is not None:
-            pixels = pixels_within(*self.wave_range)
-            wave, noise = wave[pixels], noise.take(pixels)
-        seen = to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm)
-        return Loaded(make_emulator(seen, degree=self.degree), noise, exposure, self.provenance())
+        if self.wave_range is None:
+            return noise, exposure, DETECTOR_WAVE
+        pixels = pixels_within(*self.wave_range)
+        return noise.take(pixels), exposure, DETECTOR_WAVE[pixels]
 
     def load_grid(self) -> "SpectralGrid":
         """The grid before the instrument, with the known labels held."""
@@ -88,15 +96,7 @@ class ForwardModel:
 
     def fixed(self) -> dict[str, float]:
         """The values of `--fix`."""
-        values = {}
-        for text in self.fix:
-            name, sign, value = text.partition("=")
-            if not sign or not _is_number(value):
-                raise UsageError(f"--fix needs LABEL=VALUE, for example a_M=0.25; found {text}")
-            if name in values:
-                raise UsageError(f"--fix names {name} twice")
-            values[name] = float(value)
-        return values
+        return pairs("--fix", self.fix)
 
     def provenance(self) -> dict[str, Any]:
         """How a result was asked for."""
@@ -109,6 +109,23 @@ class ForwardModel:
             "fixed": self.fixed(),
             "interpolation_degree": self.degree,
         }
+
+
+def pairs(option: str, texts: tuple[str, ...]) -> dict[str, float]:
+    """Numbers by name from LABEL=VALUE texts.
+
+    Raises:
+        UsageError: another form, or a name that occurs twice.
+    """
+    values: dict[str, float] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not _is_number(value):
+            raise UsageError(f"{option} needs LABEL=VALUE, for example a_M=0.25; found {text}")
+        if name in values:
+            raise UsageError(f"{option} names {name} twice")
+        values[name] = float(value)
+    return values
 
 
 def _is_number(text: str) -> bool:

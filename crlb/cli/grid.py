@@ -22,7 +22,7 @@ class Synthesize:
 
     To copy and paste:
       crlb grid synthesize --out grid.h5
-      crlb grid synthesize --out giants.h5 --T-eff 4000 4250 4500 --log-g 1 1.5 2 --M-H -1 -0.5 0 --a-M 0 --C-M 0
+      crlb grid synthesize --out few.h5 --T-eff 4000 4250 4500 --log-g 1 1.5 2 --M-H -1 0 --a-M 0 --C-M 0
 
     A build that was stopped goes on where it was (folder OUT.parts). The defaults make the embedded grid, in
     about an hour of one core.
