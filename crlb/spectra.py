@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from crlb import pfsspec
 from crlb.errors import DataError, UsageError
@@ -59,6 +59,20 @@ class Spectra:
     def n(self) -> int:
         """Number of spectra."""
         return len(next(iter(self.labels.values())))
+
+    def take(self, rows: slice, pixels: Int[np.ndarray, " m"]) -> "Spectra":
+        """These spectra only, on these pixels only."""
+        part = {
+            name: None if array is None else array[rows][:, pixels]
+            for name, array in (("flux", self.flux), ("error", self.error), ("noisy", self.noisy))
+        }
+        return Spectra(
+            wave=self.wave[pixels],
+            labels={name: column[rows] for name, column in self.labels.items()},
+            mag=None if self.mag is None else self.mag[rows],
+            snr=None if self.snr is None else self.snr[rows],
+            **part,
+        )
 
     def columns(self) -> dict[str, Float[np.ndarray, " n"]]:
         """Labels, magnitude and SNR as they stand in the table of a file."""
