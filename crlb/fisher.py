@@ -11,6 +11,7 @@ Operations on Fisher matrices stand in `fisher_algebra`, banded covariances in `
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -125,13 +126,20 @@ def bounds(
     free = _free(names, fixed)
     if prior_sigma is not None:
         information = information + jnp.diag(_prior_information(prior_sigma, information.dtype))[None]
-    one = jax.jit(jax.vmap(lambda matrix: cramer_rao_bound(matrix, fixed=fixed, label_names=names)))
-    sigma = np.array(one(information))
+    sigma = np.array(_batch_bounds(information, tuple(free.tolist())))
     lost = np.isnan(sigma).any(axis=1)
     matrices = np.asarray(information, np.float64)[:, free[:, None], free[None, :]]
     free_names = [names[i] for i in free]
     reason = [str(_why(matrix, free_names)) if no else "" for matrix, no in zip(matrices, lost, strict=True)]
     return Bounds(sigma, reason)
+
+
+@partial(jax.jit, static_argnames="free")
+def _batch_bounds(
+    information: Float[Array, "n n_labels n_labels"], free: tuple[int, ...]
+) -> Float[Array, "n n_labels"]:
+    fixed = [i for i in range(information.shape[-1]) if i not in free]
+    return jax.vmap(lambda matrix: cramer_rao_bound(matrix, fixed=fixed))(information)
 
 
 def fisher_covariance(
