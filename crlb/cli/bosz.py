@@ -109,8 +109,9 @@ class Index(Selection):
 class Download(Selection):
     """Downloads BOSZ spectra into a folder; run it again to go on where it stopped.
 
-    Ctrl-C, kill or a lost connection cost nothing but the last moments: a partial file NAME.part is continued,
-    and only whole, checked files bear their names. Files the archive does not have are listed in holes.csv.
+    Ctrl-C, kill or a lost connection cost nothing but the last moments: a partial file NAME.part is
+    continued, and only whole, checked files bear their names. Files the archive does not have are listed
+    in holes.csv.
 
     To copy and paste:
       crlb grid download spectra --T-eff 4000 6000 --log-g 1 5 --M-H -2.5 0.75
