@@ -217,9 +217,8 @@ def ellipse(fisher: LabelledFisher, pair: tuple[str, str], probability: float = 
         raise UsageError(f"pair: needed two labels, found {', '.join(pair)}")
     (xx, xy), (_, yy) = covariance(fisher)[np.ix_(chosen, chosen)]
     largest = (xx + yy + math.hypot(xx - yy, 2 * xy)) / 2
-    smallest = (
-        xx * yy * (1 - xy * xy / (xx * yy)) / largest
-    )  # not by a difference: the units may be far apart
+    # Determinant over largest, not a difference: the units may be far apart.
+    smallest = xx * yy * (1 - xy * xy / (xx * yy)) / largest
     radius = math.sqrt(chdtri(2.0, 1 - probability))
     angle = math.degrees(0.5 * math.atan2(2 * xy, xx - yy))
     axes = radius * math.sqrt(largest), radius * math.sqrt(smallest)
