@@ -105,16 +105,20 @@ def check_whole(path: Path, name: str) -> None:
     try:
         if name.endswith((".gz", ".bz2")):
             with gzip.open(path) if name.endswith(".gz") else bz2.open(path) as file:
-                _drain(file)
+                if not _drain(file):
+                    raise DataError(f"{name} is truncated or damaged: it is empty")
         elif name.endswith(".fits"):
             _check_fits(path)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name} is truncated or damaged: {error}") from error
 
 
-def _drain(file: gzip.GzipFile | bz2.BZ2File) -> None:
-    while file.read(1 << 20):
-        continue
+def _drain(file: gzip.GzipFile | bz2.BZ2File) -> int:
+    """Reads to the end, where the checksum is verified; returns the number of bytes."""
+    total = 0
+    while block := file.read(1 << 20):
+        total += len(block)
+    return total
 
 
 def _check_fits(path: Path) -> None:
