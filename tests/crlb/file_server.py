@@ -13,7 +13,7 @@ class FileServer(ThreadingHTTPServer):
     """Answers from `files` (path -> bytes); `script` (path -> actions) bends the next GETs of a path.
 
     Actions: a status such as 500; "drop" closes the connection after half; "slow" sends small pieces;
-    "silent" says nothing for a while; "anew" ignores If-Range and Range.
+    "silent" says nothing for a while; "anew" ignores Range, "naive" If-Range.
     """
 
     daemon_threads = True
@@ -66,7 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
         content, etag = self.server.files[path], self.server.etags[path]
         asked = self.headers.get("Range")
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-        if action == "anew" or self.headers.get("If-Range") != etag:
+        changed = self.headers.get("If-Range", etag) != etag
+        if action == "anew" or (changed and action != "naive"):
             start = 0
         if action == "silent":
             time.sleep(self.server.hang_s)

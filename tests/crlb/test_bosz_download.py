@@ -109,16 +109,20 @@ def test_forbidden_is_not_tried_again(server, tmp_path):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("answer", [None, "anew"])
-def test_a_part_of_a_changed_file_is_never_glued(server, tmp_path, answer):
-    server.script[NODE.path] = ["drop", 403]
+@pytest.mark.parametrize(("answer", "asked"), [(None, 1), ("anew", 1), ("naive", 2)])
+def test_a_part_of_a_changed_file_is_never_glued(server, tmp_path, answer, asked):
+    """FITS of equal length: no checksum would tell."""
+    node = make_node(2017, {"T_eff": 5000.0, "log_g": 2.0}, 5000)
+    server.files[node.path] = b"SIMPLE" + b"1" * (2880 * 9 - 6)
+    server.script[node.path] = ["drop", 403]
     with pytest.raises(Interrupted):
-        fetch(server, tmp_path)
-    server.files[NODE.path] = payload(99)
-    server.etags[NODE.path] = '"v2"'
-    server.script[NODE.path] = [answer]
-    fetch(server, tmp_path)
-    assert (tmp_path / NODE.name).read_bytes() == server.files[NODE.path]
+        fetch(server, tmp_path, [node])
+    server.files[node.path] = b"SIMPLE" + b"2" * (2880 * 9 - 6)
+    server.etags[node.path] = '"v2"'
+    server.script[node.path] = [answer]
+    fetch(server, tmp_path, [node])
+    assert (tmp_path / node.name).read_bytes() == server.files[node.path]
+    assert len(server.ranges(node.path)) == 2 + asked
 
 
 def test_a_part_damaged_on_the_disk_is_noticed_and_fetched_anew(server, tmp_path):

@@ -106,6 +106,13 @@ def test_filling_is_exact_for_cubic_log_flux_on_an_irregular_axis():
     np.testing.assert_array_equal(result.labels[result.filled], NODES[hole])
 
 
+def test_filling_goes_along_the_longest_axis():
+    labels = NODES[NODES[:, 1] < 3.0]  # T_eff 5, log g 3, M_H 4 values
+    labels = labels[~(labels == [4750, 2.0, -0.6]).all(axis=1)]
+    rows, _ = fill_plan(labels, LABEL_NAMES)[0]
+    np.testing.assert_array_equal(labels[rows][:, 0], [4000, 4300, 5000, 5500])
+
+
 def test_filled_spectra_of_a_smooth_star_are_close():
     holes = ((4300, 2.5, -0.6), (4750, 3.5, -0.3), (5000, 2.0, 0.0))
     result = mended(without(*holes), "fill", cont=False)
