@@ -101,11 +101,12 @@ def weighted_van_trees(
     """
     width = low_and_width(prior)[1]
     fields = [_fields(prior, rule, terms) for rule, _ in (fit, check)]
+    divergence = _divergence_products(fields[0], fit[0].weights)
     bounds = []
     for i in range(fit[1].shape[1]):
         information = [_unit_information(f[:, i], width) for _, f in (fit, check)]
         parts = _components(information[0], target)
-        field = _best_field(fields[0], fit[0].weights, information[0], parts)
+        field = _best_field(fields[0], fit[0].weights, information[0], parts, divergence)
         bounds.append(_value(fields[1], check[0].weights, information[1], parts, field))
     return np.array(bounds) * width[target] ** 2
 
@@ -165,12 +166,22 @@ def _components(information: Float[np.ndarray, "n n_labels n_labels"], target: i
 
 
 def _best_field(
-    fields: _Fields, weights: np.ndarray, information: np.ndarray, parts: list[int]
+    fields: _Fields,
+    weights: np.ndarray,
+    information: np.ndarray,
+    parts: list[int],
+    divergence: Float[np.ndarray, "n_labels n_labels n_terms n_terms"],
 ) -> Float[np.ndarray, "n_parts n_terms"]:
     """A^-1 b, A_ij = E[g_i^T I g_j] + E[div_i div_j], b_i = E[e^T g_i]; Cholesky, scaled to unit diagonal."""
-    matrix = np.block([[_energy(fields, weights, information, i, j) for j in parts] for i in parts])
+    n_terms = divergence.shape[-1]
+    blocks = divergence[np.ix_(parts, parts)]
+    for row, i in enumerate(parts):
+        for column, j in enumerate(parts[: row + 1]):
+            metric = (weights * information[:, i, j])[:, None]
+            blocks[row, column] += fields.values[i].T @ (metric * fields.values[j])
+            blocks[column, row] = blocks[row, column].T
+    matrix = blocks.swapaxes(1, 2).reshape(len(parts) * n_terms, -1)
     linear = np.zeros(len(matrix))
-    n_terms = len(matrix) // len(parts)
     linear[:n_terms] = weights @ fields.values[parts[0]]
     scale = np.sqrt(np.diag(matrix))
     try:
@@ -183,13 +194,12 @@ def _best_field(
     return (scipy.linalg.cho_solve(factor, linear / scale) / scale).reshape(len(parts), -1)
 
 
-def _energy(fields: _Fields, weights: np.ndarray, information: np.ndarray, i: int, j: int) -> np.ndarray:
-    """Block of A between components i and j."""
-    metric = (weights * information[:, i, j])[:, None]
-    return (
-        fields.values[i].T @ (metric * fields.values[j])
-        + fields.divergence[i].T @ (weights[:, None] * fields.divergence[j])
-    )  # fmt: skip
+def _divergence_products(
+    fields: _Fields, weights: np.ndarray
+) -> Float[np.ndarray, "n_labels n_labels n_terms n_terms"]:
+    """E[div_i div_j] between all components."""
+    weighted = [weights[:, None] * values for values in fields.divergence]
+    return np.array([[first.T @ second for second in weighted] for first in fields.divergence])
 
 
 def _value(
