@@ -1,0 +1,148 @@
+"""Importance sampling inside the unit cube: mixtures of truncated logistics, and what their points weigh.
+
+A component with centre m and Cholesky factor L draws x = m + L z coordinate by coordinate, each z_i from a
+logistic of unit variance cut to where 0 <= x_i <= 1. All points lie in the cube and their density is exact,
+
+    q(x) = prod_i  f(z_i) / { L_ii [F(b_i) - F(a_i)] },   [a_i, b_i] the cut given z_1..z_i-1,
+
+also for a centre outside the cube, so a posterior that leans on the edge of its prior wastes no points. The
+tails of the logistic are heavier than a Gaussian's: weights stay bounded. Points of several rounds are
+pooled with the deterministic mixture, q = sum_r q_r / R.
+
+Sources: Geweke, Hajivassiliou & Keane (Genz 1992, J. Comp. Graph. Stat. 1, 141) for sequential truncation;
+Owen & Zhou 2000, JASA 95, 135 (deterministic mixture); Cappe et al. 2008, Stat. Comput. 18, 447 (refit).
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.stats import qmc
+
+LOGISTIC_SCALE = np.sqrt(3) / np.pi  # of the logistic with unit variance
+SPREAD = 1.1  # widths of a refitted component, relative to the moments of its points
+DEFENSIVE = 0.1  # weight of the last, broad component, which no refit changes
+SMALLEST_WIDTH = 1e-5  # of the cube, per coordinate: below this float32 spectra do not differ
+
+
+class Mixture(NamedTuple):
+    """Weights, centres and Cholesky factors of the components, the last one the defensive one."""
+
+    weight: Float[Array, "*n k"]
+    centre: Float[Array, "*n k d"]
+    factor: Float[Array, "*n k d d"]
+
+
+def sobol(seed: int, n: int, d: int) -> Float[np.ndarray, "n d"]:
+    """`n` (a power of two) scrambled Sobol points of the open unit cube."""
+    points = qmc.Sobol(d, scramble=True, rng=seed).random(n)
+    return np.clip(points, 1e-12, 1 - 1e-12)
+
+
+def _log_cut(low: Array, high: Array) -> Array:
+    """ln[F(high) - F(low)] of the standard logistic, exact in both tails."""
+    return jax.nn.log_sigmoid(high) + jax.nn.log_sigmoid(-low) + jnp.log(-jnp.expm1(low - high))
+
+
+def draw(mixture: Mixture, uniform: Float[Array, "n d_plus_1"]) -> Float[Array, "n d"]:
+    """Points of one mixture (k components) from uniform numbers; the first chooses the component."""
+    edges = jnp.cumsum(mixture.weight)
+    chosen = jnp.minimum(jnp.searchsorted(edges, uniform[:, 0] * edges[-1]), len(edges) - 1)
+
+    def point(centre: Float[Array, "d"], factor: Float[Array, "d d"], u: Float[Array, "d"]) -> Array:
+        z, x = jnp.zeros_like(centre), jnp.zeros_like(centre)
+        for i in range(len(centre)):
+            middle, width = centre[i] + factor[i] @ z, factor[i, i] * LOGISTIC_SCALE
+            low, high = -middle / width, (1 - middle) / width
+            inside = jnp.exp(_log_cut(low, high))
+            below = jax.nn.sigmoid(low) + u[i] * inside
+            above = jax.nn.sigmoid(-high) + (1 - u[i]) * inside
+            value = jnp.clip(middle + width * (jnp.log(below) - jnp.log(above)), 0.0, 1.0)
+            x = x.at[i].set(value)
+            z = z.at[i].set((value - middle) / factor[i, i])
+        return x
+
+    return jax.vmap(point)(mixture.centre[chosen], mixture.factor[chosen], uniform[:, 1:])
+
+
+def log_density(mixture: Mixture, x: Float[Array, "n d"]) -> Float[Array, "n k"]:
+    """ln(weight_k q_k(x)) of every point and component of one mixture."""
+
+    def component(centre: Float[Array, "d"], factor: Float[Array, "d d"]) -> Float[Array, "n"]:
+        z = jnp.zeros_like(x)
+        total = jnp.zeros(len(x), x.dtype)
+        for i in range(len(centre)):
+            middle, width = centre[i] + z @ factor[i], factor[i, i] * LOGISTIC_SCALE
+            t = (x[:, i] - middle) / width
+            log_pdf = jax.nn.log_sigmoid(t) + jax.nn.log_sigmoid(-t) - jnp.log(width)
+            total = total + log_pdf - _log_cut(-middle / width, (1 - middle) / width)
+            z = z.at[:, i].set((x[:, i] - middle) / factor[i, i])
+        return total
+
+    each = jax.vmap(component, out_axes=1)(mixture.centre, mixture.factor)
+    return each + jnp.log(mixture.weight)[None, :]
+
+
+def pooled_log_density(mixtures: Mixture, x: Float[Array, "n d"]) -> Float[Array, "n"]:
+    """ln of the mean over rounds of their mixtures' densities (leading axis: rounds)."""
+    each = jax.vmap(lambda m: jax.nn.logsumexp(log_density(m, x), axis=1))(mixtures)
+    return jax.nn.logsumexp(each, axis=0) - jnp.log(len(each))
+
+
+def refit(mixture: Mixture, x: Float[Array, "n d"], weight: Float[Array, "n"]) -> Mixture:
+    """The mixture moved towards the weighted points: one step of population Monte Carlo (Cappe et al.).
+
+    Each component takes the share, mean and covariance of the points in proportion to its responsibility
+    for them; the first takes those of all points. The last is kept.
+    """
+    share = jax.nn.softmax(log_density(mixture, x), axis=1).at[:, 0].set(1.0) * weight[:, None]
+    mass = share.sum(axis=0)
+    centre = (share.T @ x) / jnp.maximum(mass, 1e-300)[:, None]
+    offset = x[:, None, :] - centre[None, :, :]
+    covariance = jnp.einsum("nk,nki,nkj->kij", share, offset, offset)
+    covariance = covariance / jnp.maximum(mass, 1e-300)[:, None, None]
+    keep = (mass < 0.02).at[-1].set(True)
+    mass = jnp.where(keep, 0.02, mass).at[-1].set(0.0)
+    new = Mixture(
+        jnp.append((1 - DEFENSIVE) * mass[:-1] / mass.sum(), DEFENSIVE),
+        jnp.where(keep[:, None], mixture.centre, centre),
+        jnp.where(keep[:, None, None], mixture.factor, factor_of(covariance, SPREAD)),
+    )
+    return new
+
+
+def factor_of(covariance: Float[Array, "*n d d"], spread: float = 1.0) -> Float[Array, "*n d d"]:
+    """Cholesky factor of a covariance, widened; no direction narrower than float32 can resolve."""
+    eye = jnp.broadcast_to(jnp.eye(covariance.shape[-1]), covariance.shape)
+    rounding = 1e-9 * jnp.trace(covariance, axis1=-2, axis2=-1)[..., None, None]
+    return spread * jnp.linalg.cholesky(covariance + (rounding + SMALLEST_WIDTH**2) * eye)
+
+
+def ess_of(weight: Float[Array, "*n m"]) -> Float[Array, "*n"]:
+    """Effective number of points, (sum w)^2 / sum w^2."""
+    return jnp.sum(weight, axis=-1) ** 2 / jnp.sum(weight**2, axis=-1)
+
+
+@partial(jax.jit, static_argnames="n_steps")
+def tempered(
+    log_weight: Float[Array, "n m"], target: float | Float[Array, ""], n_steps: int = 20
+) -> Float[Array, "n m"]:
+    """Weights exp(b log_weight) with the largest b <= 1 whose effective number reaches `target`; sum 1."""
+
+    def one(log_weight: Float[Array, "m"]) -> Float[Array, "m"]:
+        log_weight = log_weight - log_weight.max()
+
+        def halve(_: int | Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = bounds
+            middle = 0.5 * (low + high)
+            enough = ess_of(jnp.exp(jnp.exp(middle) * log_weight)) >= target
+            return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+        low, _ = jax.lax.fori_loop(0, n_steps, halve, (jnp.log(1e-9), jnp.zeros(())))
+        full = ess_of(jnp.exp(log_weight)) >= target
+        return jax.nn.softmax(jnp.where(full, 1.0, jnp.exp(low)) * log_weight)
+
+    return jax.vmap(one)(log_weight)
