@@ -1,0 +1,146 @@
+"""Spectra per second of the emulator on one core, as ratios to scipy and to what limits it.
+
+    python benchmarks/emulator.py
+
+Writes outputs/benchmarks/emulator.json. One core is all it uses: the process pins itself to one.
+"""
+
+import os
+
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from measure import SIZES, draw_labels, in_turn, made_up_emulator, ratio, save
+from scipy.interpolate import RegularGridInterpolator
+
+from crlb.emulator import Emulator, _local_splines, make_emulator
+from crlb.grid import default_grid_path, load_slice
+from crlb.instrument import to_detector
+
+BATCH = 64
+SCIPY_SIZES = (5, 5, 5, 4, 4)  # 2000 nodes, 66 MB: a table of all 20,160 would be 660 MB, twice with its copy
+PUBLISHED_RATE = 0.913  # spectra/s of the published generator, 60 threads
+
+
+def pieces(emulator: Emulator, batch: int) -> dict[str, Callable[[], Any]]:
+    """The emulator on a batch, and the two things it cannot do without, each compiled."""
+    labels = jnp.asarray(draw_labels(emulator, batch), emulator.basis.dtype)
+    calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+        "emulator": (lambda emulator, labels: jax.vmap(emulator)(labels), (emulator, labels)),
+        "one product per star": (products, (emulator, labels)),
+        "basis product": (
+            partial(jnp.matmul, precision="highest"),
+            (jnp.ones((batch, len(emulator.basis)), emulator.basis.dtype), emulator.basis),
+        ),
+        "reading coefficients": (partial(read, degree=emulator.degree), (emulator.coefficients, labels)),
+    }
+    return {name: partial(jax.jit(function), *args) for name, (function, args) in calls.items()}
+
+
+def products(emulator: Emulator, labels: jax.Array) -> jax.Array:
+    """The same flux, star after star: the outer product of the B-splines times one block, read once."""
+    rank = len(emulator.basis)
+
+    def weights(label: jax.Array) -> jax.Array:
+        pairs = zip(emulator.axes, label, strict=True)
+        local = [_local_splines(axis, x, emulator.degree) for axis, x in pairs]
+        place = (*(start for start, _ in local), jnp.zeros_like(local[0][0]))
+        block = lax.dynamic_slice(emulator.coefficients, place, (*(len(v) for _, v in local), rank))
+        outer = jnp.ones(1, label.dtype)
+        for _, values in local:
+            outer = jnp.outer(outer, values).ravel()
+        return jnp.matmul(outer, block.reshape(-1, rank), precision="highest")
+
+    return jnp.matmul(lax.map(weights, labels), emulator.basis, precision="highest")
+
+
+def read(coefficients: jax.Array, labels: jax.Array, degree: int) -> jax.Array:
+    """Sums the block of coefficients that each star needs, from a place that differs from star to star."""
+    sizes = [min(degree + 1, n) for n in coefficients.shape[:-1]]
+    room = np.array([n - size + 1 for n, size in zip(coefficients.shape[:-1], sizes, strict=True)])
+    starts = jnp.abs(jnp.trunc(labels * 7919)).astype(int) % room[None, :]
+
+    def one(start: jax.Array) -> jax.Array:
+        place = (*start, jnp.zeros_like(start[0]))
+        block = lax.dynamic_slice(coefficients, place, (*sizes, coefficients.shape[-1]))
+        return block.reshape(-1, block.shape[-1]).sum(axis=0)
+
+    return lax.map(one, starts)
+
+
+def emulator_result(make: Callable[[type], Emulator]) -> dict[str, Any]:
+    """Rates and shares of the slower limit, for both float types, one by one and in a batch."""
+    result: dict[str, Any] = {}
+    for dtype in (np.float32, np.float64):
+        emulator = make(dtype)
+        for batch in (1, BATCH):
+            times = in_turn(pieces(emulator, batch), rounds=5)
+            limits = "basis product", "reading coefficients"
+            slower = max(limits, key=lambda what: median(times[what]))
+            rate = batch / median(times["emulator"])
+            result[f"{np.dtype(dtype).name}, batch {batch}"] = {
+                "spectra_per_second_here": round(rate),
+                "times_published_rate_of_60_threads": round(rate / PUBLISHED_RATE),
+                "slower_limit": slower,
+                "share_of_slower_limit": ratio(times, slower, "emulator"),
+                "one product per star: share of it": ratio(times, slower, "one product per star"),
+                "one product per star: times faster": ratio(times, "emulator", "one product per star"),
+            }
+    return result
+
+
+def against_scipy(sizes: tuple[int, ...]) -> dict[str, Any]:
+    """How many times faster than RegularGridInterpolator on the same grid, float64, same batches."""
+    emulator = made_up_emulator(sizes)
+    flux = np.asarray(emulator.coefficients @ emulator.basis)
+    found = {}
+    for method, batch in (("linear", BATCH), ("linear", 1), ("cubic", 1)):
+        labels = draw_labels(emulator, batch)
+        interpolate = RegularGridInterpolator(emulator.axes, flux, method=method)
+        batched = jax.jit(lambda emulator, x: jax.vmap(emulator)(x))
+        calls = {
+            "emulator": partial(batched, emulator, jnp.asarray(labels)),
+            "one product per star": partial(jax.jit(products), emulator, jnp.asarray(labels)),
+            "scipy": partial(interpolate, labels),
+        }
+        times = in_turn(calls, rounds=3)
+        found[f"{method}, batch {batch}"] = {x: ratio(times, "scipy", x) for x in list(calls)[:2]}
+    return found
+
+
+def main() -> None:
+    """Measures and writes."""
+    jax.config.update("jax_enable_x64", True)
+    grid = to_detector(load_slice(default_grid_path()))
+
+    def embedded(dtype: type) -> Emulator:
+        return jax.tree.map(lambda x: jnp.asarray(x, dtype), make_emulator(grid))
+
+    sizes = " x ".join(map(str, SIZES))
+    result = {
+        "unit": "one core, 4096 pixels; ratios are medians of rounds in which all pieces ran in turn",
+        "targets": {"times_scipy": 20, "share_of_slower_limit": 1 / 3},
+        f"made up, 5 labels, {sizes} nodes, rank 200": emulator_result(
+            lambda dtype: made_up_emulator(dtype=dtype)
+        ),
+        f"embedded grid, 3 labels, {len(grid.nodes)} nodes": emulator_result(embedded),
+        "times_scipy": {
+            "nodes": f"{' x '.join(map(str, SCIPY_SIZES))}, fewer than above for the memory of scipy's table",
+            "linear is less": "continuous only; the emulator and scipy's cubic have two derivatives",
+            **against_scipy(SCIPY_SIZES),
+        },
+    }
+    save("emulator", result)
+
+
+if __name__ == "__main__":
+    main()
