@@ -67,6 +67,8 @@ def draw(sweeps: dict[str, dict[int, dict[str, float]]]) -> None:
         for quantity, mark in (("flux", "o-"), ("Fisher matrix", "s--")):
             panel.plot(list(rows), [row[quantity] for row in rows.values()], mark, label=quantity)
         panel.set(xscale="linear" if what == "labels" else "log", yscale="log", xlabel=what)
+        panel.set_xticks(list(rows), list(map(str, rows)), minor=False)
+        panel.minorticks_off()
     panels[0].set_ylabel("ms per spectrum")
     panels[0].legend(frameon=False)
     figure.savefig("docs/cost.png", dpi=150)
