@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,18 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb import noise as noise_module
+from crlb.bayes import bayes_limit
+from crlb.bounds import bayesian_bounds, work
 from crlb.emulator import Emulator
 from crlb.errors import DataError, UsageError
-from crlb.fisher import ROUNDING_UNITS, cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
+from crlb.fisher import bounds, cramer_rao_bound, schur_decay
+from crlb.fisher_field import difference_field, fisher_field
 from crlb.noise import Exposure, NoiseModel
+from crlb.prior import Prior
 
-CHUNK = 16  # nodes computed together: about 100 MB at 4096 pixels, 5 labels, 6 magnitudes in float64
+CHUNK = 16  # nodes whose SNR is computed together
+EXACT = ("n", "unconverged", "ess", "rank_ks", "r2_of_posterior_mean")  # kept of `bayes_limit` in a bin
+Derivative = Literal["exact", "grid"]
 
 DEFAULT_EXPOSURE = Exposure()
 
@@ -30,11 +36,12 @@ SNR_DEFINITION = "median over usable pixels of flux/error; snr_median is its med
 
 
 class NodeBounds(NamedTuple):
-    """Per node and magnitude: 1-sigma bound of the label, its Schur decay, SNR per pixel."""
+    """Per node and magnitude: 1-sigma bound of the label, its Schur decay, SNR; per node, why it has none."""
 
-    bound: Float[Array | np.ndarray, "*batch"]
-    schur_decay: Float[Array | np.ndarray, "*batch"]
-    snr: Float[Array | np.ndarray, "*batch"]
+    bound: Float[np.ndarray, "n n_mag"]
+    schur_decay: Float[np.ndarray, "n n_mag"]
+    snr: Float[np.ndarray, "n n_mag"]
+    reason: list[str]
 
 
 def ceiling(
@@ -47,6 +54,7 @@ def ceiling(
     variance: float | None = None,
     exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
+    derivative: Derivative = "exact",
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Returns R2_max = clip(1 - bound^2 / variance, 0, 1) over the nodes of a grid, as plain JSON values.
@@ -61,12 +69,15 @@ def ceiling(
             (high - low)^2 / 12.
         exposure: number and length of exposures, seeing.
         variance_term: whether to count what the noise level itself tells about the labels.
+        derivative: `exact`, of the emulator; or `grid`, the published recipe: differences between
+            neighbouring nodes, central inside, one-sided at the edges.
         advance: called with the number of nodes just finished.
 
     Raises:
         UsageError: unknown or repeated label, magnitude or variance out of range.
         DataError: emulator and noise are on different pixels.
-        UnidentifiableError: at some node the labels cannot be told apart.
+        UnidentifiableError: at no node can the labels be told apart. A node where they cannot counts as an
+            infinite bound, R2_max = 0, and is counted in `lost`.
     """
     free = _free_labels(emulator, label, labels)
     _check(emulator, noise, mags, variance)
@@ -75,9 +86,9 @@ def ceiling(
         variance = float((emulator.high[i] - emulator.low[i]) ** 2 / 12)
         if variance == 0:
             raise UsageError(f"{label} has a single value in this grid; give its variance with --variance")
-    bounds = node_bounds(
+    found = node_bounds(
         emulator, noise, mags, label=label, labels=free, exposure=exposure, variance_term=variance_term,
-        advance=advance,
+        derivative=derivative, advance=advance,
     )  # fmt: skip
     return {
         "label": label,
@@ -85,8 +96,8 @@ def ceiling(
         "variance": variance,
         "grid": emulator.source,
         "noise": noise.source,
-        "bins": [_bin(float(mag), variance, bounds, i) for i, mag in enumerate(mags)],
-        "provenance": _provenance(emulator, exposure, variance_term),
+        "bins": [_bin(float(mag), variance, found, i) for i, mag in enumerate(mags)],
+        "provenance": _provenance(emulator, exposure, variance_term) | {"derivative": derivative},
     }
 
 
@@ -99,109 +110,127 @@ def node_bounds(
     labels: Sequence[str],
     exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
+    derivative: Derivative = "exact",
     advance: Callable[[int], None] | None = None,
 ) -> NodeBounds:
-    """Returns bound, Schur decay and SNR at every node of the emulator's grid; arguments as `ceiling`."""
+    """Returns bound, Schur decay and SNR at every node of the emulator's grid; arguments as `ceiling`.
+
+    Where the labels cannot be told apart the bound is infinite, its decay 0 and the reason given.
+
+    Raises:
+        UnidentifiableError: at no node can they.
+    """
     columns = tuple(emulator.label_names.index(name) for name in labels)
     target = list(labels).index(label)
-    nodes = emulator.nodes
-    padded = np.concatenate([nodes, np.repeat(nodes[-1:], -len(nodes) % CHUNK, axis=0)])
-    parts = []
-    for start in range(0, len(nodes), CHUNK):
-        part = jnp.asarray(padded[start : start + CHUNK])
-        chunk = _chunk_bounds(
-            emulator, noise, jnp.asarray(mags), part, columns, target, exposure, variance_term
-        )
-        parts.append(jax.tree.map(np.asarray, chunk))
-        if advance is not None:
-            advance(min(CHUNK, len(nodes) - start))
-    bounds = NodeBounds(*(np.concatenate(field)[: len(nodes)] for field in zip(*parts, strict=True)))
-    _check_identifiable(bounds, emulator, noise, mags, labels, columns, exposure)
-    return bounds
+    options: Any = {"columns": columns, "exposure": exposure, "variance_term": variance_term}
+    if derivative == "exact":
+        fisher = fisher_field(emulator, noise, mags, emulator.nodes, advance=advance, **options)
+    else:
+        fisher = difference_field(emulator, noise, mags, advance=advance, **options)
+    bound, decay = map(np.array, _bounds(jnp.asarray(fisher), target))
+    lost = np.isnan(bound)
+    if lost.all():
+        cramer_rao_bound(fisher[0, 0], label_names=labels)
+        raise DataError("no node has a finite bound; does the flux or its variance hold NaN?")
+    reasons = [""] * len(bound)
+    for node in np.flatnonzero(lost.any(axis=1)):
+        reasons[node] = bounds(fisher[node][lost[node]], labels).reason[0]
+    bound[lost], decay[lost] = np.inf, 0.0
+    return NodeBounds(bound, decay, node_snr(emulator, noise, mags, exposure), reasons)
 
 
-@partial(jax.jit, static_argnames=("columns", "target", "exposure", "variance_term"))
-def _chunk_bounds(
+@partial(jax.jit, static_argnames="target")
+def _bounds(
+    fisher: Float[Array, "n n_mag n_free n_free"], target: int
+) -> tuple[Float[Array, "n n_mag"], Float[Array, "n n_mag"]]:
+    """1-sigma bound and Schur decay of one label of every matrix; NaN where unidentifiable."""
+    one = lambda matrix: (cramer_rao_bound(matrix)[target], schur_decay(matrix, target))  # noqa: E731
+    return jax.vmap(jax.vmap(one))(fisher)
+
+
+def node_snr(
+    emulator: Emulator, noise: NoiseModel, mags: Sequence[float], exposure: Exposure = DEFAULT_EXPOSURE
+) -> Float[np.ndarray, "n n_mag"]:
+    """Returns the SNR per pixel of the star at every node and magnitude."""
+    nodes = jnp.asarray(emulator.nodes)
+    return np.asarray(_snr(emulator, noise, jnp.asarray(mags), nodes, exposure))
+
+
+@partial(jax.jit, static_argnames="exposure")
+def _snr(
     emulator: Emulator,
     noise: NoiseModel,
-    mags: Float[Array, "n_mag"],
+    mags: Float[Array, " n_mag"],
     nodes: Float[Array, "n n_labels"],
-    columns: tuple[int, ...],
-    target: int,
     exposure: Exposure,
-    variance_term: bool,
-) -> NodeBounds:
-    def at_node(node: Float[Array, "n_labels"]) -> NodeBounds:
-        flux, jac = emulator(node), _jacobian(emulator, node, columns)
+) -> Float[Array, "n n_mag"]:
+    def at_node(node: Float[Array, " n_labels"]) -> Float[Array, " n_mag"]:
+        flux = emulator(node)
+        error = lambda mag: jnp.sqrt(noise_module.variance(flux, mag, noise, exposure))  # noqa: E731
+        return jax.vmap(lambda mag: noise_module.snr(flux, error(mag)))(mags)
 
-        def at_mag(mag: Float[Array, ""]) -> NodeBounds:
-            return NodeBounds(*_bound(flux, jac, mag, noise, exposure, target, variance_term))
-
-        return jax.vmap(at_mag)(mags)
-
-    return jax.vmap(at_node)(nodes)
+    return jax.lax.map(at_node, nodes, batch_size=CHUNK)
 
 
-def _jacobian(
-    emulator: Emulator, node: Float[Array | np.ndarray, "n_labels"], columns: tuple[int, ...]
-) -> Float[Array, "n_pix n_free"]:
-    """Derivatives by the free labels; zero where the whole range of a label moves the flux by rounding only.
-
-    Without this a label without effect would get the information of its rounding errors.
-    """
-    jac = flux_jacobian(emulator, node)
-    change = jnp.abs(jac).max(axis=0) * jnp.asarray(emulator.high - emulator.low, jac.dtype)
-    heard = change > ROUNDING_UNITS * jnp.finfo(jac.dtype).eps * jnp.abs(emulator(node)).max()
-    jac = jnp.where(heard[None, :] | jnp.isnan(change)[None, :], jac, 0.0)
-    return jac[:, np.array(columns)]
-
-
-def _bound(
-    flux: Float[Array, "n_pix"],
-    jac: Float[Array, "n_pix n_free"],
-    mag: Float[Array, ""],
-    noise: NoiseModel,
-    exposure: Exposure,
-    target: int,
-    variance_term: bool,
-) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-    """1-sigma bound of label `target`, its Schur decay and the SNR of one star at one magnitude."""
-
-    def variance_of(flux: Float[Array, "n_pix"]) -> Float[Array, "n_pix"]:
-        return noise_module.variance(flux, mag, noise, exposure)
-
-    variance = variance_of(flux)
-    variance_jac = None
-    if variance_term:
-        push = lambda tangent: jax.jvp(variance_of, (flux,), (tangent,))[1]  # noqa: E731
-        variance_jac = jax.vmap(push, in_axes=1, out_axes=1)(jac)
-    fisher = fisher_information(jac, 1 / variance, variance_jac)
-    return (
-        cramer_rao_bound(fisher)[target],
-        schur_decay(fisher, target),
-        noise_module.snr(flux, jnp.sqrt(variance)),
-    )
-
-
-def _check_identifiable(
-    bounds: NodeBounds,
+def add_limits(
+    result: dict[str, Any],
     emulator: Emulator,
     noise: NoiseModel,
-    mags: Sequence[float],
-    labels: Sequence[str],
-    columns: tuple[int, ...],
-    exposure: Exposure,
+    prior: Prior,
+    *,
+    n: int = 2000,
+    seed: int = 0,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    amplitude: float | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> None:
-    """Repeats the first star without a bound outside jit, where the reason is raised in words."""
-    lost = np.argwhere(~np.isfinite(bounds.bound))
-    if not len(lost):
-        return
-    node, mag = emulator.nodes[lost[0][0]], float(mags[lost[0][1]])
-    flux = emulator(node)
-    variance = noise_module.variance(flux, mag, noise, exposure)
-    fisher = fisher_information(_jacobian(emulator, node, columns), 1 / variance)
-    cramer_rao_bound(fisher, label_names=labels)
-    raise DataError(f"no finite bound at node {node} and mag {mag}; does the variance there hold NaN?")
+    """Adds to every bin of a `ceiling` what binds estimators that use the prior, and the exact limit.
+
+    Keys `r2_pooled`, `r2_shrinkage`, `r2_van_trees` (None where it does not exist, with
+    `r2_van_trees_reason`), `r2_weighted_van_trees`, `r2_ziv_zakai` and `r2_bayes`; all of them 1 - MSE / the
+    prior's variance, over stars drawn from the prior.
+
+    Args:
+        result: what `ceiling` returned for the same emulator, noise and exposure; changed in place.
+        emulator: flux as a function of the prior's labels; hold the others first (`load_slice`).
+        noise: curves of the instrument and sky.
+        prior: of all labels of the emulator.
+        n: stars simulated per magnitude for the exact limit.
+        seed: of their labels and noise.
+        exposure: number and length of exposures, seeing.
+        amplitude: 1-sigma of a free flux factor, as `posterior`; the bounds hold it known.
+        advance: called with the amount of work just finished, out of `limits_work`.
+
+    Raises:
+        UsageError: the emulator has a label that `result` counts as known.
+    """
+    known = [name for name in emulator.label_names if name not in result["label_names"]]
+    if known:
+        raise UsageError(
+            f"the limits need every label to be free or held: hold {', '.join(known)} with --fix, or add to "
+            "--labels"
+        )
+    mags = [row["mag"] for row in result["bins"]]
+    options: Any = {"label": result["label"], "exposure": exposure, "advance": advance}
+    limits = bayesian_bounds(emulator, noise, mags, prior, **options)
+    exact = bayes_limit(
+        emulator, noise, mags, prior, n=n, key=jax.random.key(seed), amplitude=amplitude, **options
+    )
+    for row, bound, limit in zip(result["bins"], limits, exact, strict=True):
+        row |= {f"r2_{name}": value for name, value in bound["r2"].items()}
+        row |= {f"r2_{name}_reason": words for name, words in bound["reason"].items()}
+        row["r2_bayes"] = limit["r2_bayes"] | {key: limit[key] for key in EXACT}
+    low, high, a, b = (np.asarray(x).tolist() for x in (prior.low, prior.high, prior.a, prior.b))
+    result["prior"] = {
+        name: {"low": low[i], "high": high[i], "beta": [a[i], b[i]], "variance": float(prior.variance[i])}
+        for i, name in enumerate(prior.label_names)
+    }
+    result["provenance"] |= {"seed": seed, "amplitude_sigma": amplitude}
+
+
+def limits_work(n_labels: int, n_mags: int, n: int) -> int:
+    """About what `add_limits` tells `advance` in all."""
+    return work(n_labels) + n * n_mags
 
 
 def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -> list[str]:
@@ -234,22 +263,26 @@ def _check(emulator: Emulator, noise: NoiseModel, mags: Sequence[float], varianc
         )
 
 
-def _bin(mag: float, variance: float, bounds: NodeBounds, i: int) -> dict[str, Any]:
+def _bin(mag: float, variance: float, nodes: NodeBounds, i: int) -> dict[str, Any]:
     """The summary over nodes at the i-th magnitude."""
-    bound = bounds.bound[:, i]
+    bound = nodes.bound[:, i]
     r2_max = np.clip(1 - bound**2 / variance, 0, 1)
     return {
         "mag": mag,
-        "snr_median": float(np.median(bounds.snr[:, i])),
+        "snr_median": float(np.median(nodes.snr[:, i])),
         "n": len(bound),
+        "lost": int(np.isinf(bound).sum()),
         "r2_max": {**_quantiles(r2_max), "mean": float(r2_max.mean())},
         "bound": _quantiles(bound),
-        "schur_decay": {"median": float(np.median(bounds.schur_decay[:, i]))},
+        "schur_decay": {"median": float(np.median(nodes.schur_decay[:, i]))},
     }
 
 
-def _quantiles(values: Array | np.ndarray) -> dict[str, float]:
-    p10, median, p90 = map(float, np.percentile(values, [10, 50, 90]))
+def _quantiles(values: np.ndarray) -> dict[str, float | None]:
+    """Quantiles over nodes; None where infinite (taken at a node, as between two there may be no number)."""
+    method = "linear" if np.isfinite(values).all() else "nearest"
+    found = np.percentile(values, [10, 50, 90], method=method)  # type: ignore[call-overload]
+    p10, median, p90 = (float(x) if np.isfinite(x) else None for x in found)
     return {"p10": p10, "median": median, "p90": p90}
 
 

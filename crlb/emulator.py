@@ -77,12 +77,14 @@ class Emulator:
         """
         if not isinstance(labels, jax.core.Tracer):
             self.check(labels)
-        labels = jnp.asarray(labels, self.basis.dtype)
-        weights = self._weights(labels) * self._inside(labels)
+        weights = self.weights(jnp.asarray(labels, self.basis.dtype))
         return jnp.matmul(weights, self.basis, precision="highest")
 
-    def _weights(self, labels: Float[Array, "n_labels"]) -> Float[Array, "k"]:
-        """Contracts the (degree + 1)^d coefficients around `labels` with their B-splines, axis by axis."""
+    def weights(self, labels: Float[Array, "n_labels"]) -> Float[Array, "k"]:
+        """Returns what the rows of `basis` are multiplied by; NaN outside the grid.
+
+        Contracts the (degree + 1)^d coefficients around `labels` with their B-splines, axis by axis.
+        """
         local = [
             _local_splines(axis, label, self.degree) for axis, label in zip(self.axes, labels, strict=True)
         ]
@@ -93,7 +95,7 @@ class Emulator:
         )
         for _, values in local:
             block = jnp.tensordot(values, block, axes=1, precision="highest")
-        return block
+        return block * self._inside(labels)
 
     def _inside(self, labels: Float[Array, "n_labels"]) -> Float[Array, ""]:
         """1 inside the grid, NaN outside: as a factor it makes the derivatives NaN as well."""

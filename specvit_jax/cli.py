@@ -133,6 +133,8 @@ class Simulate:
     """Grid of model spectra, HDF5; without it the embedded grid (own LTE synthesis, not BOSZ)."""
     noise: File = None
     """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
+    labels: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="LABEL [LABEL ...]")] = None
+    """Labels that vary; default: all of the grid's but a_M and C_M, which are held at 0."""
     range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=LOW:HIGH")] = ()
     """Ranges of labels (K for T_eff, dex for the others) instead of the grid's."""
     overwrite: bool = False
@@ -143,7 +145,7 @@ class Simulate:
         ranges = parse_ranges(self.range)
         from specvit_jax.data import make_simulator, simulate
 
-        source = make_simulator(self.grid, self.noise, self.mag, ranges=ranges)
+        source = make_simulator(self.grid, self.noise, self.mag, ranges=ranges, labels=self.labels)
         simulate(self.out, source, self.n, self.seed, overwrite=self.overwrite, progress=True)
         print(f"wrote {self.out}")
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from crlb.cli.forward_model import File, ForwardModel
+from crlb.cli.forward_model import File
 from crlb.cli.output import (
     check_outputs,
     console,
@@ -16,20 +16,25 @@ from crlb.cli.output import (
     write_json,
     write_outputs,
 )
+from crlb.cli.posterior import WithPrior
 
 Magnitudes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AB [AB ...]")]
 MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ceiling(ForwardModel):
-    """How well an unbiased estimator can know log g, per magnitude: R2_max and the Cramer-Rao bound.
+class Ceiling(WithPrior):
+    """How well log g can be known, per magnitude: the Cramer-Rao bound; with --bayes, what binds everyone.
 
-    R2_max = 1 - bound^2 / variance, clipped to 0..1 at every node of the grid, then quantiles over nodes.
+    R2_max = 1 - bound^2 / variance, clipped to 0..1 at every node of the grid, then quantiles over nodes. It
+    binds unbiased estimators. --bayes adds the exact limit R2_Bayes of any estimator on stars drawn from the
+    prior, and the bounds below it.
 
     To copy and paste:
       crlb ceiling --mag 20 21.5 22.5
-      crlb ceiling --grid grid.h5 --noise noise.h5 --labels T_eff log_g --json ceiling.json --plot ceiling.png
+      crlb ceiling --bayes --n-bayes 500 --json ceiling.json --plot ceiling.png
+      crlb ceiling --grid grid.h5 --noise noise.h5 --labels T_eff log_g --fix M_H=-0.5 --bayes
+      crlb ceiling --derivative grid --variance 1.6667 --noise-level-known
     """
 
     mag: Magnitudes = MAGNITUDES
@@ -39,12 +44,26 @@ class Ceiling(ForwardModel):
     variance: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """Variance of the target over the stars in question, dex^2 (K^2 for T_eff); default: uniform over the
     grid's range, (high - low)^2 / 12."""
+    derivative: Literal["exact", "grid"] = "exact"
+    """Derivatives of the spectra: of the emulator, or differences between the grid's nodes (the published
+    recipe)."""
+    noise_level_known: bool = False
+    """Leave out what the noise level itself tells about the labels."""
+    bayes: bool = False
+    """Add the exact limit of every estimator, and the pooled, van Trees and Ziv-Zakai bounds. Every label
+    must be free or held with --fix."""
+    n_bayes: int = 2000
+    """Stars simulated per magnitude for the exact limit."""
+    amplitude: Annotated[float | None, tyro.conf.arg(metavar="SIGMA")] = None
+    """1-sigma of a Gaussian prior around 1 on a free flux factor, for the exact limit; default: none."""
+    seed: int = 0
+    """Seed of the simulated stars."""
     json: File = None
     """Write everything shown, with provenance."""
     csv: File = None
     """Write the table."""
     plot: File = None
-    """Draw R2_max against SNR: .png, .pdf or .svg."""
+    """Draw R2 against SNR: .png, .pdf or .svg."""
     overwrite: bool = False
     """Allow output files to be replaced."""
 
@@ -63,10 +82,16 @@ class Ceiling(ForwardModel):
                 labels=self.labels,
                 variance=self.variance,
                 exposure=exposure,
+                variance_term=not self.noise_level_known,
+                derivative=self.derivative,
                 advance=lambda n: bar.advance(task, n),
             )
+            if self.bayes:
+                self._add_limits(result, emulator, noise, exposure, bar)
         result["provenance"] |= provenance
         _print_ceiling(result)
+        if self.bayes:
+            _print_limits(result)
         write_outputs(
             {
                 self.json: lambda path: write_json(result, path),
@@ -74,6 +99,24 @@ class Ceiling(ForwardModel):
                 self.plot: lambda path: _plot_ceiling(result, path),
             },
             self.overwrite,
+        )
+
+    def _add_limits(self, result: dict[str, Any], emulator: Any, noise: Any, exposure: Any, bar: Any) -> None:
+        from crlb.ceiling import add_limits, limits_work
+
+        prior = self.make_prior(emulator)
+        total = limits_work(len(prior.label_names), len(self.mag), self.n_bayes)
+        task = bar.add_task("limits with the prior", total=total)
+        add_limits(
+            result,
+            emulator,
+            noise,
+            prior,
+            n=self.n_bayes,
+            seed=self.seed,
+            exposure=exposure,
+            amplitude=self.amplitude,
+            advance=lambda n: bar.advance(task, n),
         )
 
 
@@ -87,11 +130,12 @@ def _print_ceiling(result: dict[str, Any]) -> None:
     heads += [*(f"bound\n{q}" for q in ("p10", "median", "p90")), "Schur\ndecay"]
     for head in heads:
         table.add_column(head, justify="right")
-    for row in _rows(result):
-        mag, snr, n, *rest = row.values()
-        r2, bound, decay = rest[:4], rest[4:7], rest[7]
-        numbers = [*(f"{x:.4f}" for x in r2), *(f"{x:.4g}" for x in bound), f"{decay:.3f}"]
-        table.add_row(f"{mag:g}", f"{snr:.1f}", str(n), *numbers)
+    for row in result["bins"]:
+        numbers = [f"{x:.4f}" for x in row["r2_max"].values()]
+        numbers += ["inf" if x is None else f"{x:.4g}" for x in row["bound"].values()]
+        count = str(row["n"]) if not row["lost"] else f"{row['n']} ({row['lost']} lost)"
+        decay = f"{row['schur_decay']['median']:.3f}"
+        table.add_row(f"{row['mag']:g}", f"{row['snr_median']:.1f}", count, *numbers, decay)
     screen = console()
     screen.print(table)
     provenance = result["provenance"]
@@ -104,15 +148,59 @@ def _print_ceiling(result: dict[str, Any]) -> None:
     screen.print(f"{provenance['meaning'][0].upper()}{provenance['meaning'][1:]}.")
 
 
-def _rows(result: dict[str, Any]) -> list[dict[str, float]]:
+LIMITS = {  # key of a bin -> head of its column
+    "pooled": "pooled\n1-E[C]/V",
+    "shrinkage": "pooled\nshrunk",
+    "van_trees": "van\nTrees",
+    "weighted_van_trees": "weighted\nv. Trees",
+    "ziv_zakai": "Ziv-\nZakai",
+}
+
+
+def _print_limits(result: dict[str, Any]) -> None:
+    """The table of what binds estimators that use the prior."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, title=f"{result['label']}: R2 of stars drawn from the prior")
+    for head in ("mag", "SNR", *LIMITS.values(), "R2_Bayes\nexact limit", "95 %", "n", "not con-\nverged"):
+        table.add_column(head, justify="right")
+    for row in result["bins"]:
+        bounds = [row[f"r2_{name}"] for name in LIMITS]
+        exact = row["r2_bayes"]
+        words = ["-" if x is None else f"{x:.4f}" for x in [*bounds, exact["value"]]]
+        words += [f"{exact['low']:.4f}-{exact['high']:.4f}", str(exact["n"]), str(exact["unconverged"])]
+        table.add_row(f"{row['mag']:g}", f"{row['snr_median']:.1f}", *words)
+    screen = console()
+    screen.print(table)
+    reasons = {row[key] for row in result["bins"] for key in row if key.endswith("_reason")}
+    for words in sorted(reasons):
+        screen.print(words, markup=False, highlight=False)
+    shapes = ", ".join(
+        f"{name} {'uniform' if about['beta'] == [1.0, 1.0] else 'Beta({:g}, {:g})'.format(*about['beta'])} "
+        f"{about['low']:g} to {about['high']:g}"
+        for name, about in result["prior"].items()
+    )
+    screen.print(f"Prior: {shapes}. Variance {result['prior'][result['label']]['variance']:.4g}.")
+    screen.print(
+        "No estimator exceeds R2_Bayes on such stars. Van Trees and Ziv-Zakai bound it from above; the "
+        "pooled ones speak of unbiased estimators (shrunk: drawn towards the prior mean) and are no bounds."
+    )
+
+
+def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     """The table, one flat row per magnitude."""
-    return [
-        {"mag": b["mag"], "snr_median": b["snr_median"], "n": b["n"]}
-        | {f"r2_max_{q}": value for q, value in b["r2_max"].items()}
-        | {f"bound_{q}": value for q, value in b["bound"].items()}
-        | {"schur_decay_median": b["schur_decay"]["median"]}
-        for b in result["bins"]
-    ]
+    rows = []
+    for b in result["bins"]:
+        row = {"mag": b["mag"], "snr_median": b["snr_median"], "n": b["n"]}
+        row |= {f"r2_max_{q}": value for q, value in b["r2_max"].items()}
+        row |= {f"bound_{q}": value for q, value in b["bound"].items()}
+        row |= {"schur_decay_median": b["schur_decay"]["median"]}
+        if "r2_bayes" in b:
+            row |= {f"r2_{name}": b[f"r2_{name}"] for name in LIMITS}
+            row |= {f"r2_bayes_{key}": b["r2_bayes"][key] for key in ("value", "low", "high", "n")}
+        rows.append(row)
+    return rows
 
 
 def _plot_ceiling(result: dict[str, Any], path: Path) -> None:
@@ -123,21 +211,21 @@ def _plot_ceiling(result: dict[str, Any], path: Path) -> None:
 
     rows = sorted(_rows(result), key=lambda row: row["snr_median"])
     column = {name: [row[name] for row in rows] for name in rows[0]}
+    snr = column["snr_median"]
     figure, axes = plt.subplots(figsize=(5.0, 3.6), layout="constrained")
-    axes.fill_between(
-        column["snr_median"],
-        column["r2_max_p10"],
-        column["r2_max_p90"],
-        color="0.85",
-        label="10-90 % of nodes",
-    )
-    axes.plot(column["snr_median"], column["r2_max_median"], "k.-", label="median node")
+    axes.fill_between(snr, column["r2_max_p10"], column["r2_max_p90"], color="0.88", label="10-90 % of nodes")
+    axes.plot(snr, column["r2_max_median"], "k.--", label="Cramér-Rao, median node (unbiased estimators)")
+    if "r2_bayes_value" in column:
+        axes.fill_between(snr, column["r2_bayes_low"], column["r2_bayes_high"], color="#2166ac", alpha=0.3)
+        axes.plot(snr, column["r2_bayes_value"], ".-", color="#2166ac", label="exact limit R$^2_{Bayes}$")
+        for name, style in (("pooled", ":"), ("weighted_van_trees", "-."), ("ziv_zakai", (0, (1, 1)))):
+            axes.plot(snr, column[f"r2_{name}"], linestyle=style, color="0.5", label=name.replace("_", " "))
     axes.set(
         xscale="log",
         xlabel="SNR per pixel (median over pixels and nodes)",
-        ylabel=f"R$^2_{{max}}$ of {result['label']} (unbiased estimators)",
+        ylabel=f"R$^2$ of {result['label']}",
         ylim=(-0.02, 1.02),
     )
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", frameon=False, fontsize=7)
     figure.savefig(path, dpi=200)
     plt.close(figure)

@@ -1,7 +1,7 @@
 """The commands of `crlb` under one roof.
 
 Exit codes: 0 done, 2 usage, 65 unusable data, 66 missing input, 70 numbers not finite, 73 cannot create
-output.
+output, 75 interrupted and resumable.
 """
 
 from collections.abc import Callable
@@ -10,20 +10,28 @@ from typing import Annotated
 
 import tyro
 
+from crlb.cli.bosz import Build, Download, Index
 from crlb.cli.ceiling import Ceiling
 from crlb.cli.grid import Info, Synthesize
 from crlb.cli.information import Information
+from crlb.cli.nuisances import Nuisances
+from crlb.cli.posterior import PosteriorOf
 from crlb.cli.star import Fisher, Spectrum
+from crlb.cli.validate import Validate
 from crlb.errors import run_cli
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Makes and shows grids of model spectra."""
+    """Makes, fetches, checks and shows grids of model spectra."""
 
     action: (
-        Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
-        | Annotated[Info, tyro.conf.subcommand("info")]
+        Annotated[Info, tyro.conf.subcommand("info")]
+        | Annotated[Validate, tyro.conf.subcommand("validate")]
+        | Annotated[Index, tyro.conf.subcommand("index")]
+        | Annotated[Download, tyro.conf.subcommand("download")]
+        | Annotated[Build, tyro.conf.subcommand("build")]
+        | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
     )
 
     def __call__(self) -> None:
@@ -35,6 +43,8 @@ Command = (
     | Annotated[Fisher, tyro.conf.subcommand("fisher")]
     | Annotated[Spectrum, tyro.conf.subcommand("spectrum")]
     | Annotated[Information, tyro.conf.subcommand("information")]
+    | Annotated[Nuisances, tyro.conf.subcommand("nuisances")]
+    | Annotated[PosteriorOf, tyro.conf.subcommand("posterior")]
     | Annotated[Grid, tyro.conf.subcommand("grid")]
 )
 

@@ -111,8 +111,8 @@ def _print_windows(result: Mapping[str, Any]) -> None:
     screen.print(table)
     kept = result["information"]["marginal"] / result["information"]["conditional"]
     screen.print(
-        f"Bound {result['bound']:.4g} {unit(target)} with {', '.join(result['label_names'])} unknown: {kept:.1%} "
-        "of the information with all else known. Shares are of the former."
+        f"Bound {result['bound']:.4g} {unit(target)}; unknown: {', '.join(result['label_names'])}. "
+        f"{kept:.1%} of the information with all else known. Shares are of the former."
     )
 
 

@@ -1,9 +1,17 @@
 """Fisher work is done in float64: every test here runs with x64 enabled."""
 
 import jax
+import numpy as np
 import pytest
 
+from crlb.cli import parse
+from crlb.errors import run_cli
+from crlb.grid import save_grid
 from crlb.noise_curves import NoiseModel, builtin_noise, load_noise
+from tests.crlb.toy import AXES, toy_grid
+
+MODEL_WAVE = np.arange(7090.0, 8860.0, 0.4)  # Å
+SMALL_AXES = (AXES[0][1:4], AXES[1][1:4], AXES[2][:2])
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +29,25 @@ def builtin() -> NoiseModel:
 @pytest.fixture
 def legacy(reference) -> NoiseModel:
     return load_noise(reference / "pfs_mr_noise.h5")
+
+
+@pytest.fixture(scope="session")
+def toy_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("grid") / "toy.h5"
+    save_grid(toy_grid(MODEL_WAVE, SMALL_AXES), path)
+    return path
+
+
+@pytest.fixture
+def crlb(capsys):
+    """Runs a command line in this process; returns its exit status, stdout, stderr."""
+
+    def run(*args) -> tuple[int, str, str]:
+        try:
+            run_cli(parse([str(arg) for arg in args]))
+            status = 0
+        except SystemExit as exit:
+            status = exit.code
+        return status, *capsys.readouterr()
+
+    return run

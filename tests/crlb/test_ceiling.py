@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from crlb.ceiling import ceiling, node_bounds
+from crlb import bounds as bounds_module
+from crlb.ceiling import add_limits, ceiling, node_bounds
 from crlb.compression import Factors
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import DataError, UsageError
@@ -18,6 +19,7 @@ from crlb.grid import SpectralGrid, default_grid_path, load_grid
 from crlb.instrument import DETECTOR_WAVE, detector_flux, to_detector
 from crlb.noise import Exposure, draw, snr, variance
 from crlb.noise_curves import builtin_noise
+from crlb.prior import make_prior
 from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux, toy_grid
 
 SMALL_AXES = (AXES[0][1:4], AXES[1][1:4], AXES[2][:2])  # 18 nodes: one whole chunk and a part of one
@@ -134,7 +136,7 @@ def test_default_variance_is_that_of_a_uniform_over_the_grid(emulator):
 def test_result_has_the_documented_shape_and_is_json(emulator, result):
     assert list(result) == ["label", "label_names", "variance", "grid", "noise", "bins", "provenance"]
     for found in result["bins"]:
-        assert list(found) == ["mag", "snr_median", "n", "r2_max", "bound", "schur_decay"]
+        assert list(found) == ["mag", "snr_median", "n", "lost", "r2_max", "bound", "schur_decay"]
         assert list(found["r2_max"]) == ["p10", "median", "p90", "mean"]
         assert list(found["bound"]) == ["p10", "median", "p90"]
     assert result["label_names"] == list(LABEL_NAMES)
@@ -164,6 +166,94 @@ def test_bad_arguments_are_refused_in_words(emulator):
         ceiling(emulator, noise, [20.0, np.nan])
     with pytest.raises(DataError, match="same pixels"):
         ceiling(make_emulator(toy_grid(MODEL_WAVE, SMALL_AXES)), noise, [20.0])
+
+
+def test_differences_on_the_grid_are_the_published_recipe(emulator):
+    """Central between neighbours, one-sided at the edges, written out node by node in numpy."""
+    found = node_bounds(
+        emulator, builtin_noise(), [21.5], label="log_g", labels=LABEL_NAMES, variance_term=False,
+        derivative="grid",
+    )  # fmt: skip
+    shape = tuple(map(len, SMALL_AXES))
+    flux = np.asarray(jax.jit(jax.vmap(emulator))(emulator.nodes)).reshape(*shape, -1)
+    curves = builtin_noise()
+    for node in ((0, 1, 0), (1, 1, 1), (2, 0, 0)):
+        jac = []
+        for axis, values in enumerate(SMALL_AXES):
+            i, last = node[axis], len(values) - 1
+            low, high = max(i - 1, 0), min(i + 1, last)
+            ends = [flux[(*node[:axis], j, *node[axis + 1 :])] for j in (low, i, high)]
+            step = (values[i] - values[low], values[high] - values[i])
+            if low == i or high == i:  # one-sided
+                slope = (ends[2] - ends[0]) / (values[high] - values[low])
+            else:  # the slope of the parabola through three nodes: central where they are equally spaced
+                left, right = (ends[1] - ends[0]) / step[0], (ends[2] - ends[1]) / step[1]
+                slope = (left * step[1] + right * step[0]) / (step[0] + step[1])
+            jac.append(slope)
+        design = (
+            np.stack(jac, axis=1)
+            / np.sqrt(np.asarray(variance(jnp.asarray(flux[node]), 21.5, curves)))[:, None]
+        )
+        expected = np.sqrt(np.linalg.inv(design.T @ design)[1, 1])
+        at = np.ravel_multi_index(node, shape)
+        np.testing.assert_allclose(found.bound[at, 0], expected, rtol=1e-8)
+
+
+def test_nodes_without_a_bound_are_counted_and_named_and_the_rest_goes_on():
+    """At the lowest temperature the spectra do not depend on gravity."""
+    grid = to_detector(toy_grid(MODEL_WAVE, SMALL_AXES))
+    emulator = make_emulator(grid, rtol=1e-9)
+    nodes = node_bounds(emulator, builtin_noise(), [20.0], label="log_g", labels=LABEL_NAMES)
+    assert nodes.reason == [""] * 18
+    coefficients = np.array(emulator.coefficients)
+    coefficients[0] = coefficients[0][:1]  # at the lowest temperature gravity does nothing
+    dead = dataclasses.replace(emulator, coefficients=jnp.asarray(coefficients))
+    found = node_bounds(dead, builtin_noise(), [20.0], label="log_g", labels=LABEL_NAMES)
+    lost = np.isinf(found.bound[:, 0])
+    assert 0 < lost.sum() < 18
+    assert all(("log_g" in reason) == bool(gone) for reason, gone in zip(found.reason, lost, strict=True))
+    assert (found.schur_decay[lost] == 0).all()
+    row = ceiling(dead, builtin_noise(), [20.0], variance=1.5)["bins"][0]
+    assert row["lost"] == lost.sum()
+    assert row["bound"]["p90"] is None
+    json.dumps(row, allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def limited():
+    """A toy ceiling with its limits, on every eighth pixel and with few quadrature points: to be quick."""
+    pixels = np.arange(0, 4096, 8)
+    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
+        patch.setitem(bounds_module.EFFORT, 3, bounds_module.Effort(fit=5, check=6, each=3, total=6, pairs=3))
+        grid = to_detector(toy_grid(MODEL_WAVE, SMALL_AXES), detector_wave=DETECTOR_WAVE[pixels])
+        emulator, noise = make_emulator(grid), builtin_noise().take(pixels)
+        found = ceiling(emulator, noise, [20.0, 23.0])
+        prior = make_prior(emulator.low, emulator.high, emulator.label_names)
+        add_limits(found, emulator, noise, prior, n=200, seed=1)
+    return found
+
+
+def test_limits_stand_in_the_order_of_the_theory(limited):
+    """What binds everyone lies above the exact limit, within the error of its draws; all are in [0, 1]."""
+    for row in limited["bins"]:
+        exact = row["r2_bayes"]
+        assert exact["n"] == 200
+        assert exact["unconverged"] == 0
+        assert 0 <= exact["low"] <= exact["value"] <= exact["high"] <= 1
+        for name in ("weighted_van_trees", "ziv_zakai"):
+            assert row[f"r2_{name}"] > exact["low"] - 1e-3
+        assert row["r2_pooled"] <= row["r2_shrinkage"]
+        assert row["r2_van_trees"] is None
+        assert "uniform" in row["r2_van_trees_reason"]
+    assert limited["prior"]["log_g"]["variance"] == pytest.approx(1.5**2 / 12)
+    json.dumps(limited, allow_nan=False)
+
+
+def test_limits_want_every_label_free_or_held(emulator, builtin):
+    prior = make_prior(emulator.low, emulator.high, emulator.label_names)
+    two = ceiling(emulator, builtin, [20.0], labels=("T_eff", "log_g"))
+    with pytest.raises(UsageError, match="hold M_H with --fix"):
+        add_limits(two, emulator, builtin, prior, n=10)
 
 
 def test_label_the_spectra_ignore_is_named():

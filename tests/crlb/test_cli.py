@@ -11,39 +11,12 @@ import h5py
 import numpy as np
 import pytest
 
-from crlb.cli import parse
 from crlb.cli.ceiling import Ceiling
 from crlb.cli.grid import Synthesize
-from crlb.errors import run_cli
-from crlb.grid import load_grid, save_grid
+from crlb.grid import load_grid
 from crlb.instrument import DEFAULT_LSF_FWHM
 from crlb.noise import Exposure
-from tests.crlb.toy import AXES, toy_grid
-
-MODEL_WAVE = np.arange(7090.0, 8860.0, 0.4)  # Å
-SMALL_AXES = (AXES[0][1:4], AXES[1][1:4], AXES[2][:2])
-
-
-@pytest.fixture(scope="session")
-def toy_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("grid") / "toy.h5"
-    save_grid(toy_grid(MODEL_WAVE, SMALL_AXES), path)
-    return path
-
-
-@pytest.fixture
-def crlb(capsys):
-    """Runs a command line in this process; returns its exit status, stdout, stderr."""
-
-    def run(*args) -> tuple[int, str, str]:
-        try:
-            run_cli(parse([str(arg) for arg in args]))
-            status = 0
-        except SystemExit as exit:
-            status = exit.code
-        return status, *capsys.readouterr()
-
-    return run
+from tests.crlb.conftest import MODEL_WAVE
 
 
 def test_ceiling_prints_its_table_and_writes_the_same_numbers(crlb, toy_file, tmp_path):

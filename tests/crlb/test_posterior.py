@@ -168,7 +168,8 @@ def test_five_labels_have_the_gaussian_posterior_of_least_squares():
 
 
 @pytest.mark.parametrize("amplitude", [0.05, np.inf])
-def test_flux_scale_is_integrated_out(line, amplitude):
+def test_flux_scale_is_integrated_out(amplitude):
+    line = linear_emulator(3 * np.sin(WAVE))  # strong, so that the volume of the scale depends on the label
     noise = unit_noise(line, 0.2)
     mu = lambda x: np.asarray(line.basis[0] + x * line.basis[1])  # noqa: E731
     var = np.asarray(variance(line.basis[0], 18.0, noise))
@@ -269,15 +270,16 @@ def test_same_key_same_answer_and_another_key_nearly_so(star):
     assert (np.abs(first.mean - other.mean) < 0.5 * first.sigma).all()
 
 
-def test_a_star_among_others_of_many_magnitudes_keeps_its_posterior(star):
+def test_stars_of_other_magnitudes_share_templates_as_a_first_guess_only(star, monkeypatch):
+    monkeypatch.setattr(module, "MAG_BIN", 10.0)
     labels = np.array([[2.7, -0.4], [4.0, -0.2], [3.0, -0.9]])
-    mags = np.array([20.0, 20.04, 22.0])
+    mags = np.array([21.0, 22.4, 23.4])
     y = np.concatenate([observed(star, labels[[i]], m) for i, m in enumerate(mags)])
-    together = posterior(y, mags, star, NOISE, box_prior(star), key=KEY, target_ess=400.0)
+    together = posterior(y, mags, star, NOISE, box_prior(star), key=KEY)
     for i, mag in enumerate(mags):
         mean, sd, _ = brute_force(star, y[i], mag)
-        assert (np.abs(together.mean[i] - mean) < 0.2 * sd).all()
-        np.testing.assert_allclose(together.sigma[i], sd, rtol=0.15)
+        assert (np.abs(together.mean[i] - mean) < 0.15 * sd).all()
+        np.testing.assert_allclose(together.sigma[i], sd, rtol=0.12)
 
 
 def test_a_star_that_does_not_converge_is_reported(star, monkeypatch):

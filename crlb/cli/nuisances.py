@@ -1,0 +1,74 @@
+"""`crlb nuisances`: what unknowns besides the labels cost."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from crlb.cli.forward_model import File, ForwardModel
+from crlb.cli.output import check_outputs, console, progress, unit, write_csv, write_json, write_outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nuisances(ForwardModel):
+    """What unknowns besides the labels cost: flux scale, continuum, radial velocity, line-spread width.
+
+    Medians over the nodes of the grid. The noise level counts as known here.
+
+    To copy and paste:
+      crlb nuisances
+      crlb nuisances --mag 20 21.5 --no-lsf --csv nuisances.csv
+    """
+
+    mag: tuple[float, ...] = (21.5,)
+    """AB magnitudes in i."""
+    target: str = "log_g"
+    """The label whose bound is computed."""
+    no_lsf: bool = False
+    """Leave out the width of the line-spread function, for grids that are not sharper than it."""
+    json: File = None
+    """Write everything shown, with provenance."""
+    csv: File = None
+    """Write the table."""
+    overwrite: bool = False
+    """Allow output files to be replaced."""
+
+    def __call__(self) -> None:
+        check_outputs(self.json, self.csv, overwrite=self.overwrite)
+        from crlb.nuisance_effects import nuisance_effects
+
+        noise, exposure, _ = self.observation()
+        grid = self.load_grid()
+        with progress() as bar:
+            task = bar.add_task("bounds at the nodes", total=len(grid.nodes))
+            effects = nuisance_effects(
+                grid,
+                noise,
+                self.mag,
+                label=self.target,
+                lsf=not self.no_lsf,
+                lsf_fwhm=self.lsf_fwhm,
+                exposure=exposure,
+                advance=lambda n: bar.advance(task, n),
+            )
+        rows = [effect._asdict() for effect in effects]
+        result = {"target": self.target, "label_names": list(grid.label_names), "rows": rows}
+        _print(rows, self.target)
+        write_outputs(
+            {
+                self.json: lambda path: write_json(result | {"provenance": self.provenance()}, path),
+                self.csv: lambda path: write_csv(rows, path),
+            },
+            self.overwrite,
+        )
+
+
+def _print(rows: list[dict[str, Any]], target: str) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, title=f"{target}: median 1-sigma bound over nodes ({unit(target)})")
+    for head in ("mag", "SNR", "unknown besides the labels", "bound", "Schur decay", "nodes lost"):
+        table.add_column(head, justify="left" if head.startswith("unknown") else "right")
+    for row in rows:
+        numbers = (f"{row['bound']:.4g}", f"{row['schur_decay']:.3f}", str(row["lost"]))
+        table.add_row(f"{row['mag']:g}", f"{row['snr']:.1f}", row["nuisance"], *numbers)
+    console().print(table)
