@@ -7,7 +7,6 @@ Writes outputs/benchmarks/fisher.json. Every rate is measured on fewer stars and
 
 import resource
 from collections.abc import Callable
-from functools import partial
 from statistics import median
 from typing import Any
 
@@ -18,7 +17,7 @@ from jax import lax
 from measure import draw_labels, in_turn, made_up_emulator, ratio, save
 from scipy.interpolate import NdBSpline
 
-from crlb.emulator import Emulator, _knots, _local_splines
+from crlb.emulator import Emulator, _knots
 from crlb.fisher import cramer_rao_bound
 from crlb.fisher_field import fisher_field
 from crlb.noise import Exposure, NoiseModel, background, electrons_per_flux, variance
@@ -48,7 +47,7 @@ def _closed(emulator: Emulator, noise: NoiseModel, labels: jax.Array) -> jax.Arr
     unit = jnp.stack([electrons_per_flux(flux, mag, noise) for mag in MAGS])  # r g / mean(1)
     mean = _mean(noise)
     rest = background(noise, Exposure())
-    terms = lax.map(partial(_value_and_slopes, emulator), labels)
+    terms = lax.map(emulator.tangent, labels)
     spectra = jnp.matmul(terms, emulator.basis, precision="highest")
 
     def one(rows: jax.Array) -> jax.Array:
@@ -73,32 +72,6 @@ def _mean(noise: NoiseModel) -> jax.Array:
     ones = jnp.ones(len(noise.wave))
     slope = jax.grad(lambda flux: 1 / electrons_per_flux(flux, 18.0, noise)[0])(ones)
     return slope * electrons_per_flux(ones, 18.0, noise)[0]
-
-
-def _value_and_slopes(emulator: Emulator, labels: jax.Array) -> jax.Array:
-    """Coefficients of the basis and their slopes (1 + n_labels, k): splines times one block, read once."""
-    n = len(emulator.axes)
-    value, slope = zip(
-        *(_splines(emulator, axis, labels[i]) for i, axis in enumerate(emulator.axes)), strict=True
-    )
-    starts = [_local_splines(axis, labels[i], emulator.degree)[0] for i, axis in enumerate(emulator.axes)]
-    rank = emulator.coefficients.shape[-1]
-    place = (*starts, jnp.zeros_like(starts[0]))
-    block = lax.dynamic_slice(emulator.coefficients, place, (*(len(v) for v in value), rank))
-    rows = []
-    for which in range(-1, n):  # -1: no axis differentiated
-        product = jnp.ones(1)
-        for i in range(n):
-            product = jnp.outer(product, slope[i] if i == which else value[i]).ravel()
-        rows.append(product)
-    return jnp.matmul(jnp.stack(rows), block.reshape(-1, rank), precision="highest")
-
-
-def _splines(emulator: Emulator, axis: tuple[float, ...], label: jax.Array) -> tuple[jax.Array, jax.Array]:
-    def at(x: jax.Array) -> jax.Array:
-        return _local_splines(axis, x, emulator.degree)[1]
-
-    return jax.jvp(at, (label,), (jnp.ones_like(label),))
 
 
 def differences(emulator: Emulator, noise: NoiseModel, labels: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import Any
 _HOME = {
     "SpectralGrid": "grid",
     "load_grid": "grid",
+    "load_slice": "grid",
+    "make_grid": "grid",
     "save_grid": "grid",
     "default_grid_path": "grid",
     "Emulator": "emulator",
@@ -20,6 +22,11 @@ _HOME = {
     "fisher_information": "fisher",
     "cramer_rao_bound": "fisher",
     "schur_decay": "fisher",
+    "with_nuisances": "nuisance",
+    "pixel_information": "information",
+    "make_prior": "prior",
+    "bayes_limit": "bayes",
+    "bayesian_bounds": "bounds",
 }
 __all__ = sorted(_HOME)
 

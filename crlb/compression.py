@@ -10,6 +10,7 @@ from scipy.linalg import eigh, qr
 
 from crlb.errors import UsageError
 
+TRUNCATION = 0.7  # share of the error that leaving out terms may make when factors are rounded too
 ROWS = 512  # of a table formed at a time: 16 MB at 4096 pixels in float64
 
 
@@ -54,17 +55,20 @@ class Factors:
 
 
 def compress(
-    table: Float[np.ndarray, "n n_pix"], rtol: float, dtype: type[np.floating] = np.float64
+    table: Float[np.ndarray, "n n_pix"],
+    rtol: float | Float[np.ndarray, " n"],
+    dtype: type[np.floating] = np.float64,
 ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "k n_pix"]]:
     """Returns factors with |coefficients @ basis - table| <= rtol * table everywhere, k near the smallest.
 
-    Principal vectors of the rows scaled to unit mean; k is found by bisection (to 2 %) on the measured
-    error, with the factors already rounded to `dtype`.
+    Principal vectors of the rows scaled to unit mean over their own `rtol`; k is found by bisection (to 2 %)
+    on the measured error, with the factors already rounded to `dtype`.
 
     Raises:
         UsageError: `dtype` cannot hold the table to `rtol`.
     """
-    scale = table.mean(axis=1, keepdims=True)
+    limit = np.broadcast_to(rtol, len(table))[:, None]
+    scale = table.mean(axis=1, keepdims=True) * limit
     scaled = table / scale
     power, left, right = _principal(scaled)
     coefficients, basis = (scale * left).astype(dtype), right.astype(dtype)
@@ -72,15 +76,15 @@ def compress(
     def fits(k: int) -> bool:
         product = coefficients[:, :k].astype(np.float64) @ basis[:k]
         product -= table
-        return bool((np.abs(product, out=product) <= rtol * table).all())
+        return bool((np.abs(product, out=product) <= limit * table).all())
 
     # The rms error needs no product, and the largest error is above it: a first guess from below.
     rms = np.sqrt(np.cumsum(np.abs(power)) / table.size)[::-1]
-    low = max(int(np.searchsorted(-rms, -rtol)) - 1, 0)
+    low = max(int(np.searchsorted(-rms, -1.0)) - 1, 0)
     high = min(low + 8, len(power))
     while not fits(high):
         if high == len(power):
-            raise UsageError(f"rtol={rtol:g} is below what {np.dtype(dtype)} holds of these spectra")
+            raise UsageError(f"rtol={np.min(rtol):g} is below what {np.dtype(dtype)} holds of these spectra")
         low, high = high, min(2 * high, len(power))
     while high - low > max(1, high // 64):
         middle = (low + high) // 2
@@ -138,35 +142,36 @@ class WholeNumbers(NamedTuple):
         return self.scale[:, None] * ((self.coefficients * self.quantum) @ self.basis.astype(np.float64))
 
 
-def quantise(table: Float[np.ndarray, "n n_pix"], rtol: float) -> WholeNumbers:
+def quantise(table: Float[np.ndarray, "n n_pix"], rtol: float | Float[np.ndarray, " n"]) -> WholeNumbers:
     """Returns whole-number factors of a table, small on disk, with an error below rtol * table everywhere.
 
-    The terms are cut where half of the error is spent; the rest goes to rounding: coefficients to steps of
+    The terms are cut where most of the error is spent; the rest goes to rounding: coefficients to steps of
     one size, each row of the basis to steps inversely as the size of its coefficients.
 
     Raises:
         UsageError: `rtol` is too small for 32-bit numbers.
     """
-    scale = table.mean(axis=1)
-    coefficients, basis = compress(table / scale[:, None], 0.6 * rtol)
+    limit = np.broadcast_to(rtol, len(table))
+    scale = table.mean(axis=1) * limit
+    coefficients, basis = compress(table, TRUNCATION * limit)
     rows, mixing = qr(basis.T, mode="economic")
-    _, coefficients, rotation = _principal(coefficients @ mixing.T)
+    _, coefficients, rotation = _principal(coefficients / scale[:, None] @ mixing.T)
     basis = rotation @ rows.T
-    step = rtol * np.sqrt(table.shape[1] / basis.shape[0])
+    step = np.sqrt(table.shape[1] / basis.shape[0])
     while True:
         rounded = _rounded(scale, coefficients, basis, step)
-        if _largest_error(rounded, table) <= rtol:
+        if _largest_error(rounded, table, limit) <= 1:
             return rounded
         step *= 0.8
 
 
-def _largest_error(parts: WholeNumbers, table: np.ndarray) -> float:
-    """Largest relative error of the factors, formed in pieces."""
+def _largest_error(parts: WholeNumbers, table: np.ndarray, limit: np.ndarray) -> float:
+    """Largest relative error of the factors over its limit, formed in pieces."""
     worst = 0.0
     for start in range(0, len(table), ROWS):
         rows = slice(start, start + ROWS)
         piece = parts._replace(scale=parts.scale[rows], coefficients=parts.coefficients[rows])
-        worst = max(worst, float(np.abs(piece.table() / table[rows] - 1).max()))
+        worst = max(worst, float(np.max(np.abs(piece.table() / table[rows] - 1) / limit[rows, None])))
     return worst
 
 

@@ -12,6 +12,7 @@ from scipy.interpolate import make_interp_spline
 
 from crlb.compression import shorten
 from crlb.errors import UsageError
+from crlb.labels import coordinate
 from crlb.spectral_grid import SpectralGrid
 
 # A label counts as inside its axis up to this fraction of it, so that a float32 copy of an edge is valid.
@@ -28,9 +29,9 @@ DEGREES = (3, 5)
 class Emulator:
     """flux(labels) = B_1(l_1) x ... x B_d(l_d) . coefficients @ basis, at least twice differentiable.
 
-    B_j are the B-splines of axis j (cubic or quintic, not-a-knot; of lower degree on an axis of too few
-    nodes). A pytree: `axes`, `label_names`, `resolving_power`, `source`, `degree` are static, the arrays
-    are leaves.
+    B_j are the B-splines of axis j in the label or, for T_eff, in its reciprocal (`coordinate`): cubic or
+    quintic, not-a-knot, of lower degree on an axis of too few nodes. A pytree: `axes`, `label_names`,
+    `resolving_power`, `source` and `degree` are static, the arrays are leaves.
     """
 
     coefficients: Float[Array, "*nodes k"]
@@ -80,22 +81,45 @@ class Emulator:
         weights = self.weights(jnp.asarray(labels, self.basis.dtype))
         return jnp.matmul(weights, self.basis, precision="highest")
 
-    def weights(self, labels: Float[Array, "n_labels"]) -> Float[Array, "k"]:
-        """Returns what the rows of `basis` are multiplied by; NaN outside the grid.
+    def batch(self, labels: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
+        """Returns the flux of many stars; NaN outside the grid.
 
-        Contracts the (degree + 1)^d coefficients around `labels` with their B-splines, axis by axis.
+        The same numbers as `vmap`, several times faster with four labels or more: the coefficients around
+        each star are read where they lie instead of being gathered first.
         """
-        local = [
-            _local_splines(axis, label, self.degree) for axis, label in zip(self.axes, labels, strict=True)
-        ]
+        return jnp.matmul(lax.map(self.weights, labels), self.basis, precision="highest")
+
+    def weights(self, labels: Float[Array, "n_labels"]) -> Float[Array, "k"]:
+        """Returns what the rows of `basis` are multiplied by; NaN outside the grid."""
+        return jnp.matmul(self._outer(labels), self._block(labels), precision="highest")
+
+    def tangent(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_labels_plus_1 k"]:
+        """Returns the weights and, row by row, their derivatives by each label."""
+        outer, push = jax.linearize(self._outer, labels)
+        rows = jnp.concatenate([outer[None], jax.vmap(push)(jnp.eye(len(labels), dtype=labels.dtype))])
+        return jnp.matmul(rows, self._block(labels), precision="highest")
+
+    def splines(self, i: int, label: Float[Array, ""]) -> tuple[Array, Float[Array, "order_plus_1"]]:
+        """Returns the index of the first B-spline of axis `i` that is not zero at `label`, and the values."""
+        name = self.label_names[i]
+        axis = tuple(coordinate(name, np.array(self.axes[i])).tolist())
+        return _local_splines(axis, jnp.asarray(coordinate(name, label)), self.degree)
+
+    def _outer(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_local"]:
+        """Products of the B-splines of all axes, one per coefficient around `labels`."""
+        product = self._inside(labels)[None]
+        for i, label in enumerate(labels):
+            product = jnp.outer(product, self.splines(i, label)[1]).ravel()
+        return product
+
+    def _block(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_local k"]:
+        """The coefficients around `labels`."""
+        local = [self.splines(i, label) for i, label in enumerate(lax.stop_gradient(labels))]
         starts = [start for start, _ in local]
         sizes = [len(values) for _, values in local]
-        block = lax.dynamic_slice(
-            self.coefficients, (*starts, jnp.zeros_like(starts[0])), (*sizes, self.coefficients.shape[-1])
-        )
-        for _, values in local:
-            block = jnp.tensordot(values, block, axes=1, precision="highest")
-        return block * self._inside(labels)
+        rank = self.coefficients.shape[-1]
+        place = (*starts, jnp.zeros_like(starts[0]))
+        return lax.dynamic_slice(self.coefficients, place, (*sizes, rank)).reshape(-1, rank)
 
     def _inside(self, labels: Float[Array, "n_labels"]) -> Float[Array, ""]:
         """1 inside the grid, NaN outside: as a factor it makes the derivatives NaN as well."""
@@ -166,8 +190,11 @@ def make_emulator(grid: SpectralGrid, rtol: float = 1e-5, degree: int = 3) -> Em
     factors = shorten(grid.spectra, rtol)
     assert factors.basis is not None
     axes = tuple(tuple(map(float, axis)) for axis in grid.axes)
+    places = tuple(
+        tuple(coordinate(name, axis).tolist()) for name, axis in zip(grid.label_names, grid.axes, strict=True)
+    )
     return Emulator(
-        coefficients=jnp.asarray(_spline_coefficients(factors.coefficients, axes, degree)),
+        coefficients=jnp.asarray(_spline_coefficients(factors.coefficients, places, degree)),
         basis=jnp.asarray(factors.basis),
         wave=grid.wave,
         axes=axes,

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from crlb import noise as noise_module
@@ -44,8 +45,8 @@ def fisher_field(
     """
     columns = tuple(range(len(emulator.label_names))) if columns is None else columns
 
-    def local(chunk: slice) -> tuple[Array, Array]:
-        return _weights_and_slopes(emulator, jnp.asarray(points[chunk]), columns)
+    def local(chunk: slice) -> Array:
+        return _tangents(emulator, jnp.asarray(points[chunk]), columns)
 
     return _in_chunks(emulator, noise, mags, len(points), local, columns, exposure, variance_term, advance)
 
@@ -72,15 +73,14 @@ def difference_field(
     short = [emulator.label_names[i] for i in columns if len(emulator.axes[i]) < 2]
     if short:
         raise UsageError(f"derivatives on the grid need two nodes per label; {', '.join(short)} has one")
-    nodes = jnp.asarray(emulator.nodes)
-    weights = np.asarray(jax.jit(jax.vmap(emulator.weights))(nodes))
+    weights = np.asarray(jax.jit(lambda nodes: lax.map(emulator.weights, nodes))(jnp.asarray(emulator.nodes)))
     tensor = weights.reshape(*map(len, emulator.axes), -1)
     slopes = [np.gradient(tensor, emulator.axes[i], axis=i).reshape(weights.shape) for i in columns]
 
-    def local(chunk: slice) -> tuple[Array, Array]:
-        return jnp.asarray(weights[chunk]), jnp.asarray(np.stack([slope[chunk] for slope in slopes], axis=1))
+    def local(chunk: slice) -> Array:
+        return jnp.asarray(np.stack([weights[chunk], *(slope[chunk] for slope in slopes)], axis=1))
 
-    return _in_chunks(emulator, noise, mags, len(nodes), local, columns, exposure, variance_term, advance)
+    return _in_chunks(emulator, noise, mags, len(weights), local, columns, exposure, variance_term, advance)
 
 
 def _in_chunks(
@@ -88,18 +88,18 @@ def _in_chunks(
     noise: NoiseModel,
     mags: Sequence[float],
     n: int,
-    local: Callable[[slice], tuple[Array, Array]],
+    local: Callable[[slice], Array],
     columns: tuple[int, ...],
     exposure: Exposure,
     variance_term: bool,
     advance: Callable[[int], None] | None,
 ) -> Float[np.ndarray, "n n_mag n_free n_free"]:
-    """Fisher matrices of n points whose basis weights and their slopes `local` gives, piece by piece."""
+    """Fisher matrices of n points; `local` gives weights of the basis and their slopes, piece by piece."""
     parts = []
     for start in range(0, n, CHUNK):
         chunk = slice(max(min(start, n - CHUNK), 0), start + CHUNK)  # the last one overlaps: one compilation
-        weights, slopes = local(chunk)
-        found = _chunk(emulator, noise, jnp.asarray(mags), weights, slopes, columns, exposure, variance_term)
+        rows = local(chunk)
+        found = _chunk(emulator, noise, jnp.asarray(mags), rows, columns, exposure, variance_term)
         parts.append(np.asarray(found)[start - chunk.start :])
         if advance is not None:
             advance(len(parts[-1]))
@@ -107,17 +107,12 @@ def _in_chunks(
 
 
 @partial(jax.jit, static_argnames="columns")
-def _weights_and_slopes(
+def _tangents(
     emulator: Emulator, points: Float[Array, "n n_labels"], columns: tuple[int, ...]
-) -> tuple[Float[Array, "n k"], Float[Array, "n n_free k"]]:
+) -> Float[Array, "n n_free_plus_1 k"]:
     """Weights of the emulator's basis at points, and their derivatives by the free labels."""
-    directions = jnp.eye(len(emulator.label_names), dtype=points.dtype)[np.array(columns)]
-
-    def at_point(point: Float[Array, " n_labels"]) -> tuple[Array, Array]:
-        weights, push = jax.linearize(emulator.weights, point)
-        return weights, jax.vmap(push)(directions)
-
-    return jax.vmap(at_point)(points)
+    rows = np.array([0, *(1 + i for i in columns)])
+    return lax.map(lambda point: emulator.tangent(point)[rows], points)
 
 
 @partial(jax.jit, static_argnames=("columns", "exposure", "variance_term"))
@@ -125,13 +120,11 @@ def _chunk(
     emulator: Emulator,
     noise: NoiseModel,
     mags: Float[Array, " n_mag"],
-    weights: Float[Array, "n k"],
-    slopes: Float[Array, "n n_free k"],
+    rows: Float[Array, "n n_free_plus_1 k"],
     columns: tuple[int, ...],
     exposure: Exposure,
     variance_term: bool,
 ) -> Float[Array, "n n_mag n_free n_free"]:
-    rows = jnp.concatenate([weights[:, None], slopes], axis=1)
     spectra = jnp.matmul(rows.reshape(-1, rows.shape[-1]), emulator.basis, precision="highest")
     spectra = spectra.reshape(*rows.shape[:2], -1)
     width = jnp.asarray((emulator.high - emulator.low)[np.array(columns)], spectra.dtype)
@@ -141,7 +134,7 @@ def _chunk(
         at_mag = partial(_fisher, flux, jac, noise=noise, exposure=exposure, variance_term=variance_term)
         return jax.vmap(at_mag)(mags)
 
-    return jax.lax.map(at_point, spectra)
+    return lax.map(at_point, spectra)
 
 
 def _heard(

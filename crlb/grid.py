@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from jaxtyping import Float
 
 from crlb.compression import Factors, quantise
 from crlb.errors import DataError, UsageError
@@ -201,7 +202,10 @@ def _positive_number(file: h5py.File, name: str) -> float:
 
 
 def save_grid(
-    grid: SpectralGrid, path: str | Path, overwrite: bool = False, rtol: float | None = None
+    grid: SpectralGrid,
+    path: str | Path,
+    overwrite: bool = False,
+    rtol: float | Float[np.ndarray, "*nodes"] | None = None,
 ) -> None:
     """Writes a grid file in float32, whole or not at all.
 
@@ -209,8 +213,8 @@ def save_grid(
         grid: what to write.
         path: the file to create, in an existing folder.
         overwrite: whether an existing file may be replaced.
-        rtol: None stores `flux` itself; a number stores its factors in whole numbers, within `rtol * flux`
-            at all nodes and pixels.
+        rtol: None stores `flux` itself; otherwise its factors in whole numbers, within `rtol * flux` at
+            all nodes and pixels; one number, or one per node.
 
     Raises:
         OutputError: the file exists, or cannot be created.
@@ -223,7 +227,7 @@ def save_grid(
         file.attrs["resolving_power"] = grid.resolving_power
         file.attrs["source"] = grid.source
         file["wave"] = grid.wave
-        file["labels"] = grid.nodes
+        file.create_dataset("labels", data=grid.nodes, compression="gzip", shuffle=True)
         if grid.filled is not None:
             file["filled"] = grid.filled.ravel()
         _write_table(file, "flux", "", grid.flux, rtol)
@@ -231,12 +235,14 @@ def save_grid(
             _write_table(file, "cont", "cont_", grid.cont, rtol)
 
 
-def _write_table(file: h5py.File, name: str, prefix: str, tensor: np.ndarray, rtol: float | None) -> None:
+def _write_table(
+    file: h5py.File, name: str, prefix: str, tensor: np.ndarray, rtol: float | np.ndarray | None
+) -> None:
     table = tensor.reshape(-1, tensor.shape[-1])
     if rtol is None:
         file.create_dataset(name, data=table.astype(np.float32))
         return
-    parts = quantise(table, rtol)
+    parts = quantise(table, rtol if isinstance(rtol, float) else rtol.ravel())
     for part in ("coefficients", "basis"):
         file.create_dataset(
             prefix + part, data=getattr(parts, part), compression="gzip", compression_opts=9, shuffle=True

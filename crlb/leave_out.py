@@ -24,6 +24,7 @@ from crlb.compression import shorten
 from crlb.emulator import DEGREES, _knots, _order, _scaled
 from crlb.errors import UsageError
 from crlb.fisher import fisher_covariance, fisher_information
+from crlb.labels import coordinate
 from crlb.noise import Exposure, NoiseModel, variance
 from crlb.spectral_grid import SpectralGrid
 
@@ -115,7 +116,7 @@ class _Model(NamedTuple):
         assert factors.basis is not None
         free = tuple(i for i, axis in enumerate(grid.axes) if len(axis) > 1)
         along = tuple(
-            _matrices(axis, np.arange(len(axis)), axis, degree)[1] for axis in (grid.axes[i] for i in free)
+            _matrices(axis, np.arange(len(axis)), axis, degree)[1] for axis in (places(grid)[i] for i in free)
         )
         flux = factors.coefficients
         slopes = np.stack([_along(flux, matrix, i) for matrix, i in zip(along, free, strict=True)])
@@ -129,6 +130,13 @@ class _Batch(NamedTuple):
     flux: Float[np.ndarray, "n k"]
     slopes: Float[np.ndarray, "n n_labels k"]
     shrink: Float[np.ndarray, " n"]
+
+
+def places(grid: SpectralGrid) -> tuple[Float[np.ndarray, " n"], ...]:
+    """Nodes of every axis in what its splines run in; slopes and biases here are by it too."""
+    return tuple(
+        np.asarray(coordinate(name, axis)) for name, axis in zip(grid.label_names, grid.axes, strict=True)
+    )
 
 
 def _matrices(
@@ -171,7 +179,8 @@ def _predict(
 ) -> _Batch:
     """The dropped nodes of an axis, except those that are interpolated themselves, from all others."""
     kept = np.setdiff1d(np.arange(len(grid.axes[axis])), dropped)
-    value, slope = _matrices(grid.axes[axis], kept, grid.axes[axis][dropped], degree)
+    nodes = places(grid)[axis]
+    value, slope = _matrices(nodes, kept, nodes[dropped], degree)
     given = np.take(model.flux, kept, axis)
     flux = _along(given, value, axis)
     slopes = [
@@ -180,11 +189,11 @@ def _predict(
     ]
     shape, k = model.flux.shape[:-1], model.flux.shape[-1]
     shrink = np.ones(shape)
-    np.moveaxis(shrink, axis, -1)[:] = _shrink(grid.axes[axis], degree)
-    places = np.take(np.arange(np.prod(shape)).reshape(shape), dropped, axis).ravel()
-    scored = np.ones(places.size, bool) if grid.filled is None else ~grid.filled.ravel()[places]
+    np.moveaxis(shrink, axis, -1)[:] = _shrink(nodes, degree)
+    flat = np.take(np.arange(np.prod(shape)).reshape(shape), dropped, axis).ravel()
+    scored = np.ones(flat.size, bool) if grid.filled is None else ~grid.filled.ravel()[flat]
     table = np.stack([part.reshape(-1, k) for part in slopes], axis=1)
-    return _Batch(places[scored], flux.reshape(-1, k)[scored], table[scored], shrink.ravel()[places[scored]])
+    return _Batch(flat[scored], flux.reshape(-1, k)[scored], table[scored], shrink.ravel()[flat[scored]])
 
 
 def _shrink(axis: Float[np.ndarray, " n"], degree: int) -> Float[np.ndarray, " n"]:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from crlb.emulator import Emulator, _local_splines
+from crlb.emulator import Emulator
 from crlb.noise import Exposure, NoiseModel, variance
 from crlb.prior import Prior
 
@@ -90,8 +90,8 @@ def _node_weights(model: Model, unit: Float[Array, "n_labels"]) -> Float[Array, 
     """Weight of every node's spline coefficients at one point: the outer product over the axes."""
     emulator = model.emulator
     total = jnp.ones(1, jnp.float32)
-    for axis, label in zip(emulator.axes, labels_of(model.prior, unit), strict=True):
-        first, values = _local_splines(axis, jnp.clip(label, axis[0], axis[-1]), emulator.degree)
+    for i, (axis, label) in enumerate(zip(emulator.axes, labels_of(model.prior, unit), strict=True)):
+        first, values = emulator.splines(i, jnp.clip(label, axis[0], axis[-1]))
         index = jnp.arange(len(axis))[:, None] - first
         splines = jnp.where(index == jnp.arange(len(values))[None, :], values[None, :], 0.0).sum(axis=1)
         total = (total[:, None] * splines.astype(jnp.float32)[None, :]).reshape(-1)

@@ -28,6 +28,7 @@ from crlb.instrument import (
     MAX_TRACED_SIGMA,
     cell_edges,
     detector_flux,
+    smooth_median,
     to_detector,
 )
 from crlb.spectral_grid import SpectralGrid
@@ -147,8 +148,7 @@ def with_nuisances(
         raise UsageError(f"continuum must be an order of 0 or more, found {continuum}")
     sharp = grid.spectra
     observed = to_detector(grid, detector_wave=detector_wave, lsf_fwhm=lsf_fwhm, normalise=False)
-    median = np.concatenate([np.median(piece, axis=1) for piece in observed.spectra.chunks()])
-    scaled = sharp.scaled((0.5 / median).reshape(sharp.shape[:-1]))
+    scaled = sharp.scaled(0.5 / smooth_median(observed.spectra, grid))
     fine = make_emulator(replace(grid, spectra=scaled, continuum=None), rtol, degree)
     seen = instrument_derivatives(
         grid.wave, np.asarray(fine.basis, np.float64), detector_wave,

@@ -19,6 +19,7 @@ from crlb.leave_out import (
     joined,
     leading_error,
     leave_out,
+    places,
 )
 from crlb.noise import Exposure, NoiseModel
 from crlb.spectral_grid import SpectralGrid
@@ -210,7 +211,7 @@ def _smoothness(grid: SpectralGrid, rows: list[dict[str, Any]]) -> list[dict[str
             "axis": axis,
             "degree": degree,
             "halved_over_single": halved / max(error[axis, degree, SINGLE], 1e-300),
-            "if_smooth": _if_smooth(grid.axes[grid.label_names.index(axis)], degree),
+            "if_smooth": _if_smooth(places(grid)[grid.label_names.index(axis)], degree),
         }
         for (axis, degree, test), halved in error.items()
         if test == HALVED and len(grid.axes[grid.label_names.index(axis)]) >= degree + 2

@@ -1,7 +1,8 @@
 """The R2-SNR figure: what log g a spectrum can tell, and what two estimators read from it.
 
-Claim:    SpecViT stays above Ridge at every SNR; the Cramer-Rao median is a bound for unbiased estimators
-          only, so an estimator that uses its prior passes it at low SNR.
+Claim:    SpecViT stays above Ridge at every SNR, and below the exact limit R2_Bayes; the Cramer-Rao median
+          is a bound for unbiased estimators only: at low SNR estimators with a prior may pass it, and at
+          SNR 5 to 20 it lies above what any estimator can reach.
 Command:  make figure            (python -m experiments.r2_vs_snr --help lists the options)
 Hardware: two CPU cores, under 4 GB, some minutes.
 Writes:   outputs/r2_vs_snr/{results.json, figure.png, figure.pdf}; the figure is drawn from the JSON alone.
@@ -26,14 +27,15 @@ import tyro
 from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress, track
-from rich.table import Table
 
-from crlb.ceiling import ceiling
+from crlb.ceiling import add_exact_limit, ceiling
 from crlb.errors import OutputError, run_cli
 from crlb.output import new_file
+from crlb.prior import make_prior
 from experiments.baselines.protocol import Chunk
 from experiments.baselines.ridge import Ridge
 from experiments.r2_vs_snr_figure import draw
+from experiments.r2_vs_snr_tables import ceiling_table, estimator_table
 from specvit_jax import metrics
 from specvit_jax.checkpoint import load_weights, read_metadata, shipped_weights
 from specvit_jax.config import Config, from_yaml, override, preset
@@ -44,7 +46,7 @@ from specvit_jax.train import train
 LABEL = "log_g"
 MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published SNR table
 SNR_DEFINITION = "median over usable pixels (0.42725 A) of flux/error, 12 x 900 s"
-TEST_SEED, RIDGE_SEED, VALIDATION_SEED = 20_001, 20_002, 20_003  # training: seed 42
+TEST_SEED, RIDGE_SEED, VALIDATION_SEED, BAYES_SEED = 20_001, 20_002, 20_003, 20_004  # training: seed 42
 
 # R2 of log g as published for the original PyTorch system: project report, December 2025 to February 2026,
 # BOSZ 2017 over the same label box. Its SNR column is close to the 95 % quantile of flux/error, 1.18 times
@@ -90,6 +92,8 @@ class Options:
     """Training steps of 128 spectra when a network is trained; 700 take about five minutes on two cores."""
     n_test: int = 10_000
     """Test spectra."""
+    n_bayes: int = 400
+    """Stars simulated per magnitude for the exact limit of any estimator."""
     n_ridge: int = 20_000
     """Training spectra of Ridge; a quarter as many others choose its alpha."""
     out: Path = Path("outputs/r2_vs_snr")
@@ -118,7 +122,8 @@ def report(options: Options) -> None:
     with new_file(path, overwrite=True) as partial:
         partial.write_text(json.dumps(results, indent=1))
     console = Console()
-    console.print(table(results))
+    console.print(ceiling_table(results))
+    console.print(estimator_table(results))
     for written in [*draw(results, options.out), path]:
         console.print(str(written), soft_wrap=True, highlight=False)
 
@@ -152,7 +157,7 @@ def run(options: Options) -> dict[str, Any]:
             "title": options.grid.name if options.grid else "embedded (own LTE synthesis, not BOSZ)",
             "source": simulator.emulator.source,
         },
-        "ceiling": bound_of_unbiased_estimators(simulator),
+        "ceiling": ceilings(options, simulator),
         "estimators": {
             "SpecViT": scores(*specvit(options, simulator, test), test, names),
             "Ridge": scores(*ridge(options, simulator, test), test, names),
@@ -163,15 +168,24 @@ def run(options: Options) -> dict[str, Any]:
     return results | {"provenance": provenance(options, time.monotonic() - begin)}
 
 
-def bound_of_unbiased_estimators(simulator: Simulator) -> dict[str, Any]:
-    """The Cramer-Rao R2_max per magnitude over the grid's nodes, in float64."""
+def ceilings(options: Options, simulator: Simulator) -> dict[str, Any]:
+    """Per magnitude: the Cramer-Rao R2_max over the grid's nodes, and the exact limit of any estimator."""
     with jax.enable_x64(True), Progress() as progress:
         emulator, noise = jax.tree.map(
             lambda x: jnp.asarray(x, jnp.float64), (simulator.emulator, simulator.noise)
         )
+        options_of_both: Any = {"exposure": simulator.exposure}
         task = progress.add_task("Cramer-Rao bound over the nodes", total=len(emulator.nodes))
         advance = lambda n: progress.advance(task, n)  # noqa: E731
-        return ceiling(emulator, noise, MAGNITUDES, label=LABEL, exposure=simulator.exposure, advance=advance)
+        found = ceiling(emulator, noise, MAGNITUDES, label=LABEL, advance=advance, **options_of_both)
+        prior = make_prior(emulator.low, emulator.high, emulator.label_names)
+        stars = progress.add_task("Exact limit, stars", total=options.n_bayes * len(MAGNITUDES))
+        advance = lambda n: progress.advance(stars, n)  # noqa: E731
+        add_exact_limit(
+            found, emulator, noise, prior, n=options.n_bayes, seed=BAYES_SEED, advance=advance,
+            **options_of_both,
+        )  # fmt: skip
+    return found
 
 
 def test_set(simulator: Simulator, n: int) -> TestSet:
@@ -261,38 +275,17 @@ def provenance(options: Options, seconds: float) -> dict[str, Any]:
         "options": {
             key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()
         },
-        "seeds": {"test": TEST_SEED, "ridge": RIDGE_SEED, "ridge_validation": VALIDATION_SEED},
+        "seeds": {
+            "test": TEST_SEED,
+            "ridge": RIDGE_SEED,
+            "ridge_validation": VALIDATION_SEED,
+            "bayes": BAYES_SEED,
+        },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "device": str(jax.devices()[0].device_kind),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
     }
-
-
-def interval(row: dict[str, Any]) -> str:
-    """R2 with its bootstrap interval; a dash where the bin has too few spectra to be scored."""
-    return "-" if row["r2"] is None else f"{row['r2']:.3f} ({row['r2_low']:.3f}-{row['r2_high']:.3f})"
-
-
-def table(results: dict[str, Any]) -> Table:
-    """The figure's numbers on the screen: one row per SNR bin, then overall."""
-    out = Table(title=f"R2 of log g on {results['test']['n']:,} test spectra (95 % bootstrap intervals)")
-    for column in ("SNR per pixel", "n", *results["estimators"]):
-        out.add_column(column, justify="right")
-    for rows in zip(*(estimator["by_snr"] for estimator in results["estimators"].values()), strict=True):
-        low, high, n = (rows[0][key] for key in ("snr_low", "snr_high", "n"))
-        if n == 0:
-            continue
-        out.add_row(f"{low:g}-{high:g}", str(n), *map(interval, rows))
-    overall = [estimator["overall"] for estimator in results["estimators"].values()]
-    out.add_section()
-    for key, unit in (("r2", ""), ("mae", " dex"), ("rmse", " dex"), ("bias", " dex")):
-        out.add_row(
-            key + unit,
-            "" if key != "r2" else str(results["test"]["n"]),
-            *(f"{row[key]:.3f}" for row in overall),
-        )
-    return out
 
 
 if __name__ == "__main__":

@@ -102,12 +102,15 @@ class Ceiling(WithPrior):
         )
 
     def _add_limits(self, result: dict[str, Any], emulator: Any, noise: Any, exposure: Any, bar: Any) -> None:
-        from crlb.ceiling import add_limits, limits_work
+        from crlb.bounds import work
+        from crlb.ceiling import add_bounds, add_exact_limit
 
         prior = self.make_prior(emulator)
-        total = limits_work(len(prior.label_names), len(self.mag), self.n_bayes)
-        task = bar.add_task("limits with the prior", total=total)
-        add_limits(
+        first = bar.add_task("bounds with the prior", total=work(len(prior.label_names)))
+        add_bounds(result, emulator, noise, prior, exposure=exposure, advance=lambda n: bar.advance(first, n))
+        bar.update(first, completed=work(len(prior.label_names)))
+        second = bar.add_task("exact limit, stars", total=self.n_bayes * len(self.mag))
+        add_exact_limit(
             result,
             emulator,
             noise,
@@ -116,7 +119,7 @@ class Ceiling(WithPrior):
             seed=self.seed,
             exposure=exposure,
             amplitude=self.amplitude,
-            advance=lambda n: bar.advance(task, n),
+            advance=lambda n: bar.advance(second, n),
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 
 from crlb import bounds as bounds_module
-from crlb.ceiling import add_limits, ceiling, node_bounds
+from crlb.ceiling import add_bounds, add_exact_limit, ceiling, node_bounds
 from crlb.compression import Factors
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import DataError, UsageError
@@ -229,7 +229,8 @@ def limited():
         emulator, noise = make_emulator(grid), builtin_noise().take(pixels)
         found = ceiling(emulator, noise, [20.0, 23.0])
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        add_limits(found, emulator, noise, prior, n=200, seed=1)
+        add_bounds(found, emulator, noise, prior)
+        add_exact_limit(found, emulator, noise, prior, n=200, seed=1)
     return found
 
 
@@ -253,7 +254,9 @@ def test_limits_want_every_label_free_or_held(emulator, builtin):
     prior = make_prior(emulator.low, emulator.high, emulator.label_names)
     two = ceiling(emulator, builtin, [20.0], labels=("T_eff", "log_g"))
     with pytest.raises(UsageError, match="hold M_H with --fix"):
-        add_limits(two, emulator, builtin, prior, n=10)
+        add_exact_limit(two, emulator, builtin, prior, n=10)
+    with pytest.raises(UsageError, match="hold M_H with --fix"):
+        add_bounds(two, emulator, builtin, prior)
 
 
 def test_label_the_spectra_ignore_is_named():

@@ -41,11 +41,11 @@ def grid() -> SpectralGrid:
 
 
 def linear_grid() -> SpectralGrid:
-    """Spectra that are a plane in the labels."""
-    nodes = np.stack(np.meshgrid(*LONG_AXES, indexing="ij"), axis=-1)
+    """Spectra that are a plane in 5040/T_eff, log_g, M_H."""
+    nodes = np.stack(np.meshgrid(5040 / LONG_AXES[0], *LONG_AXES[1:], indexing="ij"), axis=-1)
     x = (WAVE - 8000) / 1000
-    slopes = np.stack([np.sin(5 * x) / 4000, 0.05 * np.cos(9 * x), 0.1 * np.sin(17 * x)])
-    flux = 1 + (nodes - np.array([4800, 3, -0.5])[None, None, None]) @ slopes
+    slopes = np.stack([np.sin(5 * x), 0.05 * np.cos(9 * x), 0.1 * np.sin(17 * x)])
+    flux = 1 + (nodes - np.array([1.05, 3, -0.5])[None, None, None]) @ slopes
     return make_grid(WAVE, LONG_AXES, flux, LABEL_NAMES, 5000.0, "relative", "a plane")
 
 
@@ -54,8 +54,9 @@ def test_flux_errors_are_those_of_scipy_splines_of_every_pixel(grid, noise, degr
     scores = leave_out(grid, noise, [20.0], degree)[0, HALVED]
     kept, dropped = [0, 2, 4, 6, 8], [1, 3, 5, 7]
     order = min(degree, 4)
-    spline = make_interp_spline(LONG_AXES[0][kept], grid.flux[kept], order)
-    relative = np.abs(spline(LONG_AXES[0][dropped]) / grid.flux[dropped] - 1).reshape(-1, len(WAVE))
+    heat = -5040 / LONG_AXES[0]  # the splines of T_eff run in its reciprocal
+    spline = make_interp_spline(heat[kept], grid.flux[kept], order)
+    relative = np.abs(spline(heat[dropped]) / grid.flux[dropped] - 1).reshape(-1, len(WAVE))
     # the compression moves no pixel by more than 1e-5 of the mean of its spectrum
     np.testing.assert_allclose(scores.flux, np.median(relative, axis=1), atol=3e-5)
     np.testing.assert_allclose(scores.flux_max, relative.max(axis=1), atol=1e-4)
@@ -76,6 +77,7 @@ def test_predictions_are_those_of_the_emulator_of_the_thinned_grid(grid, axis, d
     np.testing.assert_allclose(predicted.flux[::7] @ model.basis, flux, atol=3e-5)
     width = thinned.high - thinned.low  # label by label: a change of flux over the axis
     found = (predicted.slopes[::7] @ model.basis).transpose(0, 2, 1) * width[None, None]
+    found[..., 0] *= 5040 / labels[:, :1] ** 2  # from the reciprocal to T_eff
     np.testing.assert_allclose(found, slopes * width[None, None], atol=1e-3)
 
 
@@ -84,6 +86,7 @@ def test_slopes_in_the_whole_grid_are_those_of_its_emulator(grid):
     jac = jax.jit(jax.vmap(jax.jacfwd(make_emulator(grid))))(grid.nodes[::31])
     found = (model.slopes.reshape(3, len(grid.nodes), -1)[:, ::31] @ model.basis).transpose(1, 2, 0)
     width = np.array([axis[-1] - axis[0] for axis in LONG_AXES])[None, None]
+    found[..., 0] *= 5040 / grid.nodes[::31, :1] ** 2  # from the reciprocal to T_eff
     np.testing.assert_allclose(found * width, jac * width, atol=1e-3)
 
 
