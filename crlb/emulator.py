@@ -18,6 +18,7 @@ from crlb.spectral_grid import SpectralGrid
 # A label counts as inside its axis up to this fraction of it, so that a float32 copy of an edge is valid.
 EDGE_TOLERANCE = 1e-6
 DEGREES = (3, 5)
+WHOLE_RTOL, FACTORS_RTOL = 1e-5, 3e-4
 
 
 @partial(
@@ -173,13 +174,14 @@ def _local_splines(
     return span, jnp.stack(values)
 
 
-def make_emulator(grid: SpectralGrid, rtol: float = 1e-5, degree: int = 3) -> Emulator:
+def make_emulator(grid: SpectralGrid, rtol: float | None = None, degree: int = 3) -> Emulator:
     """Returns the emulator of a grid, in the default float type of jax.
 
     Args:
         grid: spectra on a complete tensor of labels.
-        rtol: largest relative flux error that the compression may make at any node (relative to the mean
-            flux of the node where the grid is stored as factors).
+        rtol: largest flux error that the compression may make at any node, relative to the flux, or to the
+            mean flux of the node where the grid is stored as factors; None: 1e-5, or 3e-4 of such factors,
+            which are rounded more coarsely themselves.
         degree: of the splines, 3 or 5; an axis of n nodes takes degree n - 1 at the most.
 
     Raises:
@@ -187,7 +189,7 @@ def make_emulator(grid: SpectralGrid, rtol: float = 1e-5, degree: int = 3) -> Em
     """
     if degree not in DEGREES:
         raise UsageError(f"degree of the emulator's splines must be one of {DEGREES}, found {degree}")
-    factors = shorten(grid.spectra, rtol)
+    factors = shorten(grid.spectra, rtol or (WHOLE_RTOL if grid.spectra.basis is None else FACTORS_RTOL))
     assert factors.basis is not None
     axes = tuple(tuple(map(float, axis)) for axis in grid.axes)
     places = tuple(

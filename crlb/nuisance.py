@@ -122,7 +122,7 @@ def with_nuisances(
     lsf: bool = False,
     lsf_fwhm: float = DEFAULT_LSF_FWHM,
     detector_wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE,
-    rtol: float = 1e-5,
+    rtol: float | None = None,
     degree: int = 3,
 ) -> NuisanceModel:
     """Returns the model of `make_emulator(to_detector(grid))` with unknowns besides the labels.

@@ -33,7 +33,7 @@ RESOLVING_POWER = 10000.0
 STEP = 6e-6  # in ln wave, 0.05 Å
 EVERY = 5  # of these steps per pixel of the file
 RTOL = 1e-3  # largest relative error of the factorised file where a_M = C_M = 0 ...
-RTOL_ELSEWHERE = 4.0  # ... and so many times as much elsewhere
+RTOL_ELSEWHERE = 6.0  # ... and so many times as much elsewhere
 FLUX_UNIT = "erg/s/cm2/A at the stellar surface"
 SOURCE = (
     "NOT BOSZ. Computed with crlb.synthesis: plane-parallel LTE, temperature structure of ATLAS12 (C3K) "
@@ -115,7 +115,7 @@ def build_grid(
         path: grid file to create.
         axes: values of T_eff (K) and log_g, M_H, a_M, C_M (dex), each increasing.
         settings: of the synthesis.
-        rtol: largest relative error of the factors stored where a_M = C_M = 0, four times as much elsewhere;
+        rtol: largest relative error of the factors stored where a_M = C_M = 0, six times as much elsewhere;
             None stores every flux.
         overwrite: whether an existing file may be replaced.
 

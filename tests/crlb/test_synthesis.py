@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crlb.grid import default_grid_path, load_grid
+from crlb.grid import default_grid_path, load_grid, load_slice
 from crlb.synthesis import build, synthesize
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth
 
@@ -21,7 +21,7 @@ NODES = ((5000.0, 1.0, 0.0), (4000.0, 4.5, 0.5), (6000.0, 3.0, -2.0))
 
 @lru_cache(maxsize=1)
 def embedded():
-    return load_grid(default_grid_path())
+    return load_slice(default_grid_path())
 
 
 @lru_cache(maxsize=2)
@@ -70,28 +70,82 @@ def test_smoothing_gives_a_delta_line_the_width_of_the_resolving_power_and_keeps
     assert above[-1] - above[0] == pytest.approx(8020.0 / resolving_power, abs=3 * 8020.0 * step)
 
 
-def test_a_few_nodes_rebuild_to_what_the_shipped_file_holds():
-    grid = embedded()
+def rebuilt(grid, nodes):
+    """Wavelengths, spectra around the triplet computed anew, and where they lie in the grid."""
     first = int(np.searchsorted(grid.wave, TRIPLET[0]))
     low = build.WAVE_RANGE[0] * np.exp(build.STEP * build.EVERY * first)
-    labels = np.array([(*node, 0.0, 0.0) for node in NODES])
-    wave, flux = build.node_spectra(labels, wave_range=(low, TRIPLET[1]))
+    wave, flux = build.node_spectra(nodes, wave_range=(low, TRIPLET[1]))
     np.testing.assert_allclose(wave, grid.wave[first : first + len(wave)], rtol=1e-9)
+    return flux, slice(first, first + len(wave))
+
+
+def test_a_few_nodes_rebuild_to_what_the_shipped_file_holds():
+    grid = embedded()
+    flux, pixels = rebuilt(grid, np.array([(*node, 0.0, 0.0) for node in NODES]))
     for node, spectrum in zip(NODES, flux, strict=True):
-        shipped = node_of(grid, node)[first : first + len(wave)]
-        np.testing.assert_allclose(spectrum, shipped, rtol=1.2 * build.RTOL)
+        np.testing.assert_allclose(spectrum, node_of(grid, node)[pixels], rtol=1.2 * build.RTOL)
+
+
+def test_abundance_ratios_rebuild_where_computed_and_nearly_so_between():
+    """Nodes at every second log g and metallicity are computed, the others interpolated and flagged."""
+    nodes = np.array([(5000.0, 2.0, 0.0, 0.25, 0.5), (5000.0, 2.5, 0.25, 0.25, 0.5)])
+    for node in nodes:
+        grid = load_grid(default_grid_path(), {"a_M": node[3], "C_M": node[4]})
+        flux, pixels = rebuilt(grid, node[None])
+        at = [int(np.argmin(np.abs(x - y))) for x, y in zip(grid.axes, node[:3], strict=True)]
+        filled = node[1] == 2.5
+        assert bool(grid.filled[tuple(at)]) == filled
+        tolerance = 1.2 * build.RTOL * build.RTOL_ELSEWHERE + 2e-3 * filled
+        np.testing.assert_allclose(flux[0], node_of(grid, node[:3])[pixels], rtol=tolerance)
 
 
 def test_shipped_grid_is_the_published_box_and_says_that_it_is_not_bosz():
     grid = embedded()
     assert default_grid_path().stat().st_size <= 8e6
-    for axis, expected in zip(grid.axes, build.AXES, strict=True):
+    for axis, expected in zip(grid.axes, build.AXES, strict=False):
         np.testing.assert_allclose(axis, expected)
+    assert grid.filled is not None
+    assert not grid.filled.any()
     assert grid.source.startswith("NOT BOSZ")
-    assert grid.resolving_power == 20000.0
-    assert grid.wave[0] < 7098.0
-    assert grid.wave[-1] > 8852.0
-    assert np.diff(np.log(grid.wave)).max() < 1 / (2.0 * grid.resolving_power)
+    assert grid.resolving_power == 10000.0
+    assert grid.wave[0] < 7090.0
+    assert grid.wave[-1] > 8860.0
+    assert np.diff(np.log(grid.wave)).max() < 1 / (3.0 * grid.resolving_power)
+
+
+def test_a_small_build_computes_fills_flags_and_resumes(tmp_path, monkeypatch):
+    """With spectra in closed form: exp of a polynomial in the labels, which the filling reproduces."""
+    calls = []
+
+    def spectra(labels, **settings):
+        calls.append(len(labels))
+        heat, gravity, metals, alpha, carbon = ((labels - [5000, 3, 0, 0, 0]) / [1000, 1, 1, 1, 1]).T
+        exponent = heat + 0.1 * gravity * metals + alpha * (0.3 * gravity**2 - metals) + carbon * gravity
+        wave = np.linspace(8000.0, 8001.0, 40)
+        return wave, np.exp(0.1 * exponent[:, None] + 0.05 * np.sin(np.arange(40) * gravity[:, None]))
+
+    monkeypatch.setattr(build, "node_spectra", spectra)
+    axes = (
+        np.array([4500.0, 5000.0]), np.arange(1.0, 5.1, 0.5), np.arange(-1.0, 0.6, 0.25),
+        np.array([0.0, 0.4]), np.array([-0.2, 0.0]),
+    )  # fmt: skip
+    path = tmp_path / "grid.h5"
+    built = build.build_grid(path, axes=axes, rtol=None)
+    assert sum(calls) == 2 * 9 * 7 + 3 * 2 * 5 * 4
+    assert built.filled.sum() == 3 * 2 * (9 * 7 - 5 * 4)
+    expected = spectra(built.nodes)[1].reshape(built.flux.shape)
+    np.testing.assert_allclose(built.flux, expected, rtol=1e-6)
+    np.testing.assert_allclose(load_grid(path).flux, built.flux, rtol=1e-6)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["grid.h5"]
+    again, calls[:] = tmp_path / "again.h5", []
+    with monkeypatch.context() as patch:  # stopped when all is computed, before the file is written
+        patch.setattr(build, "save_grid", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build.build_grid(again, axes=axes, rtol=None)
+    before = sum(calls)
+    build.build_grid(again, axes=axes, rtol=None)
+    assert sum(calls) == before
+    np.testing.assert_array_equal(load_grid(again).flux, load_grid(path).flux)
 
 
 def test_calcium_triplet_weakens_from_giants_to_subgiants_and_with_metallicity():
