@@ -21,7 +21,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from crlb.fisher import cramer_rao_bound, fisher_information
-from crlb.grid import SpectralGrid, default_grid_path, load_grid
+from crlb.grid import SpectralGrid, default_grid_path, load_grid, load_slice
 from crlb.synthesis import atmosphere, continuum, transfer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,7 +165,7 @@ def plot(ours: SpectralGrid, peer: SpectralGrid, bosz: SpectralGrid, path: Path)
 
 def main() -> None:
     jax.config.update("jax_enable_x64", True)
-    ours = load_grid(default_grid_path())
+    ours = load_slice(default_grid_path())
     peer, bosz = (load_grid(REFERENCE / name) for name in ("synspec_grid_coarse.h5", "bosz2017_r5000.h5"))
     result = {
         "embedded": ours.source,

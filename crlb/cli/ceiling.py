@@ -167,12 +167,12 @@ def _print_limits(result: dict[str, Any]) -> None:
 
     table = Table(box=box.SIMPLE, title=f"{result['label']}: R2 of stars drawn from the prior")
     for head in ("mag", "SNR", *LIMITS.values(), "R2_Bayes\nexact limit", "95 %", "n", "not con-\nverged"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for row in result["bins"]:
         bounds = [row[f"r2_{name}"] for name in LIMITS]
         exact = row["r2_bayes"]
         words = ["-" if x is None else f"{x:.4f}" for x in [*bounds, exact["value"]]]
-        words += [f"{exact['low']:.4f}-{exact['high']:.4f}", str(exact["n"]), str(exact["unconverged"])]
+        words += [f"{exact['low']:.3f}-{exact['high']:.3f}", str(exact["n"]), str(exact["unconverged"])]
         table.add_row(f"{row['mag']:g}", f"{row['snr_median']:.1f}", *words)
     screen = console()
     screen.print(table)
@@ -221,8 +221,12 @@ def _plot_ceiling(result: dict[str, Any], path: Path) -> None:
     if "r2_bayes_value" in column:
         axes.fill_between(snr, column["r2_bayes_low"], column["r2_bayes_high"], color="#2166ac", alpha=0.3)
         axes.plot(snr, column["r2_bayes_value"], ".-", color="#2166ac", label="exact limit R$^2_{Bayes}$")
-        for name, style in (("pooled", ":"), ("weighted_van_trees", "-."), ("ziv_zakai", (0, (1, 1)))):
-            axes.plot(snr, column[f"r2_{name}"], linestyle=style, color="0.5", label=name.replace("_", " "))
+        for name, style, words in (
+            ("ziv_zakai", (0, (1, 1)), "Ziv-Zakai bound"),
+            ("weighted_van_trees", "-.", "weighted van Trees bound"),
+            ("pooled", (0, (4, 4)), "pooled Cramér-Rao, 1 - E[bound$^2$]/Var"),
+        ):
+            axes.plot(snr, column[f"r2_{name}"], linestyle=style, color="0.5", linewidth=1, label=words)
     axes.set(
         xscale="log",
         xlabel="SNR per pixel (median over pixels and nodes)",

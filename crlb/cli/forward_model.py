@@ -102,7 +102,7 @@ class ForwardModel:
         """How a result was asked for."""
         return {
             "command": shlex.join(["crlb", *sys.argv[1:]]),
-            "grid_file": str(self.grid_path()),
+            "grid_file": "embedded" if self.grid is None else str(self.grid),
             "noise_file": None if self.noise is None else str(self.noise),
             "lsf_fwhm": self.lsf_fwhm,
             "wave_range": self.wave_range,
