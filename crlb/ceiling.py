@@ -13,17 +13,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb import noise as noise_module
-from crlb.bayes import bayes_limit
-from crlb.bounds import bayesian_bounds
 from crlb.emulator import Emulator
 from crlb.errors import DataError, UsageError
 from crlb.fisher import bounds, cramer_rao_bound, schur_decay
 from crlb.fisher_field import difference_field, fisher_field
 from crlb.noise import Exposure, NoiseModel
-from crlb.prior import Prior
 
 CHUNK = 16  # nodes whose SNR is computed together
-EXACT = ("n", "unconverged", "ess", "rank_ks", "r2_of_posterior_mean")  # kept of `bayes_limit` in a bin
 Derivative = Literal["exact", "grid"]
 
 DEFAULT_EXPOSURE = Exposure()
@@ -170,102 +166,6 @@ def _snr(
         return jax.vmap(lambda mag: noise_module.snr(flux, error(mag)))(mags)
 
     return jax.lax.map(at_node, nodes, batch_size=CHUNK)
-
-
-def add_bounds(
-    result: dict[str, Any],
-    emulator: Emulator,
-    noise: NoiseModel,
-    prior: Prior,
-    *,
-    exposure: Exposure = DEFAULT_EXPOSURE,
-    advance: Callable[[int], None] | None = None,
-) -> None:
-    """Adds to every bin of a `ceiling` the bounds that hold for stars drawn from the prior.
-
-    Keys `r2_pooled`, `r2_shrinkage`, `r2_van_trees` (None where it does not exist, with
-    `r2_van_trees_reason`), `r2_weighted_van_trees` and `r2_ziv_zakai`; all of them 1 - MSE / the prior's
-    variance. See `crlb.bounds`.
-
-    Args:
-        result: what `ceiling` returned for the same emulator, noise and exposure; changed in place.
-        emulator: flux as a function of the prior's labels; hold the others first (`load_slice`).
-        noise: curves of the instrument and sky.
-        prior: of all labels of the emulator.
-        exposure: number and length of exposures, seeing.
-        advance: called with the amount of work just finished, out of `bounds.work`.
-
-    Raises:
-        UsageError: the emulator has a label that `result` counts as known.
-    """
-    mags = _mags_of(result, emulator)
-    found = bayesian_bounds(
-        emulator, noise, mags, prior, label=result["label"], exposure=exposure, advance=advance
-    )
-    for row, bound in zip(result["bins"], found, strict=True):
-        row |= {f"r2_{name}": value for name, value in bound["r2"].items()}
-        row |= {f"r2_{name}_reason": words for name, words in bound["reason"].items()}
-    result["prior"] = _about(prior)
-
-
-def add_exact_limit(
-    result: dict[str, Any],
-    emulator: Emulator,
-    noise: NoiseModel,
-    prior: Prior,
-    *,
-    n: int = 2000,
-    seed: int = 0,
-    exposure: Exposure = DEFAULT_EXPOSURE,
-    amplitude: float | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> None:
-    """Adds to every bin of a `ceiling` the highest R2 of any estimator on stars drawn from the prior.
-
-    Key `r2_bayes`: `value`, `low` and `high` (95 %), `n`, and how the posteriors fared. See `crlb.bayes`.
-
-    Args:
-        result: as `add_bounds`.
-        emulator: as `add_bounds`.
-        noise: curves of the instrument and sky.
-        prior: of all labels of the emulator.
-        n: stars simulated per magnitude.
-        seed: of their labels and noise.
-        exposure: number and length of exposures, seeing.
-        amplitude: 1-sigma of a free flux factor, as `crlb.posterior.posterior`.
-        advance: called with the number of stars just finished.
-
-    Raises:
-        UsageError: the emulator has a label that `result` counts as known.
-    """
-    found = bayes_limit(
-        emulator, noise, _mags_of(result, emulator), prior, label=result["label"], n=n,
-        key=jax.random.key(seed), exposure=exposure, amplitude=amplitude, advance=advance,
-    )  # fmt: skip
-    for row, limit in zip(result["bins"], found, strict=True):
-        row["r2_bayes"] = limit["r2_bayes"] | {key: limit[key] for key in EXACT}
-    result["prior"] = _about(prior)
-    result["provenance"] |= {"seed": seed, "amplitude_sigma": amplitude}
-
-
-def _mags_of(result: dict[str, Any], emulator: Emulator) -> list[float]:
-    known = [name for name in emulator.label_names if name not in result["label_names"]]
-    if known:
-        raise UsageError(
-            f"the limits need every label to be free or held: hold {', '.join(known)} with --fix, or add to "
-            "--labels"
-        )
-    return [row["mag"] for row in result["bins"]]
-
-
-def _about(prior: Prior) -> dict[str, Any]:
-    low, high, a, b, variance = (
-        np.asarray(x).tolist() for x in (prior.low, prior.high, prior.a, prior.b, prior.variance)
-    )
-    return {
-        name: {"low": low[i], "high": high[i], "beta": [a[i], b[i]], "variance": variance[i]}
-        for i, name in enumerate(prior.label_names)
-    }
 
 
 def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -> list[str]:

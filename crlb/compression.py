@@ -98,11 +98,13 @@ def _principal(
     """Squared singular values, smallest first, and the factors, largest first: table = left @ right.
 
     From the product of the table with itself over its longer side, so that the shorter one sets the cost.
+    The rows of `right` are orthonormal, and `left` is a projection on them: equal rows of the table keep
+    equal coefficients, to the last bits.
     """
     if len(table) <= table.shape[1]:
         power, vectors = eigh(table @ table.T, driver="evd")
-        left = vectors[:, ::-1]
-        return power, left, left.T @ table
+        right = qr((vectors[:, ::-1].T @ table).T, mode="economic")[0].T
+        return power, table @ right.T, right
     power, vectors = eigh(table.T @ table, driver="evd")
     right = vectors[:, ::-1].T
     return power, table @ right.T, right

@@ -91,11 +91,19 @@ class Emulator:
         return jnp.matmul(lax.map(self.weights, labels), self.basis, precision="highest")
 
     def weights(self, labels: Float[Array, "n_labels"]) -> Float[Array, "k"]:
-        """Returns what the rows of `basis` are multiplied by; NaN outside the grid."""
-        return jnp.matmul(self._outer(labels), self._block(labels), precision="highest")
+        """Returns what the rows of `basis` are multiplied by; NaN outside the grid.
+
+        Contracts the coefficients around `labels` with their B-splines axis by axis, so that rounding stays
+        that of one short sum per axis.
+        """
+        splines = [self.splines(i, label)[1] for i, label in enumerate(labels)]
+        block = self._block(labels).reshape(*map(len, splines), -1)
+        for values in splines:
+            block = jnp.tensordot(values, block, axes=1, precision="highest")
+        return block * self._inside(labels)
 
     def tangent(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_labels_plus_1 k"]:
-        """Returns the weights and, row by row, their derivatives by each label."""
+        """Returns the weights and, row by row, their derivatives by each label, in one product."""
         outer, push = jax.linearize(self._outer, labels)
         rows = jnp.concatenate([outer[None], jax.vmap(push)(jnp.eye(len(labels), dtype=labels.dtype))])
         return jnp.matmul(rows, self._block(labels), precision="highest")

@@ -28,8 +28,9 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress, track
 
-from crlb.ceiling import add_exact_limit, ceiling
+from crlb.ceiling import ceiling
 from crlb.errors import OutputError, run_cli
+from crlb.limits import add_exact_limit
 from crlb.output import new_file
 from crlb.prior import make_prior
 from experiments.baselines.protocol import Chunk

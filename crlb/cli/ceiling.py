@@ -103,7 +103,7 @@ class Ceiling(WithPrior):
 
     def _add_limits(self, result: dict[str, Any], emulator: Any, noise: Any, exposure: Any, bar: Any) -> None:
         from crlb.bounds import work
-        from crlb.ceiling import add_bounds, add_exact_limit
+        from crlb.limits import add_bounds, add_exact_limit
 
         prior = self.make_prior(emulator)
         first = bar.add_task("bounds with the prior", total=work(len(prior.label_names)))

@@ -100,9 +100,11 @@ class ForwardModel:
 
     def provenance(self) -> dict[str, Any]:
         """How a result was asked for."""
+        from crlb.grid import default_grid_path
+
         return {
             "command": shlex.join(["crlb", *sys.argv[1:]]),
-            "grid_file": "embedded" if self.grid is None else str(self.grid),
+            "grid_file": "embedded" if self.grid_path() == default_grid_path() else str(self.grid_path()),
             "noise_file": None if self.noise is None else str(self.noise),
             "lsf_fwhm": self.lsf_fwhm,
             "wave_range": self.wave_range,

@@ -12,8 +12,7 @@ from crlb.cli.output import check_outputs, console, progress, write_json, write_
 from crlb.errors import UsageError
 
 if TYPE_CHECKING:
-    from crlb.grid import SpectralGrid
-    from crlb.noise import Exposure, NoiseModel
+    pass
 
 Magnitudes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AB [AB ...]")]
 TESTS = ("halved", "single", "estimate")
@@ -45,9 +44,11 @@ class Validate(ForwardModel):
 
     def __call__(self) -> None:
         check_outputs(self.json, plot=self.plot, overwrite=self.overwrite)
+        from crlb.instrument import to_detector
         from crlb.validate import total, validate
 
-        grid, noise, exposure = self._observed()
+        noise, exposure, wave = self.observation()
+        grid = to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm)
         with progress() as bar:
             task = bar.add_task("nodes left out", total=total(grid))
             advance = lambda n: bar.advance(task, n)  # noqa: E731
@@ -64,20 +65,6 @@ class Validate(ForwardModel):
         if self.file is not None and self.grid is not None:
             raise UsageError(f"name the grid once, found {self.file} and --grid {self.grid}")
         return self.file or super().grid_path()
-
-    def _observed(self) -> tuple["SpectralGrid", "NoiseModel", "Exposure"]:
-        """The grid on the detector's pixels, with noise and exposure."""
-        from crlb.instrument import DETECTOR_WAVE, pixels_within, to_detector
-        from crlb.noise import Exposure
-        from crlb.noise_curves import builtin_noise, load_noise
-
-        exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
-        noise = builtin_noise() if self.noise is None else load_noise(self.noise)
-        wave = DETECTOR_WAVE
-        if self.wave_range is not None:
-            pixels = pixels_within(*self.wave_range)
-            wave, noise = wave[pixels], noise.take(pixels)
-        return to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm), noise, exposure
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -10,13 +10,14 @@ import pytest
 from jax import lax
 
 from crlb import bounds as bounds_module
-from crlb.ceiling import add_bounds, add_exact_limit, ceiling, node_bounds
+from crlb.ceiling import ceiling, node_bounds
 from crlb.compression import Factors
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import DataError, UsageError
 from crlb.fisher import UnidentifiableError, cramer_rao_bound, fisher_information, flux_jacobian
-from crlb.grid import SpectralGrid, default_grid_path, load_grid
+from crlb.grid import SpectralGrid, default_grid_path, load_slice
 from crlb.instrument import DETECTOR_WAVE, detector_flux, to_detector
+from crlb.limits import add_bounds, add_exact_limit
 from crlb.noise import Exposure, draw, snr, variance
 from crlb.noise_curves import builtin_noise
 from crlb.prior import make_prior
@@ -306,7 +307,7 @@ def maximum_likelihood(emulator, noise, labels, mag, keys, iterations=6):
 
 def embedded_corner() -> SpectralGrid:
     """Five nodes per label of the embedded grid around a metal-poor giant."""
-    grid = load_grid(default_grid_path())
+    grid = load_slice(default_grid_path())
     part = slice(2, 7), slice(1, 6), slice(5, 10)
     axes = tuple(axis[i] for axis, i in zip(grid.axes, part, strict=True))
     return dataclasses.replace(grid, axes=axes, spectra=Factors(grid.flux[part]))
@@ -345,7 +346,7 @@ def test_maximum_likelihood_scatter_reaches_the_bound(grid_of, mag):
 def test_embedded_grid_has_bounds_like_the_published_ones_for_bosz(reference):
     """Same nodes and labels, other spectra and derivatives: within a factor 1.25 at every magnitude."""
     published = json.loads((reference / "published.json").read_text())["fisher_3d"]
-    emulator = make_emulator(to_detector(load_grid(default_grid_path())))
+    emulator = make_emulator(to_detector(load_slice(default_grid_path())))
     bins = ceiling(emulator, builtin_noise(), published["mag"])["bins"]
     for i, found in enumerate(bins):
         assert found["n"] == 1260

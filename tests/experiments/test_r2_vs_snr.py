@@ -19,6 +19,7 @@ def results(toy_grid, tmp_path_factory):
         steps=12,
         n_test=400,
         n_ridge=1500,
+        n_bayes=30,
         out=tmp_path_factory.mktemp("out") / "figure",
     )
     r2_vs_snr.report(options)
