@@ -1,5 +1,6 @@
 """Flux as a smooth function of the labels: a compressed basis times a tensor-product spline."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -93,14 +94,14 @@ class Emulator:
     def weights(self, labels: Float[Array, "n_labels"]) -> Float[Array, "k"]:
         """Returns what the rows of `basis` are multiplied by; NaN outside the grid.
 
-        Contracts the coefficients around `labels` with their B-splines axis by axis, so that rounding stays
-        that of one short sum per axis.
+        The coefficients around `labels` are read once, for all axes but the last together; that one follows,
+        so that rounding in the derivatives stays that of short sums.
         """
-        splines = [self.splines(i, label)[1] for i, label in enumerate(labels)]
-        block = self._block(labels).reshape(*map(len, splines), -1)
-        for values in splines:
-            block = jnp.tensordot(values, block, axes=1, precision="highest")
-        return block * self._inside(labels)
+        *others, last = [self.splines(i, label)[1] for i, label in enumerate(labels)]
+        block = self._block(labels).reshape(-1, len(last) * self.coefficients.shape[-1])
+        most = jnp.matmul(_products(others, labels.dtype), block, precision="highest")
+        weights = jnp.matmul(last, most.reshape(len(last), -1), precision="highest")
+        return weights * self._inside(labels)
 
     def tangent(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_labels_plus_1 k"]:
         """Returns the weights and, row by row, their derivatives by each label, in one product."""
@@ -115,11 +116,9 @@ class Emulator:
         return _local_splines(axis, jnp.asarray(coordinate(name, label)), self.degree)
 
     def _outer(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_local"]:
-        """Products of the B-splines of all axes, one per coefficient around `labels`."""
-        product = self._inside(labels)[None]
-        for i, label in enumerate(labels):
-            product = jnp.outer(product, self.splines(i, label)[1]).ravel()
-        return product
+        """Products of the B-splines of all axes, one per coefficient around `labels`; NaN outside."""
+        splines = [self.splines(i, label)[1] for i, label in enumerate(labels)]
+        return _products(splines, labels.dtype) * self._inside(labels)
 
     def _block(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_local k"]:
         """The coefficients around `labels`."""
@@ -135,6 +134,14 @@ class Emulator:
         low, high, slack = (jnp.asarray(x, labels.dtype) for x in (self.low, self.high, _slack(self.axes)))
         inside = (labels >= low - slack) & (labels <= high + slack)
         return jnp.where(inside.all(), 1.0, jnp.nan).astype(labels.dtype)
+
+
+def _products(factors: Sequence[Float[Array, "..."]], dtype: np.dtype) -> Float[Array, "n_products"]:
+    """All products of one number from each factor, the last factor fastest."""
+    product = jnp.ones(1, dtype)
+    for values in factors:
+        product = jnp.outer(product, values).ravel()
+    return product
 
 
 def _slack(axes: tuple[tuple[float, ...], ...]) -> Float[np.ndarray, "n_labels"]:

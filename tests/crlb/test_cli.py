@@ -175,7 +175,13 @@ def test_script_runs_in_float64_with_its_exit_status(toy_file, tmp_path):
     assert subprocess.run([*command, "--json", str(out)], capture_output=True).returncode == 73
 
 
-@pytest.mark.parametrize("args", [[], ["ceiling"], ["grid"], ["grid", "synthesize"], ["grid", "info"]])
+COMMANDS = ("ceiling", "fisher", "spectrum", "information", "nuisances", "posterior")
+GRID_COMMANDS = ("info", "validate", "index", "download", "build", "synthesize")
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["grid"], *([name] for name in COMMANDS), *(["grid", name] for name in GRID_COMMANDS)]
+)
 def test_help_is_complete_without_importing_jax(args):
     code = (
         "import sys, time; start = time.process_time(); from crlb.cli import parse\n"

@@ -184,7 +184,8 @@ def test_float32_derivatives_follow_float64(emulator):
     exact = np.asarray(jax.jacfwd(emulator)(jnp.asarray(INSIDE)))
     with jax.enable_x64(False):
         rough = np.asarray(jax.jacfwd(make_emulator(toy_grid(WAVE)))(jnp.asarray(INSIDE)))
-    np.testing.assert_allclose(rough, exact, atol=2e-4 * np.abs(exact).max(axis=0).min(), rtol=1e-4)
+    own = np.abs(exact).max(axis=0)[None]  # label by label: K and dex have nothing to say to each other
+    np.testing.assert_allclose(rough / own, exact / own, atol=3e-6, rtol=1e-4)
 
 
 def test_batch_of_spectra_equals_them_one_by_one_with_the_emulator_as_argument(emulator):
