@@ -39,7 +39,8 @@ from experiments.r2_vs_snr_figure import draw
 from experiments.r2_vs_snr_tables import ceiling_table, estimator_table
 from specvit_jax import metrics
 from specvit_jax.checkpoint import load_weights, read_metadata, shipped_weights
-from specvit_jax.config import Config, from_yaml, override, preset
+from specvit_jax.config import Config, preset
+from specvit_jax.config_file import from_yaml, override
 from specvit_jax.data import CHUNK, Batch, Simulator, chunks, make_simulator, median_snr
 from specvit_jax.predict import SNR_EDGES, predict
 from specvit_jax.train import train

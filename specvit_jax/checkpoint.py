@@ -19,7 +19,8 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.output import new_file
-from specvit_jax.config import PRESETS, Config, from_yaml
+from specvit_jax.config import PRESETS, Config
+from specvit_jax.config_file import from_yaml
 from specvit_jax.model import SpecViT
 from specvit_jax.scaling import InputScaler, LabelScaler
 

@@ -13,7 +13,8 @@ import tyro
 
 from crlb.errors import UsageError, run_cli
 from crlb.output import check_output
-from specvit_jax.config import Config, override, preset
+from specvit_jax.config import Config, preset
+from specvit_jax.config_file import override
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Out = Annotated[Path, tyro.conf.arg(metavar="FILE")]

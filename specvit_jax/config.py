@@ -1,15 +1,9 @@
-"""Every setting of a run: frozen dataclasses, the three presets, YAML in and out."""
+"""Every setting of a run: frozen dataclasses and the three presets."""
 
-import dataclasses
-import types
-import typing
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import yaml
-
-from crlb.errors import DataError, UsageError
+from crlb.errors import UsageError
 
 
 def _check_positive(section: Any, *keys: str) -> None:
@@ -23,9 +17,10 @@ def _check_positive(section: Any, *keys: str) -> None:
 class ModelConfig:
     """The network. Words as in timm; defaults are the published network."""
 
-    input_size: int = 4096  # pixels
+    input_size: int = 4096  # pixels, or components where data.preprocess is pca
     patch_size: int = 16  # pixels of one token
-    stride: int | None = None  # pixels from token to token; null: patch_size, tokens side by side
+    stride: int | None = None  # pixels from token to token; null: patch_size, side by side; less: overlap
+    chunk_norm: bool = False  # every window is brought to mean 0 and deviation 1 before it becomes a token
     tokenizer: Literal["conv", "linear"] = "conv"
     embed_dim: int = 256
     depth: int = 6
@@ -33,13 +28,17 @@ class ModelConfig:
     mlp_ratio: float = 4.0
     dropout: float = 0.1  # after the position and at the end of each branch
     attention_dropout: float = 0.1  # on the attention weights
-    pool: Literal["cls", "mean", "flat"] = "cls"  # flat: the head reads every token by its place
-    pos_embed: Literal["learned", "none"] = "learned"
+    # attention: a learned query weighs the tokens; flat: the head reads every token by its place
+    pool: Literal["cls", "mean", "attention", "flat"] = "cls"
+    # wavelength: a function of log wavelength, so that the network can be read at another sampling
+    pos_embed: Literal["learned", "sinusoidal", "rotary", "wavelength", "none"] = "learned"
+    wave_range: tuple[float, float] = (7100.21362, 8849.78638)  # first and last pixel, vacuum A
     gelu: Literal["exact", "tanh"] = "exact"
     init: Literal["published", "scaled"] = "published"
     token_std: float = 1.0  # standard deviation the class and position tokens start with
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the matrix products; parameters are float32
     label_names: tuple[str, ...] = ("log_g",)  # one output each, in this order
+    predict_sigma: bool = False  # a second output for each label: log of its 1-sigma uncertainty, scaled
 
     def __post_init__(self) -> None:
         _check_positive(self, "input_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
@@ -51,6 +50,15 @@ class ModelConfig:
             )
         if self.embed_dim % self.num_heads:
             raise UsageError(f"model.num_heads must divide embed_dim {self.embed_dim}, got {self.num_heads}")
+        if self.step > self.patch_size:
+            raise UsageError(
+                f"model.stride must be at most patch_size {self.patch_size}, or pixels go unread; "
+                f"got {self.stride}"
+            )
+        if not 0 < self.wave_range[0] < self.wave_range[1]:
+            raise UsageError(
+                f"model.wave_range must be (first, last) in A, first < last, got {self.wave_range}"
+            )
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"model.{name} must lie in [0, 1), got {getattr(self, name)}")
@@ -78,14 +86,28 @@ class TrainConfig:
     """How the network is trained. The loss is in scaled label units."""
 
     steps: int = 100_000
-    batch_size: int = 256  # over all devices
+    batch_size: int = 256  # spectra of one step, over all devices
+    accumulate: int = (
+        1  # pieces each device's share is taken in, one after the other; same gradient, less memory
+    )
+    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
+    b1: float = 0.9  # decay of the gradient's mean; momentum of sgd
+    b2: float = 0.999  # decay of the gradient's square
     learning_rate: float = 3e-4  # after the warm-up
-    min_lr: float = 1e-5  # at the end of the cosine
-    warmup: float = 0.02  # fraction of the steps over which the learning rate rises from 0
-    weight_decay: float = 0.01
+    schedule: Literal["cosine", "one_cycle", "plateau", "constant"] = "cosine"
+    min_lr: float = 1e-5  # at the end of cosine and one_cycle; where plateau stops
+    warmup: float = (
+        0.02  # fraction of the steps over which the learning rate rises (one_cycle: at least 1 step)
+    )
+    plateau_factor: float = 0.8  # of the learning rate when the validation R2 has not risen ...
+    plateau_patience: int = 10  # ... for so many evaluations
+    weight_decay: float = 0.01  # adamw and muon
+    decay: Literal["all", "kernels"] = "all"  # kernels: not biases, norms, class token and position
     clip_norm: float = 0.5  # of the gradient over all parameters
-    loss: Literal["l1", "mse", "huber"] = "l1"
+    loss: Literal["l1", "mse", "huber", "nll"] = "l1"  # nll: Gaussian, with the sigma the network predicts
     huber_delta: float = 1.0  # in scaled label units
+    ema: float = 0.0  # decay per step of the average of the weights that is scored and kept; 0: none
+    early_stopping: int | None = None  # evaluations without a better validation R2 after which a run ends
     seed: int = 42
     log_every: int = 50  # steps; the loss is fetched from the device this often
     eval_every: int = 500  # steps
@@ -93,7 +115,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_positive(self, "steps", "batch_size", "learning_rate", "clip_norm", "huber_delta")
-        _check_positive(self, "log_every", "eval_every", "checkpoint_every")
+        _check_positive(self, "log_every", "eval_every", "checkpoint_every", "accumulate", "plateau_patience")
+        if self.early_stopping is not None:
+            _check_positive(self, "early_stopping")
+        for name in ("b1", "b2", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"train.{name} must lie in [0, 1), got {getattr(self, name)}")
+        if not 0 < self.plateau_factor < 1:
+            raise UsageError(f"train.plateau_factor must lie in (0, 1), got {self.plateau_factor}")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"train.warmup is a fraction of the steps in [0, 1), got {self.warmup}")
         if not 0 <= self.min_lr <= self.learning_rate:
@@ -106,19 +135,35 @@ class TrainConfig:
 class DataConfig:
     """Where spectra come from and how they are observed."""
 
-    source: str = "emulator"  # or an HDF5 file of clean spectra (pfsspec layout)
+    source: str = (
+        "emulator"  # or clean spectra (pfsspec layout): a file, several with commas, shard_index.txt
+    )
+    validation: str | None = None  # a file of observed spectra to score on; null: drawn with a key of its own
+    residency: Literal["auto", "device", "host", "stream"] = "auto"  # where the spectra of files are kept
+    memory_gb: float = (
+        4.0  # GiB the spectra may take there; auto goes on to the next place, stream stays below
+    )
     grid: str | None = None  # grid file of the emulator; null: the embedded one
     noise: str | None = None  # noise curves; null: the built-in ones
     mag: tuple[float, float] = (20.5, 22.5)  # magnitudes drawn uniformly
+    labels: tuple[str, ...] = ()  # that vary; none given: all of the grid's but a_M and C_M, held at 0
+    ranges: tuple[str, ...] = ()  # T_eff=4000:5000, say; K for T_eff, dex for the others; else the grid's
+    prior: Literal["continuous", "snapped"] = "continuous"  # snapped: on nodes but for one random axis
+    beta: tuple[str, ...] = ()  # log_g=2:5, say: Beta(2, 5) over the label's range instead of uniform
+    noise_level: float = 1.0  # factor on the 1-sigma noise
     exptime_s: float = 900.0  # of one exposure
     n_exp: int = 12
     seeing_arcsec: float = 0.8
-    input_scaling: Literal["pixel", "overall"] = "pixel"  # one mean and scale per pixel, or one for all
-    n_scaling: int = 2000  # noisy spectra the input scaling is measured on
+    label_scaling: Literal["zscore", "minmax", "none"] = "zscore"
+    input_scaling: Literal["pixel", "overall", "none"] = "pixel"  # mean and scale: per pixel, one for all
+    preprocess: Literal["none", "pca", "zca"] = "none"  # of scaled input: components, or spectra whitened
+    components: int = 64  # kept by pca and zca
+    n_scaling: int = 2000  # noisy spectra the scaling is measured on
     n_validation: int = 2000  # noisy spectra, drawn once
 
     def __post_init__(self) -> None:
         _check_positive(self, "exptime_s", "n_exp", "seeing_arcsec", "n_scaling", "n_validation")
+        _check_positive(self, "noise_level", "memory_gb", "components")
         if not self.mag[0] <= self.mag[1]:
             raise UsageError(f"data.mag must be (bright, faint) with bright <= faint, got {self.mag}")
 
@@ -131,6 +176,18 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        if (self.train.loss == "nll") != self.model.predict_sigma:
+            raise UsageError(
+                "train.loss=nll and model.predict_sigma=true belong together, got "
+                f"loss {self.train.loss} and predict_sigma {self.model.predict_sigma}"
+            )
+        if self.data.preprocess == "pca" and self.model.input_size != self.data.components:
+            raise UsageError(
+                "model.input_size must be the data.components that pca keeps, "
+                f"got {self.model.input_size} and {self.data.components}"
+            )
 
 
 # paper: the published network and training: one A100, 31 h for 200 epochs of 1M spectra; R2 0.71
@@ -182,104 +239,3 @@ def preset(name: str) -> Config:
     if name not in PRESETS:
         raise UsageError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
     return PRESETS[name]
-
-
-def override(config: Config, settings: Iterable[str]) -> Config:
-    """The config with dotted settings applied, all at once: ``["train.steps=100", "model.pool=mean"]``.
-
-    Raises:
-        UsageError: not of the form section.key=value, unknown section or key, or a value of another type.
-    """
-    changes: dict[str, dict[str, Any]] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        section, dot, key = name.strip().partition(".")
-        if not equals or not dot:
-            raise UsageError(f"a setting must read section.key=value, say train.steps=100; got {setting!r}")
-        changes.setdefault(section, {})[key] = _parse_yaml(text)
-    sections = {"model": config.model, "train": config.train, "data": config.data}
-    for section in changes:
-        if section not in sections:
-            raise UsageError(f"a setting's section must be one of {', '.join(sections)}, got {section!r}")
-    return replace(
-        config, **{section: _updated(sections[section], new, section) for section, new in changes.items()}
-    )
-
-
-def to_yaml(config: Config) -> str:
-    """The config as YAML, every setting written out."""
-    plain = dataclasses.asdict(config)
-    for section in plain.values():
-        if isinstance(section, dict):
-            section.update({key: list(value) for key, value in section.items() if isinstance(value, tuple)})
-    return yaml.safe_dump(plain, sort_keys=False)
-
-
-def from_yaml(text: str) -> Config:
-    """The config that ``to_yaml`` wrote; keys left out keep the value of the preset named in it.
-
-    Raises:
-        UsageError: an unknown or duplicate key, or a value of another type than its field's.
-        DataError: not YAML.
-    """
-    plain = _parse_yaml(text)
-    if not isinstance(plain, dict):
-        raise DataError(f"a config must be a mapping of preset, model, train and data, got {plain!r}")
-    config = preset(plain.pop("preset", "paper"))
-    sections = {"model": config.model, "train": config.train, "data": config.data}
-    for section, new in plain.items():
-        if section not in sections:
-            raise UsageError(f"config key must be one of preset, {', '.join(sections)}, got {section!r}")
-        if not isinstance(new, dict):
-            raise UsageError(f"config section {section} must be a mapping, got {new!r}")
-    return replace(config, **{name: _updated(sections[name], new, name) for name, new in plain.items()})
-
-
-class _TextLoader(yaml.BaseLoader):
-    """Reads every scalar as text, so that its field's type decides (1e-4, on, 010); no duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise UsageError(f"config key {key!r} appears twice; keep one")
-        return super().construct_mapping(node, deep=deep)
-
-
-def _parse_yaml(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_TextLoader)
-    except yaml.YAMLError as error:
-        raise DataError(f"a config must be YAML; {' '.join(str(error).split())}") from error
-
-
-def _updated(section: Any, new: dict[str, Any], name: str) -> Any:
-    hints = typing.get_type_hints(type(section))
-    for key in new:
-        if key not in hints:
-            raise UsageError(f"{name} has no setting {key!r}; it has {', '.join(hints)}")
-    return replace(
-        section, **{key: _convert(value, hints[key], f"{name}.{key}") for key, value in new.items()}
-    )
-
-
-def _convert(value: Any, hint: Any, name: str) -> Any:
-    """Text, or a list of texts, as the field's type."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:  # T | None
-        return None if value in ("null", "~", "") else _convert(value, args[0], name)
-    if origin is tuple:
-        items = value if isinstance(value, list) else str(value).split(",")
-        if args[-1] is not Ellipsis and len(items) != len(args):
-            raise UsageError(f"{name} needs {len(args)} values, got {len(items)}: {value}")
-        return tuple(_convert(item, args[0], name) for item in items)
-    if origin is Literal:
-        if value not in args:
-            raise UsageError(f"{name} must be one of {', '.join(args)}, got {value!r}")
-        return value
-    if not isinstance(value, str):
-        raise UsageError(f"{name} must be one {hint.__name__}, got {value!r}")
-    try:
-        return hint(value)
-    except ValueError as error:
-        raise UsageError(f"{name} must be of type {hint.__name__}, got {value!r}") from error

@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from crlb.errors import OutputError, UsageError
-from specvit_jax.config import Config, from_yaml, to_yaml
+from specvit_jax.config import Config
+from specvit_jax.config_file import from_yaml, to_yaml
 
 PACKAGES = ("specvit-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 CONTENTS = ("config.yaml", "manifest.json", "metrics.jsonl", "checkpoints", "weights")

@@ -28,14 +28,25 @@ class LabelScaler(NamedTuple):
 
 
 class InputScaler(NamedTuple):
-    """Standardisation of noisy spectra, pixel by pixel: scaled = (flux - mean) / scale. A pytree."""
+    """What a network sees of a noisy spectrum: scaled = (flux - mean) / scale, then whitened. A pytree.
+
+    Args:
+        mean: of every pixel.
+        scale: of every pixel.
+        analysis: spectrum -> components of unit variance; None: no whitening.
+        synthesis: components -> whitened spectrum (ZCA); None: the components themselves (PCA).
+    """
 
     mean: Float[Array | np.ndarray, " n_pix"]
     scale: Float[Array | np.ndarray, " n_pix"]
+    analysis: Float[Array | np.ndarray, "n_pix k"] | None = None
+    synthesis: Float[Array | np.ndarray, "k n_pix"] | None = None
 
-    def encode(self, flux: Float[Array | np.ndarray, "n n_pix"]) -> Float[Array | np.ndarray, "n n_pix"]:
+    def encode(self, flux: Float[Array | np.ndarray, "n n_pix"]) -> Float[Array | np.ndarray, "n n_in"]:
         """Noisy flux -> network input."""
-        return (flux - self.mean[None, :]) / self.scale[None, :]
+        x = (flux - self.mean[None, :]) / self.scale[None, :]
+        x = x if self.analysis is None else x @ self.analysis
+        return x if self.synthesis is None else x @ self.synthesis
 
 
 def measured_scaler(labels: Float[np.ndarray, "n n_labels"]) -> LabelScaler:

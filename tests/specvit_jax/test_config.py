@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from crlb.errors import DataError, UsageError
-from specvit_jax.config import PRESETS, ModelConfig, from_yaml, override, preset, to_yaml
+from specvit_jax.config import PRESETS, ModelConfig, preset
+from specvit_jax.config_file import from_yaml, override, to_yaml
 
 
 @pytest.mark.parametrize("name", PRESETS)

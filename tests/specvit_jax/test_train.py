@@ -14,7 +14,7 @@ import pytest
 
 from crlb.errors import Interrupted, NumericalError, OutputError, UsageError
 from specvit_jax.checkpoint import load_weights
-from specvit_jax.config import override
+from specvit_jax.config_file import override
 from specvit_jax.data import Batch
 from specvit_jax.scaling import InputScaler, LabelScaler
 from specvit_jax.step import (
