@@ -1,0 +1,38 @@
+"""The commands of `specvit` under one roof.
+
+Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, 70 numbers not finite, 73 cannot create output,
+75 interrupted and resumable.
+"""
+
+from typing import Annotated, Any
+
+import tyro
+
+from crlb.errors import run_cli
+from specvit_jax.cli.evaluate import Evaluate
+from specvit_jax.cli.info import Info
+from specvit_jax.cli.simulate import Simulate
+from specvit_jax.cli.train import Train
+
+Command = (
+    Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Simulate, tyro.conf.subcommand("simulate")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+)
+
+
+def parse(args: list[str] | None = None) -> Any:
+    """The command that `args` (default: the command line) ask for, not yet run."""
+    return tyro.cli(
+        Command,
+        prog="specvit",
+        description=__doc__,
+        args=args,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_cli(parse())
