@@ -10,6 +10,7 @@ import pytest
 
 from crlb.errors import UsageError
 from specvit_jax import cli
+from specvit_jax.cli.simulate import parse_ranges
 from specvit_jax.config import preset
 
 
@@ -66,13 +67,13 @@ def test_train_options_become_the_config():
 
 
 def test_label_ranges():
-    assert cli.parse_ranges(("T_eff=4000:5000", "M_H=-1:0")) == {
+    assert parse_ranges(("T_eff=4000:5000", "M_H=-1:0")) == {
         "T_eff": (4000.0, 5000.0),
         "M_H": (-1.0, 0.0),
     }
     for bad in ("T_eff", "T_eff=1", "T_eff=a:b", "T_eff=1:2:3"):
         with pytest.raises(UsageError, match="LABEL=LOW:HIGH"):
-            cli.parse_ranges((bad,))
+            parse_ranges((bad,))
 
 
 @pytest.mark.parametrize(
