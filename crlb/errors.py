@@ -1,14 +1,34 @@
 """Errors a user can act on, each with the exit status its command ends with."""
 
+import errno
+import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
+
+# What a disk says when it takes no more, and the way out.
+DISK_REFUSALS = {
+    errno.ENOSPC: "free some space and start again",
+    errno.EDQUOT: "free some space of your quota and start again",
+    errno.EFBIG: "the file system or a limit (ulimit -f) allows no larger file",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EIO: "the disk or its connection is failing; check it",
+}
+# h5py, Rust (safetensors) and tensorstore (orbax) hand the number on in words.
+_NUMBER_IN_WORDS = re.compile(r"(?:errno = |os error |os_error_code=)(\d+)")
 
 
 class UsageError(ValueError):
     """An argument has a value the command cannot use."""
 
     exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting, from a config file or ``--set``, is unknown or has a value it cannot have (EX_CONFIG)."""
+
+    exit_code = 78
 
 
 class DataError(ValueError):
@@ -29,6 +49,12 @@ class OutputError(OSError):
     exit_code = 73
 
 
+class DiskError(OSError):
+    """A write or read failed once it had begun: disk full, read-only or failing (EX_IOERR)."""
+
+    exit_code = 74
+
+
 class NumericalError(ArithmeticError):
     """A computation left the finite numbers (EX_SOFTWARE)."""
 
@@ -41,11 +67,45 @@ class Interrupted(RuntimeError):
     exit_code = 75
 
 
+class Locked(RuntimeError):
+    """Another process has what is needed, for now (EX_TEMPFAIL)."""
+
+    exit_code = 75
+
+
+EXPECTED = (
+    UsageError,
+    DataError,
+    MissingInputError,
+    OutputError,
+    DiskError,
+    NumericalError,
+    Interrupted,
+    Locked,
+)
+
+
+def disk_refusal(error: BaseException) -> str | None:
+    """What the disk said and the way out, if an error of any library comes from a disk; else None."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (found := _NUMBER_IN_WORDS.search(str(error))):
+        number = int(found[1])
+    if number not in DISK_REFUSALS:
+        return None
+    return f"{os.strerror(number)}; {DISK_REFUSALS[number]}"
+
+
 def run_cli(command: Callable[[], None]) -> None:
-    """Runs a command; an error of this module becomes one line on stderr and its exit status."""
+    """Runs a command; an error of this module or of the disk becomes one line and an exit status."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         command()
-    except (UsageError, DataError, MissingInputError, OutputError, NumericalError, Interrupted) as error:
+    except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        refusal = disk_refusal(error)
+        if refusal is None:
+            raise
+        print(f"error: cannot write {error.filename or 'a file'}: {refusal}", file=sys.stderr)
+        sys.exit(DiskError.exit_code)

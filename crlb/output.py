@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crlb.errors import MissingInputError, OutputError
+from crlb.errors import DiskError, MissingInputError, OutputError, disk_refusal
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> Path:
@@ -32,17 +32,32 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary name beside `path`; what was written there becomes `path` on success only.
 
     Raises:
-        OutputError: as `check_output`, or the system refused the writing (disk full, say).
+        OutputError: as `check_output`, or the system refused to create it.
+        DiskError: the writing failed: disk full, read-only or failing; what was there before is untouched.
     """
     path = check_output(path, overwrite)
     # The suffix stays last: matplotlib and pandas choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield temporary
+        _sync(temporary)
         os.replace(temporary, path)
-    except (OutputError, MissingInputError):
+    except (OutputError, MissingInputError, DiskError):
         raise
-    except OSError as error:
-        raise OutputError(f"cannot create {path}: {error.strerror or error}") from error
+    except Exception as error:  # libraries have their own ways to say that the disk is full
+        if refusal := disk_refusal(error):
+            raise DiskError(f"cannot write {path}: {refusal}") from error
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot create {path}: {error.strerror or error}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file is on the disk: some (NFS, quotas) refuse it only then."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,8 @@
 """The commands of `crlb` under one roof.
 
 Exit codes: 0 done, 2 usage, 65 unusable data, 66 missing input, 70 numbers not finite, 73 cannot create
-output, 75 interrupted and resumable.
+output, 74 a write failed (disk full, read-only), 75 interrupted and resumable, or locked by another process,
+78 a setting or config file is wrong.
 """
 
 from collections.abc import Callable
