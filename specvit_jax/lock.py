@@ -1,0 +1,235 @@
+"""One writer per run directory: a lock file that tells who writes, and whether he is still there.
+
+``lock.json`` is created by its owner alone (O_EXCL) and refreshed while he lives. ``.lock`` is empty; whoever
+reads, replaces or removes ``lock.json`` holds an flock on it for that moment, which the system gives back
+even when a process is killed.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from crlb.errors import DiskError, Locked, disk_refusal
+
+HEARTBEAT_S = 10.0  # between two refreshments of the lock
+STALE_S = 120.0  # without a heartbeat after which an owner on another machine counts as dead
+LOCK_FILES = ("lock.json", ".lock")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lock."""
+
+    host: str
+    pid: int
+    namespace: str  # of the process id: containers may share a host's name
+    born: int | None  # start of the process in clock ticks since boot: a process id may be used again
+    since: float  # s since 1970
+    heartbeat: float  # s since 1970
+    token: str  # of this one acquisition
+
+    def is_here(self) -> bool:
+        """Whether his process can be seen from this one."""
+        return (self.host, self.namespace) == (socket.gethostname(), _namespace())
+
+    def is_gone(self) -> bool:
+        """Whether he is known to be dead: his process ended, or nothing was heard of it for long."""
+        if self.is_here():
+            return not _alive(self.pid, self.born)
+        return time.time() - self.heartbeat > STALE_S
+
+    def __str__(self) -> str:
+        ago = max(time.time() - self.heartbeat, 0)
+        since = datetime.fromtimestamp(self.since, UTC).isoformat(" ", "seconds")
+        return f"process {self.pid} on {self.host} since {since}, last heartbeat {ago:.0f} s ago"
+
+
+def owner_of(folder: str | Path) -> Owner | None:
+    """Who holds the lock of a folder, dead or alive; None: nobody."""
+    path = Path(folder) / "lock.json"
+    try:
+        text = path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return Owner(**json.loads(text))
+    except (ValueError, TypeError):  # killed between creating and writing it, or damaged
+        return Owner("an unknown host", 0, "", None, *2 * (_changed(path),), "")
+
+
+def check_free(folder: str | Path) -> None:
+    """Refuses a folder that somebody else is writing into.
+
+    Raises:
+        Locked: naming him.
+    """
+    owner = owner_of(folder)
+    if owner is not None and not owner.is_gone():
+        way_out = (
+            "wait for it or stop it" if owner.is_here() else f"wait for it, or {STALE_S:.0f} s if it died"
+        )
+        raise Locked(f"{folder} is locked by {owner}; {way_out}")
+
+
+class RunLock:
+    """The lock of a folder, held from ``acquire`` to ``release``; use it in a ``with``."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.file = self.folder / "lock.json"
+        self.token = secrets.token_hex(8)
+        self.fresh = self.folder / f".lock.json.{self.token}"
+        self.since = self.refreshed = time.time()
+        self.lost = ""
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._keep, name=f"lock of {folder}", daemon=True)
+
+    def acquire(self) -> "RunLock":
+        """Takes the lock, also from an owner who died; a line on stderr says so.
+
+        Raises:
+            Locked: a living process holds it.
+            DiskError: the disk refused it.
+            OSError: the folder does not exist or cannot be written into.
+        """
+        with _alone(self.folder):
+            check_free(self.folder)
+            dead = owner_of(self.folder)
+            if dead is not None:
+                print(f"{self.folder}: lock taken over from {dead}", file=sys.stderr)
+                self.file.unlink()
+            self._create()
+        self.thread.start()
+        return self
+
+    def release(self) -> None:
+        """Gives the lock back; one that was lost is left to its new owner."""
+        self.stop.set()
+        self.thread.join()
+        if not self.folder.is_dir():  # removed by somebody else, and the lock with it
+            return
+        with _alone(self.folder):
+            self.fresh.unlink(missing_ok=True)
+            if self._is_mine():
+                self.file.unlink()
+
+    def check(self) -> None:
+        """Refuses to go on with a lock that was lost.
+
+        Raises:
+            Locked: somebody else has it, or it was removed.
+            DiskError: it could not be refreshed for so long that others may take it.
+        """
+        if self.lost:
+            raise Locked(self.lost)
+        if time.time() - self.refreshed > STALE_S:
+            raise DiskError(
+                f"cannot write {self.file} for {STALE_S:.0f} s; the disk is full or does not answer"
+            )
+
+    def __enter__(self) -> "RunLock":
+        return self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _create(self) -> None:
+        try:
+            descriptor = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:  # on a file system without flock two may come this far
+            check_free(self.folder)
+            raise Locked(f"{self.folder} was locked by another process this very moment; try again") from None
+        with os.fdopen(descriptor, "w") as file:
+            file.write(self._text())
+
+    def _text(self) -> str:
+        pid, now = os.getpid(), time.time()
+        owner = Owner(socket.gethostname(), pid, _namespace(), _born(pid), self.since, now, self.token)
+        return json.dumps(asdict(owner), indent=1) + "\n"
+
+    def _is_mine(self) -> bool:
+        owner = owner_of(self.folder)
+        return owner is not None and owner.token == self.token
+
+    def _keep(self) -> None:
+        while not self.lost and not self.stop.wait(HEARTBEAT_S):
+            try:
+                self._refresh()
+            except OSError as error:  # check() speaks up if this lasts
+                if disk_refusal(error) is None and not isinstance(error, FileNotFoundError):
+                    self.lost = f"the lock {self.file} cannot be kept: {error}"
+
+    def _refresh(self) -> None:
+        if not self.folder.is_dir():
+            self.lost = f"{self.folder} was removed by somebody else; this run stops"
+            return
+        with _alone(self.folder):
+            if not self._is_mine():
+                new = owner_of(self.folder) or "nobody: it was removed"
+                self.lost = f"{self.folder} was taken over by {new}; this run stops"
+                return
+            self.fresh.write_text(self._text())
+            os.replace(self.fresh, self.file)
+            self.refreshed = time.time()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one process at a time is in here, where the file system has flock; where not, O_EXCL decides."""
+    with (folder / ".lock").open("a") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL):
+                raise
+        yield
+
+
+def _alive(pid: int, born: int | None) -> bool:
+    """Whether that very process runs: not one that ended, nor another that got its number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives and is another user's
+        return True
+    return born is None or _born(pid) == born
+
+
+def _born(pid: int) -> int | None:
+    """Start of a living process in clock ticks since boot; None: it ended, or there is no /proc."""
+    try:
+        # Fields after the name, which may hold spaces: the first is the state, the 20th the start.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _namespace() -> str:
+    """Of this machine's process ids; empty where there is no /proc."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except FileNotFoundError:
+        return ""
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # given back meanwhile
+        return 0.0
