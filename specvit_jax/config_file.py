@@ -5,19 +5,22 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from crlb.errors import DataError, UsageError
-from specvit_jax.config import Config, preset
+from crlb.errors import ConfigError, MissingInputError, UsageError
+from specvit_jax import original_config
+from specvit_jax.config import PRESETS, Config
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:
     """The config with dotted settings applied, all at once: ``["train.steps=100", "model.pool=mean"]``.
 
     Raises:
-        UsageError: not of the form section.key=value, unknown section or key, or a value of another type.
+        UsageError: not of the form section.key=value.
+        ConfigError: unknown section or key, or a value its field cannot have.
     """
     changes: dict[str, dict[str, Any]] = {}
     for setting in settings:
@@ -29,7 +32,7 @@ def override(config: Config, settings: Iterable[str]) -> Config:
     sections = {"model": config.model, "train": config.train, "data": config.data}
     for section in changes:
         if section not in sections:
-            raise UsageError(f"a setting's section must be one of {', '.join(sections)}, got {section!r}")
+            raise ConfigError(f"a setting's section must be one of {', '.join(sections)}, got {section!r}")
     return replace(
         config, **{section: _updated(sections[section], new, section) for section, new in changes.items()}
     )
@@ -37,31 +40,66 @@ def override(config: Config, settings: Iterable[str]) -> Config:
 
 def to_yaml(config: Config) -> str:
     """The config as YAML, every setting written out."""
-    plain = dataclasses.asdict(config)
-    for section in plain.values():
-        if isinstance(section, dict):
-            section.update({key: list(value) for key, value in section.items() if isinstance(value, tuple)})
-    return yaml.safe_dump(plain, sort_keys=False)
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+
+
+class Parsed(NamedTuple):
+    """A config that was read, and lines to show on what could not be taken over as it stood."""
+
+    config: Config
+    notes: list[str]
 
 
 def from_yaml(text: str) -> Config:
     """The config that ``to_yaml`` wrote; keys left out keep the value of the preset named in it.
 
     Raises:
-        UsageError: an unknown or duplicate key, or a value of another type than its field's.
-        DataError: not YAML.
+        ConfigError: not YAML, an unknown or duplicate key, or a value its field cannot have.
     """
-    plain = _parse_yaml(text)
+    return parse(text).config
+
+
+def load(path: str | Path) -> Parsed:
+    """The config in a file: this project's YAML, or that of the original PyTorch system.
+
+    Raises:
+        MissingInputError: no such file.
+        ConfigError: naming the file and what is wrong in it.
+    """
+    try:
+        return parse(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise MissingInputError(f"cannot read config {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"config {path} must be text (UTF-8): {error}") from error
+    except UsageError as error:
+        raise ConfigError(f"config {path}: {error}") from error
+
+
+def parse(text: str) -> Parsed:
+    """The config in a text: this project's YAML, or that of the original PyTorch system.
+
+    Raises:
+        ConfigError: as ``from_yaml``.
+    """
+    plain: Any = _parse_yaml(text)
+    notes: list[str] = []
     if not isinstance(plain, dict):
-        raise DataError(f"a config must be a mapping of preset, model, train and data, got {plain!r}")
-    config = preset(plain.pop("preset", "paper"))
+        raise ConfigError(f"a config must be a mapping of preset, model, train and data, got {plain!r}")
+    if original_config.is_original(plain):
+        plain, notes = original_config.translate(plain)
+    name = plain.pop("preset", "paper")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    config = PRESETS[name]
     sections = {"model": config.model, "train": config.train, "data": config.data}
     for section, new in plain.items():
         if section not in sections:
-            raise UsageError(f"config key must be one of preset, {', '.join(sections)}, got {section!r}")
+            raise ConfigError(f"config key must be one of preset, {', '.join(sections)}, got {section!r}")
         if not isinstance(new, dict):
-            raise UsageError(f"config section {section} must be a mapping, got {new!r}")
-    return replace(config, **{name: _updated(sections[name], new, name) for name, new in plain.items()})
+            raise ConfigError(f"config section {section} must be a mapping, got {new!r}")
+    changed = {name: _updated(sections[name], new, name) for name, new in plain.items()}
+    return Parsed(replace(config, **changed), notes)
 
 
 class _TextLoader(yaml.BaseLoader):
@@ -71,7 +109,7 @@ class _TextLoader(yaml.BaseLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise UsageError(f"config key {key!r} appears twice; keep one")
+                raise ConfigError(f"config key {key!r} appears twice; keep one")
         return super().construct_mapping(node, deep=deep)
 
 
@@ -79,14 +117,14 @@ def _parse_yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=_TextLoader)
     except yaml.YAMLError as error:
-        raise DataError(f"a config must be YAML; {' '.join(str(error).split())}") from error
+        raise ConfigError(f"a config must be YAML; {' '.join(str(error).split())}") from error
 
 
 def _updated(section: Any, new: dict[str, Any], name: str) -> Any:
     hints = typing.get_type_hints(type(section))
     for key in new:
         if key not in hints:
-            raise UsageError(f"{name} has no setting {key!r}; it has {', '.join(hints)}")
+            raise ConfigError(f"{name} has no setting {key!r}; it has {', '.join(hints)}")
     return replace(
         section, **{key: _convert(value, hints[key], f"{name}.{key}") for key, value in new.items()}
     )
@@ -100,19 +138,19 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
     if origin is tuple:
         items = value if isinstance(value, list) else [item for item in str(value).split(",") if item]
         if args[-1] is not Ellipsis and len(items) != len(args):
-            raise UsageError(f"{name} needs {len(args)} values, got {len(items)}: {value}")
+            raise ConfigError(f"{name} needs {len(args)} values, got {len(items)}: {value}")
         return tuple(_convert(item, args[0], name) for item in items)
     if origin is Literal:
         if value not in args:
-            raise UsageError(f"{name} must be one of {', '.join(args)}, got {value!r}")
+            raise ConfigError(f"{name} must be one of {', '.join(args)}, got {value!r}")
         return value
     if not isinstance(value, str):
-        raise UsageError(f"{name} must be one {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{name} must be one {hint.__name__}, got {value!r}")
     if hint is bool:
         if value.lower() not in ("true", "false"):
-            raise UsageError(f"{name} must be true or false, got {value!r}")
+            raise ConfigError(f"{name} must be true or false, got {value!r}")
         return value.lower() == "true"
     try:
         return hint(value)
     except ValueError as error:
-        raise UsageError(f"{name} must be of type {hint.__name__}, got {value!r}") from error
+        raise ConfigError(f"{name} must be of type {hint.__name__}, got {value!r}") from error

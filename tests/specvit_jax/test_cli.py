@@ -81,7 +81,7 @@ def test_label_ranges():
     [
         ("info huge", 2, "paper, small, tiny"),
         ("train huge --data emulator --out {tmp}/r", 2, "paper, small, tiny"),
-        ("train tiny --data emulator --out {tmp}/r --set train.stepz=1", 2, "stepz"),
+        ("train tiny --data emulator --out {tmp}/r --set train.stepz=1", 78, "stepz"),
         ("train tiny --data emulator --out {tmp}/r --steps 0", 2, "train.steps"),
         ("train tiny --data emulator --out {tmp}/r --resume --overwrite", 2, "--resume"),
         ("train tiny --data {tmp}/none.h5 --out {tmp}/r", 66, "none.h5"),

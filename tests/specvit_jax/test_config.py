@@ -1,10 +1,11 @@
 """Presets, YAML and settings."""
 
 import dataclasses
+import typing
 
 import pytest
 
-from crlb.errors import DataError, UsageError
+from crlb.errors import ConfigError, UsageError
 from specvit_jax.config import PRESETS, ModelConfig, preset
 from specvit_jax.config_file import from_yaml, override, to_yaml
 
@@ -13,6 +14,55 @@ from specvit_jax.config_file import from_yaml, override, to_yaml
 def test_yaml_gives_back_every_setting(name):
     config = preset(name)
     assert from_yaml(to_yaml(config)) == config
+
+
+# Settings whose other values need company, and what is of a type that says nothing about its values.
+COMPANY = {
+    "train.loss": ["train.loss=nll", "model.predict_sigma=true"],
+    "model.predict_sigma": ["train.loss=nll", "model.predict_sigma=true"],
+    "data.preprocess": ["data.preprocess=pca", "model.input_size=64"],
+    "data.components": ["data.components=32"],
+    "model.num_heads": ["model.num_heads=4"],
+    "model.wave_range": ["model.wave_range=8000,8860.5"],
+    "data.mag": ["data.mag=18,20.25"],
+}
+
+
+def other_value(name: str, value: object, hint: object) -> list[str]:
+    """Settings that give a field another value than its default."""
+    if name in COMPANY:
+        return COMPANY[name]
+    if typing.get_origin(hint) is typing.Literal:
+        return [f"{name}={next(choice for choice in typing.get_args(hint) if choice != value)}"]
+    if isinstance(value, bool):
+        return [f"{name}={not value}".lower()]
+    if isinstance(value, int | float):
+        return [f"{name}={value // 2 or 2 if isinstance(value, int) else value / 2 or 1e-5}"]
+    if isinstance(value, tuple):
+        return [
+            f"{name}=T_eff=4000:5000,M_H=-1:0"
+            if name in ("data.ranges", "data.beta")
+            else f"{name}=M_H,T_eff"
+        ]
+    return [f"{name}=7"]  # a path, or a number that is optional
+
+
+FIELDS = [
+    f"{section}.{field.name}"
+    for section in ("model", "train", "data")
+    for field in dataclasses.fields(getattr(preset("paper"), section))
+]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_yaml_gives_back_every_field(name):
+    section, _, key = name.partition(".")
+    default = getattr(preset("paper"), section)
+    hint = typing.get_type_hints(type(default))[key]
+    config = override(preset("paper"), other_value(name, getattr(default, key), hint))
+    assert getattr(getattr(config, section), key) != getattr(default, key)
+    assert from_yaml(to_yaml(config)) == config
+    assert repr(from_yaml(to_yaml(config))) == repr(config)  # the types as well: 7 is no 7.0
 
 
 def test_every_setting_is_written_out():
@@ -93,7 +143,7 @@ def test_yaml_with_unknown_keys_is_refused(text):
 
 @pytest.mark.parametrize("text", ["[1, 2", "- 1\n- 2\n"])
 def test_text_that_is_no_config_is_refused(text):
-    with pytest.raises(DataError):
+    with pytest.raises(ConfigError):
         from_yaml(text)
 
 
