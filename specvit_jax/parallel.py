@@ -1,39 +1,142 @@
-"""One training step over all local devices: every device holds the state and takes its share of the batch."""
+"""One training step over many devices and processes, every device taking its share of the batch.
 
+Two ways, the same numbers: `pmap`, where every array of the state carries a leading device axis, and `jit`
+over a mesh (`NamedSharding`), where arrays are global. jax's multi-controller runtime connects processes.
+"""
+
+import os
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
 
 from crlb.errors import UsageError
 
 AXIS = "device"
+Mode = Literal["pmap", "jit"]
 Tree = TypeVar("Tree")
 Metrics = dict[str, Array]
+Step = Callable[..., tuple[Tree, Metrics]]
 
 
-def parallel_step(
-    step: Callable[..., tuple[Tree, Metrics]], devices: Sequence[jax.Device]
-) -> Callable[..., tuple[Tree, Metrics]]:
-    """The step ``step(state, source, scalers, index)``, each device taking its part of ``index``.
+@dataclass(frozen=True)
+class Layout:
+    """Where training runs: these devices of all processes, driven by `pmap` or by `jit`."""
 
-    State and index carry a leading device axis (``replicate``, ``shard``), and so does what comes back; the
-    state passed in is consumed. Source and scalers are as ever, read by all devices (``share``). Inside,
-    ``average`` makes gradients and metrics those of the whole batch.
+    mode: Mode
+    devices: tuple[jax.Device, ...]
+
+    @property
+    def axis(self) -> str | None:
+        """The axis a step averages over; under `jit` the mean of a batch is the mean of the whole batch."""
+        return AXIS if self.mode == "pmap" else None
+
+    @property
+    def mesh(self) -> Mesh:
+        """The devices along one axis."""
+        return Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+    @property
+    def local(self) -> tuple[jax.Device, ...]:
+        """The devices of this process."""
+        return tuple(device for device in self.devices if device.process_index == jax.process_index())
+
+    def __str__(self) -> str:
+        processes = len({device.process_index for device in self.devices})
+        kind = f"{len(self.devices)} x {self.devices[0].device_kind}, {self.mode}"
+        return kind if processes == 1 else f"{kind}, {processes} processes"
+
+    def compile(self, step: Step[Tree]) -> Step[Tree]:
+        """The step ``step(state, source, scalers, index)`` over the devices; the state passed in is consumed.
+
+        State, source and scalers have been placed by ``replicate`` and ``share``, the index by ``spread``.
+        """
+        if self.mode == "pmap":
+            in_axes = (0, None, None, 0)
+            mapped = jax.pmap(step, axis_name=AXIS, devices=self.devices, in_axes=in_axes, donate_argnums=0)
+        else:
+            everywhere = NamedSharding(self.mesh, PartitionSpec())
+            mapped = jax.jit(step, donate_argnums=0, out_shardings=everywhere)
+        return self._one_at_a_time(mapped)
+
+    def _one_at_a_time(self, step: Step[Tree]) -> Step[Tree]:
+        """Virtual CPU devices share a thread pool and can starve each other when two steps are in flight."""
+        if len(self.devices) == 1 or self.devices[0].platform != "cpu":
+            return step
+        return lambda *args: jax.block_until_ready(step(*args))
+
+    def replicate(self, tree: Tree) -> Tree:
+        """The state on every device, as the step gives it back: another placing would compile it twice."""
+        if self.mode == "jit":
+            return self.share(tree)
+        place = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        n = len(self.devices)
+        return jax.tree.map(
+            lambda leaf: jax.device_put(np.repeat(np.asarray(leaf)[None], n, axis=0), place), tree
+        )
+
+    def share(self, tree: Tree) -> Tree:
+        """The tree with its arrays on every device, so that no step has to send them."""
+        place = NamedSharding(self.mesh, PartitionSpec())
+        if jax.process_count() == 1:
+            return jax.device_put(tree, place)
+        return jax.tree.map(lambda leaf: _global(np.asarray(leaf), place), tree)
+
+    def spread(self, tree: Tree) -> Tree:
+        """Arrays along a batch, every device holding its share of them in order.
+
+        In several processes each gives the whole batch and keeps its part.
+        """
+        if self.mode == "pmap":
+            n = len(self.devices)
+            return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(n, -1, *leaf.shape[1:]), tree)
+        place = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        if jax.process_count() == 1:
+            return jax.device_put(tree, place)
+        return jax.tree.map(lambda leaf: _global(np.asarray(leaf), place), tree)
+
+    def fetch(self, tree: Tree) -> Tree:
+        """One copy, on the host, of what every device holds alike: the state, or a step's metrics."""
+        if self.mode == "pmap":
+            return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0))[0], tree)
+        return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)
+
+    def check(self, batch_size: int, accumulate: int = 1) -> None:
+        """Refuses a batch that does not split evenly over devices and pieces.
+
+        Raises:
+            UsageError: it does not; the message has a size that would do.
+        """
+        parts = len(self.devices) * accumulate
+        if batch_size % parts:
+            pieces = f" times train.accumulate = {accumulate}" if accumulate > 1 else ""
+            raise UsageError(
+                f"train.batch_size must be a multiple of the {len(self.devices)} devices{pieces}, "
+                f"got {batch_size}; {batch_size - batch_size % parts or parts} would do"
+            )
+
+
+def make_layout(mode: Mode | None = None, devices: Sequence[jax.Device] | None = None) -> Layout:
+    """The layout over these devices (default: all of all processes).
+
+    Args:
+        mode: default: `pmap` on several devices of one process, else `jit`.
+        devices: to use.
+
+    Raises:
+        UsageError: `pmap` in several processes.
     """
-    in_axes = (0, None, None, 0)
-    mapped = jax.pmap(step, axis_name=AXIS, devices=devices, in_axes=in_axes, donate_argnums=0)
-    # Virtual CPU devices share one thread pool and can starve each other when two steps are in flight.
-    block = len(devices) > 1 and devices[0].platform == "cpu"
-
-    def run(state: Tree, *args: Any) -> tuple[Tree, Metrics]:
-        out = mapped(state, *args)
-        return jax.block_until_ready(out) if block else out
-
-    return run
+    devices = tuple(jax.devices() if devices is None else devices)
+    several = len({device.process_index for device in devices}) > 1
+    if mode is None:
+        mode = "pmap" if len(devices) > 1 and not several else "jit"
+    if mode == "pmap" and several:
+        raise UsageError("--parallel pmap drives the devices of one process; use --parallel jit with several")
+    return Layout(mode, devices)
 
 
 def average(tree: Tree, axis: str | None) -> Tree:
@@ -41,34 +144,50 @@ def average(tree: Tree, axis: str | None) -> Tree:
     return tree if axis is None else jax.lax.pmean(tree, axis)
 
 
-def replicate(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
-    """A copy on every device, along a new first axis."""
-    # The sharding the step gives back: another one would have it compiled a second time.
-    place = NamedSharding(Mesh(np.array(devices), AXIS), PartitionSpec(AXIS))
-    return jax.tree.map(
-        lambda leaf: jax.device_put(np.repeat(np.asarray(leaf)[None], len(devices), axis=0), place), tree
-    )
+def connect(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Joins the processes of a run: as told, or as Slurm says where it started several tasks.
 
-
-def share(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
-    """The same tree with its arrays on every device, so that no step has to send them."""
-    return jax.device_put(tree, NamedSharding(Mesh(np.array(devices), AXIS), PartitionSpec()))
-
-
-def first(tree: Tree) -> Tree:
-    """The first device's copy of a replicated tree."""
-    return jax.tree.map(lambda leaf: leaf[0], tree)
-
-
-def shard(index: Int[np.ndarray, " batch"], n_devices: int) -> Int[np.ndarray, "n_devices share"]:
-    """The indices of a batch, split evenly over the devices in order.
+    Args:
+        coordinator: host:port of process 0.
+        processes: how many there are.
+        process: number of this one, from 0.
 
     Raises:
-        UsageError: the batch does not split evenly.
+        UsageError: only some of the three are given.
     """
-    if len(index) % n_devices:
-        raise UsageError(
-            f"train.batch_size must be a multiple of the {n_devices} devices, got {len(index)}; "
-            f"{len(index) - len(index) % n_devices or n_devices} would do"
-        )
-    return index.reshape(n_devices, -1)
+    given = [value is not None for value in (coordinator, processes, process)]
+    if any(given) and not all(given):
+        raise UsageError("--coordinator, --processes and --process belong together; give all three or none")
+    if all(given):
+        if processes != 1:
+            jax.distributed.initialize(coordinator, processes, process, initialization_timeout=120)
+    elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
+        jax.distributed.initialize()
+
+
+def is_first() -> bool:
+    """Whether this process writes the files of the run."""
+    return jax.process_index() == 0
+
+
+def agree(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """What process 0 says, in every process."""
+    if jax.process_count() == 1:
+        return values
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set in any process; all of them have to ask."""
+    if jax.process_count() == 1:
+        return flag
+    from jax.experimental import multihost_utils
+
+    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def _global(leaf: np.ndarray, place: NamedSharding) -> Array:
+    """A global array of which every process holds the whole on its host."""
+    return jax.make_array_from_callback(leaf.shape, place, lambda part: leaf[part])

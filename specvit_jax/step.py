@@ -1,8 +1,9 @@
 """Training, the pure part: the state, one step, evaluation. ``train.py`` runs it."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,14 @@ from specvit_jax import parallel
 from specvit_jax.config import Config, TrainConfig
 from specvit_jax.data import Batch
 from specvit_jax.model import SpecViT
+from specvit_jax.optimizer import learning_rate, optimizer
 from specvit_jax.scaling import InputScaler, LabelScaler
 
 Params = dict[str, Any]
+Tree = TypeVar("Tree")
+Mean = TypeVar("Mean")
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 # What a random number is for; every use has its own stream under the run's seed.
 PARAMS, NOISE, DROPOUT = range(3)
@@ -49,18 +55,13 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
     params: Params
     opt_state: optax.OptState
+    ema: Params | None  # running average of the weights, where the config asks for one
+    rate: Float[Array, ""]  # factor on the learning rate, lowered where validation stands still
 
-
-def optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Gradient clipping and AdamW, the learning rate rising linearly, then falling as a cosine."""
-    warmup = round(config.warmup * config.steps)
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else config.learning_rate, config.learning_rate, warmup, config.steps, config.min_lr
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=config.weight_decay),
-    )
+    @property
+    def scored(self) -> Params:
+        """The weights that are scored and kept: their average, or themselves."""
+        return self.params if self.ema is None else self.ema
 
 
 @partial(jax.jit, static_argnames="config")
@@ -68,7 +69,8 @@ def make_state(config: Config) -> TrainState:
     """The state before the first step, a function of the config and its seed alone."""
     key = stream(config, PARAMS)
     params = SpecViT(config.model).init(key, jnp.zeros((1, config.model.input_size)))["params"]
-    return TrainState(jnp.int32(0), params, optimizer(config.train).init(params))
+    average = jax.tree.map(jnp.copy, params) if config.train.ema else None
+    return TrainState(jnp.int32(0), params, optimizer(config.train).init(params), average, jnp.float32(1))
 
 
 def stream(config: Config, use: int) -> Key[Array, ""]:
@@ -76,15 +78,74 @@ def stream(config: Config, use: int) -> Key[Array, ""]:
     return jax.random.fold_in(jax.random.key(config.train.seed), use)
 
 
-def loss_of(error: Float[Array, "batch n_labels"], config: TrainConfig) -> Float[Array, "batch n_labels"]:
-    """The loss of each label of each spectrum, from its error in scaled units."""
+def loss_of(
+    out: Float[Array, "batch n_out"], target: Float[Array, "batch n_labels"], config: TrainConfig
+) -> Float[Array, "batch n_labels"]:
+    """The loss of each label of each spectrum, from the network's output and the truth in scaled units."""
+    labels, log_sigma = split(out, target.shape[1])
+    error = labels - target
     if config.loss == "l1":
         return jnp.abs(error)
     if config.loss == "mse":
         return error**2
     if config.loss == "huber":
         return optax.losses.huber_loss(error, delta=config.huber_delta)
-    raise ValueError(f"loss must be l1, mse or huber, got {config.loss!r}")
+    if config.loss == "nll" and log_sigma is not None:
+        return log_sigma + 0.5 * (error * jnp.exp(-log_sigma)) ** 2 + HALF_LOG_2PI
+    raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, got {config.loss!r}")
+
+
+def split(out: Float[Array, "batch n_out"], n_labels: int) -> tuple[Array, Array | None]:
+    """Labels and log of their 1-sigma errors, both scaled, in a network's output."""
+    return out[:, :n_labels], out[:, n_labels:] if out.shape[1] > n_labels else None
+
+
+def loss_and_gradient(
+    state: TrainState, batch: Batch, index: Int[Array, " batch"], scalers: Scalers, config: Config
+) -> tuple[Float[Array, ""], Params]:
+    """The mean loss (scaled units) of noisy spectra, with dropout by their index, and its gradient.
+
+    Args:
+        state: the state before the step.
+        batch: noisy spectra and their labels, those of ``config.model.label_names`` in that order.
+        index: of each spectrum in the whole batch.
+        scalers: of labels and input.
+        config: the run's; static.
+    """
+    model = SpecViT(config.model)
+    key = jax.random.fold_in(stream(config, DROPOUT), state.step)
+    x, target = scalers.input.encode(batch.flux), scalers.label.encode(batch.labels)
+
+    def mean_loss(params: Params) -> Float[Array, ""]:
+        out = model.apply({"params": params}, x, train=True, index=index, rngs={"dropout": key})
+        return jnp.mean(loss_of(cast(Array, out), target, config.train))
+
+    return jax.value_and_grad(mean_loss)(state.params)
+
+
+def update(
+    state: TrainState, loss: Float[Array, ""], grads: Params, config: Config, axis: str | None = None
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """The state after a step with this gradient (float32), and the step's metrics.
+
+    Args:
+        state: the state before.
+        loss: mean over this device's share.
+        grads: its gradient.
+        config: the run's; static.
+        axis: device axis to average over, when inside one.
+
+    Returns:
+        The new state; ``loss`` (scaled units), ``grad_norm`` before clipping and ``learning_rate``.
+    """
+    loss, grads = parallel.average((loss, grads), axis)
+    updates, opt_state = optimizer(config.train).update(grads, state.opt_state, state.params)
+    updates = jax.tree.map(lambda update: state.rate * update, updates)
+    params = optax.apply_updates(state.params, updates)
+    ema = None if state.ema is None else optax.incremental_update(params, state.ema, 1 - config.train.ema)
+    rate = state.rate * jnp.asarray(learning_rate(config.train)(state.step), jnp.float32)
+    metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), "learning_rate": rate}
+    return TrainState(state.step + 1, params, opt_state, ema, state.rate), metrics
 
 
 def train_step(
@@ -95,33 +156,11 @@ def train_step(
     config: Config,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-    """The state after one step on a batch of noisy spectra, and the step's metrics.
-
-    Args:
-        state: the state before.
-        batch: noisy spectra and their labels, those of ``config.model.label_names`` in that order.
-        index: of each spectrum in the whole batch; its dropout depends on it.
-        scalers: of labels and input.
-        config: the run's; static.
-        axis: device axis to average over, when inside one.
-
-    Returns:
-        The new state; ``loss`` (scaled units) and ``grad_norm`` before clipping.
-    """
-    model = SpecViT(config.model)
-    key = jax.random.fold_in(stream(config, DROPOUT), state.step)
-    x, target = scalers.input.encode(batch.flux), scalers.label.encode(batch.labels)
-
-    def mean_loss(params: Params) -> Float[Array, ""]:
-        out = model.apply({"params": params}, x, train=True, index=index, rngs={"dropout": key})
-        return jnp.mean(loss_of(cast(Array, out) - target, config.train))
-
-    loss, grads = jax.value_and_grad(mean_loss)(state.params)
-    loss, grads = parallel.average((loss, grads), axis)
-    updates, opt_state = optimizer(config.train).update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    state = TrainState(state.step + 1, params, opt_state)
-    return state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
+    """A step on a batch of noisy spectra; arguments as ``loss_and_gradient`` and ``update``."""
+    loss, grads = accumulated(
+        lambda part: loss_and_gradient(state, *part, scalers, config), (batch, index), config.train.accumulate
+    )
+    return update(state, loss, grads, config, axis)
 
 
 def fresh_step(
@@ -132,28 +171,59 @@ def fresh_step(
     config: Config,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-    """A training step on spectra observed for it, with noise from the seed, the step and their index."""
+    """A step on spectra observed for it, with noise from the seed, the step and their index."""
     key = jax.random.fold_in(stream(config, NOISE), state.step)
-    batch = select(source.sample(key, index), source.label_names, config)
-    return train_step(state, batch, index, scalers, config, axis)
+
+    def observed(part: Int[Array, " piece"]) -> tuple[Float[Array, ""], Params]:
+        batch = select(source.sample(key, part), source.label_names, config)
+        return loss_and_gradient(state, batch, part, scalers, config)
+
+    loss, grads = accumulated(observed, index, config.train.accumulate)
+    return update(state, loss, grads, config, axis)
+
+
+def accumulated(call: Callable[[Tree], Mean], batch: Tree, pieces: int) -> Mean:
+    """The mean of ``call`` over so many pieces of a batch, taken one after the other.
+
+    Piece k holds the spectra k, k + pieces, ...: a batch that is spread over devices stays spread.
+    """
+    if pieces == 1:
+        return call(batch)
+    parts = jax.tree.map(lambda leaf: leaf.reshape(-1, pieces, *leaf.shape[1:]).swapaxes(0, 1), batch)
+    shapes = jax.eval_shape(call, jax.tree.map(lambda leaf: leaf[0], parts))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    total, _ = jax.lax.scan(lambda sums, part: (jax.tree.map(jnp.add, sums, call(part)), None), zeros, parts)
+    return jax.tree.map(lambda leaf: leaf / pieces, total)
 
 
 def eval_step(
     params: Params, flux: Float[Array, "batch n_pix"], scalers: Scalers, config: Config
-) -> Float[Array, "batch n_labels"]:
-    """The labels, in their own units, that the network reads from noisy spectra."""
-    out = SpecViT(config.model).apply({"params": params}, scalers.input.encode(flux))
-    return cast(Array, scalers.label.decode(cast(Array, out)))
+) -> tuple[Float[Array, "batch n_labels"], Float[Array, "batch n_labels"] | None]:
+    """The labels that the network reads from noisy spectra and their 1-sigma errors, in the labels' units."""
+    out = cast(Array, SpecViT(config.model).apply({"params": params}, scalers.input.encode(flux)))
+    labels, log_sigma = split(out, len(config.model.label_names))
+    sigma = None if log_sigma is None else jnp.exp(log_sigma) * scalers.label.scale[None, :]
+    return jnp.asarray(scalers.label.decode(labels)), sigma
 
 
 @partial(jax.jit, static_argnames="config")
+def predict_with_sigma(
+    params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
+) -> tuple[Float[Array, "n n_labels"], Float[Array, "n n_labels"] | None]:
+    """``eval_step`` in chunks, so that memory does not grow with the number of spectra."""
+
+    def one(flux: Float[Array, " n_pix"]) -> Any:
+        return jax.tree.map(lambda leaf: leaf[0], eval_step(params, flux[None], scalers, config))
+
+    labels, sigma = jax.lax.map(one, flux, batch_size=min(256, len(flux)))
+    return labels, sigma
+
+
 def predict(
     params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
 ) -> Float[Array, "n n_labels"]:
-    """``eval_step`` in chunks, so that memory does not grow with the number of spectra."""
-    return jax.lax.map(
-        lambda one: eval_step(params, one[None], scalers, config)[0], flux, batch_size=min(256, len(flux))
-    )
+    """The labels alone, in their own units."""
+    return predict_with_sigma(params, flux, scalers, config)[0]
 
 
 def select(batch: Batch, label_names: Sequence[str], config: Config) -> Batch:

@@ -1,36 +1,46 @@
 """`specvit train`: a network trained, or its training continued."""
 
+import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from specvit_jax.cli.arguments import File, Preset, Settings
+from crlb.errors import MissingInputError, UsageError
+from specvit_jax.cli.arguments import File, Settings
 from specvit_jax.config import Config, preset
-from specvit_jax.config_file import override
+from specvit_jax.config_file import from_yaml, override
+
+Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
 
 @dataclass(frozen=True)
 class Train:
-    """Trains a network; leaves its config, metrics, checkpoints and weights in a run directory.
+    """Trains a network; leaves its config, metrics, checkpoints, weights and curves in a run directory.
 
-    SIGTERM, SIGUSR1 and Ctrl-C save and stop; --resume continues as if there had been no stop.
+    SIGTERM, SIGUSR1 and Ctrl-C save and stop with status 75; --resume continues as if there had been no stop.
 
     To copy and paste:
       specvit train tiny --data emulator --out runs/tiny
       specvit train tiny --data train.h5 --out runs/file --steps 5000 --set train.loss=l1 train.min_lr=1e-6
+      specvit train paper --data shards/shard_index.txt --out runs/paper --precision bfloat16 --resume
+      specvit train --config runs/tiny/config.yaml --out runs/again
     """
 
-    preset: Preset
-    """paper, small or tiny."""
-    data: Annotated[str, tyro.conf.arg(metavar="FILE|emulator")]
-    """Noiseless spectra: a file in the pfsspec layout (HDF5), or `emulator` for fresh ones in every step."""
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
-    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    preset: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="PRESET")] = None
+    """paper, small or tiny; or --config."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="FILE|emulator")] = None
+    """Noiseless spectra, HDF5 in the pfsspec layout (a file, several with commas, a shard_index.txt), or
+    `emulator` for fresh ones in every step; needed with a preset."""
+    config: File = None
+    """YAML with any settings, this project's or the original PyTorch system's, instead of a preset."""
+    steps: Number = None
     """Training steps, over all of which the learning rate falls; default: the preset's."""
-    seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    seed: Number = None
     """Seed of the start, the noise, dropout and order; default: the preset's."""
     grid: File = None
     """Grid of model spectra, HDF5; without it the embedded grid (own LTE synthesis, not BOSZ)."""
@@ -40,41 +50,91 @@ class Train:
     """AB magnitudes in i, drawn uniformly (a file brings its own); default: the preset's, 20.5 22.5."""
     set: Settings = ()
     """Other settings, named as in a run's config.yaml."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """Of the matrix products; parameters, norms, softmax, head and loss stay float32."""
+    parallel: Literal["pmap", "jit"] | None = None
+    """How several devices share a batch; default: pmap in one process, jit in several."""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Address of process 0 where several processes train together; Slurm tasks find each other without."""
+    processes: Number = None
+    """How many processes there are."""
+    process: Number = None
+    """Number of this process, from 0."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard as well, into RUN/tensorboard; needs the extra `tensorboard`."""
     resume: bool = False
     """Continue the run in --out from its newest sound checkpoint."""
     overwrite: bool = False
     """Delete the run in --out first."""
 
-    def config(self) -> Config:
-        """The preset with what was asked for on the command line."""
-        config = override(preset(self.preset), self.set)
-        train = {"steps": self.steps, "seed": self.seed}
-        data = {
-            "source": self.data,
-            "grid": None if self.grid is None else str(self.grid),
-            "noise": None if self.noise is None else str(self.noise),
-            "mag": self.mag,
-        }
+    def configured(self) -> Config:
+        """The preset or file with what was asked for on the command line.
+
+        Raises:
+            UsageError: neither or both of preset and file; no data for a preset.
+        """
+        if (self.preset is None) == (self.config is None):
+            raise UsageError("give either a preset (paper, small, tiny) or --config FILE")
+        if self.config is None and self.data is None:
+            raise UsageError("a preset needs --data: a file of spectra, or emulator")
+        start = preset(self.preset) if self.preset is not None else read_config(self.config)
+        config = override(start, self.set)
         return replace(
             config,
-            train=replace(config.train, **_given(train)),
-            data=replace(config.data, **_given(data)),
+            model=replace(config.model, **_given(dtype=self.precision)),
+            train=replace(config.train, **_given(steps=self.steps, seed=self.seed)),
+            data=replace(
+                config.data,
+                **_given(source=self.data, grid=_text(self.grid), noise=_text(self.noise), mag=self.mag),
+            ),
         )
 
     def __call__(self) -> None:
-        config = self.config()
-        from specvit_jax.data import make_source
+        config = self.configured()
         from specvit_jax.run import check_run
-        from specvit_jax.train import train
 
         check_run(self.out, config, resume=self.resume, overwrite=self.overwrite)
+        from specvit_jax.parallel import connect, is_first
+        from specvit_jax.stopping import Abandoned
+
+        connect(self.coordinator, self.processes, self.process)
+        try:
+            text = self.train(config)
+        except Abandoned as error:  # a thread is still at work that cannot be stopped
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            os._exit(error.exit_code)
+        if is_first():
+            print(text)
+
+    def train(self, config: Config) -> str:
+        """Trains; how it ended, in words."""
+        from specvit_jax.data import make_source
+        from specvit_jax.train import train
+
         source = make_source(config.data, config.train.seed)
-        result = train(config, source, self.out, resume=self.resume, overwrite=self.overwrite)
-        print(
+        result = train(
+            config, source, self.out, resume=self.resume, overwrite=self.overwrite, mode=self.parallel
+        )
+        return (
             f"{result.step} steps; best validation R2 {result.best_r2:.4f} at step {result.best_step}: "
             f"{result.weights}"
         )
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def read_config(path: Path | None) -> Config:
+    """The config in a YAML file.
+
+    Raises:
+        MissingInputError: there is no such file.
+    """
+    if path is None or not path.is_file():
+        raise MissingInputError(f"config file {path} does not exist; a run's config.yaml is one")
+    return from_yaml(path.read_text())
+
+
+def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -9,14 +9,15 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from scipy.stats import norm
 
 from crlb.errors import Interrupted, NumericalError, OutputError, UsageError
 from specvit_jax.checkpoint import load_weights
 from specvit_jax.config_file import override
 from specvit_jax.data import Batch
 from specvit_jax.scaling import InputScaler, LabelScaler
+from specvit_jax.start import batch_index, training_rows
 from specvit_jax.step import (
     DROPOUT,
     NOISE,
@@ -24,12 +25,11 @@ from specvit_jax.step import (
     fresh_step,
     loss_of,
     make_state,
-    optimizer,
     predict,
     stream,
     train_step,
 )
-from specvit_jax.train import batch_index, train, training_rows
+from specvit_jax.train import train
 
 ONE = jax.devices("cpu")[:1]
 
@@ -75,8 +75,40 @@ def test_eight_spectra_are_learnt_by_heart(toy_config, toy_source, scalers):
     ("loss", "expected"), [("l1", [0.5, 3.0]), ("mse", [0.25, 9.0]), ("huber", [0.125, 2.5])]
 )
 def test_losses(toy_config, loss, expected):
-    config = replace(toy_config.train, loss=loss)
-    np.testing.assert_allclose(loss_of(jnp.array([[0.5, -3.0]]), config)[0], expected)
+    out, target = jnp.array([[1.5, -2.0]]), jnp.ones((1, 2))
+    found = loss_of(out, target, replace(toy_config.train, loss=loss))
+    np.testing.assert_allclose(found[0], expected)
+
+
+def test_gaussian_loss_is_minus_the_log_density(toy_config):
+    out, target = jnp.array([[1.5, -2.0, 0.3, -0.7]]), jnp.ones((1, 2))
+    found = loss_of(out, target, replace(toy_config.train, loss="nll"))
+    expected = -norm.logpdf(np.ones(2), [1.5, -2.0], np.exp([0.3, -0.7]))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+
+
+def test_average_of_the_weights_is_kept_and_scored(toy_config, toy_source, scalers):
+    config = override(toy_config, ["train.ema=0.9"])
+    step = jax.jit(partial(fresh_step, config=config))
+    state, index = make_state(config), jnp.arange(16)
+    expected = jax.tree.leaves(state.params)
+    for _ in range(3):
+        state, _ = step(state, toy_source, scalers, index)
+        pairs = zip(expected, jax.tree.leaves(state.params), strict=True)
+        expected = [0.9 * old + 0.1 * new for old, new in pairs]
+    for found, right in zip(jax.tree.leaves(state.scored), expected, strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-7)
+    assert make_state(toy_config).ema is None
+
+
+def test_a_lower_rate_shortens_the_step(toy_config, toy_source, scalers):
+    step, index = jax.jit(partial(fresh_step, config=toy_config)), jnp.arange(16)
+    state = make_state(toy_config)._replace(step=jnp.int32(5))
+    whole, half = (
+        step(state._replace(rate=jnp.float32(rate)), toy_source, scalers, index)[0] for rate in (1, 0.5)
+    )
+    for before, one, two in zip(*(jax.tree.leaves(s.params) for s in (state, whole, half)), strict=True):
+        np.testing.assert_allclose(two - before, 0.5 * (one - before), rtol=1e-3, atol=1e-7)
 
 
 def test_noise_differs_by_step_and_repeats_by_seed(toy_config, toy_source, scalers):
@@ -93,30 +125,6 @@ def test_every_seed_and_every_use_has_its_own_random_numbers(toy_config):
     other = override(toy_config, ["train.seed=1"])
     keys = [stream(config, use) for config in (toy_config, other) for use in (NOISE, DROPOUT)]
     assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 4
-
-
-def test_learning_rate_rises_then_falls_as_a_cosine(toy_config):
-    config = replace(toy_config.train, steps=100, warmup=0.1, min_lr=1e-3, weight_decay=0.0)
-    tx, params = optimizer(config), {"w": jnp.ones(1)}
-    state, rates, update_by = tx.init(params), [], jax.jit(tx.update)
-    for _ in range(100):
-        update, state = update_by({"w": jnp.ones(1)}, state, params)
-        rates.append(-float(update["w"][0]))  # Adam's step on a constant gradient is the learning rate
-    n = np.arange(100)
-    cosine = 1e-3 + 0.5 * (1e-2 - 1e-3) * (1 + np.cos(np.pi * (n - 10) / 90))
-    np.testing.assert_allclose(rates, np.where(n < 10, 1e-2 * n / 10, cosine), rtol=1e-3, atol=1e-6)
-
-
-def test_gradient_is_clipped_by_its_norm_over_all_parameters(toy_config):
-    tx = optax.chain(optimizer(replace(toy_config.train, clip_norm=0.5)))
-    clip = optax.clip_by_global_norm(0.5)
-    grads = {"a": jnp.full(2, 3.0), "b": jnp.full(2, 4.0)}
-    clipped, _ = clip.update(grads, clip.init(grads))
-    inner = tx.update(grads, tx.init(grads), grads)[1][0][1]
-    moments = next(
-        part for part in jax.tree.leaves(inner, is_leaf=lambda n: hasattr(n, "mu")) if hasattr(part, "mu")
-    )
-    np.testing.assert_allclose(moments.mu["b"], 0.1 * clipped["b"], rtol=1e-5)
 
 
 def test_labels_come_back_in_their_own_units(toy_config, scalers):
