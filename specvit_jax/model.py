@@ -1,22 +1,19 @@
 """SpecViT: a spectrum cut into tokens, read by a pre-norm Transformer encoder, pooled, mapped to labels."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from specvit_jax import position
 from specvit_jax.config import ModelConfig
+from specvit_jax.tokens import Tokens, linear_init, per_token
 
 LAYER_NORM_EPS = 1e-12  # as in the HuggingFace ViT of the published network
-KERNEL_STD = 0.02  # published start of every linear map but the convolution
-
-Init = Callable[..., Array]
 
 
 class SpecViT(nn.Module):
-    """The network: ``model.apply({"params": params}, x) -> labels`` in scaled units.
+    """The network: ``model.apply({"params": params}, x) -> out`` in scaled units; ``split`` reads it.
 
     With ``train=True`` dropout is on, from ``rngs={"dropout": key}``: the mask of a spectrum depends on that
     key and on its global ``index``, whatever batch or device it sits in.
@@ -30,16 +27,24 @@ class SpecViT(nn.Module):
         x: Float[Array, "batch n_pix"],
         train: bool = False,
         index: Int[Array, " batch"] | None = None,
-    ) -> Float[Array, "batch n_labels"]:
-        """The labels of standardised spectra."""
+        wave: Float[Array, " n_pix"] | None = None,
+    ) -> Float[Array, "batch n_out"]:
+        """The labels of standardised spectra, then (``predict_sigma``) the logs of their 1-sigma errors.
+
+        Args:
+            x: spectra as the input scaler hands them on.
+            train: whether dropout is on.
+            index: of every spectrum in the whole batch; default: its place in ``x``.
+            wave: of every pixel, vacuum A, where they are not those of ``wave_range``. Only a network whose
+                positions are wavelengths can be read at another sampling, with any number of pixels.
+        """
         cfg = self.config
-        if x.shape[1] != cfg.input_size:
-            raise ValueError(f"x must have input_size = {cfg.input_size} pixels, got shape {x.shape}")
+        check_input(cfg, x.shape[1], wave)
         keys = None
         if train and max(cfg.dropout, cfg.attention_dropout) > 0:
             index = jnp.arange(x.shape[0]) if index is None else index
             keys = jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng("dropout"), index)
-        x = Tokens(cfg, name="tokens")(x)
+        x = Tokens(cfg, name="tokens")(x, wave)
         x = dropout(x, cfg.dropout, keys, cfg.depth)
         for i in range(cfg.depth):
             x = Block(cfg, name=f"block_{i}")(x, fold(keys, i))
@@ -48,45 +53,14 @@ class SpecViT(nn.Module):
             x = x[:, 0]
         elif cfg.pool == "mean":
             x = jnp.mean(x, axis=1)
+        elif cfg.pool == "attention":
+            x = attention_pool(x, self.param("query", nn.initializers.zeros_init(), (cfg.embed_dim,)))
         elif cfg.pool == "flat":
             x = x.reshape(x.shape[0], -1)
         else:
-            raise ValueError(f"pool must be cls, mean or flat, got {cfg.pool!r}")
-        return nn.Dense(len(cfg.label_names), kernel_init=linear_init(cfg), name="head")(x)
-
-
-class Tokens(nn.Module):
-    """A linear map of every window of pixels, with class token and position.
-
-    ``conv`` and ``linear`` are the same map (a strided convolution is one); their published starts differ.
-    """
-
-    config: ModelConfig
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch n_pix"]) -> Float[Array, "batch n_tokens width"]:
-        """The tokens of standardised spectra."""
-        cfg = self.config
-        if cfg.tokenizer == "conv" and cfg.init == "published":
-            kernel_init = bias_init = symmetric_uniform(cfg.patch_size**-0.5)
-        elif cfg.tokenizer in ("conv", "linear"):
-            kernel_init, bias_init = linear_init(cfg), nn.initializers.zeros_init()
-        else:
-            raise ValueError(f"tokenizer must be conv or linear, got {cfg.tokenizer!r}")
-        patches = windows(x, cfg.patch_size, cfg.step)
-        layer = nn.Dense(
-            cfg.embed_dim, dtype=cfg.dtype, kernel_init=kernel_init, bias_init=bias_init, name="patches"
-        )
-        x = per_token(layer, patches)
-        start = nn.initializers.normal(cfg.token_std)
-        if cfg.pool == "cls":
-            cls = self.param("cls", start, (1, 1, cfg.embed_dim))
-            x = jnp.concatenate([jnp.tile(cls.astype(x.dtype), (x.shape[0], 1, 1)), x], axis=1)
-        if cfg.pos_embed == "learned":
-            x = x + self.param("position", start, (1, cfg.num_tokens, cfg.embed_dim))
-        elif cfg.pos_embed != "none":
-            raise ValueError(f"pos_embed must be learned or none, got {cfg.pos_embed!r}")
-        return x.astype(jnp.float32)
+            raise ValueError(f"pool must be cls, mean, attention or flat, got {cfg.pool!r}")
+        n_out = len(cfg.label_names) * (1 + cfg.predict_sigma)
+        return nn.Dense(n_out, dtype=jnp.float32, kernel_init=linear_init(cfg), name="head")(x)
 
 
 class Block(nn.Module):
@@ -107,6 +81,8 @@ class Block(nn.Module):
 
         y = norm("norm_attention")(x)
         query, key, value = (dense(y, cfg.embed_dim, name) for name in ("query", "key", "value"))
+        if cfg.pos_embed == "rotary":
+            query, key = (position.rotate(t, cfg.num_heads) for t in (query, key))
         y = attention(query, key, value, cfg.num_heads, cfg.attention_dropout, fold(keys, 0))
         x = x + dropout(dense(y, cfg.embed_dim, "out"), cfg.dropout, keys, 1)
         y = norm("norm_mlp")(x)
@@ -114,20 +90,48 @@ class Block(nn.Module):
         return x + dropout(dense(y, cfg.embed_dim, "down"), cfg.dropout, keys, 2)
 
 
-def per_token(
-    layer: nn.Dense, x: Float[Array, "batch n_tokens width"]
-) -> Float[Array, "batch n_tokens features"]:
-    """A linear map of every token as one product of two matrices: a quarter faster on a CPU."""
-    return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:2], layer.features)
+def split(
+    out: Float[Array, "batch n_out"], n_labels: int
+) -> tuple[Float[Array, "batch n_labels"], Float[Array, "batch n_labels"] | None]:
+    """The network's output as labels and the logs of their 1-sigma errors (None: not predicted), scaled.
+
+    Raises:
+        ValueError: another number of outputs.
+    """
+    if out.shape[1] == n_labels:
+        return out, None
+    if out.shape[1] == 2 * n_labels:
+        return out[:, :n_labels], out[:, n_labels:]
+    raise ValueError(f"{n_labels} labels need {n_labels} or {2 * n_labels} outputs, got shape {out.shape}")
 
 
-def windows(x: Float[Array, "batch n_pix"], size: int, step: int) -> Float[Array, "batch n_windows {size}"]:
-    """Windows of ``size`` pixels, one every ``step``; pixels after the last whole window are left out."""
-    count = (x.shape[1] - size) // step + 1
-    if size == step:
-        return x[:, : count * size].reshape(x.shape[0], count, size)
-    start = step * jnp.arange(count)
-    return x[:, start[:, None] + jnp.arange(size)[None, :]]
+def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array, " n_wave"] | None) -> None:
+    """Refuses spectra the network cannot read.
+
+    Raises:
+        ValueError: another number of pixels than it was made for, or wavelengths it has no use for.
+    """
+    if wave is None:
+        if n_pix != cfg.input_size:
+            raise ValueError(f"x must have input_size = {cfg.input_size} pixels, got {n_pix}")
+    elif cfg.pos_embed != "wavelength" or cfg.pool == "flat":
+        raise ValueError(
+            "wave is read with pos_embed wavelength and pool cls, mean or attention, "
+            f"got {cfg.pos_embed} and {cfg.pool}"
+        )
+    elif not cfg.patch_size <= n_pix == len(wave):
+        raise ValueError(
+            f"x and wave must have the same pixels, at least patch_size = {cfg.patch_size}, "
+            f"got {n_pix} and {len(wave)}"
+        )
+
+
+def attention_pool(
+    x: Float[Array, "batch n_tokens width"], query: Float[Array, " width"]
+) -> Float[Array, "batch width"]:
+    """The tokens' mean, weighted by softmax(x query / sqrt(width)), in float32."""
+    weights = jax.nn.softmax(x.astype(jnp.float32) @ query * query.size**-0.5, axis=1)
+    return jnp.sum(weights[:, :, None] * x, axis=1)
 
 
 def attention(
@@ -183,20 +187,6 @@ def norm(name: str) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=LAYER_NORM_EPS, dtype=jnp.float32, use_fast_variance=False, name=name)
 
 
-def linear_init(cfg: ModelConfig) -> Init:
-    """The start of a linear map: normal(0.02) as published, or scaled to keep the variance (1/fan_in)."""
-    if cfg.init == "published":
-        return nn.initializers.normal(KERNEL_STD)
-    if cfg.init == "scaled":
-        return nn.initializers.lecun_normal()
-    raise ValueError(f"init must be published or scaled, got {cfg.init!r}")
-
-
-def symmetric_uniform(bound: float) -> Init:
-    """Uniform in [-bound, bound]: PyTorch's start of a convolution, with bound = 1/sqrt(fan_in)."""
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
-
-
 def cost(cfg: ModelConfig) -> dict[str, int]:
     """What the network costs per spectrum, counted from its shapes.
 
@@ -207,8 +197,9 @@ def cost(cfg: ModelConfig) -> dict[str, int]:
     """
     n, width, hidden = cfg.num_tokens, cfg.embed_dim, int(cfg.mlp_ratio * cfg.embed_dim)
     block = n * (4 * width**2 + 2 * width * hidden) + 2 * n**2 * width
-    head = width * (n if cfg.pool == "flat" else 1) * len(cfg.label_names)
-    forward = 2 * (cfg.num_patches * cfg.patch_size * width + cfg.depth * block + head)
+    head = width * (n if cfg.pool == "flat" else 1) * len(cfg.label_names) * (1 + cfg.predict_sigma)
+    pool = 2 * n * width if cfg.pool == "attention" else 0
+    forward = 2 * (cfg.num_patches * cfg.patch_size * width + cfg.depth * block + pool + head)
     kept = cfg.depth * (n * (9 * width + 2 * hidden) + 2 * cfg.num_heads * n**2)
     return {
         "tokens": n,
@@ -222,9 +213,9 @@ def parameter_counts(cfg: ModelConfig) -> dict[str, int]:
     """Parameters of each part of the network, in its order; nothing is allocated."""
     x = jnp.zeros((1, cfg.input_size), jnp.float32)
     shapes = jax.eval_shape(SpecViT(cfg).init, jax.random.key(0), x)["params"]
-    names = ["tokens", *(f"block_{i}" for i in range(cfg.depth)), "norm", "head"]
+    names = ["tokens", *(f"block_{i}" for i in range(cfg.depth)), "norm", "query", "head"]
     counts: dict[str, int] = {}
-    for name in names:
+    for name in filter(shapes.__contains__, names):
         parts = shapes[name] if name == "tokens" else {"": shapes[name]}
         for part, tree in parts.items():
             total = sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -11,7 +11,8 @@ import pytest
 
 from specvit_jax import model as vit
 from specvit_jax.config import PAPER, SMALL, ModelConfig
-from specvit_jax.model import SpecViT, Tokens, attention, cost, parameter_counts, windows
+from specvit_jax.model import SpecViT, attention, cost, parameter_counts
+from specvit_jax.tokens import Tokens, linear_init, windows
 
 X = np.random.default_rng(1).normal(size=(3, 64)).astype(np.float32)
 
@@ -236,11 +237,11 @@ def test_published_start(toy_model):
     assert np.abs(linear["patches"]["bias"]).max() == 0
     assert np.std(conv["position"]) == pytest.approx(1.0, rel=0.1)
     assert np.std(conv["cls"]) == pytest.approx(1.0, rel=0.15)
-    assert np.std(vit.linear_init(config)(key, (256, 256))) == pytest.approx(0.02, rel=0.02)
+    assert np.std(linear_init(config)(key, (256, 256))) == pytest.approx(0.02, rel=0.02)
 
 
 def test_scaled_start_keeps_the_variance_through_a_linear_map(toy_model):
-    kernel = vit.linear_init(toy_model)(jax.random.key(0), (256, 256))
+    kernel = linear_init(toy_model)(jax.random.key(0), (256, 256))
     x = np.random.default_rng(0).normal(size=(500, 256))
     assert np.var(x @ np.asarray(kernel)) == pytest.approx(1.0, rel=0.05)
 
