@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 from specvit_jax import model as vit
 from specvit_jax.config import PAPER, SMALL, ModelConfig
-from specvit_jax.model import SpecViT, attention, cost, parameter_counts
-from specvit_jax.tokens import Tokens, linear_init, windows
+from specvit_jax.model import SpecViT, attention, attention_pool, cost, parameter_counts, split
+from specvit_jax.tokens import Tokens, chunk_norm, linear_init, windows
 
 X = np.random.default_rng(1).normal(size=(3, 64)).astype(np.float32)
 
@@ -40,6 +41,13 @@ def test_published_network_has_4809729_parameters():
     assert [counts[f"block_{i}"] for i in range(6)] == [789_760] * 6
     assert counts["norm"] == 512
     assert counts["head"] == 257
+
+
+def test_every_parameter_is_counted(toy_model):
+    config = replace(toy_model, pool="attention", pos_embed="wavelength", predict_sigma=True)
+    counts = parameter_counts(config)
+    assert sum(counts.values()) == sum(leaf.size for leaf in jax.tree.leaves(make(config)[1]))
+    assert (counts["query"], counts["tokens/position"], counts["head"]) == (16, 256, 34)
 
 
 def test_published_counts_are_those_of_the_reference(reference):
@@ -142,6 +150,76 @@ def test_bfloat16_keeps_parameters_and_output_in_float32(toy_model):
     assert 0 < np.abs(half - full).max() < 0.05
 
 
+def test_in_bfloat16_norms_residual_stream_and_head_are_float32(toy_model):
+    config = replace(toy_model, dtype="bfloat16", pool="attention", predict_sigma=True)
+    model, params = make(config)
+
+    def outputs(params, x):
+        return model.apply({"params": params}, x, capture_intermediates=True)[1]["intermediates"]
+
+    found = jax.eval_shape(outputs, params, jnp.asarray(X))
+    dtype = {
+        jax.tree_util.keystr(path, simple=True, separator="/").split("/__call__")[0]: leaf.dtype
+        for path, leaf in jax.tree_util.tree_leaves_with_path(found)
+    }
+    products = {"tokens/patches"} | {f"block_0/{n}" for n in ("query", "key", "value", "out", "up", "down")}
+    assert {name for name, kind in dtype.items() if kind == jnp.bfloat16} == products
+    others = {"tokens", "block_0", "block_0/norm_attention", "block_0/norm_mlp", "norm", "head", "__call__/0"}
+    assert {name for name, kind in dtype.items() if kind == jnp.float32} == others
+
+
+def equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from equations(inner)
+
+
+def test_in_bfloat16_products_are_bfloat16_and_every_softmax_is_float32(toy_model):
+    config = replace(toy_model, dtype="bfloat16", pool="attention")
+    model, params = make(config)
+    jaxpr = jax.make_jaxpr(model.apply)({"params": params}, jnp.asarray(X)).jaxpr
+    found = {"dot_general": [], "exp": []}
+    for equation in equations(jaxpr):
+        if equation.primitive.name in found:
+            found[equation.primitive.name].append(equation.invars[0].aval.dtype)
+    # patches, query, key, value, 2 x scores and weighted sums, out, up, down; then the pooling and the head
+    assert found["dot_general"] == [jnp.bfloat16] * 11 + [jnp.float32] * 2
+    assert found["exp"] == [jnp.float32] * 3  # two heads and the pooling
+
+
+def test_a_zero_query_pools_to_the_mean_and_a_long_one_to_the_token_it_points_at():
+    x = jax.random.normal(jax.random.key(0), (3, 7, 5))
+    np.testing.assert_allclose(attention_pool(x, jnp.zeros(5)), x.mean(axis=1), atol=1e-6)
+    nearest = x[np.arange(3), np.argmax(x[..., 2], axis=1)]
+    np.testing.assert_allclose(attention_pool(x, jnp.zeros(5).at[2].set(1e4)), nearest, atol=1e-5)
+
+
+def test_attention_pooling_starts_as_the_mean(toy_model):
+    x, key = jnp.asarray(X), jax.random.key(0)
+    config = replace(toy_model, pool="attention")
+    params = jax.jit(SpecViT(config).init)(key, x)["params"]
+    assert params["query"].shape == (16,)
+    mean = {name: leaf for name, leaf in params.items() if name != "query"}
+    found = apply(replace(config, pool="mean"), mean, X)
+    np.testing.assert_allclose(apply(config, params, X), found, atol=1e-6)
+
+
+def test_sigma_has_outputs_of_its_own_after_the_labels(toy_model):
+    config = replace(toy_model, predict_sigma=True, label_names=("log_g", "M_H"))
+    _, params = make(config)
+    assert params["head"]["bias"].shape == (4,)
+    labels, log_sigma = split(apply(config, params, X), 2)
+    plain = {**params, "head": jax.tree.map(lambda leaf: leaf[..., :2], params["head"])}
+    only = split(apply(replace(config, predict_sigma=False), plain, X), 2)
+    np.testing.assert_allclose(labels, only[0], atol=1e-6)
+    assert only[1] is None
+    assert log_sigma.shape == (3, 2)
+    assert np.abs(log_sigma - labels).max() > 1e-3
+    with pytest.raises(ValueError, match="need 2 or 4 outputs"):
+        split(jnp.zeros((3, 3)), 2)
+
+
 def test_tanh_gelu_is_close_to_the_exact_one():
     x = jnp.linspace(-4, 4, 101)
     difference = np.abs(vit.gelu(x, "tanh") - vit.gelu(x, "exact")).max()
@@ -180,9 +258,35 @@ def test_a_pixel_touches_only_its_tokens(toy_model, step):
     np.testing.assert_array_equal(touched, (pixel >= first) & (pixel < first + 16))
 
 
-@pytest.mark.parametrize("pool", ["cls", "mean", "flat"])
-def test_every_parameter_gets_gradient(toy_model, pool):
-    config = replace(toy_model, pool=pool)
+def test_chunk_norm_takes_level_and_scale_out_of_every_window(toy_model):
+    rng = np.random.default_rng(2)
+    level, scale = rng.normal(size=(3, 4, 1)), rng.uniform(0.5, 2.0, size=(3, 4, 1))
+    other = (level + scale * X.reshape(3, 4, 16)).reshape(3, 64).astype(np.float32)
+    config = replace(toy_model, chunk_norm=True)
+    _, params = make(config)
+    np.testing.assert_allclose(apply(config, params, other), apply(config, params, X), atol=1e-4)
+    assert np.abs(apply(toy_model, params, other) - apply(toy_model, params, X)).max() > 1e-2
+
+
+def test_normalised_windows_have_mean_zero_and_deviation_one():
+    patches = chunk_norm(5 + 0.3 * jax.random.normal(jax.random.key(0), (2, 6, 16)))
+    np.testing.assert_allclose(patches.mean(axis=2), 0, atol=1e-5)
+    np.testing.assert_allclose(patches.std(axis=2), 1, rtol=1e-4)
+    np.testing.assert_array_equal(chunk_norm(jnp.full((1, 1, 4), 3.0)), 0)
+    assert chunk_norm(jnp.ones((1, 1, 4), jnp.bfloat16)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pool": "cls"},
+        {"pool": "mean", "pos_embed": "rotary"},
+        {"pool": "flat", "chunk_norm": True},
+        {"pool": "attention", "pos_embed": "wavelength", "predict_sigma": True},
+    ],
+)
+def test_every_parameter_gets_gradient(toy_model, change):
+    config = replace(toy_model, **change)
     model, params = make(config)
     grads = jax.jit(jax.grad(lambda p: jnp.mean(model.apply({"params": p}, jnp.asarray(X)) ** 2)))(params)
     # A key's bias adds the same to all scores of a query, which softmax does not see.
