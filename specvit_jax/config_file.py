@@ -28,7 +28,7 @@ def override(config: Config, settings: Iterable[str]) -> Config:
         section, dot, key = name.strip().partition(".")
         if not equals or not dot:
             raise UsageError(f"a setting must read section.key=value, say train.steps=100; got {setting!r}")
-        changes.setdefault(section, {})[key] = _parse_yaml(text)
+        changes.setdefault(section, {})[key] = parse_yaml(text)
     sections = {"model": config.model, "train": config.train, "data": config.data}
     for section in changes:
         if section not in sections:
@@ -82,7 +82,7 @@ def parse(text: str) -> Parsed:
     Raises:
         ConfigError: as ``from_yaml``.
     """
-    plain: Any = _parse_yaml(text)
+    plain: Any = parse_yaml(text)
     notes: list[str] = []
     if not isinstance(plain, dict):
         raise ConfigError(f"a config must be a mapping of preset, model, train and data, got {plain!r}")
@@ -113,7 +113,12 @@ class _TextLoader(yaml.BaseLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _parse_yaml(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
+    """What YAML holds, every scalar as text.
+
+    Raises:
+        ConfigError: not YAML, or a key that appears twice.
+    """
     try:
         return yaml.load(text, Loader=_TextLoader)
     except yaml.YAMLError as error:

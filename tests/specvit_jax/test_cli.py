@@ -1,6 +1,7 @@
 """The console script: what it refuses and with which exit code; what it prints."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import h5py
 import pytest
 
-from crlb.errors import UsageError
+from crlb.cli import command as crlb_command
+from crlb.errors import EXPECTED, UsageError
 from specvit_jax import cli
+from specvit_jax.cli import command
 from specvit_jax.cli.simulate import parse_ranges
 from specvit_jax.config import preset
 
@@ -25,7 +28,9 @@ def exit_code(monkeypatch, *args: str | Path) -> int | str | None:
     return stop.value.code
 
 
-@pytest.mark.parametrize("command", [(), ("info",), ("train",), ("simulate",), ("evaluate",)])
+@pytest.mark.parametrize(
+    "command", [(), ("info",), ("train",), ("simulate",), ("evaluate",), ("runs",), ("sweep",)]
+)
 def test_help_is_fast_because_jax_is_not_loaded(command):
     code = f"""
 import sys
@@ -58,12 +63,18 @@ def test_info_as_a_table_follows_the_settings(capsys):
 def test_train_options_become_the_config():
     args = "train tiny --data emulator --out r --steps 70 --seed 5 --grid g.h5 --mag 18 19"
     command = cli.parse([*args.split(), "--set", "train.loss=l1", "model.depth=1"])
-    config = command.config()
+    config = command.configured()
     assert (config.train.steps, config.train.seed, config.train.loss) == (70, 5, "l1")
     assert (config.data.source, config.data.grid, config.data.mag) == ("emulator", "g.h5", (18.0, 19.0))
     assert config.data.noise is None
     assert config.model.depth == 1
     assert config.train.batch_size == preset("tiny").train.batch_size
+
+
+def test_every_exit_code_is_in_the_help():
+    documented = set(re.findall(r"\b(\d\d?)\b", command.__doc__))
+    assert documented == {"0", *(str(error.exit_code) for error in EXPECTED), "78"}
+    assert set(re.findall(r"\b(\d\d?)\b", crlb_command.__doc__)) == documented
 
 
 def test_label_ranges():
@@ -94,12 +105,19 @@ def test_label_ranges():
         ("simulate --n 5 --out {tmp}/no/new.h5", 73, "no"),
         ("simulate --n 5 --out {tmp}/new.h5 --range T_eff", 2, "LABEL=LOW:HIGH"),
         ("evaluate {tmp}/none --data {tmp}/x.h5 --json {tmp}/s.json", 66, "none"),
+        ("runs {tmp}/none", 66, "none"),
+        ("runs {tmp} --json {tmp}/text.h5", 73, "--overwrite"),
+        ("sweep {tmp}/none.yaml", 66, "none.yaml"),
+        ("sweep {tmp}/text.h5", 78, "text.h5"),
+        ("sweep {tmp}/sweep.yaml --out {tmp}/text.h5 ", 73, "text.h5"),
+        ("sweep {tmp}/sweep.yaml --out {tmp}/s --slurm {tmp}/text.h5", 73, "--overwrite"),
         ("evaluate {tmp}/none --data {tmp}/x.h5 --json {tmp}/text.h5", 73, "--overwrite"),
     ],
 )
 def test_bad_input_ends_with_one_line_and_its_exit_code(args, code, said, tmp_path, monkeypatch, capsys):
     (tmp_path / "text.h5").write_text("not HDF5")
     h5py.File(tmp_path / "empty.h5", "w").close()
+    (tmp_path / "sweep.yaml").write_text("preset: tiny\ndata: emulator\nruns: [[]]\n")
     before = sorted(path.name for path in tmp_path.iterdir())
     assert exit_code(monkeypatch, *args.format(tmp=tmp_path).split()) == code
     message = capsys.readouterr().err

@@ -1,0 +1,93 @@
+"""`specvit runs`: what has been trained, the best first."""
+
+import json as json_module
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from crlb.output import check_output, new_file
+from specvit_jax.curves import draw_curves
+from specvit_jax.runs import Summary, list_runs
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Lists the runs below a folder, the best validation R2 first; damaged ones last, saying why.
+
+    To copy and paste:
+      specvit runs
+      specvit runs runs/sweep --json -
+      specvit runs runs/tiny --curves
+    """
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    """Where the runs are."""
+    json: Annotated[str | None, tyro.conf.arg(metavar="FILE|-")] = None
+    """Write the list as JSON; - prints it instead of the table."""
+    curves: bool = False
+    """Draw the training curves of every sound run into it (training_curves.png)."""
+    overwrite: bool = False
+    """Allow the JSON file to be replaced."""
+
+    def __call__(self) -> None:
+        if self.json not in (None, "-"):
+            check_output(self.json, self.overwrite)
+        runs = list_runs(self.folder)
+        text = json_module.dumps([run.as_json() for run in runs], indent=1)
+        if self.json == "-":
+            print(text)
+        else:
+            print_runs(runs, str(self.folder))
+            if self.json is not None:
+                with new_file(self.json, self.overwrite) as temporary:
+                    temporary.write_text(text + "\n")
+        if self.curves:
+            _draw(self.folder, runs)
+
+
+def print_runs(runs: Sequence[Summary], title: str) -> None:
+    """Runs as a table."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, title=f"{len(runs)} runs in {title}")
+    for head in ("run", "preset", "state"):
+        table.add_column(head, overflow="fold")
+    for head in ("steps", "best R2", "at step", "MAE", "spectra/s", "updated (UTC)"):
+        table.add_column(head, justify="right")
+    for run in runs:
+        if run.state != "damaged":
+            table.add_row(*_cells(run))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # rather a long line than a name broken in two
+    console.print(table)
+    for run in runs:
+        if run.state == "damaged":
+            console.print(f"{run.name} is damaged: {run.problem}", markup=False, soft_wrap=True)
+
+
+def _cells(run: Summary) -> list[str]:
+    mae = "\n".join(f"{label} {value:.3g}" for label, value in (run.mae or {}).items())
+    return [
+        run.name,
+        run.preset or "",
+        run.state,
+        f"{run.step}/{run.steps}",
+        "" if run.best_r2 is None else f"{run.best_r2:.4f}",
+        "" if run.best_step is None else str(run.best_step),
+        mae,
+        "" if run.spectra_per_s is None else f"{run.spectra_per_s:.0f}",
+        run.updated or "",
+    ]
+
+
+def _draw(folder: Path, runs: Sequence[Summary]) -> None:
+    for run in runs:
+        if run.state != "damaged" and run.step:
+            print(f"wrote {draw_curves(folder / run.name)}", file=sys.stderr)
