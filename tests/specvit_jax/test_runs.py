@@ -63,7 +63,7 @@ def test_a_run_that_is_written_into_is_running(folder):
 
 
 def test_a_score_that_is_not_a_number_is_not_the_best(tmp_path):
-    make_run(tmp_path / "wild", scored(10, 0.2), scored(20, float("nan")))
+    make_run(tmp_path / "wild", scored(5, float("nan")), scored(10, 0.2), scored(20, float("nan")))
     assert list_runs(tmp_path)[0].best_step == 10
 
 
