@@ -39,9 +39,24 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     # The suffix stays last: matplotlib and pandas choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
+        with writing(path):
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """A block that writes `path`; what the system says when it fails becomes an error that names it.
+
+    Raises:
+        DiskError: the disk is full, read-only or failing.
+        OutputError: the system refused otherwise.
+    """
+    try:
+        yield
     except (OutputError, MissingInputError, DiskError):
         raise
     except Exception as error:  # libraries have their own ways to say that the disk is full
@@ -50,8 +65,6 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise OutputError(f"cannot create {path}: {error.strerror or error}") from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The metrics of a run for TensorBoard, beside its ``metrics.jsonl``; needs the extra ``tensorboard``."""
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +33,9 @@ class Board:
         check_tensorboard()
         from tensorboardX import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder), purge_step=after + 1)
+        # The name of its file says the second; two starts may fall into one.
+        suffix = f".{after}.{os.getpid()}"
+        self.writer = SummaryWriter(str(folder), purge_step=after + 1, filename_suffix=suffix)
 
     def log(self, row: Mapping[str, float | int]) -> None:
         """A row as in ``metrics.jsonl``, every number a curve: ``train/loss``, ``val/r2_log_g``."""

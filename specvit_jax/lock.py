@@ -153,8 +153,12 @@ class RunLock:
         except FileExistsError:  # on a file system without flock two may come this far
             check_free(self.folder)
             raise Locked(f"{self.folder} was locked by another process this very moment; try again") from None
-        with os.fdopen(descriptor, "w") as file:
-            file.write(self._text())
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(self._text())
+        except OSError:  # disk full: what was written would lock the folder for nobody
+            self.file.unlink()
+            raise
 
     def _text(self) -> str:
         pid, now = os.getpid(), time.time()

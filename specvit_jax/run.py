@@ -1,29 +1,62 @@
-"""The directory of a training run: its config, its manifest, its metrics."""
+"""The directory of a training run: its lock, its config, its manifest, its metrics."""
 
 import json
 import os
-import platform
 import shutil
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 
-from crlb.errors import OutputError, UsageError
+from crlb.errors import DataError, OutputError, UsageError
+from crlb.output import new_file, writing
+from specvit_jax.board import Board, check_tensorboard
 from specvit_jax.config import Config
 from specvit_jax.config_file import from_yaml, to_yaml
+from specvit_jax.lock import LOCK_FILES, RunLock, check_free
+from specvit_jax.manifest import describe_start, now, read_manifest, write_manifest
+from specvit_jax.runs import read_metrics
 
-PACKAGES = ("specvit-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
-CONTENTS = ("config.yaml", "manifest.json", "metrics.jsonl", "checkpoints", "weights")
+# config.yaml makes a folder a run directory: it is deleted last.
+CONTENTS = (
+    "manifest.json",
+    "metrics.jsonl",
+    "training_curves.png",
+    "tensorboard",
+    "checkpoints",
+    "weights",
+    "config.yaml",
+)
 
 
-@dataclass(frozen=True)
 class Run:
-    """A run directory that is ready to be written into."""
+    """A run directory, locked and ready to be written into; use it in a ``with``.
 
-    path: Path
+    In the processes of a run that do not write (all but the first) it has no lock and writes nothing.
+    """
+
+    def __init__(
+        self, path: Path, lock: RunLock | None = None, *, before: str = "", tensorboard: bool = False
+    ) -> None:
+        """Takes over a lock that is held; ``before`` is the layout of the start before this one, if any."""
+        self.path, self.lock, self.before, self.tensorboard = path, lock, before, tensorboard
+        self.board: Board | None = None
+        release: Callable[[], None] = (lambda: None) if lock is None else lock.release
+        self.release = weakref.finalize(self, release)  # at the latest when the run is forgotten
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        if self.board is not None:
+            self.board.close()
+        self.release()
 
     @property
     def checkpoints(self) -> Path:
@@ -34,17 +67,59 @@ class Run:
         """The weights file ``best`` or ``last``."""
         return self.path / "weights" / f"{which}.safetensors"
 
+    def check(self) -> None:
+        """Refuses to write on once another process has taken the run over.
+
+        Raises:
+            Locked: it has.
+            DiskError: the lock could not be refreshed for too long.
+        """
+        if self.lock is not None:
+            self.lock.check()
+
     def log(self, row: Mapping[str, float | int]) -> None:
-        """Appends a row to ``metrics.jsonl``."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        """Appends a row to ``metrics.jsonl``, and to TensorBoard's where that was asked for.
+
+        Raises:
+            Locked, DiskError: as ``check``; or the disk refused the row.
+        """
+        if self.lock is None:
+            return
+        self.check()
+        file = self.path / "metrics.jsonl"
+        with writing(file), file.open("a") as lines:
+            lines.write(json.dumps(row) + "\n")
+        if self.tensorboard:
+            with writing(self.path / "tensorboard"):
+                self.board = self.board or Board(self.path / "tensorboard", int(row["step"]) - 1)
+                self.board.log(row)
 
     def rewind(self, step: int) -> None:
-        """Drops the rows of ``metrics.jsonl`` after a step: they will be written again."""
-        path = self.path / "metrics.jsonl"
-        if path.exists():
-            rows = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-            path.write_text("".join(row for row in rows if json.loads(row)["step"] <= step))
+        """Drops the rows of ``metrics.jsonl`` after a step: they will be written again.
+
+        Raises:
+            Locked, DiskError: as ``log``; the rows are as they were.
+            DataError: the file is damaged.
+        """
+        if self.lock is None:
+            return
+        self.check()
+        rows = [row for row in read_metrics(self.path) if row["step"] <= step]
+        with new_file(self.path / "metrics.jsonl", overwrite=True) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if self.tensorboard:
+            with writing(self.path / "tensorboard"):
+                self.board = Board(self.path / "tensorboard", step)
+
+    def finish(self, step: int) -> None:
+        """Notes in the manifest that the run came to its end, by early stopping perhaps.
+
+        Raises:
+            Locked, DiskError: as ``log``.
+        """
+        if self.lock is not None:
+            self.check()
+            write_manifest(self.path, read_manifest(self.path) | {"finished": {"step": step, "date": now()}})
 
 
 def check_run(path: str | Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -59,11 +134,85 @@ def check_run(path: str | Path, config: Config, *, resume: bool = False, overwri
     Raises:
         OutputError: it holds a run and neither was asked for, it holds something else, or cannot be written.
         UsageError: both were asked for, or the run to continue has another config.
+        Locked: another process writes into it.
+        DataError: the config found there is damaged.
     """
     path = Path(path)
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite deletes it; give one of the two")
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise OutputError(
+            f"cannot create run directory {path}: {existing} cannot be written into; choose another"
+        )
+    check_free(path)
+    _check_contents(path, config, resume, overwrite)
+
+
+def open_run(
+    path: str | Path,
+    config: Config,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    layout: str = "",
+    tensorboard: bool = False,
+    writer: bool = True,
+) -> Run:
+    """Makes a run directory, or opens the one that is there to continue it; locks it before it is changed.
+
+    Args:
+        path: of the directory; created with its parents.
+        config: of the run.
+        resume: continue the run found there; without one, start.
+        overwrite: delete the run found there.
+        layout: devices and how they are driven, in words, for the manifest.
+        tensorboard: log for TensorBoard as well.
+        writer: whether this process writes: of several, the first.
+
+    Raises:
+        OutputError, UsageError, Locked, DataError: as ``check_run``.
+        DiskError: the disk refused it.
+    """
+    path = Path(path)
+    if tensorboard:
+        check_tensorboard()
+    if not writer:
+        return Run(path)
+    check_run(path, config, resume=resume, overwrite=overwrite)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        lock = RunLock(path).acquire()
+    try:
+        before = _prepare(path, config, resume, overwrite, layout)
+    except BaseException:
+        lock.release()
+        raise
+    return Run(path, lock, before=before, tensorboard=tensorboard)
+
+
+def _prepare(path: Path, config: Config, resume: bool, overwrite: bool, layout: str) -> str:
+    """Fills a locked directory; returns the layout of the start before, if any."""
+    _check_contents(path, config, resume, overwrite)  # another process may have been here meanwhile
+    with writing(path):
+        if overwrite:
+            _delete(path)
+        for left_over in (*path.glob(".*.partial*"), *path.glob("weights/.*.partial*")):
+            left_over.unlink()
+    if not (path / "config.yaml").exists():
+        with new_file(path / "config.yaml") as temporary:
+            temporary.write_text(to_yaml(config))
+    with writing(path):
+        (path / "weights").mkdir(exist_ok=True)
+    manifest = read_manifest(path)
+    starts = [*manifest["starts"], describe_start(layout)]
+    write_manifest(path, {"starts": starts})
+    return str(starts[-2].get("layout", "")) if len(starts) > 1 else ""
+
+
+def _check_contents(path: Path, config: Config, resume: bool, overwrite: bool) -> None:
     found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    found = [name for name in found if not name.startswith(".") and name not in LOCK_FILES]
     if found and "config.yaml" not in found:
         raise OutputError(f"{path} holds {found[0]} and is not a run directory; choose an empty --out")
     if found and resume:
@@ -72,36 +221,15 @@ def check_run(path: str | Path, config: Config, *, resume: bool = False, overwri
         raise OutputError(
             f"{path} holds a run already; continue it with --resume, delete it with --overwrite"
         )
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not (existing.is_dir() and os.access(existing, os.W_OK)):
-        raise OutputError(
-            f"cannot create run directory {path}: {existing} cannot be written into; choose another"
-        )
-
-
-def open_run(path: str | Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> Run:
-    """Makes a run directory, or opens the one that is there to continue it.
-
-    Raises:
-        OutputError, UsageError: as ``check_run``.
-    """
-    path = Path(path)
-    check_run(path, config, resume=resume, overwrite=overwrite)
-    try:
-        if overwrite:
-            _delete(path)
-        (path / "weights").mkdir(parents=True, exist_ok=True)
-        (path / "config.yaml").write_text(to_yaml(config))
-        _write_manifest(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write run directory {path}: {error.strerror}; choose another --out"
-        ) from error
-    return Run(path)
 
 
 def _check_same(path: Path, config: Config) -> None:
-    stored, given = (to_yaml(c).splitlines() for c in (from_yaml((path / "config.yaml").read_text()), config))
+    file = path / "config.yaml"
+    try:
+        before = from_yaml(file.read_text())
+    except (UsageError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is damaged ({error}); start again with --overwrite") from error
+    stored, given = (to_yaml(one).splitlines() for one in (before, config))
     changed = [
         f"{old.strip()} -> {new.strip()}" for old, new in zip(stored, given, strict=False) if old != new
     ]
@@ -118,23 +246,3 @@ def _delete(path: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink(missing_ok=True)
-
-
-def _write_manifest(path: Path) -> None:
-    """Adds this start to ``manifest.json``: command, date, versions, devices."""
-    file = path / "manifest.json"
-    starts = json.loads(file.read_text())["starts"] if file.exists() else []
-    import jax  # so that run directories are checked before jax is loaded
-
-    devices = jax.local_devices()
-    starts.append(
-        {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-            "devices": f"{len(devices)} x {devices[0].device_kind}",
-            "cpus": os.cpu_count(),
-            "system": platform.platform(),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        }
-    )
-    file.write_text(json.dumps({"starts": starts}, indent=1) + "\n")

@@ -11,6 +11,7 @@ from crlb.errors import DataError, MissingInputError, UsageError
 from specvit_jax.config import Config
 from specvit_jax.config_file import from_yaml
 from specvit_jax.lock import owner_of
+from specvit_jax.manifest import read_manifest
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def summarise(path: Path, name: str) -> Summary:
     try:
         config = read_config(path)
         rows = read_metrics(path)
-        finished = _is_finished(path)
+        finished = "finished" in read_manifest(path)  # early stopping ends a run before its last step
     except (DataError, MissingInputError) as error:
         return Summary(name, "damaged", str(error), updated=_updated(path))
     step = max((row["step"] for row in rows), default=0)
@@ -115,15 +116,6 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
                 f"{file} line {number} must be a JSON object with a step, got {line[:40]!r}"
             ) from error
     return rows
-
-
-def _is_finished(path: Path) -> bool:
-    """Whether the run says so itself: early stopping ends it before its last step."""
-    file = path / "manifest.json"
-    try:
-        return "finished" in json.loads(file.read_text()) if file.exists() else False
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file} is damaged: {error}") from error
 
 
 def _state(path: Path, finished: bool) -> str:
