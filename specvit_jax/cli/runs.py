@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from crlb.labels import LABELS
 from crlb.output import check_output, new_file
 from specvit_jax.curves import draw_curves
 from specvit_jax.runs import Summary, list_runs
@@ -73,7 +74,7 @@ def print_runs(runs: Sequence[Summary], title: str) -> None:
 
 
 def _cells(run: Summary) -> list[str]:
-    mae = "\n".join(f"{label} {value:.3g}" for label, value in (run.mae or {}).items())
+    mae = "\n".join(f"{label} {value:.3g} {LABELS[label].unit}" for label, value in (run.mae or {}).items())
     return [
         run.name,
         run.preset or "",

@@ -113,8 +113,8 @@ def test_no_folder_is_refused(tmp_path):
 def test_the_table_and_the_json(folder, capsys):
     cli.parse(["runs", str(folder)])()
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["deep/whole", "tiny", "finished", "100/100", "0.6000", "50", "log_g", "0.4", "1000"] in [
-        row[:9] for row in rows
+    assert ["deep/whole", "tiny", "finished", "100/100", "0.6000", "50", "log_g", "0.4", "dex", "1000"] in [
+        row[:10] for row in rows
     ]
     cli.parse(["runs", str(folder), "--json", "-"])()
     runs = json.loads(capsys.readouterr().out)
