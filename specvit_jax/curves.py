@@ -32,15 +32,18 @@ def draw_curves(run: str | Path, out: str | Path | None = None) -> Path:
     rows = read_metrics(run)
     if not rows:
         raise DataError(f"{run} has no row in metrics.jsonl; let it train first")
-    panels = _panels(rows, read_config(run).model.label_names)
+    labels = read_config(run).model.label_names
+    panels = _panels(rows, labels)
     figure = matplotlib.figure.Figure(figsize=(7, 2.1 * len(panels)), layout="constrained")
     all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (text, lines, scale) in zip(all_axes, panels, strict=True):
         for name, label in lines.items():
             steps, values = zip(*((row["step"], row[name]) for row in rows if name in row), strict=True)
-            axes.plot(steps, values, label=label, marker="." if name.startswith("val") else None)
+            color = f"C{labels.index(label) if label else 0}"  # a label keeps its colour
+            axes.plot(steps, values, color=color, label=label, marker="." if label else None)
         axes.set_ylabel(text)
         axes.set_yscale(scale)
+        _number(axes)
         axes.grid(alpha=0.3)
         if len(lines) > 1:
             axes.legend(frameon=False)
@@ -71,3 +74,11 @@ def _panels(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> list[tuple[s
 def _positive(rows: list[dict[str, Any]], name: str) -> bool:
     """Whether a logarithm exists: a Gaussian likelihood goes below 0."""
     return all(row[name] > 0 for row in rows if name in row)
+
+
+def _number(axes: Any) -> None:
+    """Plain numbers at the ticks; between the decades too where fewer than one is shown."""
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter("{x:g}")
+    if axes.get_yscale() == "log" and high < 10 * low:
+        axes.yaxis.set_minor_formatter("{x:g}")

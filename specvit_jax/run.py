@@ -157,9 +157,10 @@ def open_run(
     overwrite: bool = False,
     layout: str = "",
     tensorboard: bool = False,
-    writer: bool = True,
 ) -> Run:
     """Makes a run directory, or opens the one that is there to continue it; locks it before it is changed.
+
+    Of several processes that train together the first does this; the others get a run that writes nothing.
 
     Args:
         path: of the directory; created with its parents.
@@ -168,7 +169,6 @@ def open_run(
         overwrite: delete the run found there.
         layout: devices and how they are driven, in words, for the manifest.
         tensorboard: log for TensorBoard as well.
-        writer: whether this process writes: of several, the first.
 
     Raises:
         OutputError, UsageError, Locked, DataError: as ``check_run``.
@@ -177,7 +177,9 @@ def open_run(
     path = Path(path)
     if tensorboard:
         check_tensorboard()
-    if not writer:
+    import jax  # so that run directories are checked before jax is loaded
+
+    if jax.process_index() > 0:
         return Run(path)
     check_run(path, config, resume=resume, overwrite=overwrite)
     with writing(path):

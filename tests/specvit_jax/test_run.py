@@ -140,8 +140,9 @@ def test_an_owner_who_lost_the_run_writes_no_more(started, config):
         assert contents(started) == before
 
 
-def test_a_process_that_does_not_write_leaves_no_trace(tmp_path, config):
-    with open_run(tmp_path / "run", config, writer=False) as run:
+def test_of_several_processes_only_the_first_writes(tmp_path, config, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with open_run(tmp_path / "run", config) as run:
         run.log({"step": 1})
         run.rewind(0)
         run.finish(1)
