@@ -136,7 +136,9 @@ def save_weights(path: Path, weights: Weights, about: Mapping[str, float | int])
         "about": json.dumps(dict(about)),
     }
     with new_file(path, overwrite=True) as temporary:
-        safetensors.numpy.save_file(tensors, temporary, metadata)
+        # safetensors writes the bytes as they lie: a transposed array would come back scrambled.
+        ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        safetensors.numpy.save_file(ordered, temporary, metadata)
 
 
 def load_weights(path: str | Path) -> Weights:
@@ -156,8 +158,8 @@ def load_weights(path: str | Path) -> Weights:
         raise DataError(f"weights {path} is not a readable safetensors file: {error}") from error
     if metadata.get("format") != FORMAT:
         raise DataError(f"weights {path} must have format {FORMAT!r}, found {metadata.get('format')!r}")
-    config = from_yaml(metadata["config"])
-    like = _like(config)
+    config = _stored_config(metadata["config"])
+    like = _like(config, tensors)
     needed = {name: leaf.shape for name, leaf in flatten(like).items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     wrong = sorted(name for name in needed | found if needed.get(name) != found.get(name))
@@ -209,16 +211,38 @@ def unflatten(like: Tree, flat: dict[str, np.ndarray]) -> Tree:
     return jax.tree_util.tree_unflatten(treedef, [jnp.asarray(flat[name]) for name in names])
 
 
-def _like(config: Config) -> dict[str, Any]:
-    """The tree a weights file of this config holds, its leaves shapes only in memory no larger than one."""
-    model = config.model
+def _stored_config(text: str) -> Config:
+    """The config in a weights file; younger settings take their defaults, whatever its preset says."""
+    plain = json.loads(text)
+    default = dataclasses.asdict(Config())
+    sections = {name: default[name] | plain.get(name, {}) for name in ("model", "train", "data")}
+    return from_yaml(json.dumps(plain | sections))
+
+
+def _like(config: Config, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The tree a weights file of this config holds, its leaves shapes only in memory no larger than one.
+
+    What pca reads has the pixels of the mean that was ``found``; the network behind it sees components.
+    """
+    model, data = config.model, config.data
     shapes = jax.eval_shape(SpecViT(model).init, jax.random.key(0), jnp.zeros((1, model.input_size)))
-    n_labels = len(model.label_names)
+    n_pix, n_labels = model.input_size, len(model.label_names)
+    if data.preprocess == "pca" and "input_scaler/mean" in found:
+        n_pix = found["input_scaler/mean"].size
+    arrays = {"mean": (n_pix,), "scale": (n_pix,)}
+    if data.preprocess != "none":
+        arrays["analysis"] = (n_pix, data.components)
+    if data.preprocess == "zca":
+        arrays["synthesis"] = (data.components, n_pix)
     return {
-        "params": jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes["params"]),
-        "label_scaler": {name: np.zeros(n_labels) for name in ("mean", "scale")},
-        "input_scaler": {name: np.zeros(model.input_size) for name in ("mean", "scale")},
+        "params": jax.tree.map(lambda leaf: _shape_only(leaf.shape), shapes["params"]),
+        "label_scaler": {name: _shape_only((n_labels,)) for name in ("mean", "scale")},
+        "input_scaler": {name: _shape_only(shape) for name, shape in arrays.items()},
     }
+
+
+def _shape_only(shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(np.float32(0), shape)
 
 
 def _digests(flat: dict[str, np.ndarray]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Checkpoints that come back, or are skipped by name; weights files."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -9,7 +11,14 @@ import pytest
 import safetensors.numpy
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
-from specvit_jax.checkpoint import Checkpoints, Weights, load_weights, save_weights, shipped_weights
+from specvit_jax.checkpoint import (
+    Checkpoints,
+    Weights,
+    load_weights,
+    read_metadata,
+    save_weights,
+    shipped_weights,
+)
 from specvit_jax.scaling import InputScaler, LabelScaler
 from specvit_jax.step import make_state
 
@@ -104,6 +113,28 @@ def test_weights_come_back_bit_for_bit_with_all_that_prediction_needs(weights, f
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("preprocess", "n_pix"), [("zca", 64), ("pca", 200)])
+def test_whitening_comes_back_with_the_weights(weights, tmp_path, preprocess, n_pix):
+    k = 64 if preprocess == "pca" else 5
+    rng = np.random.default_rng(0)
+    analysis = np.asfortranarray(rng.normal(size=(n_pix, k)).astype(np.float32))
+    synthesis = analysis.T if preprocess == "zca" else None
+    level = np.ones(n_pix, np.float32)
+    data = replace(weights.config.data, preprocess=preprocess, components=k)
+    whitened = weights._replace(
+        config=replace(weights.config, data=data), input_scaler=InputScaler(level, level, analysis, synthesis)
+    )
+    save_weights(tmp_path / "w.safetensors", whitened, {})
+    found = load_weights(tmp_path / "w.safetensors").input_scaler
+    flux = rng.normal(size=(3, n_pix)).astype(np.float32)
+    np.testing.assert_array_equal(found.analysis, analysis)
+    np.testing.assert_array_equal(found.encode(flux), whitened.input_scaler.encode(flux))
+    lost = whitened._replace(input_scaler=InputScaler(level, level))
+    save_weights(tmp_path / "lost.safetensors", lost, {})
+    with pytest.raises(DataError, match="input_scaler/analysis must have shape"):
+        load_weights(tmp_path / "lost.safetensors")
+
+
 def test_a_cut_weights_file_is_refused(file):
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"w\.safetensors.*not a readable safetensors file"):
@@ -138,6 +169,24 @@ def test_missing_weights_are_refused(tmp_path):
 def test_weights_into_a_missing_folder_are_refused(weights, tmp_path):
     with pytest.raises(OutputError, match="folder"):
         save_weights(tmp_path / "no" / "w.safetensors", weights, {})
+
+
+def test_settings_younger_than_a_weights_file_take_their_defaults(weights, file, tmp_path):
+    metadata = read_metadata(file)
+    config = json.loads(metadata["config"])
+    config["preset"] = "tiny"
+    for section, key in (("model", "pos_embed"), ("data", "preprocess"), ("data", "components")):
+        del config[section][key]
+    old = tmp_path / "old.safetensors"
+    tensors = safetensors.numpy.load_file(file)
+    safetensors.numpy.save_file(tensors, old, metadata | {"config": json.dumps(config)})
+    found = load_weights(old).config
+    assert (found.model.pos_embed, found.data.preprocess) == ("learned", "none")
+    assert found.train == weights.config.train
+
+
+def test_the_shipped_tiny_network_still_loads():
+    assert load_weights(shipped_weights("tiny")).config.preset == "tiny"
 
 
 def test_shipped_weights_are_asked_for_by_preset():
