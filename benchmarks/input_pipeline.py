@@ -18,6 +18,7 @@ from measure import in_turn, ratio, save
 
 from specvit_jax.config import Config, preset
 from specvit_jax.data import Rows, Simulator, make_simulator
+from specvit_jax.feed import Step
 from specvit_jax.start import fit_scalers
 from specvit_jax.step import fresh_step, make_state, select, train_step
 from specvit_jax.stored import StoredSpectra
@@ -55,8 +56,8 @@ def measure(config: Config, simulator: Simulator, count: int) -> dict[str, Any]:
     batch = select(batch, simulator.label_names, config)
     calls = {
         "constant": repeated(train_step, config, count, batch, index, scalers),
-        "on the fly": repeated(fresh_step, config, count, simulator, scalers, index),
-        "resident": repeated(fresh_step, config, count, resident(simulator), scalers, index),
+        "on the fly": repeated(fresh_step, config, count, simulator, scalers, Step(index)),
+        "resident": repeated(fresh_step, config, count, resident(simulator), scalers, Step(index)),
     }
     times = in_turn(calls, ROUNDS)
     return {

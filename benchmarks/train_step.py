@@ -20,8 +20,9 @@ import jax.numpy as jnp
 
 from specvit_jax.config import preset
 from specvit_jax.data import make_simulator
+from specvit_jax.feed import Step
+from specvit_jax.start import fit_scalers
 from specvit_jax.step import eval_step, fresh_step, make_state, select, train_step
-from specvit_jax.train import fit_scalers
 
 REPEATS = 7
 
@@ -37,7 +38,10 @@ def parts(name: str) -> dict[str, Callable[[], Any]]:
     pieces: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "forward": (partial(eval_step, config=config), (state.params, flux, scalers)),
         "step on a constant batch": (partial(train_step, config=config), (state, selected, index, scalers)),
-        "step on fresh spectra": (partial(fresh_step, config=config), (state, simulator, scalers, index)),
+        "step on fresh spectra": (
+            partial(fresh_step, config=config),
+            (state, simulator, scalers, Step(index)),
+        ),
         "fresh spectra": (type(simulator).sample, (simulator, key, index)),
         "normal deviates": (lambda key: jax.random.normal(key, flux.shape), (key,)),
         "median of every spectrum": (lambda flux: jnp.median(flux, axis=1), (flux,)),

@@ -18,7 +18,7 @@ import safetensors.numpy
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
-from crlb.output import new_file
+from crlb.output import new_file, writing
 from specvit_jax.config import PRESETS, Config
 from specvit_jax.config_file import from_yaml
 from specvit_jax.model import SpecViT
@@ -38,8 +38,19 @@ class Checkpoints:
                 BestN(get_metric_fn=lambda about: about["r2"], n=1, keep_checkpoints_without_metrics=False),
             ]
         )
-        options = ocp.CheckpointManagerOptions(preservation_policy=policy, cleanup_tmp_directories=True)
+        mine = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=mine, active_processes={mine}, barrier_sync_key_prefix=f"process_{mine}"
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policy,
+            cleanup_tmp_directories=True,
+            multiprocessing_options=alone,
+            create=False,
+        )
         self.folder = folder.absolute()
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -229,7 +240,7 @@ def _like(config: Config, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
     n_pix, n_labels = model.input_size, len(model.label_names)
     if data.preprocess == "pca" and "input_scaler/mean" in found:
         n_pix = found["input_scaler/mean"].size
-    arrays = {"mean": (n_pix,), "scale": (n_pix,)}
+    arrays: dict[str, tuple[int, ...]] = {"mean": (n_pix,), "scale": (n_pix,)}
     if data.preprocess != "none":
         arrays["analysis"] = (n_pix, data.components)
     if data.preprocess == "zca":

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from crlb.errors import UsageError
+from crlb.errors import ConfigError, UsageError
 
 
 def _check_positive(section: Any, *keys: str) -> None:
     name = type(section).__name__.removesuffix("Config").lower()
     for key in keys:
         if not getattr(section, key) > 0:
-            raise UsageError(f"{name}.{key} must be positive, got {getattr(section, key)}")
+            raise ConfigError(f"{name}.{key} must be positive, got {getattr(section, key)}")
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,34 @@ class ModelConfig:
         if self.stride is not None:
             _check_positive(self, "stride")
         if self.patch_size > self.input_size:
-            raise UsageError(
+            raise ConfigError(
                 f"model.patch_size must be at most input_size {self.input_size}, got {self.patch_size}"
             )
         if self.embed_dim % self.num_heads:
-            raise UsageError(f"model.num_heads must divide embed_dim {self.embed_dim}, got {self.num_heads}")
+            raise ConfigError(f"model.num_heads must divide embed_dim {self.embed_dim}, got {self.num_heads}")
         if self.step > self.patch_size:
-            raise UsageError(
+            raise ConfigError(
                 f"model.stride must be at most patch_size {self.patch_size}, or pixels go unread; "
                 f"got {self.stride}"
             )
         if not 0 < self.wave_range[0] < self.wave_range[1]:
-            raise UsageError(
+            raise ConfigError(
                 f"model.wave_range must be (first, last) in A, first < last, got {self.wave_range}"
+            )
+        if self.pos_embed in ("sinusoidal", "wavelength") and self.embed_dim % 2:
+            raise ConfigError(
+                f"model.embed_dim must be even with pos_embed {self.pos_embed}, got {self.embed_dim}"
+            )
+        if self.pos_embed == "rotary" and self.embed_dim // self.num_heads % 2:
+            raise ConfigError(
+                "model.embed_dim / num_heads must be even with pos_embed rotary, "
+                f"got {self.embed_dim} / {self.num_heads}"
             )
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"model.{name} must lie in [0, 1), got {getattr(self, name)}")
+                raise ConfigError(f"model.{name} must lie in [0, 1), got {getattr(self, name)}")
         if not self.label_names or len(set(self.label_names)) < len(self.label_names):
-            raise UsageError(f"model.label_names must name each label once, got {self.label_names}")
+            raise ConfigError(f"model.label_names must name each label once, got {self.label_names}")
 
     @property
     def step(self) -> int:
@@ -120,13 +129,13 @@ class TrainConfig:
             _check_positive(self, "early_stopping")
         for name in ("b1", "b2", "ema"):
             if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"train.{name} must lie in [0, 1), got {getattr(self, name)}")
+                raise ConfigError(f"train.{name} must lie in [0, 1), got {getattr(self, name)}")
         if not 0 < self.plateau_factor < 1:
-            raise UsageError(f"train.plateau_factor must lie in (0, 1), got {self.plateau_factor}")
+            raise ConfigError(f"train.plateau_factor must lie in (0, 1), got {self.plateau_factor}")
         if not 0 <= self.warmup < 1:
-            raise UsageError(f"train.warmup is a fraction of the steps in [0, 1), got {self.warmup}")
+            raise ConfigError(f"train.warmup is a fraction of the steps in [0, 1), got {self.warmup}")
         if not 0 <= self.min_lr <= self.learning_rate:
-            raise UsageError(
+            raise ConfigError(
                 f"train.min_lr must lie in [0, learning_rate = {self.learning_rate}], got {self.min_lr}"
             )
 
@@ -164,8 +173,13 @@ class DataConfig:
     def __post_init__(self) -> None:
         _check_positive(self, "exptime_s", "n_exp", "seeing_arcsec", "n_scaling", "n_validation")
         _check_positive(self, "noise_level", "memory_gb", "components")
+        if self.preprocess != "none" and self.components > self.n_scaling:
+            raise ConfigError(
+                f"data.components must be at most the n_scaling = {self.n_scaling} spectra they are "
+                f"measured on, got {self.components}"
+            )
         if not self.mag[0] <= self.mag[1]:
-            raise UsageError(f"data.mag must be (bright, faint) with bright <= faint, got {self.mag}")
+            raise ConfigError(f"data.mag must be (bright, faint) with bright <= faint, got {self.mag}")
 
 
 @dataclass(frozen=True)
@@ -179,12 +193,14 @@ class Config:
 
     def __post_init__(self) -> None:
         if (self.train.loss == "nll") != self.model.predict_sigma:
-            raise UsageError(
+            raise ConfigError(
                 "train.loss=nll and model.predict_sigma=true belong together, got "
                 f"loss {self.train.loss} and predict_sigma {self.model.predict_sigma}"
             )
+        if self.data.preprocess == "pca" and self.model.pos_embed == "wavelength":
+            raise ConfigError("model.pos_embed wavelength has no meaning for the components of pca")
         if self.data.preprocess == "pca" and self.model.input_size != self.data.components:
-            raise UsageError(
+            raise ConfigError(
                 "model.input_size must be the data.components that pca keeps, "
                 f"got {self.model.input_size} and {self.data.components}"
             )
@@ -200,8 +216,8 @@ SMALL = Config(
     model=ModelConfig(embed_dim=384, num_heads=6),
     train=PAPER.train,
 )
-# tiny: learns on two CPU cores. Whitened spectra, a head that reads every token by its place, and Muon each make
-# it learn several times faster; other labels learned beside log g come free (experiments/LOG.md).
+# tiny: learns on two CPU cores. Whitened spectra, a head that reads every token by its place, and Muon each
+# make it learn several times faster; other labels learned beside log g come free (experiments/LOG.md).
 TINY = Config(
     preset="tiny",
     model=ModelConfig(

@@ -20,7 +20,7 @@ AXIS = "device"
 Mode = Literal["pmap", "jit"]
 Tree = TypeVar("Tree")
 Metrics = dict[str, Array]
-Step = Callable[..., tuple[Tree, Metrics]]
+StepFunction = Callable[..., tuple[Tree, Metrics]]
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,15 @@ class Layout:
         """The devices along one axis."""
         return Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
 
-    @property
-    def local(self) -> tuple[jax.Device, ...]:
-        """The devices of this process."""
-        return tuple(device for device in self.devices if device.process_index == jax.process_index())
-
     def __str__(self) -> str:
         processes = len({device.process_index for device in self.devices})
         kind = f"{len(self.devices)} x {self.devices[0].device_kind}, {self.mode}"
         return kind if processes == 1 else f"{kind}, {processes} processes"
 
-    def compile(self, step: Step[Tree]) -> Step[Tree]:
-        """The step ``step(state, source, scalers, index)`` over the devices; the state passed in is consumed.
+    def compile(self, step: StepFunction[Tree]) -> StepFunction[Tree]:
+        """The step ``step(state, source, scalers, batch)`` over the devices; the state passed in is consumed.
 
-        State, source and scalers have been placed by ``replicate`` and ``share``, the index by ``spread``.
+        State, source and scalers have been placed by ``replicate`` and ``share``, the batch by ``spread``.
         """
         if self.mode == "pmap":
             in_axes = (0, None, None, 0)
@@ -63,7 +58,7 @@ class Layout:
             mapped = jax.jit(step, donate_argnums=0, out_shardings=everywhere)
         return self._one_at_a_time(mapped)
 
-    def _one_at_a_time(self, step: Step[Tree]) -> Step[Tree]:
+    def _one_at_a_time(self, step: StepFunction[Tree]) -> StepFunction[Tree]:
         """Virtual CPU devices share a thread pool and can starve each other when two steps are in flight."""
         if len(self.devices) == 1 or self.devices[0].platform != "cpu":
             return step
@@ -81,23 +76,22 @@ class Layout:
 
     def share(self, tree: Tree) -> Tree:
         """The tree with its arrays on every device, so that no step has to send them."""
-        place = NamedSharding(self.mesh, PartitionSpec())
-        if jax.process_count() == 1:
-            return jax.device_put(tree, place)
-        return jax.tree.map(lambda leaf: _global(np.asarray(leaf), place), tree)
+        return _put(tree, NamedSharding(self.mesh, PartitionSpec()))
+
+    def part(self, batch_size: int) -> tuple[int, int]:
+        """The places of a batch that the devices of this process take, (first, after the last)."""
+        share = batch_size // len(self.devices)
+        mine = [i for i, device in enumerate(self.devices) if device.process_index == jax.process_index()]
+        return mine[0] * share, (mine[-1] + 1) * share
 
     def spread(self, tree: Tree) -> Tree:
-        """Arrays along a batch, every device holding its share of them in order.
-
-        In several processes each gives the whole batch and keeps its part.
-        """
-        if self.mode == "pmap":
-            n = len(self.devices)
-            return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(n, -1, *leaf.shape[1:]), tree)
+        """Arrays along a batch, or this process's ``part`` of it, each device taking its share in order."""
         place = NamedSharding(self.mesh, PartitionSpec(AXIS))
-        if jax.process_count() == 1:
-            return jax.device_put(tree, place)
-        return jax.tree.map(lambda leaf: _global(np.asarray(leaf), place), tree)
+        if self.mode == "jit":
+            return _put(tree, place)
+        n = len(self.devices)
+        shares = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(n, -1, *leaf.shape[1:]), tree)
+        return jax.device_put(shares, place)
 
     def fetch(self, tree: Tree) -> Tree:
         """One copy, on the host, of what every device holds alike: the state, or a step's metrics."""
@@ -188,6 +182,8 @@ def any_process(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
-def _global(leaf: np.ndarray, place: NamedSharding) -> Array:
-    """A global array of which every process holds the whole on its host."""
-    return jax.make_array_from_callback(leaf.shape, place, lambda part: leaf[part])
+def _put(tree: Tree, place: NamedSharding) -> Tree:
+    """The tree on the devices; in several processes each gives what its own devices hold."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, place)
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(place, np.asarray(leaf)), tree)

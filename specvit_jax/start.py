@@ -1,6 +1,7 @@
 """What a run begins with: its state, its scalers, the spectra it is validated on."""
 
 import sys
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from crlb.errors import UsageError
 from specvit_jax.checkpoint import Checkpoints
 from specvit_jax.config import Config
 from specvit_jax.data import Batch
+from specvit_jax.feed import training_rows
 from specvit_jax.scaling import fit_input_scaler, fit_label_scaler
 from specvit_jax.step import Scalers, Source, TrainState, make_state, select
+from specvit_jax.stored import FedSpectra, stored_validation
 
 VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run, so that runs compare
 
@@ -67,7 +69,12 @@ def fit_scalers(source: Source, config: Config) -> Scalers:
 
 
 def validation_batch(source: Source, config: Config) -> Batch:
-    """The validation spectra, observed once; of a file, its last rows, which are not trained on."""
+    """The validation spectra: those of a file, as observed there, or drawn and observed once.
+
+    Of files to train on they are the last rows, which are not trained on.
+    """
+    if config.data.validation is not None:
+        return stored_validation(config.data.validation, config.model.label_names)
     start = training_rows(source, config) or 0
     count = config.data.n_validation if source.rows is None else source.rows - start
     return observe(source, VALIDATION_SEED, np.arange(start, start + count), config)
@@ -75,33 +82,10 @@ def validation_batch(source: Source, config: Config) -> Batch:
 
 def observe(source: Source, seed: int, index: Int[np.ndarray, " n"], config: Config) -> Batch:
     """Spectra of a source under a key of their own."""
-    return select(_sample(source, jax.random.key(seed), jnp.asarray(index)), source.label_names, config)
+    sample = source.sample if isinstance(source, FedSpectra) else partial(_sample, source)
+    return select(sample(jax.random.key(seed), jnp.asarray(index)), source.label_names, config)
 
 
 @jax.jit
 def _sample(source: Source, key: Key[Array, ""], index: Int[Array, " n"]) -> Batch:
     return source.sample(key, index)
-
-
-def training_rows(source: Source, config: Config) -> int | None:
-    """Rows of a file to train on: all but ``data.n_validation``, or but a tenth if that is fewer."""
-    return None if source.rows is None else source.rows - min(config.data.n_validation, source.rows // 10)
-
-
-def batch_index(step: int, config: Config, rows: int | None) -> Int[np.ndarray, " batch"]:
-    """The spectra of the batch after ``step`` steps: a function of the seed and the step alone.
-
-    Those of the emulator are numbered within the batch, as its key changes every step. The rows of a file are
-    shuffled anew every epoch, and an incomplete last batch is left out.
-
-    Raises:
-        UsageError: the file has fewer rows than a batch.
-    """
-    size = config.train.batch_size
-    if rows is None:
-        return np.arange(size, dtype=np.int32)
-    if rows < size:
-        raise UsageError(f"train.batch_size must be at most the {rows} spectra to train on, got {size}")
-    epoch, place = divmod(step, rows // size)
-    order = np.random.default_rng((config.train.seed, epoch)).permutation(rows)
-    return order[place * size : (place + 1) * size].astype(np.int32)

@@ -15,7 +15,8 @@ from crlb.errors import UsageError
 from specvit_jax import parallel
 from specvit_jax.config import Config, TrainConfig
 from specvit_jax.data import Batch
-from specvit_jax.model import SpecViT
+from specvit_jax.feed import Step
+from specvit_jax.model import SpecViT, split
 from specvit_jax.optimizer import learning_rate, optimizer
 from specvit_jax.scaling import InputScaler, LabelScaler
 
@@ -95,11 +96,6 @@ def loss_of(
     raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, got {config.loss!r}")
 
 
-def split(out: Float[Array, "batch n_out"], n_labels: int) -> tuple[Array, Array | None]:
-    """Labels and log of their 1-sigma errors, both scaled, in a network's output."""
-    return out[:, :n_labels], out[:, n_labels:] if out.shape[1] > n_labels else None
-
-
 def loss_and_gradient(
     state: TrainState, batch: Batch, index: Int[Array, " batch"], scalers: Scalers, config: Config
 ) -> tuple[Float[Array, ""], Params]:
@@ -114,7 +110,7 @@ def loss_and_gradient(
     """
     model = SpecViT(config.model)
     key = jax.random.fold_in(stream(config, DROPOUT), state.step)
-    x, target = scalers.input.encode(batch.flux), scalers.label.encode(batch.labels)
+    x, target = scalers.input.encode(batch.flux), jnp.asarray(scalers.label.encode(batch.labels))
 
     def mean_loss(params: Params) -> Float[Array, ""]:
         out = model.apply({"params": params}, x, train=True, index=index, rngs={"dropout": key})
@@ -165,20 +161,29 @@ def train_step(
 
 def fresh_step(
     state: TrainState,
-    source: Source,
+    source: Any,
     scalers: Scalers,
-    index: Int[Array, " batch"],
+    step: Step,
     config: Config,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-    """A step on spectra observed for it, with noise from the seed, the step and their index."""
+    """A step on spectra observed for it, with noise from the seed, the step and their index.
+
+    Args:
+        state: the state before.
+        source: of the spectra, as a feed shares it.
+        scalers: of labels and input.
+        step: what the feed gives: indices, and rows where the source is not on the device.
+        config: the run's; static.
+        axis: device axis to average over, when inside one.
+    """
     key = jax.random.fold_in(stream(config, NOISE), state.step)
 
-    def observed(part: Int[Array, " piece"]) -> tuple[Float[Array, ""], Params]:
-        batch = select(source.sample(key, part), source.label_names, config)
-        return loss_and_gradient(state, batch, part, scalers, config)
+    def observed(part: Step) -> tuple[Float[Array, ""], Params]:
+        batch = select(part.sample(key, source), source.label_names, config)
+        return loss_and_gradient(state, batch, jnp.asarray(part.index), scalers, config)
 
-    loss, grads = accumulated(observed, index, config.train.accumulate)
+    loss, grads = accumulated(observed, step, config.train.accumulate)
     return update(state, loss, grads, config, axis)
 
 

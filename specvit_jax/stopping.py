@@ -1,6 +1,8 @@
 """Stopping within seconds: signals are noted, and long calls are watched from outside."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -63,3 +65,12 @@ class Signals:
         if errors:
             raise errors[0]
         return results[0]
+
+
+def ending(call: Callable[[], Value]) -> Value:
+    """The value of a program's main call; one that was abandoned ends the process here, threads and all."""
+    try:
+        return call()
+    except Abandoned as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(error.exit_code)

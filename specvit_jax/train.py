@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from crlb.errors import Interrupted, NumericalError
 from specvit_jax import metrics, parallel
 from specvit_jax.checkpoint import Checkpoints, Weights, save_weights
 from specvit_jax.config import Config
+from specvit_jax.curves import draw_curves
 from specvit_jax.data import Batch
+from specvit_jax.feed import make_feed, step_index
+from specvit_jax.manifest import layout_change
 from specvit_jax.parallel import Layout, Mode, make_layout
 from specvit_jax.progress import Progress
 from specvit_jax.run import Run, open_run
-from specvit_jax.start import Start, batch_index, begin, training_rows
+from specvit_jax.start import Start, begin
 from specvit_jax.step import Scalers, Source, TrainState, fresh_step, predict
 from specvit_jax.stopping import Abandoned, Signals
 
@@ -43,6 +47,7 @@ def train(
     stop: Callable[[int], bool] = lambda step: False,
     devices: Sequence[jax.Device] | None = None,
     mode: Mode | None = None,
+    tensorboard: bool = False,
 ) -> Result:
     """Trains a network and leaves its weights, checkpoints and metrics in a run directory.
 
@@ -55,24 +60,32 @@ def train(
         stop: asked after every step; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C do.
         devices: to share each batch; default: all of all processes.
         mode: `pmap` or `jit`; default as in ``make_layout``.
+        tensorboard: write the metrics for TensorBoard too.
 
     Raises:
         Interrupted: stopped early; everything is saved.
         NumericalError: the loss or its gradient is not finite.
         UsageError: the batch does not fit the devices or the file; or the run to continue is another.
-        OutputError: the run directory cannot be used.
+        OutputError, DiskError, Locked: the run directory cannot be used, or another process uses it.
     """
     layout = make_layout(mode, devices)
     layout.check(config.train.batch_size, config.train.accumulate)
-    batch_index(0, config, training_rows(source, config))  # refuses at once what cannot run
-    run = open_run(out, config, resume=resume, overwrite=overwrite)
-    with Signals() as signals, Checkpoints(run.checkpoints) as saved:
+    step_index(source, config, 0)  # refuses at once what cannot run
+    opened = open_run(
+        out, config, resume=resume, overwrite=overwrite, layout=str(layout), tensorboard=tensorboard
+    )
+    with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
         start = signals.until(partial(begin, config, source, saved if resume else None), "it was set up")
         run.rewind(int(start.state.step))
         loop = Loop(config, source, run, layout, saved, signals, stop, start)
-        with Progress(loop.done, config) as loop.progress:
+        with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:
+            if line := layout_change(run.before, str(layout)):
+                loop.progress.say(line)
             loop.go()
         saved.wait()
+        run.finish(loop.done)
+        if parallel.is_first():
+            draw_curves(run.path)
     return Result(loop.done, loop.best.r2, loop.best.step, run.weights("best"))
 
 
@@ -95,10 +108,8 @@ class Loop:
         self.config, self.run, self.layout, self.saved = config, run, layout, saved
         self.signals, self.stop = signals, stop
         self.scalers, self.validation, self.best, self.scored = start[1:]
-        self.rows = training_rows(source, config)
-        self.done = int(start.state.step)
+        self.source, self.done = source, int(start.state.step)
         self.state = layout.replicate(start.state)
-        self.shared = layout.share((source, start.scalers))
         self.step = compiled_step(config, layout)
         self.compiled = False
         self.pending: list[parallel.Metrics] = []
@@ -110,18 +121,25 @@ class Loop:
             Interrupted: stopped; everything is saved.
             NumericalError: the loss or its gradient is not finite.
         """
-        train = self.config.train
         if not self.scored and self.due:
             self.pause()  # the stop came before it
-        while self.done < train.steps and not self.settled:
-            self.advance()
-            stopped = self.stopped()
-            if stopped or self.due or self.done % train.log_every == 0:
-                self.log()
-            if stopped and self.done < train.steps:
-                self.leave()
-            if self.due:
-                self.pause()
+        part = self.layout.part(self.config.train.batch_size)
+        with make_feed(self.source, self.config, self.done, part=part, place=self.layout.spread) as feed:
+            shared = self.layout.share((feed.shared, self.scalers))
+            while self.done < self.config.train.steps and not self.settled:
+                self.advance(shared, next(feed))
+                self.attend()
+
+    def attend(self) -> None:
+        """Logs, scores and saves where these are due after a step; ends the run where it was told to stop."""
+        train = self.config.train
+        stopped = self.stopped()
+        if stopped or self.due or self.done % train.log_every == 0:
+            self.log()
+        if stopped and self.done < train.steps:
+            self.leave()
+        if self.due:
+            self.pause()
 
     @property
     def due(self) -> bool:
@@ -136,15 +154,19 @@ class Loop:
         patience = self.config.train.early_stopping
         return patience is not None and self.best.stale >= patience
 
-    def advance(self) -> None:
-        """One step; the first one is compiled meanwhile."""
-        index = self.layout.spread(batch_index(self.done, self.config, self.rows))
-        call = partial(self.step, self.state, *self.shared, index)
-        first, self.compiled = not self.compiled, True
-        self.state, row = self.signals.until(call, "the step was compiled") if first else call()
+    def advance(self, shared: tuple[Any, Any], batch: Any) -> None:
+        """One step; the first one is compiled before."""
+        call = partial(self.step, self.state, *shared, batch)
+        if self.compiled:
+            self.state, row = call()
+        else:
+            self.state, row = self.signals.until(call, "the step was compiled")
         self.pending.append(row)
         self.done += 1
         self.scored = False
+        if not self.compiled:
+            self.compiled = True
+            self.progress.compiled(self.done)
 
     def stopped(self) -> bool:
         """Whether a stop was asked for, in any process."""
@@ -178,7 +200,7 @@ class Loop:
 
     def not_finite(self, before: int, count: int) -> NumericalError:
         """The error for a step that came to numbers that are not finite; ``before`` steps were sound."""
-        index = batch_index(before, self.config, self.rows)
+        index = step_index(self.source, self.config, before)
         shown = ", ".join(map(str, index[:8])) + (", ..." if len(index) > 8 else "")
         return NumericalError(
             f"loss or gradient is not finite at step {before + 1} ({count} such steps up to {self.done}); "
@@ -232,13 +254,15 @@ class Loop:
         train = self.config.train
         if train.schedule != "plateau" or self.best.slow < train.plateau_patience:
             return host
-        rate = np.float32(max(float(host.rate) * train.plateau_factor, train.min_lr / train.learning_rate))
+        lowest = train.min_lr / train.learning_rate
+        rate = jnp.float32(max(float(host.rate) * train.plateau_factor, lowest))
         self.best = self.best._replace(slow=0)
         self.state = self.state._replace(rate=self.layout.replicate(rate))
         return host._replace(rate=rate)
 
     def save(self, host: TrainState, r2: float) -> None:
         """Writes a checkpoint in the background."""
+        self.run.check()
         best = {"best_r2": self.best.r2, "best_step": self.best.step}
         wait = {"stale": self.best.stale, "slow": self.best.slow}
         about = {"r2": r2, "scored": int(r2 != UNSCORED)} | best | wait

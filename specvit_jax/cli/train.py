@@ -1,6 +1,5 @@
 """`specvit train`: a network trained, or its training continued."""
 
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from crlb.errors import MissingInputError, UsageError
+from crlb.errors import UsageError
 from specvit_jax.cli.arguments import File, Settings
 from specvit_jax.config import Config, preset
-from specvit_jax.config_file import from_yaml, override
+from specvit_jax.config_file import load, override
 
 Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
@@ -77,8 +76,7 @@ class Train:
             raise UsageError("give either a preset (paper, small, tiny) or --config FILE")
         if self.config is None and self.data is None:
             raise UsageError("a preset needs --data: a file of spectra, or emulator")
-        start = preset(self.preset) if self.preset is not None else read_config(self.config)
-        config = override(start, self.set)
+        config = override(self.start(), self.set)
         return replace(
             config,
             model=replace(config.model, **_given(dtype=self.precision)),
@@ -89,47 +87,51 @@ class Train:
             ),
         )
 
+    def start(self) -> Config:
+        """The preset, or what the file says; notes on what has no meaning here go to stderr."""
+        if self.preset is not None:
+            return preset(self.preset)
+        assert self.config is not None
+        config, notes = load(self.config)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+        return config
+
     def __call__(self) -> None:
         config = self.configured()
         from specvit_jax.run import check_run
 
         check_run(self.out, config, resume=self.resume, overwrite=self.overwrite)
         from specvit_jax.parallel import connect, is_first
-        from specvit_jax.stopping import Abandoned
+        from specvit_jax.stopping import ending
 
         connect(self.coordinator, self.processes, self.process)
-        try:
-            text = self.train(config)
-        except Abandoned as error:  # a thread is still at work that cannot be stopped
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            os._exit(error.exit_code)
+        text = ending(lambda: self.train(config))
         if is_first():
             print(text)
 
     def train(self, config: Config) -> str:
         """Trains; how it ended, in words."""
-        from specvit_jax.data import make_source
+        from specvit_jax.parallel import is_first
+        from specvit_jax.stored import open_source
         from specvit_jax.train import train
 
-        source = make_source(config.data, config.train.seed)
+        source, kept = open_source(config.data, config.train.seed)
+        if is_first():
+            print(kept, file=sys.stderr)
         result = train(
-            config, source, self.out, resume=self.resume, overwrite=self.overwrite, mode=self.parallel
+            config,
+            source,
+            self.out,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            mode=self.parallel,
+            tensorboard=self.tensorboard,
         )
         return (
             f"{result.step} steps; best validation R2 {result.best_r2:.4f} at step {result.best_step}: "
             f"{result.weights}"
         )
-
-
-def read_config(path: Path | None) -> Config:
-    """The config in a YAML file.
-
-    Raises:
-        MissingInputError: there is no such file.
-    """
-    if path is None or not path.is_file():
-        raise MissingInputError(f"config file {path} does not exist; a run's config.yaml is one")
-    return from_yaml(path.read_text())
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from crlb.errors import UsageError
 from specvit_jax import parallel
+from specvit_jax.feed import Step
 from specvit_jax.parallel import make_layout
 from specvit_jax.scaling import InputScaler, LabelScaler
 from specvit_jax.step import Scalers, fresh_step, make_state
@@ -37,7 +38,7 @@ def two_steps(setting, source, mode, n, accumulate=1):
     state = layout.replicate(make_state(config))
     shared = layout.share((source, scalers))
     for _ in range(2):
-        state, metrics = step(state, *shared, layout.spread(INDEX))
+        state, metrics = step(state, *shared, layout.spread(Step(INDEX)))
     return layout.fetch(state), layout.fetch(metrics)
 
 
@@ -103,7 +104,7 @@ def test_gradients_are_averaged_in_float32(setting, toy_source):
     half = replace(config, model=replace(config.model, dtype="bfloat16"))
     step = partial(fresh_step, config=half, axis=parallel.AXIS)
     trace = jax.make_jaxpr(step, axis_env=[(parallel.AXIS, 2)])
-    text = str(trace(make_state(half), toy_source, scalers, jnp.asarray(INDEX)))
+    text = str(trace(make_state(half), toy_source, scalers, Step(jnp.asarray(INDEX))))
     sums = [line for line in text.splitlines() if "psum" in line]
     assert "bf16" in text
     assert sums

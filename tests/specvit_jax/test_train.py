@@ -16,8 +16,8 @@ from crlb.errors import Interrupted, NumericalError, OutputError, UsageError
 from specvit_jax.checkpoint import load_weights
 from specvit_jax.config_file import override
 from specvit_jax.data import Batch
+from specvit_jax.feed import Step, batch_index, training_rows
 from specvit_jax.scaling import InputScaler, LabelScaler
-from specvit_jax.start import batch_index, training_rows
 from specvit_jax.step import (
     DROPOUT,
     NOISE,
@@ -90,7 +90,7 @@ def test_gaussian_loss_is_minus_the_log_density(toy_config):
 def test_average_of_the_weights_is_kept_and_scored(toy_config, toy_source, scalers):
     config = override(toy_config, ["train.ema=0.9"])
     step = jax.jit(partial(fresh_step, config=config))
-    state, index = make_state(config), jnp.arange(16)
+    state, index = make_state(config), Step(jnp.arange(16))
     expected = jax.tree.leaves(state.params)
     for _ in range(3):
         state, _ = step(state, toy_source, scalers, index)
@@ -102,7 +102,7 @@ def test_average_of_the_weights_is_kept_and_scored(toy_config, toy_source, scale
 
 
 def test_a_lower_rate_shortens_the_step(toy_config, toy_source, scalers):
-    step, index = jax.jit(partial(fresh_step, config=toy_config)), jnp.arange(16)
+    step, index = jax.jit(partial(fresh_step, config=toy_config)), Step(jnp.arange(16))
     state = make_state(toy_config)._replace(step=jnp.int32(5))
     whole, half = (
         step(state._replace(rate=jnp.float32(rate)), toy_source, scalers, index)[0] for rate in (1, 0.5)
@@ -113,7 +113,7 @@ def test_a_lower_rate_shortens_the_step(toy_config, toy_source, scalers):
 
 def test_noise_differs_by_step_and_repeats_by_seed(toy_config, toy_source, scalers):
     step = jax.jit(partial(fresh_step, config=toy_config))
-    state, index = make_state(toy_config), jnp.arange(16)
+    state, index = make_state(toy_config), Step(jnp.arange(16))
 
     def loss(number):
         return float(step(state._replace(step=jnp.int32(number)), toy_source, scalers, index)[1]["loss"])

@@ -1,0 +1,72 @@
+"""A training run as a program of its own, on toy spectra, for tests that kill it or run several of it.
+
+python -m tests.specvit_jax.program OUT [STEPS] [slow-eval|slow-compile] [COORDINATOR PROCESSES PROCESS]
+"""
+
+import sys
+import time
+
+import jax.numpy as jnp
+import numpy as np
+
+from crlb.errors import run_cli
+from specvit_jax import train
+from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
+from specvit_jax.parallel import connect
+from specvit_jax.stopping import ending
+from tests.specvit_jax.conftest import N_PIX, ToySource
+
+SLOW_S = 60.0  # what is made to take that long has to be left within seconds
+
+
+def config(steps: int) -> Config:
+    """A network that takes milliseconds for a step."""
+    model = ModelConfig(
+        input_size=N_PIX, embed_dim=16, depth=1, num_heads=2, mlp_ratio=2.0, init="scaled", token_std=0.1
+    )
+    training = TrainConfig(
+        steps=steps,
+        batch_size=16,
+        learning_rate=1e-2,
+        loss="mse",
+        log_every=2,
+        eval_every=4,
+        checkpoint_every=4,
+    )
+    return Config("tiny", model, training, DataConfig(n_scaling=64, n_validation=64))
+
+
+def source() -> ToySource:
+    """The toy spectra of the other tests."""
+    return ToySource(jnp.asarray(0.1 * np.random.default_rng(0).normal(size=(2, N_PIX)), jnp.float32))
+
+
+def make_slow(what: str) -> None:
+    """Makes an evaluation, or the compilation of the step, take a minute."""
+
+    def slowly(call):
+        def slow(*args, **options):
+            print(f"in {what}", flush=True)
+            time.sleep(SLOW_S)
+            return call(*args, **options)
+
+        return slow
+
+    if what == "slow-eval":
+        train.score = slowly(train.score)
+    elif what == "slow-compile":
+        train.compiled_step = lambda *args, call=train.compiled_step: slowly(call(*args))
+
+
+def main(out: str, steps: str = "12", what: str = "", *processes: str) -> None:
+    """Trains, or goes on training, in the directory."""
+    if processes:
+        connect(processes[0], int(processes[1]), int(processes[2]))
+    make_slow(what)
+    print("begin", flush=True)
+    result = train.train(config(int(steps)), source(), out, resume=True)
+    print(f"done {result.step}", flush=True)
+
+
+if __name__ == "__main__":
+    run_cli(lambda: ending(lambda: main(*sys.argv[1:])))
