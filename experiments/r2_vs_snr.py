@@ -269,11 +269,11 @@ def scores(pred: np.ndarray, training: str, test: TestSet, label_names: tuple[st
     }
 
 
-def provenance(options: Options, seconds: float) -> dict[str, Any]:
-    """How the numbers were made."""
+def provenance(options: Any, seconds: float, name: str = "r2_vs_snr") -> dict[str, Any]:
+    """How the numbers of an experiment were made."""
     packages = ("specvit-jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
     return {
-        "command": shlex.join(["python", "-m", "experiments.r2_vs_snr", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]]),
         "options": {
             key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()
         },

@@ -1,0 +1,211 @@
+"""How close networks come to the exact limit on the same stars: R2 of log g beside R2_Bayes, by SNR.
+
+Claim:    no estimator reaches more than the posterior mean; what is missing to it belongs to the network.
+Command:  python -m experiments.accuracy [--network NAME=RUN|WEIGHTS ...]
+Hardware: two CPU cores; the posteriors of 10,000 stars take five minutes, kept in the output folder.
+Expect:   `tiny` within 0.02 of the limit overall.
+Writes:   outputs/accuracy/{posterior.npz, results.json, table.md}.
+
+The limit of a set of stars is 1 - mean(posterior variance) / variance(truth), with the posterior of every
+star under the prior it was drawn from and the noise it was given. The posterior mean is an estimator as well;
+its R2 on these stars scatters about the limit.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import Float
+from rich.progress import Progress
+
+from crlb.errors import UsageError, run_cli
+from crlb.output import new_file
+from crlb.posterior import posterior
+from crlb.prior import make_prior
+from experiments.r2_vs_snr import LABEL, SNR_DEFINITION, TEST_SEED, provenance
+from specvit_jax import metrics
+from specvit_jax.checkpoint import load_weights
+from specvit_jax.data import Batch, Simulator, chunks, make_simulator, median_snr
+from specvit_jax.predict import SNR_EDGES, find_weights, predict
+
+PIECE = 500  # stars between two savings of the posteriors
+
+
+@dataclass(frozen=True)
+class Options:
+    """R2 of networks beside the exact limit of the same test set.
+
+    Examples:
+      python -m experiments.accuracy
+      python -m experiments.accuracy --network tiny=tiny mine=runs/paper
+    """
+
+    network: tuple[str, ...] = ("tiny=tiny",)
+    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped."""
+    n_test: int = 10_000
+    """Test spectra, drawn with the key of the R2-SNR figure."""
+    mag: tuple[float, float] = (20.5, 22.5)
+    """AB magnitudes in i, drawn uniformly [bright faint]."""
+    out: Path = field(default=Path("outputs/accuracy"))
+    """Folder of the results."""
+
+
+class Stars(NamedTuple):
+    """The test set on the host."""
+
+    noisy: Float[np.ndarray, "n n_pix"]
+    labels: Float[np.ndarray, "n n_labels"]
+    mag: Float[np.ndarray, " n"]
+    snr: Float[np.ndarray, " n"]
+
+
+def main() -> None:
+    """Console entry."""
+    options = tyro.cli(Options)
+    run_cli(lambda: report(options))
+
+
+def report(options: Options) -> None:
+    """Computes, writes and prints the table."""
+    begin = time.monotonic()
+    networks = parse_networks(options.network)
+    options.out.mkdir(parents=True, exist_ok=True)
+    simulator = make_simulator(mag=options.mag)
+    stars = test_stars(simulator, options.n_test)
+    exact = exact_posterior(simulator, stars, options)[:, simulator.label_names.index(LABEL)]
+    truth = stars.labels[:, simulator.label_names.index(LABEL)]
+    estimates = {name: labels_of(run, stars.noisy) for name, run in networks.items()}
+    rows = [row(truth, exact, stars.snr, estimates, *edges) for edges in bins()]
+    results = {
+        "experiment": "accuracy",
+        "label": LABEL,
+        "snr_definition": SNR_DEFINITION,
+        "test": {"n": options.n_test, "mag": list(options.mag), "seed": TEST_SEED},
+        "networks": networks,
+        "rows": rows,
+        "provenance": provenance(options, time.monotonic() - begin, "accuracy"),
+    }
+    text = table(rows, list(networks))
+    for name, content in (("results.json", json.dumps(results, indent=1)), ("table.md", text)):
+        with new_file(options.out / name, overwrite=True) as temporary:
+            temporary.write_text(content + "\n")
+    print(text, options.out / "results.json", sep="\n")
+
+
+def parse_networks(settings: Sequence[str]) -> dict[str, str]:
+    """``["tiny=runs/tiny"]`` as name -> run.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    pairs = [setting.partition("=") for setting in settings]
+    wrong = [setting for setting, pair in zip(settings, pairs, strict=True) if not (pair[0] and pair[2])]
+    if wrong:
+        raise UsageError(f"--network must read NAME=RUN, say tiny=runs/tiny; got {wrong[0]}")
+    return {name: run for name, _, run in pairs}
+
+
+def test_stars(simulator: Simulator, n: int) -> Stars:
+    """The test set of the R2-SNR figure."""
+    return Stars(
+        *map(np.concatenate, zip(*map(on_host, chunks(simulator, jax.random.key(TEST_SEED), n)), strict=True))
+    )
+
+
+def on_host(batch: Batch) -> Stars:
+    """A piece of the test set."""
+    noisy, labels, mag, clean, error = map(np.asarray, batch)
+    return Stars(noisy, labels, mag, median_snr(clean, error))
+
+
+def exact_posterior(
+    simulator: Simulator, stars: Stars, options: Options
+) -> Float[np.ndarray, "n n_labels 2"]:
+    """Posterior mean and standard deviation of every label of every star, kept from piece to piece."""
+    path, n = options.out / "posterior.npz", len(stars.mag)
+    found = np.load(path)["found"] if path.exists() else np.empty((0, len(simulator.label_names), 2))
+    if len(found) and not np.array_equal(np.load(path)["labels"], stars.labels[: len(found)]):
+        found = found[:0]  # of other stars
+    with Progress() as progress:
+        task = progress.add_task("posteriors", total=n, completed=len(found))
+        for start in range(len(found), n, PIECE):
+            found = np.concatenate([found, solve(simulator, stars, slice(start, start + PIECE))])
+            with new_file(path, overwrite=True) as temporary:
+                np.savez(temporary, found=found, labels=stars.labels[: len(found)])
+            progress.update(task, completed=len(found))
+    return found[:n]
+
+
+def solve(simulator: Simulator, stars: Stars, part: slice) -> Float[np.ndarray, "n n_labels 2"]:
+    """Posterior mean and standard deviation of some stars, in float64."""
+    with jax.enable_x64(True):
+        emulator, noise = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, jnp.float64), (simulator.emulator, simulator.noise)
+        )
+        prior = make_prior(emulator.low, emulator.high, emulator.label_names)
+        key, flux, mag = jax.random.key(0), stars.noisy[part], stars.mag[part]
+        exact = posterior(flux, mag, emulator, noise, prior, key=key, exposure=simulator.exposure)
+    return np.stack([exact.mean, exact.sigma], axis=-1)
+
+
+def bins() -> list[tuple[float, float]]:
+    """All stars, then those of every bin in SNR."""
+    return [(0.0, np.inf), *pairwise(SNR_EDGES)]
+
+
+def row(
+    truth: Float[np.ndarray, " n"],
+    exact: Float[np.ndarray, "n 2"],
+    snr: Float[np.ndarray, " n"],
+    estimates: dict[str, Float[np.ndarray, " n"]],
+    low: float,
+    high: float,
+) -> dict[str, Any]:
+    """The limit and the estimates of the stars between two SNR; no scores where there are too few."""
+    inside = (snr >= low) & (snr < high)
+    found: dict[str, Any] = {"snr_low": low, "snr_high": None if np.isinf(high) else high}
+    found["n"] = int(inside.sum())
+    if found["n"] < metrics.MIN_BIN:
+        return found
+    truth, exact = truth[inside], exact[inside]
+    found["r2_bayes"] = float(1 - np.mean(exact[:, 1] ** 2) / truth.var())
+    for name, pred in (
+        {"posterior mean": exact[:, 0]} | {n: p[inside] for n, p in estimates.items()}
+    ).items():
+        found[name] = metrics.summary(truth, pred)
+    return found
+
+
+def labels_of(run: str, noisy: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, " n"]:
+    """The label a network reads from the test set."""
+    weights = load_weights(find_weights(run))
+    return predict(weights, noisy)[:, weights.config.model.label_names.index(LABEL)]
+
+
+def table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """The scored rows in Markdown: R2 with its 95 % interval, and what is missing to the limit."""
+    head = ["SNR", "n", "R2_Bayes", "posterior mean", *(f"{name} | {name}, missing" for name in names)]
+    lines = [f"| {' | '.join(head)} |", "|---" * (4 + 2 * len(names)) + "|"]
+    for found in rows:
+        if "r2_bayes" not in found:
+            continue
+        snr = "all" if found["snr_high"] is None else f"{found['snr_low']:g}-{found['snr_high']:g}"
+        cells = [snr, str(found["n"]), f"{found['r2_bayes']:.3f}", f"{found['posterior mean']['r2']:.3f}"]
+        for name in names:
+            score = found[name]
+            cells.append(f"{score['r2']:.3f} ({score['r2_low']:.3f}-{score['r2_high']:.3f})")
+            cells.append(f"{found['r2_bayes'] - score['r2']:.3f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
