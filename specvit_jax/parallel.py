@@ -164,6 +164,14 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def meet(where: str) -> None:
+    """Returns once all processes have come here."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(where)
+
+
 def agree(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """What process 0 says, in every process."""
     if jax.process_count() == 1:

@@ -74,6 +74,7 @@ def train(
     opened = open_run(
         out, config, resume=resume, overwrite=overwrite, layout=str(layout), tensorboard=tensorboard
     )
+    parallel.meet("the run is open")
     with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
         start = signals.until(partial(begin, config, source, saved if resume else None), "it was set up")
         run.rewind(int(start.state.step))

@@ -99,13 +99,13 @@ class Train:
 
     def __call__(self) -> None:
         config = self.configured()
-        from specvit_jax.run import check_run
-
-        check_run(self.out, config, resume=self.resume, overwrite=self.overwrite)
         from specvit_jax.parallel import connect, is_first
+        from specvit_jax.run import check_run
         from specvit_jax.stopping import ending
 
         connect(self.coordinator, self.processes, self.process)
+        if is_first():
+            check_run(self.out, config, resume=self.resume, overwrite=self.overwrite)
         text = ending(lambda: self.train(config))
         if is_first():
             print(text)

@@ -4,10 +4,23 @@ import signal
 import socket
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from tests.specvit_jax.test_survival import checkpoints, finish, leaves, rows, start, wait_for
+from specvit_jax.checkpoint import load_weights
+from specvit_jax.predict import predict
+from tests.specvit_jax.program import source
+from tests.specvit_jax.test_survival import (
+    checkpoints,
+    finish,
+    no_program_outlives_its_test,
+    rows,
+    start,
+    wait_for,
+)
+
+__all__ = ["no_program_outlives_its_test"]
 
 
 def start_two(out: Path, steps: int):
@@ -35,9 +48,12 @@ def test_two_processes_train_as_one(alone, tmp_path):
     assert [row["step"] for row in rows(out)] == [row["step"] for row in rows(alone)]  # written once
     for one, two in zip(rows(alone), rows(out), strict=True):
         for name in ("loss", "val_r2"):
-            assert one.get(name) == pytest.approx(two.get(name), rel=1e-3)
-    for one, two in zip(leaves(alone, "last"), leaves(out, "last"), strict=True):
-        np.testing.assert_allclose(two, one, rtol=1e-2, atol=1e-3)
+            assert one.get(name, 0.0) == pytest.approx(two.get(name, 0.0), rel=1e-3)
+    # Not the parameters: a key's bias has no gradient but rounding, which Adam brings to full size.
+    flux = np.asarray(source().sample(jax.random.key(9), np.arange(64)).flux)
+    found = [predict(load_weights(o / "weights" / "last.safetensors"), flux) for o in (alone, out)]
+    np.testing.assert_allclose(found[1], found[0], atol=5e-3)  # dex
+    assert np.std(found[0]) > 0.5
 
 
 @pytest.mark.slow

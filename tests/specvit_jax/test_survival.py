@@ -17,6 +17,7 @@ from specvit_jax.checkpoint import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 120.0  # for a program to come to a point, on a busy machine
+STARTED: list[subprocess.Popen[str]] = []
 LEAVE_S = 20.0  # a signal has to end a program within that, far less than SLOW_S of the program
 
 
@@ -24,7 +25,18 @@ def start(out: Path, *args: object, **options) -> subprocess.Popen[str]:
     """The toy training program, its output read line by line."""
     command = [sys.executable, "-m", "tests.specvit_jax.program", str(out), *map(str, args)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, **pipes, **options)
+    STARTED.append(subprocess.Popen(command, cwd=ROOT, **pipes, **options))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def no_program_outlives_its_test():
+    """Kills what a failed test leaves."""
+    yield
+    for process in STARTED:
+        process.kill()
+        process.communicate()
+    STARTED.clear()
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
