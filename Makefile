@@ -1,5 +1,5 @@
 # make figure   the R2-SNR figure on the embedded grid (GRID=file.h5 for another, TRAIN=1 to train a network for it)
-# make test     lint, types and the fast tests          make test-all   the slow tests as well
+# make test     lint, types and the fast tests          make test-slow  the slow ones: programs killed, several processes
 # make bench    timing ratios, JSON into outputs/benchmarks/
 # make lock     refresh requirements.lock               make clean      remove the environment and outputs
 
@@ -10,7 +10,7 @@ TRAIN ?=
 UV := $(shell command -v uv 2>/dev/null)
 INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 
-.PHONY: figure test test-all lint bench lock clean
+.PHONY: figure test test-slow lint bench lock clean
 
 .venv/installed: requirements.lock pyproject.toml
 	@echo "Installing the locked environment into .venv (about 1 GB, one to three minutes)"
@@ -31,11 +31,11 @@ lint: .venv/installed
 test: lint
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
-test-all: lint
-	$(BIN)/python -m pytest -n auto
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -n 2 -m slow
 
 bench: .venv/installed
-	for script in $(filter-out %/measure.py %/distil_atmospheres.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out %/measure.py %/distil_atmospheres.py %/torch_vit.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
 lock:
 	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header pyproject.toml -o requirements.lock

@@ -1,9 +1,12 @@
 """SpecViT: a spectrum cut into tokens, read by a pre-norm Transformer encoder, pooled, mapped to labels."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jax.extend.random import threefry_2x32
+from jaxtyping import Array, Float, Int, Key, UInt16
 
 from specvit_jax import position
 from specvit_jax.config import ModelConfig
@@ -170,11 +173,25 @@ def gelu(x: Float[Array, "..."], form: str) -> Float[Array, "..."]:
 def dropout(
     x: Float[Array, "batch ..."], rate: float, keys: Key[Array, " batch"] | None, site: int
 ) -> Float[Array, "batch ..."]:
-    """x with entries set to zero with probability ``rate`` and the others raised; x itself without keys."""
+    """x with entries set to zero with probability ``rate`` and the others raised; x itself without keys.
+
+    The rate is rounded to a multiple of 2^-16.
+    """
     if keys is None or rate == 0.0:
         return x
-    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, x.shape[1:]))(fold(keys, site))
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+    dropped = round(rate * 2**16)
+    count = math.prod(x.shape[1:])
+    bits = jax.vmap(lambda key: random_bits(key, count))(fold(keys, site)).reshape(x.shape)
+    return jnp.where(bits >= dropped, x * (2**16 / (2**16 - dropped)), jnp.zeros_like(x))
+
+
+def random_bits(key: Key[Array, ""], count: int) -> UInt16[Array, " {count}"]:
+    """Random integers of 16 bits, four from every threefry hash.
+
+    ``jax.random`` takes a hash for each: five times as long on a CPU, a tenth of a training step.
+    """
+    words = threefry_2x32(jax.random.key_data(key), jnp.arange(-(-count // 2), dtype=jnp.uint32))
+    return jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[:count]
 
 
 def fold(keys: Key[Array, " batch"] | None, site: int) -> Key[Array, " batch"] | None:
