@@ -1,31 +1,32 @@
-"""Spectra in: drawn on the fly from crlb's emulator, or read from files. The only door to crlb.
+"""Spectra in: drawn on the fly from crlb's emulator, observed with its noise. The only door to its physics.
 
 A source has `sample(key, index) -> Batch`, pure and jittable, and is itself a jit argument. What a spectrum
 looks like depends on the key and on its own global index only, not on the batch or device it sits in.
+`stored.py` has the sources that are files.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Key
-from rich.progress import track
 
-from crlb import pfsspec
 from crlb.emulator import Emulator, make_emulator
-from crlb.errors import DataError, UsageError
+from crlb.errors import UsageError
 from crlb.grid import default_grid_path, load_slice
 from crlb.instrument import to_detector
 from crlb.noise import Exposure, NoiseModel, draw, snr
 from crlb.noise_curves import builtin_noise, load_noise
-from crlb.output import new_file
-from crlb.spectra import Spectra, label_columns, read_spectra, table_columns
+from crlb.prior import Prior, make_prior
+from crlb.spectra import Spectra as Spectra  # handed on: what a file of spectra holds
+from crlb.spectra import label_columns
+from crlb.spectra import read_spectra as read_spectra
 from specvit_jax.config import DataConfig
+from specvit_jax.priors import Snapped, Uniform, make_snapped
 
 CHUNK = 250  # spectra per piece when many are drawn on the host: 4 MB per array
 DEFAULT_EXPOSURE = Exposure()  # 12 x 900 s, seeing 0.8 arcsec
@@ -48,22 +49,63 @@ def observe(
     mag: Float[ArrayLike, ""],
     noise: NoiseModel,
     exposure: Exposure = DEFAULT_EXPOSURE,
+    noise_level: float = 1.0,
 ) -> tuple[Float[Array, " n_pix"], Float[Array, " n_pix"]]:
-    """One spectrum as observed, and its 1-sigma error. Callers vmap."""
-    return draw(key, clean, mag, noise, exposure)
+    """One spectrum as observed, and its 1-sigma error; the noise `noise_level` times as strong. For vmap."""
+    noisy, error = draw(key, clean, mag, noise, exposure)
+    if noise_level == 1.0:
+        return noisy, error
+    return clean + noise_level * (noisy - clean), noise_level * error
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Noiseless spectra in memory, one after the other along the first axis of every array."""
+
+    clean: Float[Array | np.ndarray, "*n n_pix"]
+    labels: Float[Array | np.ndarray, "*n n_labels"]
+    mag: Float[Array | np.ndarray, "*n"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Observer:
+    """What turns noiseless spectra into observed ones; the same in every step of a run.
+
+    Args:
+        noise: curves of the instrument and the sky.
+        label_names: order of the labels in a batch.
+        exposure: number and length of exposures, seeing.
+        noise_level: factor on the 1-sigma noise.
+    """
+
+    noise: NoiseModel
+    label_names: tuple[str, ...] = field(metadata={"static": True})
+    exposure: Exposure = field(default=DEFAULT_EXPOSURE, metadata={"static": True})
+    noise_level: float = field(default=1.0, metadata={"static": True})
+
+    def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"], rows: Rows) -> Batch:
+        """The spectra `rows`, observed; row i is the spectrum of global index `index[i]`."""
+        return self.observe(fold_in(key, index), rows)
+
+    def observe(self, keys: Key[Array, " n"], rows: Rows) -> Batch:
+        """The spectra `rows`, each observed with a key of its own."""
+        clean, mag = jnp.asarray(rows.clean), jnp.asarray(rows.mag)
+        options = (self.noise, self.exposure, self.noise_level)
+        noisy, error = jax.vmap(lambda key, clean, mag: observe(key, clean, mag, *options))(keys, clean, mag)
+        return Batch(noisy, jnp.asarray(rows.labels), mag, clean, error)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Simulator:
-    """Endless spectra: labels uniform in a box, magnitude uniform in a range, noise drawn afresh."""
+    """Endless spectra: labels of a prior, magnitude uniform in a range, noise drawn afresh."""
 
     emulator: Emulator
-    noise: NoiseModel
-    low: Float[Array, " n_labels"]
-    high: Float[Array, " n_labels"]
+    prior: Uniform | Snapped | Prior
     mag_range: Float[Array, "2"]
-    exposure: Exposure = field(metadata={"static": True})
+    observer: Observer
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -80,72 +122,40 @@ class Simulator:
         """Pixel centres, vacuum A."""
         return self.emulator.wave
 
+    @property
+    def noise(self) -> NoiseModel:
+        """Curves of the instrument and the sky."""
+        return self.observer.noise
+
+    @property
+    def exposure(self) -> Exposure:
+        """Number and length of exposures, seeing."""
+        return self.observer.exposure
+
     def clean(self, labels: Float[Array | np.ndarray, "n n_labels"]) -> Float[Array, "n n_pix"]:
         """Noiseless spectra at labels on the grid; NaN outside."""
-        return jax.vmap(self.emulator)(labels)
+        # Star after star is several times faster on a CPU, where a GPU would wait for each of them.
+        return jax.lax.platform_dependent(
+            jnp.asarray(labels), cpu=self.emulator.batch, default=jax.vmap(self.emulator)
+        )
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices."""
-        return jax.vmap(self._one)(_keys(key, index))
+        labels, mag, keys = jax.vmap(self._star)(fold_in(key, index))
+        return self.observer.observe(keys, Rows(self.clean(labels), labels, mag))
 
     def _star(
         self, key: Key[Array, ""]
     ) -> tuple[Float[Array, " n_labels"], Float[Array, ""], Key[Array, ""]]:
         label_key, mag_key, noise_key = jax.random.split(key, 3)
-        labels = jax.random.uniform(
-            label_key, self.low.shape, self.low.dtype, minval=self.low, maxval=self.high
-        )
-        mag = jax.random.uniform(
-            mag_key, (), self.low.dtype, minval=self.mag_range[0], maxval=self.mag_range[1]
-        )
+        labels = self.prior.draw(label_key, 1)[0]
+        low, high = self.mag_range
+        mag = jax.random.uniform(mag_key, (), self.mag_range.dtype, minval=low, maxval=high)
         return labels, mag, noise_key
 
-    def _one(self, key: Key[Array, ""]) -> Batch:
-        labels, mag, noise_key = self._star(key)
-        clean = self.emulator(labels)
-        noisy, error = observe(noise_key, clean, mag, self.noise, self.exposure)
-        return Batch(noisy, labels, mag, clean, error)
 
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class StoredSpectra:
-    """Noiseless spectra held in memory, observed at their own magnitudes with fresh noise every time.
-
-    The index of a spectrum is its row (modulo their number).
-    """
-
-    clean: Float[Array, "n n_pix"]
-    labels: Float[Array, "n n_labels"]
-    mag: Float[Array, " n"]
-    noise: NoiseModel
-    label_names: tuple[str, ...] = field(metadata={"static": True})
-    exposure: Exposure = field(metadata={"static": True})
-
-    @property
-    def wave(self) -> Float[Array | np.ndarray, " n_pix"]:
-        """Pixel centres, vacuum A."""
-        return self.noise.wave
-
-    @property
-    def rows(self) -> int:
-        """Number of spectra."""
-        return len(self.mag)
-
-    def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
-        """The spectra of these global indices."""
-        rows = jnp.asarray(index) % self.rows
-        clean, labels, mag = self.clean[rows], self.labels[rows], self.mag[rows]
-        observed = jax.vmap(observe, (0, 0, 0, None, None))(
-            _keys(key, index), clean, mag, self.noise, self.exposure
-        )
-        return Batch(observed[0], labels, mag, clean, observed[1])
-
-
-Source = Simulator | StoredSpectra
-
-
-def _keys(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Array, " n"]:
+def fold_in(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Array, " n"]:
+    """The key of every spectrum, from its global index."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
 
 
@@ -158,6 +168,9 @@ def make_simulator(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     noise_group: str | None = None,
     labels: tuple[str, ...] | None = None,
+    prior: str = "continuous",
+    beta: Mapping[str, tuple[float, float]] | None = None,
+    noise_level: float = 1.0,
 ) -> Simulator:
     """The simulator of a grid file (default: the embedded grid) under a noise file (default: built in).
 
@@ -169,18 +182,29 @@ def make_simulator(
         ranges: label -> (low, high) in the label's unit; labels left out span the grid.
         noise_group: which set of curves in the noise file.
         labels: those that vary; None: all of the grid's but a_M and C_M, which are held at 0.
+        prior: continuous, or snapped: on nodes of the grid but for one random label of each star.
+        beta: label -> (a, b) of its Beta distribution over its range; uniform where left out.
+        noise_level: factor on the 1-sigma noise.
 
     Raises:
-        UsageError: an unknown label, a range outside the grid, or one that is not (low, high).
+        UsageError: an unknown label, a range outside the grid, or one that is not (low, high); both prior
+            snapped and beta.
     """
     grid = to_detector(load_slice(default_grid_path() if grid_path is None else grid_path, labels))
     emulator = make_emulator(grid)
-    noise = builtin_noise() if noise_path is None else load_noise(noise_path, noise_group)
-    low, high = _box(emulator, ranges or {})
     if not (np.isfinite(mag).all() and mag[0] <= mag[1]):
         raise UsageError(f"mag must be (bright, faint) with bright <= faint, found {mag}")
-    box = (jnp.asarray(low), jnp.asarray(high), jnp.asarray(mag, float))
-    return Simulator(emulator, noise, *box, exposure)
+    held = [name for name in emulator.label_names if labels and name not in labels]
+    if held:
+        raise UsageError(f"labels must name {', '.join(held)} too, which a range of no width would hold")
+    low, high = _box(emulator, ranges or {})
+    noise = builtin_noise() if noise_path is None else load_noise(noise_path, noise_group)
+    return Simulator(
+        emulator,
+        _prior(emulator, low, high, prior, beta or {}),
+        jnp.asarray(mag, float),
+        Observer(noise, emulator.label_names, exposure, noise_level),
+    )
 
 
 def _box(emulator: Emulator, ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -197,22 +221,60 @@ def _box(emulator: Emulator, ranges: Mapping[str, tuple[float, float]]) -> tuple
     return low, high
 
 
-def make_source(config: DataConfig, seed: int = 0) -> Source:
-    """The source a configuration names: the emulator, or a file of clean spectra, shuffled once by `seed`."""
-    exposure = Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec)
-    if config.source == "emulator":
-        return make_simulator(config.grid, config.noise, config.mag, exposure=exposure)
-    spectra = read_spectra(config.source)
-    if spectra.flux is None or spectra.mag is None:
-        raise DataError(f"spectra file {config.source}: training needs clean flux and the column mag")
-    order = np.random.default_rng(seed).permutation(len(spectra.flux))
-    labels = np.stack(list(spectra.labels.values()), axis=1)[order]
-    arrays = (jnp.asarray(spectra.flux[order]), jnp.asarray(labels), jnp.asarray(spectra.mag[order]))
+def _prior(
+    emulator: Emulator,
+    low: Float[np.ndarray, " n_labels"],
+    high: Float[np.ndarray, " n_labels"],
+    kind: str,
+    beta: Mapping[str, tuple[float, float]],
+) -> Uniform | Snapped | Prior:
+    if kind not in ("continuous", "snapped"):
+        raise UsageError(f"prior must be continuous or snapped, found {kind!r}")
+    if kind == "snapped" and beta:
+        raise UsageError(f"prior snapped draws nodes uniformly; leave out beta, found {', '.join(beta)}")
+    if kind == "snapped":
+        return make_snapped(emulator.axes, low, high, emulator.label_names)
+    if beta:
+        return jax.tree.map(jnp.asarray, make_prior(low, high, emulator.label_names, beta))
+    return Uniform(jnp.asarray(low), jnp.asarray(high))
+
+
+def make_source(config: DataConfig, seed: int = 0) -> Any:
+    """The source a configuration names: the emulator, or files of clean spectra, shuffled once by `seed`."""
+    from specvit_jax.stored import open_source  # its room builds on this one
+
+    return open_source(config, seed)[0]
+
+
+def make_observer(config: DataConfig, label_names: tuple[str, ...]) -> Observer:
+    """The noise a configuration names, for spectra with these labels."""
     noise = builtin_noise() if config.noise is None else load_noise(config.noise)
-    return StoredSpectra(*arrays, noise, tuple(spectra.labels), exposure)
+    exposure = Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec)
+    return Observer(noise, label_names, exposure, config.noise_level)
 
 
-def chunks(source: Source, key: Key[Array, ""], n: int, size: int | None = None) -> Iterator[Batch]:
+def parse_ranges(
+    settings: tuple[str, ...], option: str = "range", form: str = "LOW:HIGH, say T_eff=4000:5000"
+) -> dict[str, tuple[float, float]]:
+    """``("T_eff=4000:5000",)`` as label -> (low, high), and ``("log_g=2:5",)`` as label -> (a, b).
+
+    Raises:
+        UsageError: not of that form, or a label named twice.
+    """
+    pairs: dict[str, tuple[float, float]] = {}
+    for setting in settings:
+        label, _, numbers = setting.partition("=")
+        try:
+            first, second = (float(text) for text in numbers.split(":"))
+        except ValueError as error:
+            raise UsageError(f"{option} must read LABEL={form}; got {setting}") from error
+        if label in pairs:
+            raise UsageError(f"{option} must name every label once; got {label} again")
+        pairs[label] = (first, second)
+    return pairs
+
+
+def chunks(source: Simulator, key: Key[Array, ""], n: int, size: int | None = None) -> Iterator[Batch]:
     """Draws the spectra of indices 0..n-1 in pieces of `size` (default `CHUNK`); the last one is shorter."""
     size = size or CHUNK
     sample = jax.jit(type(source).sample)
@@ -221,59 +283,19 @@ def chunks(source: Source, key: Key[Array, ""], n: int, size: int | None = None)
         yield Batch(*(array[: n - start] for array in batch))
 
 
+@jax.jit
+def snr_of(
+    clean: Float[Array | np.ndarray, "n n_pix"], error: Float[Array | np.ndarray, "n n_pix"]
+) -> Float[Array, " n"]:
+    """SNR per spectrum as `crlb.noise.snr` defines it, of the noiseless flux."""
+    return jax.vmap(snr)(jnp.asarray(clean), jnp.asarray(error))
+
+
 def median_snr(
     flux: Float[np.ndarray, "n n_pix"], error: Float[np.ndarray, "n n_pix"]
 ) -> Float[np.ndarray, " n"]:
-    """SNR per spectrum as `crlb.noise.snr` defines it, of the noiseless flux."""
-    per_chunk = jax.jit(jax.vmap(snr))
-    pieces = [
-        per_chunk(flux[start : start + CHUNK], error[start : start + CHUNK])
-        for start in range(0, len(flux), CHUNK)
-    ]
-    return np.concatenate([np.asarray(piece) for piece in pieces])
-
-
-def simulate(
-    out: str | Path, source: Source, n: int, seed: int, *, overwrite: bool = False, progress: bool = False
-) -> None:
-    """Writes a fixed set of `n` observed spectra (flux, error, noisy, mask, labels, mag, snr) piece by piece.
-
-    Raises:
-        UsageError: `n` is not positive.
-        OutputError: `out` exists and `overwrite` is False, or it cannot be created.
-    """
-    if n < 1:
-        raise UsageError(f"n must be at least 1 spectrum, found {n}")
-    wave = np.asarray(source.wave, np.float64)
-    with new_file(out, overwrite) as temporary, h5py.File(temporary, "w") as file:
-        arrays = pfsspec.create(file, wave, n, ("flux", "error", "noisy", "mask"))
-        columns: dict[str, list[np.ndarray]] = {}
-        pieces = chunks(source, jax.random.key(seed), n)
-        steps = -(-n // CHUNK)
-        for i, batch in enumerate(track(pieces, "simulate", total=steps, disable=not progress)):
-            piece = to_spectra(batch, source)
-            rows = slice(i * CHUNK, i * CHUNK + piece.n)
-            for name, values in (("flux", piece.flux), ("error", piece.error), ("noisy", piece.noisy)):
-                arrays[name][rows] = values
-            for name, column in piece.columns().items():
-                columns.setdefault(name, []).append(column)
-        pfsspec.write_table(
-            file, table_columns({name: np.concatenate(parts) for name, parts in columns.items()})
-        )
-        file.attrs.update(seed=seed, snr_definition=np.bytes_(SNR_DEFINITION))
-
-
-def to_spectra(batch: Batch, source: Source) -> Spectra:
-    """A batch on the host, with its SNR."""
-    flux, error, noisy, mag, labels = (
-        np.asarray(array) for array in (batch.clean, batch.error, batch.flux, batch.mag, batch.labels)
-    )
-    return Spectra(
-        wave=np.asarray(source.wave, np.float64),
-        labels={name: labels[:, i] for i, name in enumerate(source.label_names)},
-        flux=flux,
-        error=error,
-        noisy=noisy,
-        mag=mag,
-        snr=median_snr(flux, error),
+    """`snr_of` piece by piece, so that memory does not grow with the number of spectra."""
+    starts = range(0, len(flux), CHUNK)
+    return np.concatenate(
+        [np.asarray(snr_of(flux[start : start + CHUNK], error[start : start + CHUNK])) for start in starts]
     )

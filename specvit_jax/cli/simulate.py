@@ -1,29 +1,36 @@
-"""`specvit simulate`: files of observed spectra."""
+"""`specvit simulate`: files of simulated spectra."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 
-from crlb.errors import UsageError
+from crlb.errors import DataError, UsageError
 from crlb.output import check_output
-from specvit_jax.cli.arguments import File, Out
+from specvit_jax.cli.arguments import File
+from specvit_jax.config import DataConfig
 
 Magnitudes = Annotated[tuple[float, float], tyro.conf.arg(metavar="BRIGHT FAINT")]
+Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
 
 @dataclass(frozen=True)
 class Simulate:
-    """Writes observed spectra to a file in the pfsspec layout, their labels uniform over the grid's box.
+    """Writes simulated spectra in the pfsspec layout: one file, or a folder of shards.
+
+    SIGTERM and Ctrl-C stop it; of a set of shards, --resume continues with those that are not finished.
 
     To copy and paste:
       specvit simulate --n 10000 --mag 20.5 22.5 --seed 42 --out test.h5
       specvit simulate --n 2000 --mag 18 20 --seed 7 --out cool.h5 --range T_eff=4000:5000 log_g=1:3
+      specvit simulate --n 1000000 --seed 1 --out train --shards 100 --arrays flux --prior snapped
+      specvit simulate --out train --verify
     """
 
-    out: Out
-    """The file to create (HDF5); pandas.read_hdf opens its table of labels."""
-    n: int
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE|FOLDER")]
+    """The file to create (HDF5; pandas.read_hdf opens its table of labels), or the folder of shards."""
+    n: Count = None
     """Number of spectra."""
     mag: Magnitudes = (20.5, 22.5)
     """AB magnitudes in i, drawn uniformly."""
@@ -33,37 +40,102 @@ class Simulate:
     """Grid of model spectra, HDF5; without it the embedded grid (own LTE synthesis, not BOSZ)."""
     noise: File = None
     """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
-    labels: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="LABEL [LABEL ...]")] = None
+    noise_level: float = 1.0
+    """Factor on the 1-sigma noise."""
+    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL [LABEL ...]")] = ()
     """Labels that vary; default: all of the grid's but a_M and C_M, which are held at 0."""
     range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=LOW:HIGH")] = ()
     """Ranges of labels (K for T_eff, dex for the others) instead of the grid's."""
+    prior: Literal["continuous", "snapped"] = "continuous"
+    """Continuous: uniform over the ranges; snapped: on nodes of the grid but for one label of each star."""
+    beta: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=A:B")] = ()
+    """Beta(A, B) over a label's range instead of uniform."""
+    arrays: Annotated[
+        tuple[Literal["flux", "error", "noisy", "mask"], ...], tyro.conf.arg(metavar="ARRAY [ARRAY ...]")
+    ] = ("flux", "error", "noisy", "mask")
+    """What is stored: noiseless flux, 1-sigma error, observed flux, mask. Training needs flux only."""
+    shards: Count = None
+    """Write a folder of so many files instead of one file."""
+    shard_size: Count = None
+    """Write a folder of files with at most so many spectra each."""
+    workers: Count = None
+    """Processes that write shards; default: one per two cores, as each computes on several."""
+    resume: bool = False
+    """Continue the set of shards in --out: finished ones are verified and kept."""
+    verify: bool = False
+    """Write nothing; compare the shards in --out with their checksums."""
     overwrite: bool = False
-    """Allow the file to be replaced."""
+    """Allow the file, or the set of shards, to be replaced."""
 
     def __call__(self) -> None:
-        check_output(self.out, self.overwrite)
-        ranges = parse_ranges(self.range)
-        from specvit_jax.data import make_simulator, simulate
+        if self.verify:
+            _verify(self.out)
+        elif self.n is None:
+            raise UsageError("--n, the number of spectra, is needed; only --verify goes without")
+        elif self.shards is None and self.shard_size is None:
+            self._write_file(self.n)
+        else:
+            self._write_shards(self.n)
 
-        source = make_simulator(self.grid, self.noise, self.mag, ranges=ranges, labels=self.labels)
-        simulate(self.out, source, self.n, self.seed, overwrite=self.overwrite, progress=True)
+    def data(self) -> DataConfig:
+        """What the options say of stars, grid and noise."""
+        return DataConfig(
+            grid=None if self.grid is None else str(self.grid),
+            noise=None if self.noise is None else str(self.noise),
+            mag=self.mag,
+            labels=self.labels,
+            ranges=self.range,
+            prior=self.prior,
+            beta=self.beta,
+            noise_level=self.noise_level,
+        )
+
+    def _write_file(self, n: int) -> None:
+        if self.resume:
+            raise UsageError("--resume continues a set of shards; give --shards, or leave it out")
+        check_output(self.out, self.overwrite)
+        from specvit_jax.simulate import simulate
+        from specvit_jax.stored import simulator_of
+
+        source = simulator_of(self.data())
+        simulate(self.out, source, n, self.seed, arrays=self.arrays, overwrite=self.overwrite, progress=True)
         print(f"wrote {self.out}")
+
+    def _write_shards(self, n: int) -> None:
+        from specvit_jax.shard_set import Recipe
+        from specvit_jax.simulate_shards import default_workers, simulate_shards
+
+        recipe = Recipe(n, self.seed, self.data(), self._count(n), self.arrays)
+        simulate_shards(
+            self.out,
+            recipe,
+            workers=default_workers() if self.workers is None else self.workers,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            progress=True,
+        )
+        print(f"wrote {recipe.shards} shards in {self.out}")
+
+    def _count(self, n: int) -> int:
+        if self.shard_size is None:
+            assert self.shards is not None
+            return self.shards
+        if self.shards is not None or self.shard_size < 1:
+            raise UsageError("give --shards or --shard-size, a positive number")
+        return -(-n // self.shard_size)
+
+
+def _verify(out: Path) -> None:
+    from specvit_jax.shard_set import verify
+
+    wrong = verify(out)
+    if wrong:
+        raise DataError(f"{len(wrong)} shards of {out} are bad: {'; '.join(wrong)}; write them with --resume")
+    print(f"{out}: all shards are as they were written")
 
 
 def parse_ranges(settings: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-    """``["T_eff=4000:5000"]`` as label -> (low, high).
+    """The ranges of labels that ``--range`` asks for; see `specvit_jax.data.parse_ranges`."""
+    from specvit_jax.data import parse_ranges as parse
 
-    Raises:
-        UsageError: not of that form.
-    """
-    ranges = {}
-    for setting in settings:
-        label, _, limits = setting.partition("=")
-        try:
-            low, high = (float(text) for text in limits.split(":"))
-        except ValueError as error:
-            raise UsageError(
-                f"--range must read LABEL=LOW:HIGH, say T_eff=4000:5000; got {setting}"
-            ) from error
-        ranges[label] = (low, high)
-    return ranges
+    return parse(settings)

@@ -1,8 +1,11 @@
 """A training run as a program of its own, on toy spectra, for tests that kill it or run several of it.
 
-python -m tests.specvit_jax.program OUT [STEPS] [slow-eval|slow-compile] [COORDINATOR PROCESSES PROCESS]
+python -m tests.specvit_jax.program OUT [STEPS] [TROUBLE] [COORDINATOR PROCESSES PROCESS]
+
+TROUBLE is slow-eval, slow-compile or full-disk.
 """
 
+import resource
 import sys
 import time
 
@@ -41,8 +44,8 @@ def source() -> ToySource:
     return ToySource(jnp.asarray(0.1 * np.random.default_rng(0).normal(size=(2, N_PIX)), jnp.float32))
 
 
-def make_slow(what: str) -> None:
-    """Makes an evaluation, or the compilation of the step, take a minute."""
+def trouble(what: str) -> None:
+    """Makes an evaluation, or the compilation of the step, take a minute; or refuses files above 8 kB."""
 
     def slowly(call):
         def slow(*args, **options):
@@ -52,7 +55,9 @@ def make_slow(what: str) -> None:
 
         return slow
 
-    if what == "slow-eval":
+    if what == "full-disk":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+    elif what == "slow-eval":
         train.score = slowly(train.score)
     elif what == "slow-compile":
         train.compiled_step = lambda *args, call=train.compiled_step: slowly(call(*args))
@@ -62,7 +67,7 @@ def main(out: str, steps: str = "12", what: str = "", *processes: str) -> None:
     """Trains, or goes on training, in the directory."""
     if processes:
         connect(processes[0], int(processes[1]), int(processes[2]))
-    make_slow(what)
+    trouble(what)
     print("begin", flush=True)
     result = train.train(config(int(steps)), source(), out, resume=True)
     print(f"done {result.step}", flush=True)

@@ -77,6 +77,19 @@ def test_every_exit_code_is_in_the_help():
     assert set(re.findall(r"\b(\d\d?)\b", crlb_command.__doc__)) == documented
 
 
+def test_a_config_file_stands_for_a_preset(tmp_path, capsys):
+    file = tmp_path / "original.yaml"
+    file.write_text(
+        "model: {hidden_size: 64, proj_fn: SW}\nopt: {type: AdamW, lr: 1e-4}\ntrain: {workers: 8}\n"
+    )
+    args = f"train --config {file} --data emulator --out r --precision bfloat16 --set train.steps=70"
+    config = cli.parse(args.split()).configured()
+    assert (config.model.embed_dim, config.model.tokenizer, config.model.dtype) == (64, "linear", "bfloat16")
+    assert (config.train.learning_rate, config.train.steps) == (1e-4, 70)
+    assert config.data.source == "emulator"
+    assert "note: train.workers" in capsys.readouterr().err
+
+
 def test_label_ranges():
     assert parse_ranges(("T_eff=4000:5000", "M_H=-1:0")) == {
         "T_eff": (4000.0, 5000.0),
@@ -93,7 +106,12 @@ def test_label_ranges():
         ("info huge", 2, "paper, small, tiny"),
         ("train huge --data emulator --out {tmp}/r", 2, "paper, small, tiny"),
         ("train tiny --data emulator --out {tmp}/r --set train.stepz=1", 78, "stepz"),
-        ("train tiny --data emulator --out {tmp}/r --steps 0", 2, "train.steps"),
+        ("train --out {tmp}/r", 2, "--config"),
+        ("train tiny --config c.yaml --out {tmp}/r", 2, "--config"),
+        ("train tiny --out {tmp}/r", 2, "--data"),
+        ("train --config {tmp}/none.yaml --out {tmp}/r", 66, "none.yaml"),
+        ("train tiny --data emulator --out {tmp}/r --process 0", 2, "--coordinator"),
+        ("train tiny --data emulator --out {tmp}/r --steps 0", 78, "train.steps"),
         ("train tiny --data emulator --out {tmp}/r --resume --overwrite", 2, "--resume"),
         ("train tiny --data {tmp}/none.h5 --out {tmp}/r", 66, "none.h5"),
         ("train tiny --data {tmp}/text.h5 --out {tmp}/r", 65, "text.h5"),
