@@ -3,26 +3,18 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from crlb.errors import DataError, OutputError, UsageError
-from crlb.grid import make_grid, save_grid
-from crlb.instrument import DETECTOR_WAVE
+from crlb.errors import DataError, UsageError
 from crlb.noise import variance
 from specvit_jax import data
 from specvit_jax.config import DataConfig
-from specvit_jax.data import (
-    Batch,
-    Simulator,
-    StoredSpectra,
-    make_simulator,
-    make_source,
-    median_snr,
-    simulate,
-)
+from specvit_jax.data import Batch, Simulator, make_simulator, make_source, median_snr, parse_ranges
+from specvit_jax.priors import Uniform, make_snapped
 from specvit_jax.scaling import InputScaler, LabelScaler, Moments, measured_scaler
+
+from .toy import LABELS, save_two_line_grid
 
 KEY = jax.random.key(5)
 N = 64  # spectra in every batch that is drawn here: one compiled program serves all tests
@@ -31,24 +23,7 @@ sample = jax.jit(Simulator.sample)
 
 @pytest.fixture(scope="module")
 def grid_path(tmp_path_factory):
-    """Four temperatures by five gravities of a continuum with two lines."""
-    axes = (np.array([4000.0, 4500.0, 5000.0, 6000.0]), np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
-    temperature, gravity = (axis[..., None] for axis in np.meshgrid(*axes, indexing="ij"))
-    line = np.exp(-0.5 * ((DETECTOR_WAVE - 8544.0) / 5.0) ** 2)
-    other = np.exp(-0.5 * ((DETECTOR_WAVE - 7700.0) / 3.0) ** 2)
-    flux = 1 - 0.1 * gravity * line - 0.4 * (temperature / 5000) * other
-    grid = make_grid(
-        wave=DETECTOR_WAVE,
-        axes=axes,
-        flux=flux,
-        label_names=("T_eff", "log_g"),
-        resolving_power=5000.0,
-        flux_unit="arbitrary",
-        source="two lines",
-    )
-    path = tmp_path_factory.mktemp("grid") / "grid.h5"
-    save_grid(grid, path)
-    return path
+    return save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +84,18 @@ def test_a_batch_is_the_emulators_flux_with_normal_noise_of_the_stated_error(sim
     assert batch.flux.dtype == np.float32
 
 
+def test_the_noise_level_multiplies_noise_and_error(grid_path, batch):
+    one, half = (
+        sample(make_simulator(grid_path, mag=(20.0, 22.0), noise_level=level), KEY, jnp.arange(N))
+        for level in (1.0, 0.5)
+    )
+    for found, expected in zip(one, batch, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(half.error, 0.5 * batch.error, rtol=1e-6)
+    np.testing.assert_allclose(half.flux - half.clean, 0.5 * (batch.flux - batch.clean), atol=2e-6)
+    np.testing.assert_array_equal(half.clean, batch.clean)
+
+
 def test_clean_spectra_outside_the_grid_are_nan(simulator):
     clean = jax.jit(Simulator.clean)(simulator, jnp.array([[5000.0, 3.0], [5000.0, 5.5]]))
     assert np.isfinite(clean[0]).all()
@@ -143,6 +130,105 @@ def test_a_range_that_cannot_be_drawn_from_is_refused(grid_path, options, said):
         make_simulator(grid_path, **options)
 
 
+AXES = ((0.0, 1.0, 4.0), (0.0, 0.5, 1.0), (2.0, 3.0), (1.0, 2.0, 3.0, 4.0, 5.0), (-1.0, 0.0))
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def test_uniform_labels_are_those_of_one_uniform_draw_per_star():
+    low, high = jnp.array([3750.0, 1.0, -2.5]), jnp.array([6000.0, 5.0, 0.75])
+    keys = jax.random.split(KEY, 1000)
+    found = jax.jit(jax.vmap(lambda key: Uniform(low, high).draw(key, 1)[0]))(keys)
+    expected = jax.vmap(lambda key: jax.random.uniform(key, (3,), minval=low, maxval=high))(keys)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_snapped_labels_stand_on_nodes_but_for_one_of_each_star():
+    low, high = np.array([axis[0] for axis in AXES]), np.array([axis[-1] for axis in AXES])
+    n = 20_000
+    labels = np.asarray(make_snapped(AXES, low, high, NAMES).draw(KEY, n))
+    on_node = np.stack([np.isin(labels[:, i], axis) for i, axis in enumerate(AXES)], axis=1)
+    assert (on_node.sum(axis=1) == 4).all()
+    np.testing.assert_allclose(on_node.mean(axis=0), 0.8, atol=5 * np.sqrt(0.8 * 0.2 / n))
+    for i, axis in enumerate(AXES):
+        counts = [np.sum(labels[:, i] == node) for node in axis]
+        assert stats.chisquare(counts).pvalue > 0.001
+        free = labels[~on_node[:, i], i]
+        assert stats.kstest(free, stats.uniform(low[i], high[i] - low[i]).cdf).pvalue > 0.001
+
+
+def test_a_label_held_by_its_range_is_never_the_continuous_one(grid_path):
+    ranges = {"T_eff": (4321.0, 4321.0), "log_g": (1.5, 4.0)}
+    labels, _, _ = jax.vmap(make_simulator(grid_path, ranges=ranges, prior="snapped")._star)(
+        jax.random.split(KEY, 500)
+    )
+    assert (np.asarray(labels[:, 0]) == 4321.0).all()
+    assert len(np.unique(labels[:, 1])) == 500
+    assert (labels[:, 1].min() > 1.5) & (labels[:, 1].max() < 4.0)
+
+
+def test_log_g_of_a_snapped_simulator_is_a_node_for_all_but_one_in_so_many_labels(grid_path):
+    keys, n = jax.random.split(KEY, 4000), 4000
+    labels, _, _ = jax.vmap(make_simulator(grid_path, prior="snapped")._star)(keys)
+    share = np.isin(np.asarray(labels[:, 1]), [1, 2, 3, 4, 5]).mean()
+    assert abs(share - (1 - 1 / len(LABELS))) < 5 * np.sqrt(0.25 / n)
+
+
+def test_beta_labels_follow_their_distribution_and_leave_the_others_alone(grid_path):
+    keys = jax.random.split(KEY, 4000)
+    plain, skew = (
+        jax.jit(jax.vmap(make_simulator(grid_path, beta=beta)._star))(keys)
+        for beta in (None, {"log_g": (2.0, 5.0)})
+    )
+    assert stats.kstest(np.asarray(skew[0][:, 1]), stats.beta(2, 5, 1, 4).cdf).pvalue > 0.01
+    np.testing.assert_allclose(skew[0][:, 0], plain[0][:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(skew[1], plain[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prior": "snapped", "beta": {"log_g": (2.0, 5.0)}}, "leave out beta, found log_g"),
+        ({"prior": "gaussian"}, "continuous or snapped, found 'gaussian'"),
+        ({"beta": {"a_M": (2.0, 5.0)}}, "a_M"),
+        ({"beta": {"log_g": (0.0, 5.0)}}, "two positive numbers"),
+        ({"prior": "snapped", "ranges": {"log_g": (1.2, 1.8)}}, "range of log_g, 1.2 to 1.8, holds none"),
+        (
+            {"prior": "snapped", "ranges": {"log_g": (2.0, 2.0), "T_eff": (4000.0, 4000.0)}},
+            "needs a label that varies",
+        ),
+    ],
+)
+def test_a_prior_that_cannot_be_drawn_is_refused(grid_path, options, said):
+    with pytest.raises(UsageError, match=said):
+        make_simulator(grid_path, **options)
+
+
+def test_a_configuration_decides_how_stars_are_drawn_and_observed(grid_path):
+    config = DataConfig(grid=str(grid_path), ranges=("log_g=2:3",), beta=("T_eff=1:4",), noise_level=0.25)
+    simulator, plain = make_source(config), make_source(DataConfig(grid=str(grid_path)))
+    one, other = (sample(source, KEY, jnp.arange(N)) for source in (simulator, plain))
+    assert (one.labels[:, 1].min() >= 2) & (one.labels[:, 1].max() <= 3)
+    assert stats.kstest(np.asarray(one.labels[:, 0]), stats.beta(1, 4, 4000, 2000).cdf).pvalue > 0.01
+    assert np.median(one.error) < 0.3 * np.median(other.error)
+    snapped = make_source(DataConfig(grid=str(grid_path), prior="snapped"))
+    nodes = np.isin(
+        np.asarray(sample(snapped, KEY, jnp.arange(N)).labels), [4000, 4500, 5000, 6000, 1, 2, 3, 4, 5]
+    )
+    assert (nodes.sum(axis=1) == 1).all()
+    assert make_source(DataConfig(labels=("T_eff", "log_g", "M_H", "a_M"))).label_names[3:] == ("a_M",)
+    with pytest.raises(UsageError, match="labels must name M_H too"):
+        make_source(DataConfig(labels=("T_eff", "log_g")))
+
+
+def test_ranges_are_read_label_by_label():
+    assert parse_ranges(("T_eff=4000:5000", "M_H=-1:0")) == {"T_eff": (4000.0, 5000.0), "M_H": (-1.0, 0.0)}
+    for bad in ("T_eff", "T_eff=1", "T_eff=a:b", "T_eff=1:2:3"):
+        with pytest.raises(UsageError, match="range must read LABEL=LOW:HIGH, say .*; got " + bad):
+            parse_ranges((bad,))
+    with pytest.raises(UsageError, match="got log_g again"):
+        parse_ranges(("log_g=1:2", "log_g=2:3"))
+
+
 def test_chunks_join_to_the_whole_without_the_surplus_of_the_last(simulator, batch):
     pieces = list(data.chunks(simulator, KEY, N + 10, size=N))
     assert [len(piece.mag) for piece in pieces] == [N, 10]
@@ -150,103 +236,10 @@ def test_chunks_join_to_the_whole_without_the_surplus_of_the_last(simulator, bat
     np.testing.assert_array_equal(pieces[1].flux, sample(simulator, KEY, jnp.arange(N, 2 * N)).flux[:10])
 
 
-N_FILE = N + 10
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_chunks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "CHUNK", N)
-        yield
-
-
-@pytest.fixture(scope="module")
-def file(simulator, tmp_path_factory):
-    path = tmp_path_factory.mktemp("simulated") / "test.h5"
-    simulate(path, simulator, N_FILE, seed=7)  # in two pieces
-    return path
-
-
-def test_a_simulated_file_holds_the_spectra_of_its_seed(simulator, file):
-    found = data.read_spectra(file, need=("flux", "error", "noisy"))
-    assert found.n == N_FILE
-    expected = [sample(simulator, jax.random.key(7), jnp.arange(N) + start) for start in (0, N)]
-    stars = Batch(*(np.concatenate(parts)[:N_FILE] for parts in zip(*expected, strict=True)))
-    np.testing.assert_allclose(found.noisy, stars.flux, rtol=2e-6, atol=1e-6)
-    np.testing.assert_allclose(found.flux, stars.clean, rtol=2e-6)
-    np.testing.assert_allclose(found.error, stars.error, rtol=1e-5)
-    np.testing.assert_allclose(found.select(("T_eff", "log_g")), stars.labels, rtol=1e-6)
-    np.testing.assert_allclose(found.mag, stars.mag, rtol=1e-6)
-
-
-def test_the_snr_column_is_the_median_over_pixels_of_flux_over_error(file):
-    found = data.read_spectra(file, need=("flux", "error"))
-    np.testing.assert_allclose(found.snr, np.median(found.flux / found.error, axis=1), rtol=1e-5)
-    np.testing.assert_allclose(pd.read_hdf(file)["snr"], found.snr)
-
-
 def test_the_median_snr_leaves_out_unusable_pixels():
     flux, error = np.ones((2, 101), np.float32), np.ones((2, 101), np.float32)
     flux[:, ::2], error[1, 0] = 3.0, np.nan  # 51 pixels of SNR 3 and 50 of SNR 1; then 50 and 50
     np.testing.assert_allclose(median_snr(flux, error), [3.0, 2.0])
-
-
-def test_a_file_repeats_by_seed_bit_for_bit(simulator, tmp_path):
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        simulate(tmp_path / name, simulator, 3, seed=seed)
-    noisy = [data.read_spectra(tmp_path / name, need=("noisy",)).noisy for name in "abc"]
-    np.testing.assert_array_equal(noisy[0], noisy[1])
-    assert (noisy[0] != noisy[2]).mean() > 0.99
-
-
-def test_simulate_replaces_a_file_only_when_asked(simulator, tmp_path):
-    path = tmp_path / "test.h5"
-    path.write_text("precious")
-    with pytest.raises(OutputError, match="exists already"):
-        simulate(path, simulator, 2, seed=0)
-    assert path.read_text() == "precious"
-    simulate(path, simulator, 2, seed=0, overwrite=True)
-    assert data.read_spectra(path).n == 2
-
-
-def test_simulate_leaves_nothing_behind_when_it_fails(simulator, tmp_path, monkeypatch):
-    def stop(batch, source):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(data, "to_spectra", stop)
-    with pytest.raises(KeyboardInterrupt):
-        simulate(tmp_path / "test.h5", simulator, 2, seed=0)
-    assert not list(tmp_path.iterdir())
-
-
-def test_simulate_refuses_no_spectra(simulator, tmp_path):
-    with pytest.raises(UsageError, match="n must be at least 1"):
-        simulate(tmp_path / "test.h5", simulator, 0, seed=0)
-
-
-def test_a_file_as_source_observes_its_own_stars_with_fresh_noise(file):
-    source, stored = make_source(DataConfig(source=str(file))), data.read_spectra(file)
-    assert isinstance(source, StoredSpectra)
-    assert (source.rows, source.label_names) == (N_FILE, ("T_eff", "log_g"))
-    draw = jax.jit(StoredSpectra.sample)
-    one, two = (draw(source, jax.random.key(k), jnp.arange(5)) for k in (1, 2))
-    np.testing.assert_array_equal(one.clean, two.clean)
-    assert (np.asarray(one.flux) != np.asarray(two.flux)).mean() > 0.99
-    order = np.argsort(stored.labels["T_eff"])
-    rows = order[np.searchsorted(stored.labels["T_eff"][order], np.asarray(one.labels[:, 0]) - 1e-3)]
-    np.testing.assert_array_equal(one.clean, stored.flux[rows])
-    np.testing.assert_allclose(one.mag, stored.mag[rows], rtol=1e-6)
-    np.testing.assert_allclose(one.labels[:, 1], stored.labels["log_g"][rows], rtol=1e-6)
-    assert stats.kstest(pulls(one).ravel(), stats.norm.cdf).pvalue > 0.01
-
-
-def test_a_file_as_source_is_shuffled_once_by_seed(file):
-    stored = data.read_spectra(file).labels["log_g"].astype(np.float32)
-    orders = [np.asarray(make_source(DataConfig(source=str(file)), seed=s).labels[:, 1]) for s in (0, 0, 1)]
-    np.testing.assert_array_equal(orders[0], orders[1])
-    assert (orders[0] != orders[2]).any()
-    assert (orders[0] != stored).any()
-    np.testing.assert_array_equal(np.sort(orders[0]), np.sort(stored))
 
 
 def test_label_scaling_is_a_z_score_and_comes_back():
