@@ -1,5 +1,9 @@
 """Files of simulated spectra: what they hold, what it depends on, and how a set survives an interruption."""
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +16,9 @@ from specvit_jax import data
 from specvit_jax import simulate as simulating
 from specvit_jax.config import DataConfig
 from specvit_jax.data import Batch, Simulator, make_simulator, make_source
+from specvit_jax.shard_set import Recipe, verify
 from specvit_jax.simulate import simulate
+from specvit_jax.simulate_shards import simulate_shards
 from specvit_jax.stored import StoredSpectra
 
 from .toy import save_two_line_grid
@@ -121,3 +127,99 @@ def test_a_file_as_source_is_shuffled_once_by_seed(file):
     assert (orders[0] != orders[2]).any()
     assert (orders[0] != stored).any()
     np.testing.assert_array_equal(np.sort(orders[0]), np.sort(stored))
+
+
+def make_recipe(grid_path, shards=3, **options) -> Recipe:
+    data = DataConfig(grid=str(grid_path), mag=(20.0, 22.0))
+    return Recipe(N_FILE * 2, 7, data, shards, **({"arrays": ("flux", "error")} | options))
+
+
+def content(folder) -> tuple[np.ndarray, ...]:
+    """Flux, errors, labels, magnitudes and SNR of a set, in the order of its index."""
+    names = (folder / "shard_index.txt").read_text().split()
+    parts = [data.read_spectra(folder / name / "dataset.h5", need=("flux", "error")) for name in names]
+    columns = [(part.flux, part.error, *part.labels.values(), part.mag, part.snr) for part in parts]
+    return tuple(np.concatenate(column) for column in zip(*columns, strict=True))
+
+
+@pytest.fixture(scope="module")
+def shard_set(grid_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set") / "three"
+    simulate_shards(folder, make_recipe(grid_path))
+    return folder
+
+
+@pytest.fixture
+def copied(shard_set, tmp_path):
+    return Path(shutil.copytree(shard_set, tmp_path / "copy"))
+
+
+def test_one_shard_and_three_hold_the_same_bits(grid_path, shard_set, tmp_path):
+    simulate_shards(tmp_path / "one", make_recipe(grid_path, shards=1))
+    for found, expected in zip(content(tmp_path / "one"), content(shard_set), strict=True):
+        assert len(found) == 2 * N_FILE
+        np.testing.assert_array_equal(found, expected)
+    assert verify(shard_set) == verify(tmp_path / "one") == []
+    assert not list(shard_set.rglob("*.partial*"))
+
+
+def test_resume_keeps_sound_shards_and_writes_a_damaged_one_again(grid_path, copied, capsys):
+    before = {path: path.read_bytes() for path in copied.glob("shard_*/dataset.h5")}
+    stamps = {path: path.stat().st_mtime_ns for path in before}
+    damaged = copied / "shard_001" / "dataset.h5"
+    with damaged.open("r+b") as file:
+        file.seek(-100, 2)
+        file.write(b"damage")
+    (copied / "shard_002" / "dataset.h5").unlink()
+    (copied / "shard_002" / ".dataset.h5.partial9").write_text("left behind")
+    wrong = verify(copied)
+    assert [line.split(":")[0] for line in wrong] == ["shard_001", "shard_002"]
+    assert "SHA-256 differs" in wrong[0]
+    assert "is missing" in wrong[1]
+    simulate_shards(copied, make_recipe(grid_path), resume=True)
+    said = capsys.readouterr().err
+    assert "shard_001 is written again" in said
+    assert "shard_002 is written again" in said
+    assert "shard_000" not in said
+    assert {path: path.read_bytes() for path in before} == before
+    assert (copied / "shard_000/dataset.h5").stat().st_mtime_ns == stamps[copied / "shard_000/dataset.h5"]
+    assert verify(copied) == []
+    assert not list(copied.rglob("*.partial*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"seed": 8}, "seed 7 -> 8"), ({"arrays": ("flux",)}, "arrays .* -> .'flux'.")]
+)
+def test_a_set_is_not_continued_with_other_settings(grid_path, copied, options, said):
+    recipe = replace(make_recipe(grid_path), **options)
+    with pytest.raises(UsageError, match=f"changed: {said}$"):
+        simulate_shards(copied, recipe, resume=True)
+    assert verify(copied) == []
+
+
+def test_a_folder_that_is_in_use_is_left_alone(grid_path, copied, tmp_path):
+    recipe = make_recipe(grid_path)
+    with pytest.raises(OutputError, match="holds a set already"):
+        simulate_shards(copied, recipe)
+    with pytest.raises(UsageError, match="give one of the two"):
+        simulate_shards(copied, recipe, resume=True, overwrite=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("precious")
+    with pytest.raises(OutputError, match=r"holds thesis\.tex and is not a set"):
+        simulate_shards(tmp_path / "other", recipe, overwrite=True)
+    assert verify(copied) == []
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_bytes(grid_path, tmp_path):
+    # The workers have pieces of the normal size.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulating, "CHUNK", data.CHUNK)
+        for workers in (1, 2):
+            simulate_shards(tmp_path / str(workers), make_recipe(grid_path), workers=workers)
+    one, two = content(tmp_path / "1"), content(tmp_path / "2")
+    for found, expected in zip(two, one, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for name in ("shard_000", "shard_001", "shard_002"):
+        paths = [tmp_path / workers / name / "dataset.h5" for workers in "12"]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
