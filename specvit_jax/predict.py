@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +19,7 @@ from specvit_jax.config import PRESETS
 from specvit_jax.data import SNR_DEFINITION, Spectra, median_snr, read_spectra
 from specvit_jax.scaling import InputScaler
 from specvit_jax.step import Scalers
-from specvit_jax.step import predict as forward
+from specvit_jax.step import predict_with_sigma as forward
 
 BATCH = 256  # spectra in one call of the network
 SNR_EDGES = (1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.5, 20.0, 35.0, 60.0, 110.0)  # magnitudes 23 to 18
@@ -40,7 +41,16 @@ def find_weights(run: str | Path) -> Path:
 
 
 def predict(weights: Weights, flux: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, "n n_labels"]:
-    """The labels of noisy spectra, in their own units, in the order of `weights.config.model.label_names`.
+    """The labels alone; as `predict_with_sigma`."""
+    return predict_with_sigma(weights, flux)[0]
+
+
+def predict_with_sigma(
+    weights: Weights, flux: Float[np.ndarray, "n n_pix"]
+) -> tuple[Float[np.ndarray, "n n_labels"], Float[np.ndarray, "n n_labels"] | None]:
+    """The labels of noisy spectra and their 1-sigma errors, where the network predicts these; else None.
+
+    Both are in the labels' own units, in the order of `weights.config.model.label_names`.
 
     Args:
         weights: a trained network with its scalers.
@@ -49,21 +59,38 @@ def predict(weights: Weights, flux: Float[np.ndarray, "n n_pix"]) -> Float[np.nd
     Raises:
         DataError: no spectra, another number of pixels than the network reads, or flux that is not finite.
     """
-    n_pix = weights.config.model.input_size
-    if flux.shape[1] != n_pix or not len(flux):
-        raise DataError(f"flux must be spectra of {n_pix} pixels, at least one, found shape {flux.shape}")
-    if not np.isfinite(flux).all():
-        star, pixel = np.argwhere(~np.isfinite(flux))[0]
-        raise DataError(f"flux must be finite, found {flux[star, pixel]} in spectrum {star}, pixel {pixel}")
+    check_flux(flux, len(weights.input_scaler.mean))
     scalers = Scalers(weights.label_scaler, weights.input_scaler)
     pieces = []
     for start in range(0, len(flux), BATCH):
         piece = flux[start : start + BATCH]
         # The last piece is filled up, so that one compiled program serves all.
         rows = np.minimum(np.arange(BATCH), len(piece) - 1)
-        labels = forward(weights.params, jnp.asarray(piece[rows], jnp.float32), scalers, weights.config)
-        pieces.append(np.asarray(labels)[: len(piece)])
-    return np.concatenate(pieces)
+        found = forward(weights.params, jnp.asarray(piece[rows], jnp.float32), scalers, weights.config)
+        pieces.append(jax.tree.map(np.asarray, found))
+    labels, sigma = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(flux)], *pieces)
+    return labels, sigma
+
+
+def check_flux(flux: Float[np.ndarray, "n n_pix"], n_pix: int) -> None:
+    """Refuses spectra a network of so many pixels cannot read.
+
+    Raises:
+        DataError: no spectra, another number of pixels, or flux that is not finite.
+    """
+    if flux.shape[1] != n_pix or not len(flux):
+        raise DataError(f"flux must be spectra of {n_pix} pixels, at least one, found shape {flux.shape}")
+    if not np.isfinite(flux).all():
+        star, pixel = np.argwhere(~np.isfinite(flux))[0]
+        raise DataError(f"flux must be finite, found {flux[star, pixel]} in spectrum {star}, pixel {pixel}")
+
+
+def coverage(
+    truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]
+) -> dict[str, float]:
+    """Shares of spectra whose true label lies within 1 and 2 sigma; 0.683 and 0.954 for Gaussian errors."""
+    off = np.abs(pred - truth)
+    return {f"{k}_sigma": float(np.mean(off <= k * sigma)) for k in (1, 2)}
 
 
 def fill_unusable(
@@ -100,7 +127,7 @@ def evaluate(
 
     Returns:
         What the JSON holds: `labels` -> name -> `overall` (n; r2, mae, rmse, bias, scatter, each with `_low`
-        and `_high`) and `by_snr`, a list of the same per bin.
+        and `_high`), `by_snr`, a list of the same per bin, and `coverage`, where the network predicts sigma.
 
     Raises:
         MissingInputError: no such weights or data.
@@ -120,7 +147,7 @@ def evaluate(
     assert spectra.noisy is not None
     snr = median_snr(spectra.flux, spectra.error)
     flux, filled = fill_unusable(spectra.noisy, weights.input_scaler)
-    pred = predict(weights, flux)
+    pred, sigma = predict_with_sigma(weights, flux)
     result: dict[str, Any] = {
         "weights": str(weights_path),
         "data": str(data),
@@ -132,10 +159,11 @@ def evaluate(
                 "overall": metrics.summary(truth[:, i], pred[:, i], seed=seed),
                 "by_snr": metrics.by_snr(truth[:, i], pred[:, i], snr, edges, seed=seed),
             }
+            | ({} if sigma is None else {"coverage": coverage(truth[:, i], pred[:, i], sigma[:, i])})
             for i, name in enumerate(names)
         },
     }
-    write_predictions(table, spectra, snr, names, pred, overwrite)
+    write_predictions(table, spectra, snr, names, pred, sigma, overwrite)
     with new_file(json_path, overwrite) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
     return result
@@ -147,15 +175,18 @@ def write_predictions(
     snr: Float[np.ndarray, " n"],
     names: tuple[str, ...],
     pred: Float[np.ndarray, "n n_labels"],
+    sigma: Float[np.ndarray, "n n_labels"] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Writes one row per star: its row in the data, magnitude, SNR, true labels, predicted labels."""
+    """Writes one row per star: its row in the data, magnitude, SNR, labels: true, predicted, their sigma."""
     columns: dict[str, np.ndarray] = {"star": np.arange(len(pred))}
     if spectra.mag is not None:
         columns["mag"] = spectra.mag
     columns["snr"] = snr
     columns |= spectra.labels
     columns |= {f"{name}_pred": pred[:, i] for i, name in enumerate(names)}
+    if sigma is not None:
+        columns |= {f"{name}_sigma": sigma[:, i] for i, name in enumerate(names)}
     with new_file(path, overwrite) as temporary, temporary.open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(columns)

@@ -9,14 +9,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.instrument import DETECTOR_WAVE
 from crlb.spectra import Spectra, write_spectra
 from specvit_jax.checkpoint import Weights, save_weights
-from specvit_jax.config import Config, ModelConfig
+from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.model import SpecViT
-from specvit_jax.predict import BATCH, evaluate, fill_unusable, find_weights, predict
+from specvit_jax.predict import (
+    BATCH,
+    coverage,
+    evaluate,
+    fill_unusable,
+    find_weights,
+    predict,
+    predict_with_sigma,
+)
 from specvit_jax.scaling import InputScaler, LabelScaler
 
 MODEL = ModelConfig(
@@ -99,6 +108,79 @@ def test_an_unusable_pixel_reaches_the_network_as_zero(weights):
     assert np.asarray(weights.input_scaler.encode(filled))[1, 0] == 0
     kept = ~np.isnan(flux)
     np.testing.assert_array_equal(filled[kept], flux[kept])
+
+
+@pytest.fixture(scope="module")
+def sigma_weights(weights) -> Weights:
+    """A network that predicts its errors too."""
+    model = replace(MODEL, predict_sigma=True)
+    params = SpecViT(model).init(jax.random.key(3), jnp.zeros((1, 4096)))["params"]
+    return weights._replace(params=params, config=Config(model=model, train=TrainConfig(loss="nll")))
+
+
+def test_sigma_is_in_label_units(sigma_weights):
+    noisy = stars().noisy
+    labels, sigma = predict_with_sigma(sigma_weights, noisy)
+    assert labels.shape == sigma.shape == (N, 2)
+    np.testing.assert_array_equal(predict(sigma_weights, noisy), labels)
+    scaler = sigma_weights.label_scaler
+    wide = sigma_weights._replace(label_scaler=scaler._replace(scale=2 * scaler.scale))
+    np.testing.assert_allclose(predict_with_sigma(wide, noisy)[1], 2 * sigma, rtol=1e-6)
+    at = N - 1
+    x = sigma_weights.input_scaler.encode(noisy[at : at + 1])
+    out = np.asarray(SpecViT(sigma_weights.config.model).apply({"params": sigma_weights.params}, x))[0]
+    np.testing.assert_allclose(sigma[at], np.exp(out[2:]) * [1.0, 500.0], rtol=1e-5)
+
+
+def test_a_network_without_sigma_says_none(weights):
+    assert predict_with_sigma(weights, stars(3).noisy)[1] is None
+
+
+def test_a_network_of_components_reads_whole_spectra(weights):
+    model = replace(MODEL, input_size=8, patch_size=2)
+    params = SpecViT(model).init(jax.random.key(0), jnp.zeros((1, 8)))["params"]
+    analysis = np.random.default_rng(2).normal(size=(4096, 8)).astype(np.float32) / 64
+    scaler = weights.input_scaler._replace(analysis=jnp.asarray(analysis))
+    config = Config(model=model, data=DataConfig(preprocess="pca", components=8))
+    reader = weights._replace(params=params, config=config, input_scaler=scaler)
+    noisy = stars(2).noisy
+    out = np.asarray(SpecViT(model).apply({"params": params}, scaler.encode(noisy)))
+    np.testing.assert_allclose(predict(reader, noisy), out * [1.0, 500.0] + [3.0, 5000.0], rtol=1e-4)
+    with pytest.raises(DataError, match="spectra of 4096 pixels"):
+        predict(reader, np.ones((2, 8), np.float32))
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_coverage_of_gaussian_errors_is_that_of_the_normal_distribution(factor):
+    rng, n = np.random.default_rng(4), 100_000
+    true_sigma = rng.uniform(0.1, 1.0, n)
+    found = coverage(np.zeros(n), true_sigma * rng.normal(size=n), factor * true_sigma)
+    for k in (1, 2):
+        share = 2 * scipy.stats.norm.cdf(k * factor) - 1
+        assert found[f"{k}_sigma"] == pytest.approx(share, abs=5 * np.sqrt(share * (1 - share) / n))
+
+
+def test_sigma_and_its_coverage_are_saved(sigma_weights, files, tmp_path):
+    save_weights(tmp_path / "sigma.safetensors", sigma_weights, {"step": 1.0})
+    result = evaluate(tmp_path / "sigma.safetensors", files[1], tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text()) == result
+    with (tmp_path / "scores.predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    _, sigma = predict_with_sigma(sigma_weights, stars().noisy)
+    for i, name in enumerate(("log_g", "T_eff")):
+        truth, pred, error = (
+            np.array([float(row[name + end]) for row in rows]) for end in ("", "_pred", "_sigma")
+        )
+        np.testing.assert_allclose(error, sigma[:, i], rtol=1e-5)
+        inside = np.mean(np.abs(pred - truth) <= error)
+        assert result["labels"][name]["coverage"]["1_sigma"] == pytest.approx(inside, abs=2 / N)
+
+
+def test_a_network_without_sigma_keeps_its_columns(files, tmp_path):
+    result = evaluate(*files, tmp_path / "scores.json")
+    head = (tmp_path / "scores.predictions.csv").read_text().splitlines()[0]
+    assert head == "star,mag,snr,T_eff,log_g,log_g_pred,T_eff_pred"
+    assert set(result["labels"]["log_g"]) == {"overall", "by_snr"}
 
 
 def test_scores_follow_from_the_predictions_that_are_saved(files, tmp_path):
