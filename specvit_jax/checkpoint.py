@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +64,7 @@ class Checkpoints:
     def save(self, step: int, tree: Any, about: Mapping[str, float | int]) -> None:
         """Writes a tree of arrays in the background; ``about`` holds ``r2`` and whatever belongs to it."""
         flat = flatten(tree)
-        self.manager.save(
+        done = self.manager.save(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(flat),
@@ -72,6 +72,8 @@ class Checkpoints:
             ),
             metrics=dict(about),
         )
+        if not done:  # orbax refuses a step that is not the newest without a word
+            raise OutputError(f"checkpoint {step} was not written: {self.folder} holds a later one")
 
     def wait(self) -> None:
         """Returns when all that was saved is on disk.
@@ -85,7 +87,7 @@ class Checkpoints:
             raise OutputError(f"cannot write a checkpoint into {self.folder}: {error}") from error
 
     def restore(self, like: Tree) -> tuple[Tree, dict[str, float | int], list[str]] | None:
-        """The newest sound checkpoint, or None where there is none.
+        """The newest sound checkpoint, or None where there is none; unusable ones after it are put aside.
 
         Returns:
             The tree, with the structure, shapes and types of ``like``; its ``about``; and one line for
@@ -95,7 +97,7 @@ class Checkpoints:
             DataError: there are checkpoints, but none is sound or fits.
         """
         target = {name: np.empty_like(leaf) for name, leaf in flatten(like).items()}
-        skipped = []
+        skipped, bad = [], []
         for step in sorted(self.manager.all_steps(), reverse=True):
             try:
                 found = self.manager.restore(
@@ -109,13 +111,30 @@ class Checkpoints:
                     raise ValueError("its contents do not match their SHA-256")
             except (ValueError, OSError, KeyError, TypeError) as error:
                 skipped.append(f"checkpoint {step} is unusable: {str(error).splitlines()[0]}")
+                bad.append(step)
                 continue
+            self.put_aside(bad)
             return unflatten(like, flat), about["about"], skipped
         if skipped:
             raise DataError(
                 f"no sound checkpoint in {self.folder}: {'; '.join(skipped)}; start again elsewhere"
             )
         return None
+
+    @property
+    def latest(self) -> int | None:
+        """The newest step."""
+        return self.manager.latest_step()
+
+    def put_aside(self, steps: Sequence[int]) -> None:
+        """Renames checkpoints to ``unusable_STEP``: their steps will be done, and saved, again."""
+        for step in steps if jax.process_index() == 0 else ():
+            name = f"unusable_{step}"
+            taken = sum(path.name.startswith(name) for path in self.folder.iterdir())
+            with writing(self.folder):
+                (self.folder / str(step)).rename(self.folder / (f"{name}_{taken}" if taken else name))
+        if steps:
+            self.manager.reload()
 
 
 class Weights(NamedTuple):

@@ -94,8 +94,8 @@ class Run:
                 self.board = self.board or Board(self.path / "tensorboard", int(row["step"]) - 1)
                 self.board.log(row)
 
-    def rewind(self, step: int) -> None:
-        """Drops the rows of ``metrics.jsonl`` after a step: they will be written again.
+    def rewind(self, step: int, scored: bool = True) -> None:
+        """Drops the rows of ``metrics.jsonl`` after a step, and its scores if not ``scored``: they come anew.
 
         Raises:
             Locked, DiskError: as ``log``; the rows are as they were.
@@ -104,7 +104,10 @@ class Run:
         if self.lock is None:
             return
         self.check()
-        rows = [row for row in read_metrics(self.path) if row["step"] <= step]
+        found = read_metrics(self.path)
+        rows = [
+            row for row in found if row["step"] < step or (row["step"] == step and (scored or "loss" in row))
+        ]
         with new_file(self.path / "metrics.jsonl", overwrite=True) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
         if self.tensorboard:

@@ -77,7 +77,7 @@ def train(
     parallel.meet("the run is open")
     with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
         start = signals.until(partial(begin, config, source, saved if resume else None), "it was set up")
-        run.rewind(int(start.state.step))
+        run.rewind(int(start.state.step), scored=start.scored)
         loop = Loop(config, source, run, layout, saved, signals, stop, start)
         with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:
             if line := layout_change(run.before, str(layout)):
@@ -264,6 +264,8 @@ class Loop:
     def save(self, host: TrainState, r2: float) -> None:
         """Writes a checkpoint in the background."""
         self.run.check()
+        if self.saved.latest == self.done:
+            return  # it was saved without being scored, and this state is the same
         best = {"best_r2": self.best.r2, "best_step": self.best.step}
         wait = {"stale": self.best.stale, "slow": self.best.slow}
         about = {"r2": r2, "scored": int(r2 != UNSCORED)} | best | wait

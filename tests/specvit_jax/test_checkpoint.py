@@ -78,6 +78,44 @@ def test_an_empty_step_directory_is_skipped(folder):
     assert all("checkpoint 7" in line for line in skipped)
 
 
+def test_a_truncated_file_is_found(folder):
+    file = max((folder / "4" / "state").rglob("d/*"), key=lambda file: file.stat().st_size)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    found, _, skipped = restored(folder)
+    assert int(found["step"]) == 2
+    assert "checkpoint 4" in skipped[0]
+
+
+def test_strays_are_skipped(folder):
+    (folder / "notes").mkdir()
+    (folder / "9").mkdir()
+    (folder / "9" / "state").write_text("not a checkpoint")
+    (folder / "11").write_text("not even a folder")
+    found, _, skipped = restored(folder)
+    assert int(found["step"]) == 4
+    assert any("checkpoint 9" in line for line in skipped)
+    assert (folder / "notes").is_dir()
+
+
+def test_steps_of_unusable_checkpoints_are_saved_again(folder):
+    file = max((folder / "4" / "state").rglob("d/*"), key=lambda file: file.stat().st_size)
+    file.write_bytes(b"")
+    with Checkpoints(folder) as saved:
+        assert int(saved.restore(tree(0.0))[0]["step"]) == 2
+        for step in (3, 4):
+            saved.save(step, tree(float(step)), {"r2": 0.1, "best_step": 2})
+            saved.wait()
+    found, _, skipped = restored(folder)
+    assert int(found["step"]) == 4
+    assert skipped == []
+    assert (folder / "unusable_4").is_dir()
+
+
+def test_a_step_that_is_not_the_newest_is_not_lost_in_silence(folder):
+    with Checkpoints(folder) as saved, pytest.raises(OutputError, match="checkpoint 3 was not written"):
+        saved.save(3, tree(3.0), {"r2": 0.1, "best_step": 2})
+
+
 def test_when_no_checkpoint_fits_nothing_is_started_over(folder):
     with Checkpoints(folder) as saved, pytest.raises(DataError, match=r"checkpoint 4.*checkpoint 2"):
         saved.restore({"step": jnp.int32(0), "v": jnp.zeros(5)})

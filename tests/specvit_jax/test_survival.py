@@ -160,3 +160,16 @@ def test_a_second_program_on_the_same_run_ends_with_75_and_leaves_it_alone(tmp_p
     assert finish(first)[0] == 75
     steps = [row["step"] for row in rows(out) if "loss" in row]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.slow
+def test_an_evaluation_cut_off_again_and_again_leaves_no_row_twice(whole, tmp_path):
+    out = tmp_path / "run"
+    for _ in range(2):
+        process = start(out, 40, "slow-eval")
+        wait_for(lambda process=process: "in slow" in process.stdout.readline(), process)
+        process.terminate()
+        assert finish(process)[0] == 75
+    assert finish(start(out, 40))[0] == 0
+    found, expected = ([row for row in rows(o) if "val_r2" in row] for o in (out, whole))
+    assert found == expected

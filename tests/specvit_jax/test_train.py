@@ -71,6 +71,21 @@ def test_eight_spectra_are_learnt_by_heart(toy_config, toy_source, scalers):
     assert np.abs(error).max() < 0.05  # dex
 
 
+def test_the_network_learns_from_noisy_flux_and_labels_only(toy_config, toy_source, scalers):
+    step, index = jax.jit(partial(train_step, config=toy_config)), jnp.arange(16)
+    batch = toy_source.sample(jax.random.key(0), index)
+    batch = batch._replace(labels=batch.labels[:, 1:])
+    other = batch._replace(error=batch.error * 0 + 7, clean=batch.clean * 0, mag=batch.mag * 0)
+    noisier = batch._replace(flux=batch.flux + 0.1)
+    states = [step(make_state(toy_config), b, index, scalers)[0].opt_state for b in (batch, other, noisier)]
+    same, changed = (
+        all((a == b).all() for a, b in zip(*map(jax.tree.leaves, (states[0], s)), strict=True))
+        for s in states[1:]
+    )
+    assert same
+    assert not changed
+
+
 @pytest.mark.parametrize(
     ("loss", "expected"), [("l1", [0.5, 3.0]), ("mse", [0.25, 9.0]), ("huber", [0.125, 2.5])]
 )
