@@ -81,6 +81,8 @@ class Options:
     """Trainings of every start."""
     learning_rate: float = 1e-3
     """The highest; cosine to 1e-5 after a warm-up of 2 % of the steps."""
+    depth: int = 3
+    """Blocks of the network."""
     average: int = 8
     """Neighbouring pixels averaged to one."""
     mag: tuple[float, float] = (18.0, 20.0)
@@ -147,7 +149,7 @@ def config_of(start: Start, options: Options, seed: int = 0) -> Config:
     model = ModelConfig(
         input_size=4096 // options.average,
         embed_dim=64,
-        depth=3,
+        depth=options.depth,
         num_heads=4,
         dropout=0.0,
         attention_dropout=0.0,

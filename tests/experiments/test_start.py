@@ -12,6 +12,7 @@ from experiments.start import Options
 def results(toy_grid, tmp_path_factory):
     options = Options(
         steps=2,
+        depth=1,
         average=32,
         n_train=512,
         n_test=256,
