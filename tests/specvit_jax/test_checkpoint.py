@@ -23,6 +23,10 @@ from specvit_jax.scaling import InputScaler, LabelScaler
 from specvit_jax.step import make_state
 
 
+# A read that fails ends orbax's event loop while its other reads are still on their way.
+broken = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 def tree(value: float) -> dict[str, jax.Array]:
     noise = np.random.default_rng(0).normal(
         size=(300, 200)
@@ -60,6 +64,7 @@ def test_without_checkpoints_there_is_nothing_to_restore(tmp_path):
     assert restored(tmp_path / "new") is None
 
 
+@broken
 def test_a_flipped_byte_is_found_and_the_checkpoint_before_is_used(folder):
     file = max((folder / "4" / "state").rglob("d/*"), key=lambda file: file.stat().st_size)
     data = bytearray(file.read_bytes())
@@ -71,6 +76,7 @@ def test_a_flipped_byte_is_found_and_the_checkpoint_before_is_used(folder):
     assert "checkpoint 4" in skipped[0]
 
 
+@broken
 def test_an_empty_step_directory_is_skipped(folder):
     (folder / "7").mkdir()
     found, _, skipped = restored(folder)
@@ -78,6 +84,7 @@ def test_an_empty_step_directory_is_skipped(folder):
     assert all("checkpoint 7" in line for line in skipped)
 
 
+@broken
 def test_a_truncated_file_is_found(folder):
     file = max((folder / "4" / "state").rglob("d/*"), key=lambda file: file.stat().st_size)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -86,6 +93,7 @@ def test_a_truncated_file_is_found(folder):
     assert "checkpoint 4" in skipped[0]
 
 
+@broken
 def test_strays_are_skipped(folder):
     (folder / "notes").mkdir()
     (folder / "9").mkdir()
@@ -97,6 +105,7 @@ def test_strays_are_skipped(folder):
     assert (folder / "notes").is_dir()
 
 
+@broken
 def test_steps_of_unusable_checkpoints_are_saved_again(folder):
     file = max((folder / "4" / "state").rglob("d/*"), key=lambda file: file.stat().st_size)
     file.write_bytes(b"")
@@ -116,6 +125,7 @@ def test_a_step_that_is_not_the_newest_is_not_lost_in_silence(folder):
         saved.save(3, tree(3.0), {"r2": 0.1, "best_step": 2})
 
 
+@broken
 def test_when_no_checkpoint_fits_nothing_is_started_over(folder):
     with Checkpoints(folder) as saved, pytest.raises(DataError, match=r"checkpoint 4.*checkpoint 2"):
         saved.restore({"step": jnp.int32(0), "v": jnp.zeros(5)})
