@@ -22,7 +22,6 @@ from specvit_jax.checkpoint import (
 from specvit_jax.scaling import InputScaler, LabelScaler
 from specvit_jax.step import make_state
 
-
 # A read that fails ends orbax's event loop while its other reads are still on their way.
 broken = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
