@@ -10,6 +10,8 @@ from crlb.errors import OutputError
 from experiments import r2_vs_snr
 from experiments.r2_vs_snr import Options
 
+pytestmark = pytest.mark.xdist_group("r2_vs_snr")  # one worker: the figure is computed once
+
 
 @pytest.fixture(scope="module")
 def results(toy_grid, tmp_path_factory):
@@ -58,6 +60,7 @@ def test_no_seed_serves_two_purposes(results):
     assert len(set(seeds)) == len(seeds)
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_same_set_up_reuses_its_training(results, monkeypatch):
     options, numbers = results
     before = (options.out / "specvit" / "metrics.jsonl").read_text()

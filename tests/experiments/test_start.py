@@ -7,6 +7,8 @@ import pytest
 from experiments import start
 from experiments.start import Options
 
+pytestmark = pytest.mark.slow  # five compilations
+
 
 @pytest.fixture(scope="module")
 def results(toy_grid, tmp_path_factory):

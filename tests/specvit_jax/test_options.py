@@ -47,6 +47,7 @@ def test_a_plateau_lowers_the_learning_rate_down_to_its_end(toy_config, toy_sour
     np.testing.assert_allclose(rates, np.array([1, 1, 0.5, 0.25, 0.2, 0.2]) * 1e-30, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_those_that_are_kept(toy_config, toy_source, tmp_path):
     ends = {}
     for ema in (0.0, 0.9):
@@ -88,6 +89,7 @@ def test_every_optimiser_learns(toy_config, toy_source, optimizer):
     assert np.mean(losses[-5:]) < 0.3 * losses[0]
 
 
+@pytest.mark.slow
 def test_predicted_sigma_is_the_scatter_of_the_predictions(toy_config, toy_source, tmp_path):
     settings = ["train.loss=nll", "model.predict_sigma=true", "train.steps=300", "train.batch_size=64"]
     every = [f"train.{name}=300" for name in ("log_every", "eval_every", "checkpoint_every")]
