@@ -8,7 +8,7 @@ looks like depends on the key and on its own global index only, not on the batch
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -237,13 +237,6 @@ def _prior(
     if beta:
         return jax.tree.map(jnp.asarray, make_prior(low, high, emulator.label_names, beta))
     return Uniform(jnp.asarray(low), jnp.asarray(high))
-
-
-def make_source(config: DataConfig, seed: int = 0) -> Any:
-    """The source a configuration names: the emulator, or files of clean spectra, shuffled once by `seed`."""
-    from specvit_jax.stored import open_source  # its room builds on this one
-
-    return open_source(config, seed)[0]
 
 
 def make_observer(config: DataConfig, label_names: tuple[str, ...]) -> Observer:

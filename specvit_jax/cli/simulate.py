@@ -132,10 +132,3 @@ def _verify(out: Path) -> None:
     if wrong:
         raise DataError(f"{len(wrong)} shards of {out} are bad: {'; '.join(wrong)}; write them with --resume")
     print(f"{out}: all shards are as they were written")
-
-
-def parse_ranges(settings: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-    """The ranges of labels that ``--range`` asks for; see `specvit_jax.data.parse_ranges`."""
-    from specvit_jax.data import parse_ranges as parse
-
-    return parse(settings)

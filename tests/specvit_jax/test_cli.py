@@ -10,10 +10,9 @@ import h5py
 import pytest
 
 from crlb.cli import command as crlb_command
-from crlb.errors import EXPECTED, UsageError
+from crlb.errors import EXPECTED
 from specvit_jax import cli
 from specvit_jax.cli import command
-from specvit_jax.cli.simulate import parse_ranges
 from specvit_jax.config import preset
 
 
@@ -88,16 +87,6 @@ def test_a_config_file_stands_for_a_preset(tmp_path, capsys):
     assert (config.train.learning_rate, config.train.steps) == (1e-4, 70)
     assert config.data.source == "emulator"
     assert "note: train.workers" in capsys.readouterr().err
-
-
-def test_label_ranges():
-    assert parse_ranges(("T_eff=4000:5000", "M_H=-1:0")) == {
-        "T_eff": (4000.0, 5000.0),
-        "M_H": (-1.0, 0.0),
-    }
-    for bad in ("T_eff", "T_eff=1", "T_eff=a:b", "T_eff=1:2:3"):
-        with pytest.raises(UsageError, match="LABEL=LOW:HIGH"):
-            parse_ranges((bad,))
 
 
 @pytest.mark.parametrize(

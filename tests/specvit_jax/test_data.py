@@ -10,9 +10,10 @@ from crlb.errors import DataError, UsageError
 from crlb.noise import variance
 from specvit_jax import data
 from specvit_jax.config import DataConfig
-from specvit_jax.data import Batch, Simulator, make_simulator, make_source, median_snr, parse_ranges
+from specvit_jax.data import Batch, Simulator, make_simulator, median_snr, parse_ranges
 from specvit_jax.priors import Uniform, make_snapped
 from specvit_jax.scaling import InputScaler, LabelScaler, Moments, measured_scaler
+from specvit_jax.stored import open_source
 
 from .toy import LABELS, save_two_line_grid
 
@@ -205,19 +206,19 @@ def test_a_prior_that_cannot_be_drawn_is_refused(grid_path, options, said):
 
 def test_a_configuration_decides_how_stars_are_drawn_and_observed(grid_path):
     config = DataConfig(grid=str(grid_path), ranges=("log_g=2:3",), beta=("T_eff=1:4",), noise_level=0.25)
-    simulator, plain = make_source(config), make_source(DataConfig(grid=str(grid_path)))
+    simulator, plain = open_source(config)[0], open_source(DataConfig(grid=str(grid_path)))[0]
     one, other = (sample(source, KEY, jnp.arange(N)) for source in (simulator, plain))
     assert (one.labels[:, 1].min() >= 2) & (one.labels[:, 1].max() <= 3)
     assert stats.kstest(np.asarray(one.labels[:, 0]), stats.beta(1, 4, 4000, 2000).cdf).pvalue > 0.01
     assert np.median(one.error) < 0.3 * np.median(other.error)
-    snapped = make_source(DataConfig(grid=str(grid_path), prior="snapped"))
+    snapped = open_source(DataConfig(grid=str(grid_path), prior="snapped"))[0]
     nodes = np.isin(
         np.asarray(sample(snapped, KEY, jnp.arange(N)).labels), [4000, 4500, 5000, 6000, 1, 2, 3, 4, 5]
     )
     assert (nodes.sum(axis=1) == 1).all()
-    assert make_source(DataConfig(labels=("T_eff", "log_g", "M_H", "a_M"))).label_names[3:] == ("a_M",)
+    assert open_source(DataConfig(labels=("T_eff", "log_g", "M_H", "a_M")))[0].label_names[3:] == ("a_M",)
     with pytest.raises(UsageError, match="labels must name M_H too"):
-        make_source(DataConfig(labels=("T_eff", "log_g")))
+        open_source(DataConfig(labels=("T_eff", "log_g")))
 
 
 def test_ranges_are_read_label_by_label():

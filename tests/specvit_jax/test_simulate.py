@@ -15,11 +15,11 @@ from crlb.errors import OutputError, UsageError
 from specvit_jax import data
 from specvit_jax import simulate as simulating
 from specvit_jax.config import DataConfig
-from specvit_jax.data import Batch, Simulator, make_simulator, make_source
+from specvit_jax.data import Batch, Simulator, make_simulator
 from specvit_jax.shard_set import Recipe, verify
 from specvit_jax.simulate import simulate
 from specvit_jax.simulate_shards import simulate_shards
-from specvit_jax.stored import StoredSpectra
+from specvit_jax.stored import StoredSpectra, open_source
 
 from .toy import save_two_line_grid
 
@@ -104,7 +104,7 @@ def test_simulate_refuses_no_spectra(simulator, tmp_path):
 
 
 def test_a_file_as_source_observes_its_own_stars_with_fresh_noise(file):
-    source, stored = make_source(DataConfig(source=str(file))), data.read_spectra(file)
+    source, stored = open_source(DataConfig(source=str(file)))[0], data.read_spectra(file)
     assert isinstance(source, StoredSpectra)
     assert (source.rows, source.label_names) == (N_FILE, ("T_eff", "log_g"))
     draw = jax.jit(StoredSpectra.sample)
@@ -121,7 +121,7 @@ def test_a_file_as_source_observes_its_own_stars_with_fresh_noise(file):
 
 def test_a_file_as_source_is_shuffled_once_by_seed(file):
     stored = data.read_spectra(file).labels["log_g"].astype(np.float32)
-    sources = [make_source(DataConfig(source=str(file)), seed=seed) for seed in (0, 0, 1)]
+    sources = [open_source(DataConfig(source=str(file)), seed=seed)[0] for seed in (0, 0, 1)]
     orders = [np.asarray(source.spectra.labels[:, 1]) for source in sources]
     np.testing.assert_array_equal(orders[0], orders[1])
     assert (orders[0] != orders[2]).any()
