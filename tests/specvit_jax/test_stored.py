@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crlb.errors import MissingInputError, UsageError
+from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.instrument import DETECTOR_WAVE
+from crlb.spectra import Spectra, write_spectra
 from specvit_jax import stored
 from specvit_jax.config import DataConfig
 from specvit_jax.data import Observer, Rows, Simulator
 from specvit_jax.shards import open_shards
-from specvit_jax.stored import GIB, FedSpectra, StoredSpectra, open_source, residency
+from specvit_jax.stored import GIB, FedSpectra, StoredSpectra, open_source, residency, stored_validation
 
 from .toy import LABELS, narrow_noise, rows_of, write_clean
 
@@ -129,3 +130,43 @@ def test_a_file_that_has_gone_is_named_when_it_is_read(tmp_path):
     path.unlink()
     with pytest.raises(MissingInputError, match=r"a\.h5"):
         source.take(np.arange(2))
+
+
+def write_observed(path, **changed):
+    """Three observed spectra with what `changed` replaces."""
+    row = np.arange(3.0)
+    flux = np.full((3, 4096), 0.5, np.float32)
+    known = {
+        "labels": {"log_g": 1 + row, "T_eff": 4000 + row, "M_H": -row},
+        "flux": flux,
+        "error": 0.1 * flux,
+        "noisy": flux + row[:, None].astype(np.float32),
+        "mag": 20.5 + row,
+    }
+    write_spectra(path, Spectra(DETECTOR_WAVE, **(known | changed)))
+    return path
+
+
+def test_stored_validation_is_the_file_with_the_labels_asked_for(tmp_path):
+    path = write_observed(tmp_path / "val.h5")
+    batch = stored_validation(path, ("M_H", "log_g"))
+    np.testing.assert_array_equal(batch.labels, [[0, 1], [-1, 2], [-2, 3]])
+    np.testing.assert_array_equal(batch.flux[:, 7], [0.5, 1.5, 2.5])
+    np.testing.assert_array_equal(batch.clean, np.full((3, 4096), 0.5))
+    np.testing.assert_allclose(batch.error, 0.05)
+    np.testing.assert_array_equal(batch.mag, [20.5, 21.5, 22.5])
+    assert {array.dtype for array in batch} == {np.dtype("float32")}
+    with pytest.raises(UsageError, match="a_M"):
+        stored_validation(path, ("a_M",))
+
+
+def test_validation_that_cannot_be_scored_is_refused(tmp_path):
+    noisy, error = np.full((3, 4096), 0.5, np.float32), np.full((3, 4096), 0.1, np.float32)
+    noisy[2, -1] = error[2, -1] = np.nan  # as in the field's own files
+    edge = write_observed(tmp_path / "edge.h5", noisy=noisy, error=error)
+    with pytest.raises(DataError, match=r"found NaN at row 2, pixel 4095; leave data\.validation out"):
+        stored_validation(edge, ("log_g",))
+    with pytest.raises(DataError, match="'dataset/arrays/error/value' is missing"):
+        stored_validation(write_clean(tmp_path / "clean.h5", 3), ("log_g",))
+    with pytest.raises(DataError, match="column mag"):
+        stored_validation(write_observed(tmp_path / "dim.h5", mag=None), ("log_g",))
