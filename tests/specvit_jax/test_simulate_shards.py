@@ -1,0 +1,231 @@
+"""Sets of shards: what they hold, what it depends on, and how a set survives an interruption."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crlb.errors import DataError, Interrupted, OutputError, UsageError
+from specvit_jax import cli, data
+from specvit_jax import simulate as simulating
+from specvit_jax import simulate_shards as writing
+from specvit_jax.config import DataConfig
+from specvit_jax.shard_set import Recipe, read_set, verify
+from specvit_jax.simulate_shards import simulate_shards
+from specvit_jax.stored import open_source
+
+from .toy import save_two_line_grid
+
+N = 64  # spectra of a piece
+N_FILE = N + 10
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_pieces():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulating, "CHUNK", N)
+        yield
+
+
+@pytest.fixture(scope="module")
+def grid_path(tmp_path_factory):
+    return save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5")
+
+
+def make_recipe(grid_path, shards=3, **options) -> Recipe:
+    data = DataConfig(grid=str(grid_path), mag=(20.0, 22.0))
+    return Recipe(N_FILE * 2, 7, data, shards, **({"arrays": ("flux", "error")} | options))
+
+
+def content(folder) -> tuple[np.ndarray, ...]:
+    """Flux, errors, labels, magnitudes and SNR of a set, in the order of its index."""
+    names = (folder / "shard_index.txt").read_text().split()
+    parts = [data.read_spectra(folder / name / "dataset.h5", need=("flux", "error")) for name in names]
+    columns = [(part.flux, part.error, *part.labels.values(), part.mag, part.snr) for part in parts]
+    return tuple(np.concatenate(column) for column in zip(*columns, strict=True))
+
+
+@pytest.fixture(scope="module")
+def shard_set(grid_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set") / "three"
+    simulate_shards(folder, make_recipe(grid_path))
+    return folder
+
+
+@pytest.fixture
+def copied(shard_set, tmp_path):
+    return Path(shutil.copytree(shard_set, tmp_path / "copy"))
+
+
+def test_one_shard_and_three_hold_the_same_bits(grid_path, shard_set, tmp_path):
+    simulate_shards(tmp_path / "one", make_recipe(grid_path, shards=1))
+    for found, expected in zip(content(tmp_path / "one"), content(shard_set), strict=True):
+        assert len(found) == 2 * N_FILE
+        np.testing.assert_array_equal(found, expected)
+    assert verify(shard_set) == verify(tmp_path / "one") == []
+    assert not list(shard_set.rglob("*.partial*"))
+
+
+def test_resume_keeps_sound_shards_and_writes_a_damaged_one_again(grid_path, copied, capsys):
+    before = {path: path.read_bytes() for path in copied.glob("shard_*/dataset.h5")}
+    stamps = {path: path.stat().st_mtime_ns for path in before}
+    damaged = copied / "shard_001" / "dataset.h5"
+    with damaged.open("r+b") as file:
+        file.seek(-100, 2)
+        file.write(b"damage")
+    (copied / "shard_002" / "dataset.h5").unlink()
+    (copied / "shard_002" / ".dataset.h5.partial9").write_text("left behind")
+    wrong = verify(copied)
+    assert [line.split(":")[0] for line in wrong] == ["shard_001", "shard_002"]
+    assert "SHA-256 differs" in wrong[0]
+    assert "is missing" in wrong[1]
+    simulate_shards(copied, make_recipe(grid_path), resume=True)
+    said = capsys.readouterr().err
+    assert "shard_001 is written again" in said
+    assert "shard_002 is written again" in said
+    assert "shard_000" not in said
+    assert {path: path.read_bytes() for path in before} == before
+    assert (copied / "shard_000/dataset.h5").stat().st_mtime_ns == stamps[copied / "shard_000/dataset.h5"]
+    assert verify(copied) == []
+    assert not list(copied.rglob("*.partial*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"seed": 8}, "seed 7 -> 8"), ({"arrays": ("flux",)}, "arrays .* -> .'flux'.")]
+)
+def test_a_set_is_not_continued_with_other_settings(grid_path, copied, options, said):
+    recipe = replace(make_recipe(grid_path), **options)
+    with pytest.raises(UsageError, match=f"changed: {said}$"):
+        simulate_shards(copied, recipe, resume=True)
+    assert verify(copied) == []
+
+
+def test_a_folder_that_is_in_use_is_left_alone(grid_path, copied, tmp_path):
+    recipe = make_recipe(grid_path)
+    with pytest.raises(OutputError, match="holds a set already"):
+        simulate_shards(copied, recipe)
+    with pytest.raises(UsageError, match="give one of the two"):
+        simulate_shards(copied, recipe, resume=True, overwrite=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("precious")
+    with pytest.raises(OutputError, match=r"holds thesis\.tex and is not a set"):
+        simulate_shards(tmp_path / "other", recipe, overwrite=True)
+    assert verify(copied) == []
+
+
+def test_a_signal_ends_a_set_between_two_pieces_and_resume_completes_it(
+    grid_path, shard_set, tmp_path, monkeypatch
+):
+    write, folder, recipe = writing.write_rows, tmp_path / "set", make_recipe(grid_path)
+
+    def interrupted(path, *args, tick, **options):
+        def tick_and_kill(done):
+            tick(done)
+            if path.parent.name == "shard_001":
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return write(path, *args, tick=tick_and_kill, **options)
+
+    monkeypatch.setattr(writing, "write_rows", interrupted)
+    with pytest.raises(Interrupted, match="SIGTERM with 1 of 3 shards finished; continue with --resume"):
+        simulate_shards(folder, recipe)
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [
+        "dataset.h5",
+        "manifest.json",
+    ]
+    assert verify(folder) == ["shard_001: not finished", "shard_002: not finished"]
+    monkeypatch.setattr(writing, "write_rows", write)
+    simulate_shards(folder, recipe, resume=True)
+    for found, expected in zip(content(folder), content(shard_set), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_command_writes_and_verifies_sets(grid_path, tmp_path, capsys):
+    def specvit(*args):
+        cli.parse(["simulate", "--out", str(tmp_path / "set"), *args])()
+        return capsys.readouterr().out
+
+    options = ("--grid", str(grid_path), "--prior", "snapped", "--arrays", "flux", "--noise-level", "0.5")
+    assert "wrote 3 shards" in specvit("--n", "130", "--shard-size", "50", "--workers", "1", *options)
+    settings = read_set(tmp_path / "set").settings
+    assert (settings["prior"], settings["arrays"], settings["noise_level"]) == ("snapped", ["flux"], 0.5)
+    source, _ = open_source(DataConfig(source=str(tmp_path / "set"), grid=str(grid_path)))
+    assert np.isin(np.asarray(source.spectra.labels[:, 1]), [1, 2, 3, 4, 5]).any()
+    assert "all shards are as they were written" in specvit("--verify")
+    (tmp_path / "set/shard_001/dataset.h5").unlink()
+    with pytest.raises(DataError, match=r"1 shards .* shard_001: .* is missing; write them with --resume"):
+        specvit("--verify")
+    assert "wrote 3 shards" in specvit(
+        "--n", "130", "--shard-size", "50", "--workers", "1", "--resume", *options
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--shards", "2"), "--n, the number of spectra"),
+        (("--n", "5", "--resume"), "give --shards"),
+        (("--n", "5", "--shards", "2", "--shard-size", "3"), "--shards or --shard-size"),
+        (("--n", "5", "--shards", "6"), "between 1 and the 5 spectra, found 6"),
+        (("--n", "5", "--shards", "2", "--workers", "0"), "workers must be at least 1"),
+        (("--n", "5", "--shards", "2", "--prior", "snapped", "--beta", "log_g=2:5"), "leave out beta"),
+    ],
+)
+def test_a_command_that_contradicts_itself_is_refused(grid_path, tmp_path, args, said):
+    command = cli.parse(["simulate", "--out", str(tmp_path / "set"), "--grid", str(grid_path), *args])
+    with pytest.raises(UsageError, match=said):
+        command()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_told_to_stop_leaves_whole_shards_only(grid_path, tmp_path, workers, number):
+    folder = tmp_path / "set"
+    command = [
+        sys.executable,
+        "-m",
+        "specvit_jax.cli",
+        "simulate",
+        "--grid",
+        str(grid_path),
+        "--out",
+        str(folder),
+    ]
+    command += ["--n", "40000", "--shards", "80", "--arrays", "flux", "--workers", str(workers)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(folder.glob("*/dataset.h5")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    said = process.communicate()[1]
+    assert process.returncode == 75
+    assert f"stopped by {number.name}" in said
+    assert "--resume" in said
+    assert not list(folder.rglob("*.partial*"))
+    made = read_set(folder)
+    assert 1 <= len(made.done) < 80
+    assert len(verify(folder)) == 80 - len(made.done)
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_bytes(grid_path, tmp_path):
+    # The workers have pieces of the normal size.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulating, "CHUNK", data.CHUNK)
+        for workers in (1, 2):
+            simulate_shards(tmp_path / str(workers), make_recipe(grid_path), workers=workers)
+    one, two = content(tmp_path / "1"), content(tmp_path / "2")
+    for found, expected in zip(two, one, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for name in ("shard_000", "shard_001", "shard_002"):
+        paths = [tmp_path / workers / name / "dataset.h5" for workers in "12"]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
