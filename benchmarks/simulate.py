@@ -2,9 +2,9 @@
 
     python benchmarks/simulate.py
 
-Writes outputs/benchmarks/simulate.json. The rate is that of the second half of the shards, by the times at which
-they were finished: by then all processes are at work. The wall time of the whole set, in which every process
-starts a jax and compiles, stands beside it.
+Writes outputs/benchmarks/simulate.json. The rate is that of the second half of the shards, by the times at
+which they were finished: by then all processes are at work. The wall time of the whole set, in which every
+process starts a jax and compiles, stands beside it.
 """
 
 import os

@@ -23,6 +23,9 @@ from specvit_jax.simulate import Stopped, Tick, write_rows
 from specvit_jax.stopping import Signals
 from specvit_jax.stored import simulator_of
 
+WORTH_A_PROCESS = (
+    75_000  # spectra: 10 s of work, where jax and the compilation take 8 s (benchmarks/simulate.py)
+)
 POLL_S = 0.2  # between looks at what the workers have done
 Finished = Iterator[tuple[str, str]]  # a shard and its checksum
 
@@ -203,6 +206,6 @@ def simulator(data: DataConfig) -> Simulator:
     return simulator_of(data)
 
 
-def default_workers() -> int:
-    """One process per two cores: each already computes on several."""
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+def default_workers(n: int) -> int:
+    """Processes for a set of `n` spectra: one per core, each with enough to do to be worth its start."""
+    return max(1, min(len(os.sched_getaffinity(0)), n // WORTH_A_PROCESS))

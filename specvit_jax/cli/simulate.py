@@ -59,7 +59,7 @@ class Simulate:
     shard_size: Count = None
     """Write a folder of files with at most so many spectra each."""
     workers: Count = None
-    """Processes that write shards; default: one per two cores, as each computes on several."""
+    """Processes that write shards; default: one per core, but at least 75,000 spectra for each."""
     resume: bool = False
     """Continue the set of shards in --out: finished ones are verified and kept."""
     verify: bool = False
@@ -109,7 +109,7 @@ class Simulate:
         simulate_shards(
             self.out,
             recipe,
-            workers=default_workers() if self.workers is None else self.workers,
+            workers=default_workers(n) if self.workers is None else self.workers,
             resume=self.resume,
             overwrite=self.overwrite,
             progress=True,

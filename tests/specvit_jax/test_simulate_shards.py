@@ -185,6 +185,11 @@ def test_a_command_that_contradicts_itself_is_refused(grid_path, tmp_path, args,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_process_is_started_only_where_it_has_enough_to_do(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)))
+    assert [writing.default_workers(n) for n in (1, 149_999, 150_000, 10**7)] == [1, 1, 2, 4]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
