@@ -23,9 +23,7 @@ from specvit_jax.simulate import Stopped, Tick, write_rows
 from specvit_jax.stopping import Signals
 from specvit_jax.stored import simulator_of
 
-WORTH_A_PROCESS = (
-    75_000  # spectra: 10 s of work, where jax and the compilation take 8 s (benchmarks/simulate.py)
-)
+WORTH_A_PROCESS = 75_000  # spectra: 10 s of work, where starting takes 8 s (benchmarks/simulate.py)
 POLL_S = 0.2  # between looks at what the workers have done
 Finished = Iterator[tuple[str, str]]  # a shard and its checksum
 
