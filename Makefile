@@ -38,7 +38,7 @@ bench: .venv/installed
 	for script in $(filter-out %/measure.py %/distil_atmospheres.py %/torch_vit.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
 lock:
-	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --extra dev --extra baselines --generate-hashes --no-header pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv outputs .pytest_cache .mypy_cache .ruff_cache
