@@ -27,7 +27,7 @@ from measure import in_turn, ratio, save
 
 from specvit_jax.config import Config, preset
 from specvit_jax.data import Batch
-from specvit_jax.model import cost
+from specvit_jax.networks import cost
 from specvit_jax.scaling import InputScaler, LabelScaler
 from specvit_jax.step import Scalers, make_state, train_step
 

@@ -21,7 +21,7 @@ from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.output import new_file, writing
 from specvit_jax.config import PRESETS, Config
 from specvit_jax.config_file import from_yaml
-from specvit_jax.model import SpecViT
+from specvit_jax.networks import make_network
 from specvit_jax.scaling import InputScaler, LabelScaler
 
 FORMAT = "specvit-jax weights 1"
@@ -255,7 +255,7 @@ def _like(config: Config, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
     What pca reads has the pixels of the mean that was ``found``; the network behind it sees components.
     """
     model, data = config.model, config.data
-    shapes = jax.eval_shape(SpecViT(model).init, jax.random.key(0), jnp.zeros((1, model.input_size)))
+    shapes = jax.eval_shape(make_network(model).init, jax.random.key(0), jnp.zeros((1, model.input_size)))
     n_pix, n_labels = model.input_size, len(model.label_names)
     if data.preprocess == "pca" and "input_scaler/mean" in found:
         n_pix = found["input_scaler/mean"].size

@@ -17,6 +17,9 @@ def _check_positive(section: Any, *keys: str) -> None:
 class ModelConfig:
     """The network. Words as in timm; defaults are the published network."""
 
+    network: Literal["vit", "mlp", "cnn"] = "vit"  # SpecViT, or what it is compared with
+    hidden: tuple[int, ...] = (1024, 512, 256)  # widths of the layers of mlp, and of cnn after its channels
+    channels: tuple[int, ...] = (16, 32, 64, 64)  # of the convolutions of cnn; kernels of patch_size pixels
     input_size: int = 4096  # pixels, or components where data.preprocess is pca
     patch_size: int = 16  # pixels of one token
     stride: int | None = None  # pixels from token to token; null: patch_size, side by side; less: overlap
@@ -44,6 +47,11 @@ class ModelConfig:
         _check_positive(self, "input_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
         if self.stride is not None:
             _check_positive(self, "stride")
+        for name in ("hidden", "channels"):
+            if not getattr(self, name) or min(getattr(self, name)) < 1:
+                raise ConfigError(f"model.{name} must be positive numbers, got {getattr(self, name)}")
+        if self.network != "vit" and self.pos_embed == "wavelength":
+            raise ConfigError("model.pos_embed wavelength belongs to model.network vit, got " + self.network)
         if self.patch_size > self.input_size:
             raise ConfigError(
                 f"model.patch_size must be at most input_size {self.input_size}, got {self.patch_size}"

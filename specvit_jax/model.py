@@ -43,10 +43,8 @@ class SpecViT(nn.Module):
         """
         cfg = self.config
         check_input(cfg, x.shape[1], wave)
-        keys = None
-        if train and max(cfg.dropout, cfg.attention_dropout) > 0:
-            index = jnp.arange(x.shape[0]) if index is None else index
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng("dropout"), index)
+        dropped = train and max(cfg.dropout, cfg.attention_dropout) > 0
+        keys = spectrum_keys(self, x.shape[0], index) if dropped else None
         x = Tokens(cfg, name="tokens")(x, wave)
         x = dropout(x, cfg.dropout, keys, cfg.depth)
         for i in range(cfg.depth):
@@ -62,8 +60,7 @@ class SpecViT(nn.Module):
             x = x.reshape(x.shape[0], -1)
         else:
             raise ValueError(f"pool must be cls, mean, attention or flat, got {cfg.pool!r}")
-        n_out = len(cfg.label_names) * (1 + cfg.predict_sigma)
-        return nn.Dense(n_out, dtype=jnp.float32, kernel_init=linear_init(cfg), name="head")(x)
+        return head(cfg)(x)
 
 
 class Block(nn.Module):
@@ -86,6 +83,7 @@ class Block(nn.Module):
         query, key, value = (dense(y, cfg.embed_dim, name) for name in ("query", "key", "value"))
         if cfg.pos_embed == "rotary":
             query, key = (position.rotate(t, cfg.num_heads) for t in (query, key))
+        self.sow("intermediates", "query_key", (query, key))  # kept where a caller asks for it, else nothing
         y = attention(query, key, value, cfg.num_heads, cfg.attention_dropout, fold(keys, 0))
         x = x + dropout(dense(y, cfg.embed_dim, "out"), cfg.dropout, keys, 1)
         y = norm("norm_mlp")(x)
@@ -152,13 +150,20 @@ def attention(
     """
     size = query.shape[-1] // num_heads
     out = []
-    for head in range(num_heads):
-        part = slice(head * size, (head + 1) * size)
-        q, k, v = query[..., part], key[..., part], value[..., part]
-        scores = (q * size**-0.5) @ k.swapaxes(1, 2)
-        weights = jax.nn.softmax(scores.astype(jnp.float32), axis=-1).astype(v.dtype)
-        out.append(dropout(weights, rate, keys, head) @ v)
+    for i in range(num_heads):
+        part = slice(i * size, (i + 1) * size)
+        v = value[..., part]
+        weights = head_weights(query[..., part], key[..., part]).astype(v.dtype)
+        out.append(dropout(weights, rate, keys, i) @ v)
     return jnp.concatenate(out, axis=-1)
+
+
+def head_weights(
+    query: Float[Array, "batch n_tokens size"], key: Float[Array, "batch n_tokens size"]
+) -> Float[Array, "batch n_tokens n_tokens"]:
+    """softmax(q k^T / sqrt(size)) of one head in float32: how much every token (row) reads of every other."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.swapaxes(1, 2)
+    return jax.nn.softmax(scores.astype(jnp.float32), axis=-1)
 
 
 def gelu(x: Float[Array, "..."], form: str) -> Float[Array, "..."]:
@@ -199,6 +204,18 @@ def fold(keys: Key[Array, " batch"] | None, site: int) -> Key[Array, " batch"] |
     return None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, site))(keys)
 
 
+def spectrum_keys(module: nn.Module, n: int, index: Int[Array, " batch"] | None) -> Key[Array, " batch"]:
+    """The dropout key of every spectrum of a batch, from its index; default: its place."""
+    index = jnp.arange(n) if index is None else index
+    return jax.vmap(jax.random.fold_in, (None, 0))(module.make_rng("dropout"), index)
+
+
+def head(cfg: ModelConfig) -> nn.Dense:
+    """The last layer: one output for each label, with ``predict_sigma`` another one, in float32."""
+    n_out = len(cfg.label_names) * (1 + cfg.predict_sigma)
+    return nn.Dense(n_out, dtype=jnp.float32, kernel_init=linear_init(cfg), name="head")
+
+
 def norm(name: str) -> nn.LayerNorm:
     """Layer norm over the width, in float32."""
     return nn.LayerNorm(epsilon=LAYER_NORM_EPS, dtype=jnp.float32, use_fast_variance=False, name=name)
@@ -224,17 +241,3 @@ def cost(cfg: ModelConfig) -> dict[str, int]:
         "train_flops": 3 * forward,
         "activation_bytes": 4 * (kept + 2 * n * width + cfg.input_size),
     }
-
-
-def parameter_counts(cfg: ModelConfig) -> dict[str, int]:
-    """Parameters of each part of the network, in its order; nothing is allocated."""
-    x = jnp.zeros((1, cfg.input_size), jnp.float32)
-    shapes = jax.eval_shape(SpecViT(cfg).init, jax.random.key(0), x)["params"]
-    names = ["tokens", *(f"block_{i}" for i in range(cfg.depth)), "norm", "query", "head"]
-    counts: dict[str, int] = {}
-    for name in filter(shapes.__contains__, names):
-        parts = shapes[name] if name == "tokens" else {"": shapes[name]}
-        for part, tree in parts.items():
-            total = sum(leaf.size for leaf in jax.tree.leaves(tree))
-            counts[f"{name}/{part}".rstrip("/")] = total
-    return counts

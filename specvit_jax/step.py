@@ -16,7 +16,8 @@ from specvit_jax import parallel
 from specvit_jax.config import Config, TrainConfig
 from specvit_jax.data import Batch
 from specvit_jax.feed import Step
-from specvit_jax.model import SpecViT, split
+from specvit_jax.model import split
+from specvit_jax.networks import make_network
 from specvit_jax.optimizer import learning_rate, optimizer
 from specvit_jax.scaling import InputScaler, LabelScaler
 
@@ -69,7 +70,7 @@ class TrainState(NamedTuple):
 def make_state(config: Config) -> TrainState:
     """The state before the first step, a function of the config and its seed alone."""
     key = stream(config, PARAMS)
-    params = SpecViT(config.model).init(key, jnp.zeros((1, config.model.input_size)))["params"]
+    params = make_network(config.model).init(key, jnp.zeros((1, config.model.input_size)))["params"]
     average = jax.tree.map(jnp.copy, params) if config.train.ema else None
     return TrainState(jnp.int32(0), params, optimizer(config.train).init(params), average, jnp.float32(1))
 
@@ -108,7 +109,7 @@ def loss_and_gradient(
         scalers: of labels and input.
         config: the run's; static.
     """
-    model = SpecViT(config.model)
+    model = make_network(config.model)
     key = jax.random.fold_in(stream(config, DROPOUT), state.step)
     x, target = scalers.input.encode(batch.flux), jnp.asarray(scalers.label.encode(batch.labels))
 
@@ -205,7 +206,7 @@ def eval_step(
     params: Params, flux: Float[Array, "batch n_pix"], scalers: Scalers, config: Config
 ) -> tuple[Float[Array, "batch n_labels"], Float[Array, "batch n_labels"] | None]:
     """The labels that the network reads from noisy spectra and their 1-sigma errors, in the labels' units."""
-    out = cast(Array, SpecViT(config.model).apply({"params": params}, scalers.input.encode(flux)))
+    out = cast(Array, make_network(config.model).apply({"params": params}, scalers.input.encode(flux)))
     labels, log_sigma = split(out, len(config.model.label_names))
     sigma = None if log_sigma is None else jnp.exp(log_sigma) * scalers.label.scale[None, :]
     return jnp.asarray(scalers.label.decode(labels)), sigma

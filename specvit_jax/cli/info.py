@@ -36,7 +36,7 @@ class Info:
 
 def describe(config: Config) -> dict[str, Any]:
     """What a network consists of and costs: parameters by module, tokens, memory in bytes, FLOPs."""
-    from specvit_jax.model import cost, parameter_counts
+    from specvit_jax.networks import cost, parameter_counts
 
     modules, per_spectrum = parameter_counts(config.model), cost(config.model)
     total, batch = sum(modules.values()), config.train.batch_size
