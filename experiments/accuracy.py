@@ -17,26 +17,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from jaxtyping import Float
-from rich.progress import Progress
 
 from crlb.errors import UsageError, run_cli
 from crlb.output import new_file
-from crlb.posterior import posterior
-from crlb.prior import make_prior
-from experiments.r2_vs_snr import LABEL, SNR_DEFINITION, TEST_SEED, provenance
+from experiments.stars import LABEL, SNR_DEFINITION, about, exact_posterior, limit, test_stars
+from experiments.study import provenance
 from specvit_jax import metrics
 from specvit_jax.checkpoint import load_weights
-from specvit_jax.data import Batch, Simulator, chunks, make_simulator, median_snr
+from specvit_jax.data import make_simulator
 from specvit_jax.predict import SNR_EDGES, find_weights, predict
-
-PIECE = 500  # stars between two savings of the posteriors
 
 
 @dataclass(frozen=True)
@@ -58,15 +52,6 @@ class Options:
     """Folder of the results."""
 
 
-class Stars(NamedTuple):
-    """The test set on the host."""
-
-    noisy: Float[np.ndarray, "n n_pix"]
-    labels: Float[np.ndarray, "n n_labels"]
-    mag: Float[np.ndarray, " n"]
-    snr: Float[np.ndarray, " n"]
-
-
 def main() -> None:
     """Console entry."""
     options = tyro.cli(Options)
@@ -80,15 +65,16 @@ def report(options: Options) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     simulator = make_simulator(mag=options.mag)
     stars = test_stars(simulator, options.n_test)
-    exact = exact_posterior(simulator, stars, options)[:, simulator.label_names.index(LABEL)]
-    truth = stars.labels[:, simulator.label_names.index(LABEL)]
+    column = simulator.label_names.index(LABEL)
+    exact = exact_posterior(simulator, stars, options.out / "posterior.npz")[:, column]
+    truth = stars.labels[:, column]
     estimates = {name: labels_of(run, stars.noisy) for name, run in networks.items()}
     rows = [row(truth, exact, stars.snr, estimates, *edges) for edges in bins()]
     results = {
         "experiment": "accuracy",
         "label": LABEL,
         "snr_definition": SNR_DEFINITION,
-        "test": {"n": options.n_test, "mag": list(options.mag), "seed": TEST_SEED},
+        "test": about(stars, options.mag),
         "networks": networks,
         "rows": rows,
         "provenance": provenance(options, time.monotonic() - begin, "accuracy"),
@@ -113,49 +99,6 @@ def parse_networks(settings: Sequence[str]) -> dict[str, str]:
     return {name: run for name, _, run in pairs}
 
 
-def test_stars(simulator: Simulator, n: int) -> Stars:
-    """The test set of the R2-SNR figure."""
-    return Stars(
-        *map(np.concatenate, zip(*map(on_host, chunks(simulator, jax.random.key(TEST_SEED), n)), strict=True))
-    )
-
-
-def on_host(batch: Batch) -> Stars:
-    """A piece of the test set."""
-    noisy, labels, mag, clean, error = map(np.asarray, batch)
-    return Stars(noisy, labels, mag, median_snr(clean, error))
-
-
-def exact_posterior(
-    simulator: Simulator, stars: Stars, options: Options
-) -> Float[np.ndarray, "n n_labels 2"]:
-    """Posterior mean and standard deviation of every label of every star, kept from piece to piece."""
-    path, n = options.out / "posterior.npz", len(stars.mag)
-    found = np.load(path)["found"] if path.exists() else np.empty((0, len(simulator.label_names), 2))
-    if len(found) and not np.array_equal(np.load(path)["labels"], stars.labels[: len(found)]):
-        found = found[:0]  # of other stars
-    with Progress() as progress:
-        task = progress.add_task("posteriors", total=n, completed=len(found))
-        for start in range(len(found), n, PIECE):
-            found = np.concatenate([found, solve(simulator, stars, slice(start, start + PIECE))])
-            with new_file(path, overwrite=True) as temporary:
-                np.savez(temporary, found=found, labels=stars.labels[: len(found)])
-            progress.update(task, completed=len(found))
-    return found[:n]
-
-
-def solve(simulator: Simulator, stars: Stars, part: slice) -> Float[np.ndarray, "n n_labels 2"]:
-    """Posterior mean and standard deviation of some stars, in float64."""
-    with jax.enable_x64(True):
-        emulator, noise = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf, jnp.float64), (simulator.emulator, simulator.noise)
-        )
-        prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        key, flux, mag = jax.random.key(0), stars.noisy[part], stars.mag[part]
-        exact = posterior(flux, mag, emulator, noise, prior, key=key, exposure=simulator.exposure)
-    return np.stack([exact.mean, exact.sigma], axis=-1)
-
-
 def bins() -> list[tuple[float, float]]:
     """All stars, then those of every bin in SNR."""
     return [(0.0, np.inf), *pairwise(SNR_EDGES)]
@@ -176,7 +119,7 @@ def row(
     if found["n"] < metrics.MIN_BIN:
         return found
     truth, exact = truth[inside], exact[inside]
-    found["r2_bayes"] = float(1 - np.mean(exact[:, 1] ** 2) / truth.var())
+    found["r2_bayes"] = limit(truth, exact[:, 1])
     for name, pred in (
         {"posterior mean": exact[:, 0]} | {n: p[inside] for n, p in estimates.items()}
     ).items():

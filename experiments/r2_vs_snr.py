@@ -9,27 +9,21 @@ Writes:   outputs/r2_vs_snr/{results.json, figure.png, figure.pdf}; the figure i
 """
 
 import json
-import platform
-import shlex
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from jaxtyping import Float
 from rich.console import Console
-from rich.progress import Progress, track
+from rich.progress import Progress
 
 from crlb.ceiling import ceiling
-from crlb.errors import OutputError, run_cli
+from crlb.errors import run_cli
 from crlb.limits import add_exact_limit
 from crlb.output import new_file
 from crlb.prior import make_prior
@@ -37,18 +31,18 @@ from experiments.baselines.protocol import Chunk
 from experiments.baselines.ridge import Ridge
 from experiments.r2_vs_snr_figure import draw
 from experiments.r2_vs_snr_tables import ceiling_table, estimator_table
+from experiments.stars import LABEL, SNR_DEFINITION, Stars, about, drawn, test_stars
+from experiments.study import claim_folder, provenance
+from experiments.training import trained
 from specvit_jax import metrics
 from specvit_jax.checkpoint import load_weights, read_metadata, shipped_weights
-from specvit_jax.config import Config, preset
-from specvit_jax.config_file import from_yaml, override
-from specvit_jax.data import CHUNK, Batch, Simulator, chunks, make_simulator, median_snr
+from specvit_jax.config import preset
+from specvit_jax.config_file import override
+from specvit_jax.data import Simulator, make_simulator
 from specvit_jax.predict import SNR_EDGES, predict
-from specvit_jax.train import train
 
-LABEL = "log_g"
 MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published SNR table
-SNR_DEFINITION = "median over usable pixels (0.42725 A) of flux/error, 12 x 900 s"
-TEST_SEED, RIDGE_SEED, VALIDATION_SEED, BAYES_SEED = 20_001, 20_002, 20_003, 20_004  # training: seed 42
+RIDGE_SEED, VALIDATION_SEED, BAYES_SEED = 20_002, 20_003, 20_004  # training: seed 42, test: 20_001
 
 # R2 of log g as published for the original PyTorch system: project report, December 2025 to February 2026,
 # BOSZ 2017 over the same label box. Its SNR column is close to the 95 % quantile of flux/error, 1.18 times
@@ -71,6 +65,9 @@ PUBLISHED = {
         },
     },
 }
+
+
+OWN = {"results.json", "figure.png", "figure.pdf", "specvit"}
 
 
 @dataclass(frozen=True)
@@ -102,14 +99,6 @@ class Options:
     """Folder of the results; an earlier figure of this command there is replaced."""
 
 
-class TestSet(NamedTuple):
-    """The one set every estimator is judged on: noisy spectra, true labels, SNR per pixel."""
-
-    noisy: Float[np.ndarray, "n n_pix"]
-    labels: Float[np.ndarray, "n n_labels"]
-    snr: Float[np.ndarray, "n"]
-
-
 def main() -> None:
     """Console entry: computes, draws, prints the table and the paths."""
     options = tyro.cli(Options)
@@ -118,7 +107,7 @@ def main() -> None:
 
 def report(options: Options) -> None:
     """Runs the experiment and leaves its results, its figure and a table on the screen."""
-    claim_folder(options.out)
+    claim_folder(options.out, OWN)
     results = run(options)
     path = options.out / "results.json"
     with new_file(path, overwrite=True) as partial:
@@ -130,27 +119,11 @@ def report(options: Options) -> None:
         console.print(str(written), soft_wrap=True, highlight=False)
 
 
-def claim_folder(folder: Path) -> None:
-    """Creates the output folder, or stops if it holds anything but an earlier result of this command."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"--out must be a folder that can be created, got {folder}: {error.strerror}"
-        ) from error
-    known = {"results.json", "figure.png", "figure.pdf", "specvit"}
-    strange = sorted(path.name for path in folder.iterdir() if path.name not in known)
-    if strange:
-        raise OutputError(
-            f"--out {folder} holds other files ({', '.join(strange[:3])}); name an empty folder"
-        )
-
-
 def run(options: Options) -> dict[str, Any]:
     """All numbers of the figure, as plain JSON values."""
     begin = time.monotonic()
     simulator = make_simulator(options.grid, options.noise, options.mag)
-    test, names = test_set(simulator, options.n_test), simulator.label_names
+    test, names = test_stars(simulator, options.n_test), simulator.label_names
     results = {
         "experiment": "r2_vs_snr",
         "label": LABEL,
@@ -165,9 +138,11 @@ def run(options: Options) -> dict[str, Any]:
             "Ridge": scores(*ridge(options, simulator, test), test, names),
         },
         "published": PUBLISHED,
-        "test": {"n": options.n_test, "mag": list(options.mag), "seed": TEST_SEED},
+        "test": about(test, options.mag),
     }
-    return results | {"provenance": provenance(options, time.monotonic() - begin)}
+    made = provenance(options, time.monotonic() - begin, "r2_vs_snr")
+    made["seeds"] |= {"ridge": RIDGE_SEED, "ridge_validation": VALIDATION_SEED, "bayes": BAYES_SEED}
+    return results | {"provenance": made}
 
 
 def ceilings(options: Options, simulator: Simulator) -> dict[str, Any]:
@@ -190,25 +165,7 @@ def ceilings(options: Options, simulator: Simulator) -> dict[str, Any]:
     return found
 
 
-def test_set(simulator: Simulator, n: int) -> TestSet:
-    """The test spectra; their key is used for nothing else."""
-    parts = [
-        TestSet(
-            np.asarray(batch.flux),
-            np.asarray(batch.labels),
-            median_snr(*map(np.asarray, (batch.clean, batch.error))),
-        )
-        for batch in drawn(simulator, TEST_SEED, n, "Test spectra")
-    ]
-    return TestSet(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def drawn(simulator: Simulator, seed: int, n: int, what: str) -> Iterator[Batch]:
-    """Spectra of a seed, piece by piece, under a progress bar."""
-    return iter(track(chunks(simulator, jax.random.key(seed), n), what, total=-(-n // CHUNK)))
-
-
-def ridge(options: Options, simulator: Simulator, test: TestSet) -> tuple[np.ndarray, str]:
+def ridge(options: Options, simulator: Simulator, test: Stars) -> tuple[np.ndarray, str]:
     """Ridge's labels of the test spectra, and how it was trained."""
     column = simulator.label_names.index(LABEL)
 
@@ -221,10 +178,10 @@ def ridge(options: Options, simulator: Simulator, test: TestSet) -> tuple[np.nda
     model.fit(pairs(RIDGE_SEED, options.n_ridge, "Ridge"), (np.concatenate(flux), np.concatenate(labels)))
     assert model.alpha is not None
     about = f"Ridge {options.n_ridge:,}, alpha {model.alpha[0]:.2g} from {options.n_ridge // 4:,} others"
-    return model.predict(test.noisy)[:, 0], about
+    return model.predict(test.noisy, test.mag)[:, 0], about
 
 
-def specvit(options: Options, simulator: Simulator, test: TestSet) -> tuple[np.ndarray, str]:
+def specvit(options: Options, simulator: Simulator, test: Stars) -> tuple[np.ndarray, str]:
     """SpecViT's labels of the test spectra, and how it was trained: shipped, or here and now."""
     if options.train or options.grid is not None or options.noise is not None:
         path = trained_here(options, simulator)
@@ -247,46 +204,16 @@ def trained_here(options: Options, simulator: Simulator) -> Path:
             f"data.{name}={path}" for name, path in (("grid", options.grid), ("noise", options.noise)) if path
         ],
     )
-    folder = options.out / "specvit"
-    resume = same_run(folder / "config.yaml", config, options.grid)
-    return train(config, simulator, folder, resume=resume, overwrite=not resume).weights
+    return trained(config, simulator, options.out / "specvit", options.grid)
 
 
-def same_run(path: Path, config: Config, grid: Path | None) -> bool:
-    """Whether the run in the output folder is this one, begun after the grid file was last changed."""
-    if not path.exists() or from_yaml(path.read_text()) != config:
-        return False
-    return grid is None or grid.stat().st_mtime < path.stat().st_mtime
-
-
-def scores(pred: np.ndarray, training: str, test: TestSet, label_names: tuple[str, ...]) -> dict[str, Any]:
+def scores(pred: np.ndarray, training: str, test: Stars, label_names: tuple[str, ...]) -> dict[str, Any]:
     """R2, MAE, RMSE and bias of one estimator, overall and per SNR bin, with bootstrap intervals."""
     truth = test.labels[:, label_names.index(LABEL)]
     return {
         "training": training,
         "overall": metrics.summary(truth, pred),
         "by_snr": metrics.by_snr(truth, pred, test.snr, SNR_EDGES),
-    }
-
-
-def provenance(options: Any, seconds: float, name: str = "r2_vs_snr") -> dict[str, Any]:
-    """How the numbers of an experiment were made."""
-    packages = ("specvit-jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
-    return {
-        "command": shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]]),
-        "options": {
-            key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()
-        },
-        "seeds": {
-            "test": TEST_SEED,
-            "ridge": RIDGE_SEED,
-            "ridge_validation": VALIDATION_SEED,
-            "bayes": BAYES_SEED,
-        },
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        "device": str(jax.devices()[0].device_kind),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
     }
 
 

@@ -35,7 +35,8 @@ from rich.table import Table
 
 from crlb.errors import run_cli
 from crlb.output import new_file
-from experiments.r2_vs_snr import LABEL, provenance
+from experiments.stars import LABEL
+from experiments.study import provenance
 from specvit_jax import metrics
 from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.data import Batch, Simulator, chunks, make_simulator

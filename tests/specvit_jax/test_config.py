@@ -38,6 +38,8 @@ def other_value(name: str, value: object, hint: object) -> list[str]:
         return [f"{name}={not value}".lower()]
     if isinstance(value, int | float):
         return [f"{name}={value // 2 or 2 if isinstance(value, int) else value / 2 or 1e-5}"]
+    if typing.get_args(hint) == (int, ...):
+        return [f"{name}=8,4"]
     if isinstance(value, tuple):
         return [
             f"{name}=T_eff=4000:5000,M_H=-1:0"

@@ -1,0 +1,207 @@
+"""The frame of an experiment: its sizes, what it keeps when it is cut off, what it leaves behind.
+
+An experiment is a module with a `STUDY`: a function of `Work` that returns plain JSON values, a table of them
+and a figure of them. `enter` runs it as a command and leaves `results.json`, `table.md`, `figure.png` and
+`figure.pdf`; what took long is kept in `parts/` under its settings, so that a second start goes on.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+import tyro
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from crlb.errors import OutputError, run_cli
+from crlb.output import new_file, writing
+from experiments import drawing, stars
+from experiments.stars import LABEL, SNR_DEFINITION, Stars
+from specvit_jax.data import Simulator, make_simulator
+
+OWN = {"results.json", "table.md", "figure.png", "figure.pdf", "parts", "runs", "posterior.npz"}
+HEADINGS = ("Claim", "Command", "Hardware", "Expect")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every experiment can be asked for."""
+
+    preset: Literal["smoke", "cpu", "gpu"] = "cpu"
+    """smoke: seconds, to see that it runs; cpu: hours at the most on two cores; gpu: the published sizes."""
+    grid: Path | None = None
+    """Grid file (HDF5, vacuum wavelengths in Å); default: the embedded grid."""
+    noise: Path | None = None
+    """Noise curves (HDF5); default: the built-in ones of the PFS medium-resolution red arm."""
+    out: Path | None = None
+    """Folder of the results; default: outputs/ and the experiment's name. What is there is continued."""
+
+
+class Study(NamedTuple):
+    """An experiment; `doc` is its module's docstring with the lines of `HEADINGS`."""
+
+    name: str
+    doc: str
+    sizes: Mapping[str, Any]  # preset -> how much of everything; has n_test and mag
+    run: Callable[["Work"], dict[str, Any]]
+    table: Callable[[dict[str, Any]], str]
+    draw: Callable[[dict[str, Any]], Figure]
+
+
+class Work:
+    """A study under way: its size, its folder, its stars."""
+
+    def __init__(self, study: Study, options: Options) -> None:
+        self.study, self.options = study, options
+        self.size = study.sizes[options.preset]
+        self.folder = options.out or Path("outputs") / study.name
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """Of training and test spectra."""
+        return make_simulator(self.options.grid, self.options.noise, self.size.mag)
+
+    @cached_property
+    def stars(self) -> Stars:
+        """The test set."""
+        return stars.test_stars(self.simulator, self.size.n_test)
+
+    @cached_property
+    def column(self) -> int:
+        """Of the label in `Stars.labels`."""
+        return self.simulator.label_names.index(LABEL)
+
+    @cached_property
+    def truth(self) -> Float[np.ndarray, " n"]:
+        """The label of the test stars, dex."""
+        return self.stars.labels[:, self.column]
+
+    @cached_property
+    def exact(self) -> Float[np.ndarray, "n 2"]:
+        """Exact posterior mean and standard deviation of the label of every test star, dex."""
+        found = stars.exact_posterior(self.simulator, self.stars, self.folder / "posterior.npz")
+        return found[:, self.column]
+
+    def part(self, name: str, settings: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+        """The JSON value of `compute`, taken from `parts/` where it was computed with the same settings."""
+        common = {"grid": str(self.options.grid), "noise": str(self.options.noise)}
+        asked = json.loads(json.dumps(dict(settings) | common))
+        path = self.folder / "parts" / f"{name}.json"
+        if path.exists():
+            kept = json.loads(path.read_text())
+            if kept["settings"] == asked:
+                return kept["value"]
+        value = json.loads(json.dumps(compute()))
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(path, overwrite=True) as temporary:
+            temporary.write_text(json.dumps({"settings": asked, "value": value}))
+        return value
+
+
+def enter(study: Study) -> None:
+    """Console entry of an experiment."""
+    options = tyro.cli(Options, prog=f"python -m experiments.{study.name}", description=study.doc)
+    run_cli(lambda: print(*report(study, options), sep="\n"))
+
+
+def report(study: Study, options: Options) -> list[Path]:
+    """Runs a study, or goes on with it, and writes what it found."""
+    work = Work(study, options)
+    claim_folder(work.folder)
+    begin = time.monotonic()
+    results = frame(work) | study.run(work)
+    results["provenance"] = provenance(options, time.monotonic() - begin, study.name)
+    text = study.table(results)
+    for name, content in (("results.json", json.dumps(results, indent=1)), ("table.md", text)):
+        with new_file(work.folder / name, overwrite=True) as temporary:
+            temporary.write_text(content + "\n")
+    print(text)
+    return [work.folder / "results.json", *drawing.save(study.draw, results, work.folder)]
+
+
+def frame(work: Work) -> dict[str, Any]:
+    """What every result begins with."""
+    grid, head = work.options.grid, header(work.study.doc)
+    return {
+        "experiment": work.study.name,
+        "title": work.study.doc.strip().splitlines()[0].rstrip("."),
+        "claim": head["Claim"],
+        "expect": head["Expect"],
+        "preset": work.options.preset,
+        "size": asdict(work.size),
+        "label": LABEL,
+        "snr_definition": SNR_DEFINITION,
+        "grid": {
+            "title": grid.name if grid else "embedded (own LTE synthesis, not BOSZ)",
+            "source": work.simulator.emulator.source,
+        },
+        "test": stars.about(work.stars, work.size.mag),
+    }
+
+
+def header(doc: str) -> dict[str, str]:
+    """The paragraphs of a docstring that begin with the words of `HEADINGS`, each as one line."""
+    found, key = dict.fromkeys(HEADINGS, ""), ""
+    for line in doc.splitlines():
+        word, _, rest = line.partition(":")
+        key = word if word in HEADINGS else key if re.match(r"\s+\S", line) else ""
+        text = rest if word in HEADINGS else line
+        if key:
+            found[key] = f"{found[key]} {text.strip()}".strip()
+    return found
+
+
+def claim_folder(folder: Path, own: set[str] = OWN) -> None:
+    """Creates the output folder, or stops if it holds anything but earlier results.
+
+    Raises:
+        OutputError: it cannot be created, or holds files that are not `own`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"--out must be a folder that can be created, got {folder}: {error.strerror}"
+        ) from error
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in own)
+    if strange:
+        raise OutputError(
+            f"--out {folder} holds other files ({', '.join(strange[:3])}); name an empty folder"
+        )
+
+
+def provenance(options: Any, seconds: float, name: str) -> dict[str, Any]:
+    """How the numbers of an experiment were made; `seconds` are those of its last start."""
+    packages = ("specvit-jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+    return {
+        "command": shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]]),
+        "options": {
+            key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()
+        },
+        "seeds": {"test": stars.TEST_SEED},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "device": str(jax.devices()[0].device_kind),
+        "cores": os.cpu_count(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+    }
+
+
+def digest_of(settings: Any) -> str:
+    """Eight hexadecimal digits of settings, for file names."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
