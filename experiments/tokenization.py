@@ -30,6 +30,7 @@ class Size:
     n_test: int
     arms: tuple[Arm, ...]
     seeds: int = 1
+    settings: tuple[str, ...] = ()
     mag: tuple[float, float] = (20.5, 22.5)
 
 
@@ -60,14 +61,14 @@ ARMS = (
 )
 SIZES = {
     "smoke": Size(300, (ARMS[0], ARMS[4], ARMS[7])),
-    "cpu": Size(10_000, ARMS, seeds=2),
+    "cpu": Size(10_000, ARMS, seeds=2, settings=("train.steps=300",)),
     "gpu": Size(10_000, ARMS, seeds=3),
 }
 
 
 def run(work: Work) -> dict[str, Any]:
     """A row for every tokenizer and seed, and one for every tokenizer."""
-    rows = run_arms(work, work.size.arms, work.size.seeds)
+    rows = run_arms(work, work.size.arms, work.size.seeds, work.size.settings)
     return {"runs": rows, "rows": combined(rows)}
 
 
