@@ -10,6 +10,7 @@ Source: Hoerl & Kennard 1970, Technometrics 12, 55.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -17,45 +18,96 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import ssyrk
 
 from crlb.errors import DataError, UsageError
-from experiments.baselines.protocol import Chunk
+from experiments.baselines.protocol import Arrays, Chunk, checked, fitted
+from specvit_jax.predict import check_flux
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-1.5, 1.6, 0.5))
 BLOCK = 1000  # spectra whose products are summed in float32 before they join the float64 total
 
 
-@dataclass
-class Ridge:
-    """Ridge behind the protocol of all baselines. `alpha` holds the choice per label after `fit`."""
+class Candidate(NamedTuple):
+    """Labels linear in the flux, and the settings that gave them."""
 
-    alphas: Sequence[float] = ALPHAS
-    name: str = "Ridge"
-    alpha: Float[np.ndarray, " n_labels"] | None = field(default=None, init=False)
+    settings: dict[str, float]
+    weights: Float[np.ndarray, "n_pix n_labels"]
+    intercept: Float[np.ndarray, " n_labels"]
+
+
+@dataclass
+class Linear:
+    """Labels linear in the flux, whatever way the weights were found; `chosen` holds settings per label."""
+
+    chosen: dict[str, Float[np.ndarray, " n_labels"]] = field(default_factory=dict, init=False)
     weights: Float[np.ndarray, "n_pix n_labels"] | None = field(default=None, init=False)
     intercept: Float[np.ndarray, " n_labels"] | None = field(default=None, init=False)
+    name = "linear"
+
+    def choose(self, candidates: Iterable[Candidate], validation: Chunk) -> None:
+        """Keeps, label by label, the candidate with the least squared error on the validation spectra."""
+        flux, labels = validation
+        best = np.full(labels.shape[1], np.inf)
+        weights, intercept, chosen = np.zeros((flux.shape[1], len(best))), np.zeros_like(best), {}
+        for candidate in candidates:
+            error = ((flux @ candidate.weights + candidate.intercept - labels) ** 2).mean(axis=0)
+            better = error < best
+            best[better] = error[better]
+            weights[:, better], intercept[better] = candidate.weights[:, better], candidate.intercept[better]
+            for setting, value in candidate.settings.items():
+                chosen.setdefault(setting, np.zeros_like(best))[better] = value
+        self.weights, self.intercept, self.chosen = weights, intercept, chosen
+
+    def predict(
+        self, flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "n n_labels"]:
+        """The labels of noisy spectra; the magnitude is not used."""
+        weights = fitted(self.name, self.weights)
+        check_flux(flux, len(weights))
+        return flux @ weights + fitted(self.name, self.intercept)
+
+    def arrays(self) -> Arrays:
+        """Weights, intercept and the settings chosen for every label."""
+        weights, intercept = fitted(self.name, self.weights), fitted(self.name, self.intercept)
+        return {"weights": weights, "intercept": intercept} | self.chosen
+
+    @classmethod
+    def restore(cls, arrays: Arrays) -> Self:
+        """The fitted method of `arrays`."""
+        found, rest = cls(), dict(arrays)
+        found.weights, found.intercept, found.chosen = rest.pop("weights"), rest.pop("intercept"), rest
+        return found
+
+
+@dataclass
+class Ridge(Linear):
+    """Ridge behind the protocol of all baselines."""
+
+    alphas: Sequence[float] = ALPHAS
+    name = "Ridge"
 
     def __post_init__(self) -> None:
-        if not self.alphas or not all(alpha > 0 for alpha in self.alphas):
-            raise UsageError(f"alphas must be positive numbers, at least one, found {tuple(self.alphas)}")
+        check_alphas(self.alphas)
+
+    @property
+    def alpha(self) -> Float[np.ndarray, " n_labels"] | None:
+        """The choice for every label after `fit`."""
+        return self.chosen.get("alpha")
 
     def fit(self, train: Iterable[Chunk], validation: Chunk) -> None:
         """Sums up the training spectra, solves for every alpha, keeps the best per label."""
         sums = add_up(train)
-        flux, labels = _checked(validation)
-        best = np.full(labels.shape[1], np.inf)
-        self.alpha = np.zeros_like(best)
-        self.weights, self.intercept = np.zeros((flux.shape[1], len(best))), np.zeros_like(best)
-        for alpha in self.alphas:
-            weights, intercept = sums.solve(alpha)
-            error = ((flux @ weights + intercept - labels) ** 2).mean(axis=0)
-            better = error < best
-            best[better], self.alpha[better] = error[better], alpha
-            self.weights[:, better], self.intercept[better] = weights[:, better], intercept[better]
+        self.choose(
+            (Candidate({"alpha": alpha}, *sums.solve(alpha)) for alpha in self.alphas), checked(validation)
+        )
 
-    def predict(self, flux: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, "n n_labels"]:
-        """The labels of noisy spectra."""
-        if self.weights is None or self.intercept is None:
-            raise UsageError("Ridge must be fitted before it predicts; call fit first")
-        return flux @ self.weights + self.intercept
+
+def check_alphas(alphas: Sequence[float]) -> None:
+    """Refuses penalties that Ridge cannot use.
+
+    Raises:
+        UsageError: none, or one that is not positive.
+    """
+    if not alphas or not all(alpha > 0 for alpha in alphas):
+        raise UsageError(f"alphas must be positive numbers, at least one, found {tuple(alphas)}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +152,7 @@ def add_up(train: Iterable[Chunk]) -> Sums:
         total = [total[0] + z.sum(axis=0, dtype=np.float64), total[1] + y.sum(axis=0)]
         n += len(z)
     if n == 0:
-        raise DataError("ridge needs at least one training spectrum, found none")
+        raise DataError("a linear method needs at least one training spectrum, found none")
     shift = [part / n for part in total]
     gram /= n
     gram -= np.outer(shift[0], shift[0])
@@ -113,7 +165,7 @@ def blocks(train: Iterable[Chunk], size: int) -> Iterator[Chunk]:
     """The same spectra in pieces of `size`, the last one shorter: a large piece multiplies faster."""
     held: list[Chunk] = []
     for chunk in train:
-        held.append(_checked(chunk))
+        held.append(checked(chunk))
         while sum(len(flux) for flux, _ in held) >= size:
             flux, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
             yield flux[:size], labels[:size]
@@ -121,10 +173,3 @@ def blocks(train: Iterable[Chunk], size: int) -> Iterator[Chunk]:
     if sum(len(flux) for flux, _ in held):
         flux, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
         yield flux, labels
-
-
-def _checked(chunk: Chunk) -> Chunk:
-    flux, labels = chunk
-    if not (np.isfinite(flux).all() and np.isfinite(labels).all()):
-        raise DataError("flux and labels must be finite to fit a baseline, found values that are not")
-    return flux, labels.astype(np.float64)

@@ -1,17 +1,29 @@
 """Every baseline keeps the protocol; Ridge equals an independent least-squares solution."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from crlb.errors import DataError, UsageError
 from experiments.baselines import ridge
-from experiments.baselines.protocol import Baseline
+from experiments.baselines.boosting import LightGBM, Settings
+from experiments.baselines.components import PLS, PCARidge
+from experiments.baselines.protocol import Baseline, Chunk
 from experiments.baselines.ridge import Ridge, add_up
+from experiments.baselines.store import Stored, load, save
 
-BASELINES = {"ridge": Ridge}
+BOOSTED = Settings(max_trees=60, num_leaves=7, learning_rate=0.2, min_data_in_leaf=5, threads=1)
+BASELINES: dict[str, Callable[[], Baseline]] = {
+    "ridge": Ridge,
+    "pca_ridge": PCARidge,
+    "pls": PLS,
+    "lightgbm": lambda: LightGBM(BOOSTED),
+}
+MAG = np.full(500, 21.0)
 
 
-def spectra(n: int, n_pix: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def spectra(n: int, n_pix: int = 24, seed: int = 0) -> Chunk:
     """Flux that is linear in two labels, plus noise; the labels are in units of very different size."""
     rng = np.random.default_rng(seed)
     labels = np.stack([rng.uniform(4000, 6000, n), rng.uniform(1, 5, n)], axis=1)
@@ -20,7 +32,7 @@ def spectra(n: int, n_pix: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndar
     return flux.astype(np.float32), labels
 
 
-def cut(flux: np.ndarray, labels: np.ndarray, *at: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def cut(flux: np.ndarray, labels: np.ndarray, *at: int) -> list[Chunk]:
     return list(zip(np.split(flux, at), np.split(labels, at), strict=True))
 
 
@@ -29,26 +41,54 @@ def baseline(request) -> Baseline:
     return BASELINES[request.param]()
 
 
-def test_a_baseline_learns_a_linear_problem_from_a_stream_taken_once(baseline):
-    flux, labels = spectra(1500)
-    baseline.fit((chunk for chunk in cut(flux, labels, 400, 401, 900)), spectra(300, seed=1))
+@pytest.fixture(scope="module", params=list(BASELINES))
+def learnt(request) -> Baseline:
+    """Fitted once, on a stream that is taken once."""
+    baseline = BASELINES[request.param]()
+    baseline.fit((chunk for chunk in cut(*spectra(1500), 400, 401, 900)), spectra(300, seed=1))
+    return baseline
+
+
+def test_a_baseline_learns_a_linear_problem_from_a_stream_taken_once(learnt):
     held_out, truth = spectra(500, seed=2)
-    pred = baseline.predict(held_out)
+    pred = learnt.predict(held_out, MAG)
     assert pred.shape == truth.shape
     assert ((pred - truth).var(axis=0) / truth.var(axis=0) < 0.2).all()
     assert (np.abs((pred - truth).mean(axis=0)) < 0.05 * truth.std(axis=0)).all()
 
 
-def test_a_baseline_predicts_each_spectrum_on_its_own(baseline):
-    baseline.fit(cut(*spectra(300)), spectra(100, seed=1))
+def test_a_baseline_predicts_each_spectrum_on_its_own(learnt):
     flux, _ = spectra(40, seed=2)
-    pieces = [baseline.predict(flux[i : i + 1]) for i in range(40)]
-    np.testing.assert_allclose(np.concatenate(pieces), baseline.predict(flux), rtol=1e-6)
+    pieces = [learnt.predict(flux[i : i + 1], MAG[:1]) for i in range(40)]
+    np.testing.assert_allclose(np.concatenate(pieces), learnt.predict(flux, MAG[:40]), rtol=1e-5)
 
 
-def test_a_baseline_refuses_to_predict_before_it_is_fitted(baseline):
+def test_a_baseline_comes_back_from_its_file(learnt, tmp_path):
+    flux, _ = spectra(50, seed=2)
+    save(tmp_path / "it.npz", Stored(learnt, ("T_eff", "log_g"), flux.mean(axis=0)))
+    found = load(tmp_path / "it.npz")
+    assert (type(found.baseline), found.baseline.name) == (type(learnt), learnt.name)
+    assert found.label_names == ("T_eff", "log_g")
+    np.testing.assert_array_equal(found.mean_flux, flux.mean(axis=0))
+    np.testing.assert_array_equal(found.baseline.predict(flux, MAG[:50]), learnt.predict(flux, MAG[:50]))
+
+
+def test_a_baseline_refuses_spectra_it_cannot_read(learnt):
+    flux, _ = spectra(5)
+    with pytest.raises(DataError, match="at least one"):
+        learnt.predict(flux[:0], MAG[:0])
+    with pytest.raises(DataError, match="24 pixels"):
+        learnt.predict(flux[:, :20], MAG[:5])
+    flux[3, 2] = np.nan
+    with pytest.raises(DataError, match="spectrum 3, pixel 2"):
+        learnt.predict(flux, MAG[:5])
+
+
+def test_a_baseline_refuses_to_predict_or_to_be_stored_before_it_is_fitted(baseline):
     with pytest.raises(UsageError, match="fit"):
-        baseline.predict(spectra(3)[0])
+        baseline.predict(spectra(3)[0], MAG[:3])
+    with pytest.raises(UsageError, match="fit"):
+        baseline.arrays()
 
 
 def test_a_baseline_refuses_nan_and_nothing_at_all(baseline):
@@ -56,6 +96,8 @@ def test_a_baseline_refuses_nan_and_nothing_at_all(baseline):
     flux[3, 2] = np.nan
     with pytest.raises(DataError, match="finite"):
         baseline.fit([(flux, labels)], spectra(10))
+    with pytest.raises(DataError, match="finite"):
+        baseline.fit([spectra(50)], (flux, labels))
     with pytest.raises(DataError, match="at least one"):
         baseline.fit([], spectra(10))
 
@@ -89,7 +131,7 @@ def test_ridge_takes_the_alpha_of_the_smallest_validation_error_for_every_label(
         errors.append(((validation[0] @ weights + intercept - validation[1]) ** 2).mean(axis=0))
     best = np.argmin(errors, axis=0)
     assert list(model.alpha) == [model.alphas[i] for i in best]
-    found = ((model.predict(validation[0]) - validation[1]) ** 2).mean(axis=0)
+    found = ((model.predict(validation[0], MAG[:400]) - validation[1]) ** 2).mean(axis=0)
     np.testing.assert_allclose(found, np.min(errors, axis=0))
 
 

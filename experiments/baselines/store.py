@@ -1,0 +1,120 @@
+"""Fitted baselines in files: one npz with the kind, the names of its labels and its arrays; no pickles."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.output import new_file
+from experiments.baselines.boosting import LightGBM
+from experiments.baselines.components import PLS, PCARidge
+from experiments.baselines.protocol import Arrays, Baseline
+from experiments.baselines.ridge import Ridge
+
+FORMAT = "specvit-jax baseline 1"
+KINDS = ("Ridge", "PCARidge", "PLS", "LightGBM", "Network", "TemplateFit", "PosteriorMean")  # classes
+ABOUT = ("format", "kind", "label_names", "mean_flux")  # beside the arrays of the baseline itself
+
+
+class Stored(NamedTuple):
+    """A fitted baseline, and what it takes to apply it to a file.
+
+    Args:
+        baseline: fitted.
+        label_names: of what it predicts, in order; units of `crlb.labels`.
+        mean_flux: of the spectra it was chosen on, pixel by pixel: stands in where a pixel is unusable.
+    """
+
+    baseline: Baseline
+    label_names: tuple[str, ...]
+    mean_flux: Float[np.ndarray, " n_pix"]
+
+
+def save(path: str | Path, stored: Stored, overwrite: bool = False) -> None:
+    """Writes a fitted baseline, whole or not at all.
+
+    Raises:
+        UsageError: not fitted yet, or of a kind that `load` does not know.
+        OutputError: the file exists and `overwrite` is False, or cannot be created.
+    """
+    kind = type(stored.baseline).__name__
+    if kind not in KINDS:
+        raise UsageError(f"a stored baseline must be one of {', '.join(KINDS)}, found {kind}")
+    about = {
+        "format": np.array(FORMAT),
+        "kind": np.array(kind),
+        "label_names": np.array(stored.label_names),
+        "mean_flux": stored.mean_flux,
+    }
+    arrays = {f"baseline/{name}": array for name, array in stored.baseline.arrays().items()}
+    with new_file(path, overwrite) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **about, **arrays)
+
+
+def load(path: str | Path) -> Stored:
+    """The fitted baseline in a file.
+
+    Raises:
+        MissingInputError: no such file, or a package it needs is not installed.
+        DataError: not a file that `save` wrote, or a damaged one.
+    """
+    arrays = read(Path(path))
+    found = str(arrays.get("format"))
+    if found != FORMAT:
+        raise DataError(f"baseline {path} must have format {FORMAT!r}, found {found!r}")
+    try:
+        own = {name.removeprefix("baseline/"): array for name, array in arrays.items() if name not in ABOUT}
+        names = tuple(map(str, arrays["label_names"]))
+        return Stored(restore(str(arrays["kind"]), own), names, arrays["mean_flux"])
+    except KeyError as error:
+        raise DataError(f"baseline {path} lacks {error}; it was cut or mixed up") from error
+
+
+def read(path: Path) -> Arrays:
+    """All arrays of an npz file.
+
+    Raises:
+        MissingInputError: no such file.
+        DataError: not an npz file, a damaged one, or one that holds pickles.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"baseline {path} does not exist; write it with: fit NAME --out FILE.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"baseline {path} is not a readable npz file: {error}") from error
+
+
+def restore(kind: str, arrays: Arrays) -> Baseline:
+    """The fitted baseline of a kind.
+
+    Raises:
+        KeyError: an array is missing.
+        DataError: an unknown kind.
+    """
+    if kind == "Ridge":
+        return Ridge.restore(arrays)
+    if kind == "PCARidge":
+        return PCARidge.restore(arrays)
+    if kind == "PLS":
+        return PLS.restore(arrays)
+    if kind == "LightGBM":
+        return LightGBM.restore(arrays)
+    if kind == "Network":
+        from experiments.baselines.networks import Network
+
+        return Network.restore(arrays)
+    if kind == "TemplateFit":
+        from experiments.baselines.template_fit import TemplateFit
+
+        return TemplateFit.restore(arrays)
+    if kind == "PosteriorMean":
+        from experiments.baselines.posterior_mean import PosteriorMean
+
+        return PosteriorMean.restore(arrays)
+    raise DataError(f"a stored baseline must be one of {', '.join(KINDS)}, found {kind!r}")
