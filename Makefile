@@ -1,4 +1,5 @@
 # make figure   the R2-SNR figure on the embedded grid (GRID=file.h5 for another, TRAIN=1 to train a network for it)
+# make experiments  every experiment of the comparison, resumable (PRESET=smoke: minutes; cpu: a day; gpu)
 # make test     lint, types and the fast tests          make test-slow  the slow ones: programs killed, several processes
 # make bench    timing ratios, JSON into outputs/benchmarks/
 # make lock     refresh requirements.lock               make clean      remove the environment and outputs
@@ -7,10 +8,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 GRID ?=
 TRAIN ?=
+PRESET ?= cpu
 UV := $(shell command -v uv 2>/dev/null)
 INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 
-.PHONY: figure test test-slow lint bench lock clean
+.PHONY: figure experiments test test-slow lint bench lock clean
 
 .venv/installed: requirements.lock pyproject.toml
 	@echo "Installing the locked environment into .venv (about 1 GB, one to three minutes)"
@@ -22,6 +24,9 @@ INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m 
 
 figure: .venv/installed
 	$(BIN)/python -m experiments.r2_vs_snr $(if $(GRID),--grid $(GRID)) $(if $(TRAIN),--train)
+
+experiments: .venv/installed
+	$(BIN)/python -m experiments --preset $(PRESET)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

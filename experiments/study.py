@@ -105,7 +105,7 @@ class Work:
             kept = json.loads(path.read_text())
             if kept["settings"] == asked:
                 return kept["value"]
-        value = json.loads(json.dumps(compute()))
+        value = json.loads(json.dumps(compute(), allow_nan=False))
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with new_file(path, overwrite=True) as temporary:
@@ -127,7 +127,10 @@ def report(study: Study, options: Options) -> list[Path]:
     results = frame(work) | study.run(work)
     results["provenance"] = provenance(options, time.monotonic() - begin, study.name)
     text = study.table(results)
-    for name, content in (("results.json", json.dumps(results, indent=1)), ("table.md", text)):
+    for name, content in (
+        ("results.json", json.dumps(results, indent=1, allow_nan=False)),
+        ("table.md", text),
+    ):
         with new_file(work.folder / name, overwrite=True) as temporary:
             temporary.write_text(content + "\n")
     print(text)
