@@ -127,10 +127,8 @@ def report(study: Study, options: Options) -> list[Path]:
     results = frame(work) | study.run(work)
     results["provenance"] = provenance(options, time.monotonic() - begin, study.name)
     text = study.table(results)
-    for name, content in (
-        ("results.json", json.dumps(results, indent=1, allow_nan=False)),
-        ("table.md", text),
-    ):
+    numbers = json.dumps(results, indent=1, allow_nan=False)
+    for name, content in (("results.json", numbers), ("table.md", text)):
         with new_file(work.folder / name, overwrite=True) as temporary:
             temporary.write_text(content + "\n")
     print(text)
