@@ -11,11 +11,12 @@ import numpy as np
 from experiments.stars import LABEL, Stars
 from experiments.study import Work, digest_of
 from specvit_jax import metrics
-from specvit_jax.checkpoint import Weights, load_weights
+from specvit_jax.checkpoint import Weights, load_weights, shipped_weights
 from specvit_jax.config import Config, preset
 from specvit_jax.config_file import from_yaml, override
+from specvit_jax.manifest import read_manifest
 from specvit_jax.networks import cost, parameter_counts
-from specvit_jax.predict import SNR_EDGES, predict
+from specvit_jax.predict import SNR_EDGES, find_weights, predict
 from specvit_jax.step import Source
 from specvit_jax.train import train
 
@@ -60,6 +61,8 @@ def base(name: str, settings: Iterable[str] = ()) -> Config:
 def trained(config: Config, source: Source, folder: Path, grid: Path | None = None) -> Path:
     """The best weights of a network trained in a run directory; one that was cut off is resumed."""
     resume = same_run(folder / "config.yaml", config, grid)
+    if resume and "finished" in read_manifest(folder):
+        return find_weights(folder)
     return train(config, source, folder, resume=resume, overwrite=not resume).weights
 
 
@@ -99,6 +102,13 @@ def weights_of(work: Work, name: str, config: Config, source: Source | None = No
     """The network of an arm, trained if need be."""
     folder = work.folder / "runs" / f"{slug(name)}-{config.train.seed}"
     return load_weights(trained(config, source or work.simulator, folder, work.options.grid))
+
+
+def reference(work: Work) -> Weights:
+    """`tiny` as shipped, which knows the embedded grid and the built-in noise; trained anew for others."""
+    if work.options.grid is None and work.options.noise is None:
+        return load_weights(shipped_weights("tiny"))
+    return weights_of(work, "tiny", base(work.options.preset))
 
 
 def row_of(work: Work, name: str, weights: Weights) -> dict[str, Any]:
