@@ -1,0 +1,105 @@
+"""Training sets of a fixed size, the study of their size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import scaling
+from experiments.finite import FiniteSet, chunks_of, finite_set, n_validation
+from experiments.study import Options, Work
+from experiments.training import base
+from specvit_jax.config_file import override
+from specvit_jax.data import Rows, make_simulator
+from specvit_jax.feed import training_rows
+from specvit_jax.stored import StoredSpectra
+
+SAMPLE = jax.jit(FiniteSet.sample)
+
+
+@pytest.fixture(scope="module")
+def simulator(toy_grid):
+    return make_simulator(toy_grid)
+
+
+@pytest.fixture(scope="module")
+def finite(simulator):
+    return finite_set(simulator, 20, 42)
+
+
+# --- a finite set
+
+
+def test_a_finite_set_is_the_stored_set_of_the_same_stars(simulator, finite):
+    drawn = jax.jit(type(simulator).sample)(simulator, finite.key, jnp.arange(22))
+    stored = StoredSpectra(Rows(drawn.clean, drawn.labels, drawn.mag), simulator.observer)
+    key, index = jax.random.key(7), jnp.array([3, 25, 0, 3])
+    assert stored.rows == finite.rows == 22
+    one, other = SAMPLE(finite, key, index), stored.sample(key, index)
+    for name, a, b in zip(one._fields, one, other, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-6, err_msg=name)
+    np.testing.assert_array_equal(one.labels[0], one.labels[1])  # 25 is 3 modulo 22 ...
+    noise = (one.flux[0] - one.flux[1]) / one.error[0]  # ... observed another time
+    assert 0.95 < noise.std() / np.sqrt(2) < 1.05
+    np.testing.assert_array_equal(one.flux[0], one.flux[3])  # one observation of one star
+
+
+def test_stars_stay_and_noise_changes_from_step_to_step(finite):
+    one, other = (SAMPLE(finite, jax.random.key(seed), jnp.arange(4)) for seed in (1, 2))
+    np.testing.assert_array_equal(one.clean, other.clean)
+    noise = (one.flux - other.flux) / one.error
+    assert 0.95 < noise.std() / np.sqrt(2) < 1.05
+
+
+def test_every_seed_has_stars_of_its_own(simulator, finite):
+    key, index = jax.random.key(0), jnp.arange(4)
+    first, other = (SAMPLE(s, key, index).labels for s in (finite, finite_set(simulator, 20, 43)))
+    assert (np.asarray(first) != np.asarray(other)).all()
+
+
+@pytest.mark.parametrize("n", [10, 100, 999, 5_000, 1_000_000])
+def test_exactly_n_spectra_are_trained_on(simulator, n):
+    config = override(base("cpu"), [f"data.n_validation={n_validation(n)}"])
+    assert training_rows(finite_set(simulator, n, 0), config) == n
+
+
+def test_baselines_get_every_spectrum_once(finite):
+    flux, labels = map(np.concatenate, zip(*chunks_of(finite, 0, finite.rows, 1), strict=True))
+    assert flux.shape == (22, 4096)
+    assert len(np.unique(labels)) == 22
+    tail = next(iter(chunks_of(finite, 20, 22, 1)))
+    np.testing.assert_allclose(tail[0], flux[20:], rtol=1e-5)
+
+
+# --- scaling
+
+
+def test_modes_differ_in_steps_only(tmp_path, monkeypatch, toy_grid):
+    asked = []
+
+    def run_arm(work, name, config, source):
+        asked.append((config, source))
+        return {"spectra": config.train.steps * config.train.batch_size}
+
+    monkeypatch.setattr(scaling, "run_arm", run_arm)
+    work = Work(scaling.STUDY, Options("cpu", toy_grid, out=tmp_path))
+    found = [
+        scaling.specvit(work, *point, 42) for point in (("steps", 5_000), ("epochs", 5_000), ("steps", None))
+    ]
+    assert [row["steps"] for row in found] == [600, 5_000 // 128, 600]
+    assert [row["n"] for row in found] == [5_000, 5_000, None]
+    assert found[1]["spectra_seen"] <= 5_000 < found[0]["spectra_seen"] == 600 * 128
+    assert [source.rows for _, source in asked] == [5_500, 5_500, None]
+    assert len({row["arm"] for row in found}) == 3
+
+
+def test_without_lightgbm_its_points_are_absent_and_the_reason_is_told(
+    tmp_path, monkeypatch, capsys, toy_grid
+):
+    def missing():
+        raise scaling.MissingInputError("no lightgbm here")
+
+    monkeypatch.setattr(scaling, "import_lightgbm", missing)
+    work = Work(scaling.STUDY, Options("smoke", toy_grid, out=tmp_path))
+    assert scaling.boosted(work, 600, 42) == {"missing": "no lightgbm here"}
+    assert "no lightgbm here" in capsys.readouterr().err
