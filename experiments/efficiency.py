@@ -224,7 +224,7 @@ def table(results: dict[str, Any]) -> str:
     lines: list[list[str]] = [["all", *cells_of(results["all"])]]
     for name, group in results["groups"].items():
         scored = [found for found in group["cells"] if "efficiency" in found]
-        lines += [[f"{name} {found['low']:g} to {found['high']:g}", *cells_of(found)] for found in scored]
+        lines += [[f"{name} {found['low']:.4g} to {found['high']:.4g}", *cells_of(found)] for found in scored]
     tops = "\n".join(
         f"- the {top['share_of_stars']:.0%} of the stars with the largest excess hold "
         f"{top['share_of_excess']:.0%} of it (normal deviations: {top['normal']:.0%})"
@@ -257,6 +257,7 @@ def draw(results: dict[str, Any]) -> Figure:
         draw_efficiency(top, scored)
         draw_shares(bottom, scored)
         bottom.set_xlabel(group["title"], fontsize=7)
+    panels[1, 0].set_ylim(bottom=0)
     log_ticks(panels[1, list(results["groups"]).index("snr")], [3, 5, 10, 20])
     panels[0, 0].set_ylabel("$R^2/R^2_{Bayes}$ of log $g$")
     panels[1, 0].set_ylabel("share per cell (%)")
@@ -308,7 +309,6 @@ def draw_shares(axes: Axes, scored: Sequence[dict[str, Any]]) -> None:
         ("share_of_stars", "of the stars", {"color": "black", "linestyle": "--"}),
     ):
         axes.stairs([100 * found[key] for found in scored], edges, label=label, **style)
-    axes.set_ylim(bottom=0)
 
 
 STUDY = Study("efficiency", __doc__, SIZES, run, table, draw)

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from rich.progress import Progress, track
 
+from crlb.emulator import Emulator
 from crlb.errors import DataError
-from crlb.noise import variance
+from crlb.fisher import bounds, fisher_information
+from crlb.noise import Exposure, NoiseModel, variance
 from crlb.output import new_file
 from crlb.posterior import posterior
 from crlb.prior import make_prior
@@ -107,13 +109,38 @@ def in_double(simulator: Simulator) -> tuple[Any, Any]:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), (simulator.emulator, simulator.noise))
 
 
+def cramer_rao(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels"]:
+    """Cramer-Rao bound of every star at its own labels and magnitude, all labels unknown, in float64.
+
+    Labels in their own units; NaN where the spectrum does not tell them apart.
+    """
+    with jax.enable_x64(True):
+        emulator, noise = in_double(simulator)
+        labels, mag = (jnp.asarray(array, jnp.float64) for array in (stars.labels, stars.mag))
+        fishers = _fishers(emulator, noise, simulator.exposure, labels, mag)
+        return bounds(fishers, simulator.label_names).sigma
+
+
+@jax.jit
+def _fishers(emulator: Emulator, noise: NoiseModel, exposure: Exposure, labels: Array, mag: Array) -> Array:
+    """Fisher matrix of every star, the variance term included; one star after the other."""
+
+    def one(star: tuple[Array, Array]) -> Array:
+        labels, mag = star
+        spectra = jnp.matmul(emulator.tangent(labels), emulator.basis, precision="highest")
+        flux, jac = spectra[0], spectra[1:]
+        noise_of_star, push = jax.linearize(lambda flux: variance(flux, mag, noise, exposure), flux)
+        return fisher_information(jac.T, 1 / noise_of_star, jax.vmap(push)(jac).T)
+
+    return jax.lax.map(one, (labels, mag))
+
+
 def exact_posterior(simulator: Simulator, stars: Stars, path: Path) -> Float[np.ndarray, "n n_labels 2"]:
     """Posterior mean and standard deviation of every label of every star, under the prior of the box.
 
     Those in `path`, or shipped, are taken; what is missing is computed and kept there, piece by piece.
     """
-    found = max((_stored(source, stars) for source in (path, SHIPPED)), key=len)
-    n = len(stars.mag)
+    found, n = stored_posteriors(path, stars), len(stars.mag)
     with Progress(disable=len(found) >= n) as progress:
         task = progress.add_task("Exact posteriors", total=n, completed=len(found))
         for start in range(len(found), n, PIECE):
@@ -122,6 +149,11 @@ def exact_posterior(simulator: Simulator, stars: Stars, path: Path) -> Float[np.
                 store(temporary, found, stars.labels)
             progress.update(task, completed=len(found))
     return found[:n]
+
+
+def stored_posteriors(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
+    """The posteriors of the first of these stars that `path` holds, or that are shipped."""
+    return max((_stored(source, stars) for source in (path, SHIPPED)), key=len)
 
 
 def store(path: Path, found: Float[np.ndarray, "m n_labels 2"], labels: np.ndarray) -> None:
