@@ -1,8 +1,10 @@
-"""The numbers of the R2-SNR figure on the screen."""
+"""The numbers of the R2-SNR figure: on the screen, and in Markdown."""
 
 from typing import Any
 
 from rich.table import Table
+
+from experiments.drawing import interval, markdown
 
 
 def ceiling_table(results: dict[str, Any]) -> Table:
@@ -24,27 +26,34 @@ def ceiling_table(results: dict[str, Any]) -> Table:
     return out
 
 
-def interval(row: dict[str, Any]) -> str:
-    """R2 with its bootstrap interval; a dash where the bin has too few spectra to be scored."""
-    return "-" if row["r2"] is None else f"{row['r2']:.3f} ({row['r2_low']:.3f}-{row['r2_high']:.3f})"
-
-
-def estimator_table(results: dict[str, Any]) -> Table:
-    """One row per SNR bin, then overall."""
-    out = Table(title=f"R2 of log g on {results['test']['n']:,} test spectra (95 % bootstrap intervals)")
-    for column in ("SNR per pixel", "n", *results["estimators"]):
+def snr_table(results: dict[str, Any]) -> Table:
+    """R2 of every method per SNR bin, the exact limit of the same stars first."""
+    known = {row["snr_low"]: row for row in results["limit"]["by_snr"]}
+    out = Table(title=f"R2 of log g on {results['test']['n']:,} test spectra")
+    for column in ("SNR per pixel", "n", "R2_Bayes", *results["estimators"]):
         out.add_column(column, justify="right")
-    for rows in zip(*(estimator["by_snr"] for estimator in results["estimators"].values()), strict=True):
+    for rows in zip(*(method["by_snr"] for method in results["estimators"].values()), strict=True):
         low, high, n = (rows[0][key] for key in ("snr_low", "snr_high", "n"))
-        if n == 0:
-            continue
-        out.add_row(f"{low:g}-{high:g}", str(n), *map(interval, rows))
-    overall = [estimator["overall"] for estimator in results["estimators"].values()]
-    out.add_section()
-    for key, unit in (("r2", ""), ("mae", " dex"), ("rmse", " dex"), ("bias", " dex")):
-        out.add_row(
-            key + unit,
-            "" if key != "r2" else str(results["test"]["n"]),
-            *(f"{row[key]:.3f}" for row in overall),
-        )
+        if n:
+            limit = f"{known[low]['r2_bayes']:.3f}" if low in known else "-"
+            scores = ("-" if row["r2"] is None else f"{row['r2']:.3f}" for row in rows)
+            out.add_row(f"{low:g}-{high:g}", str(n), limit, *scores)
     return out
+
+
+def method_table(results: dict[str, Any]) -> str:
+    """Markdown: one line per method, overall and by type of star, with the training of each."""
+    heads = ["method", "R2 (95 %)", "R2 / R2_Bayes", "MAE, dex", "RMSE, dex", "bias, dex"]
+    limit = results["limit"]["overall"]
+    types = next(iter(results["estimators"].values()))["by_type"]
+    heads += [f"{row['type']}: MAE (bias), dex" for row in types]
+    lines = [["exact limit of these stars", f"{limit:.3f}", "1", "", "", "", *[""] * len(types), ""]]
+    for name, method in results["estimators"].items():
+        total = method["overall"]
+        lines.append(
+            [name, interval(total), f"{total['r2'] / limit:.3f}"]
+            + [f"{total[key]:.3f}" for key in ("mae", "rmse", "bias")]
+            + [f"{row['mae']:.3f} ({row['bias']:+.3f})" if "mae" in row else "-" for row in method["by_type"]]
+            + [method["training"]]
+        )
+    return markdown([*heads, "training"], lines)

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crlb.errors import OutputError
-from experiments import r2_vs_snr
+from crlb.errors import MissingInputError, OutputError
+from experiments import methods, r2_vs_snr
+from experiments.baselines.store import load
 from experiments.r2_vs_snr import Options
+from specvit_jax.data import make_simulator
 
 pytestmark = pytest.mark.xdist_group("r2_vs_snr")  # one worker: the figure is computed once
 
@@ -19,33 +21,81 @@ def results(toy_grid, tmp_path_factory):
         grid=toy_grid,
         mag=(18.0, 21.0),
         steps=12,
+        rival_steps=4,
         n_test=400,
-        n_ridge=1500,
+        n_fit=1200,
         n_bayes=30,
+        n_posterior=60,
         out=tmp_path_factory.mktemp("out") / "figure",
     )
     r2_vs_snr.report(options)
     return options, json.loads((options.out / "results.json").read_text())
 
 
+OTHERS = {"SpecViT": "specvit", "Ridge": "ridge", "LightGBM": "lightgbm", "Template fit": "template_fit"}
+METHODS = {"SpecViT", "Template fit", "CNN", "MLP", "LightGBM", "Ridge"}
+
+
 def test_figure_and_numbers_are_written(results):
     options, _ = results
+    lines = (options.out / "table.md").read_text().splitlines()
+    assert len(lines) == 2 + 1 + len(METHODS)
     assert (options.out / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert (options.out / "figure.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_every_estimator_is_scored_on_every_test_spectrum(results):
     options, numbers = results
-    assert set(numbers["estimators"]) == {"SpecViT", "Ridge"}
+    assert set(numbers["estimators"]) == METHODS
     for estimator in numbers["estimators"].values():
         inside = sum(row["n"] for row in estimator["by_snr"])
         assert estimator["overall"]["n"] == options.n_test >= inside > 0
+        assert sum(row["n"] for row in estimator["by_type"]) == options.n_test
 
 
 def test_ridge_reads_the_toy_gravity_and_gets_better_with_snr(results):
     rows = [row for row in results[1]["estimators"]["Ridge"]["by_snr"] if row["r2"] is not None]
     assert rows[-1]["r2"] > 0.8
     assert rows[-1]["r2"] > rows[0]["r2"]
+
+
+def test_template_fit_reads_bright_stars_at_the_limit(results):
+    """At SNR 20 and more the toy grid leaves no room between the maximum of the likelihood and its mean."""
+    rows = [row for row in results[1]["estimators"]["Template fit"]["by_snr"] if row["r2"] is not None]
+    assert rows[-1]["r2"] > 0.98
+
+
+def test_efficiency_is_r2_over_that_of_the_posterior_of_the_same_stars():
+    rng = np.random.default_rng(1)
+    mean = 0.8 * rng.normal(size=6000)
+    truth, snr = mean + 0.6 * rng.normal(size=mean.size), np.full(mean.size, 5.0)
+    exact = np.stack([mean, np.full(mean.size, 0.6)], axis=-1)
+    (best,) = r2_vs_snr.efficiencies(truth, exact, snr, mean)
+    assert best["r2_bayes"] == pytest.approx(0.64, abs=0.02)
+    assert best["efficiency"] == pytest.approx(1, abs=0.02)
+    assert best["efficiency_low"] < 1 < best["efficiency_high"]
+    (worse,) = r2_vs_snr.efficiencies(truth, exact, snr, 0.5 * mean)
+    assert worse["efficiency"] == pytest.approx((1 - 0.52) / 0.64, abs=0.03)
+    assert r2_vs_snr.efficiencies(truth[:5], exact[:5], snr[:5]) == []
+
+
+def test_the_fitted_regressions_are_kept(results):
+    for name in ("ridge", "lightgbm"):
+        stored = load(results[0].out / f"{name}.npz")
+        assert stored.label_names == ("log_g",)
+
+
+def test_a_method_whose_package_is_missing_is_absent_and_says_so(toy_grid, tmp_path, monkeypatch):
+    def missing(self, train, validation):
+        raise MissingInputError("no lightgbm")
+
+    monkeypatch.setattr(methods.LightGBM, "fit", missing)
+    monkeypatch.setattr(methods, "specvit", lambda *_: None)
+    monkeypatch.setattr(methods, "rival", lambda *_: None)
+    asked = Options(grid=toy_grid, mag=(18.0, 21.0), n_fit=200, out=tmp_path)
+    found, absent = methods.methods(asked, make_simulator(toy_grid, mag=(18.0, 21.0)))
+    assert set(found) == METHODS - {"LightGBM"}
+    assert absent == {"LightGBM": "no lightgbm"}
 
 
 def test_bound_falls_and_r2_max_rises_with_snr(results):
@@ -83,6 +133,6 @@ def test_published_lines_are_the_published_numbers(reference):
     assert curves["Cramer-Rao"]["r2"] == published["fisher_3d"]["r2_max_median"]
     edges = np.array(published["r2_by_snr"]["bin_edges"])
     centres = (edges[1:] + edges[:-1]) / 2 / 1.18
-    for ours, theirs in (("SpecViT", "specvit"), ("Ridge", "ridge")):
+    for ours, theirs in tuple(OTHERS.items()):
         np.testing.assert_allclose(curves[ours]["snr"], centres, atol=0.006)
         assert curves[ours]["r2"] == published["r2_by_snr"][theirs]
