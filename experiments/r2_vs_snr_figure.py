@@ -68,7 +68,7 @@ def draw_method(
     snr = [row["snr_median"] for row in rows]
     low, high = ([row[f"{key}_{end}"] for row in rows] for end in ("low", "high"))
     color, marks = COLORS[name], MARKS[name]
-    axes.fill_between(snr, low, high, color=color, alpha=0.2, linewidth=0, zorder=marks["zorder"] - 3)
+    axes.fill_between(snr, low, high, color=color, alpha=0.13, linewidth=0, zorder=marks["zorder"] - 3)
     axes.plot(snr, [row[key] for row in rows], color=color, label=label, **marks)
 
 
@@ -96,7 +96,7 @@ def annotate_gap(axes: Axes, results: dict[str, Any], name: str = "SpecViT") -> 
     axes.annotate(
         f"largest gap of {name}\nto the limit: {gap:.2f} (SNR {limit['snr_low']:g}-{limit['snr_high']:g})",
         (limit["snr_median"], middle),
-        (0.40, 0.30),
+        (0.60, 0.25),
         textcoords="axes fraction",
         fontsize=6,
         arrowprops={"arrowstyle": "->", "linewidth": 0.6, "color": "0.3"},
@@ -126,10 +126,11 @@ def draw(results: dict[str, Any]) -> Figure:
     """R2 against SNR above, efficiency below, legend and captions beside them."""
     figure = plt.figure(figsize=(PAGE_WIDTH_IN, 4.9), layout="none")
     grid = figure.add_gridspec(
-        2, 1, height_ratios=(3, 1.25), left=0.065, right=0.63, top=0.915, bottom=0.085, hspace=0.07
+        2, 1, height_ratios=(3, 1.25), left=0.075, right=0.63, top=0.915, bottom=0.085, hspace=0.07
     )
     upper = figure.add_subplot(grid[0])
     lower = figure.add_subplot(grid[1], sharex=upper)
+    dress(upper, lower)
     for name, method in results["estimators"].items():
         label = f"{name}: $R^2$ {method['overall']['r2']:.3f} over all"
         draw_method(upper, name, method["by_snr"], "r2", label)
@@ -139,7 +140,6 @@ def draw(results: dict[str, Any]) -> Figure:
     draw_ceiling(upper, results["ceiling"])
     draw_published(upper, results["published"])
     annotate_gap(upper, results)
-    dress(upper, lower)
     figure.legend(loc="upper left", bbox_to_anchor=(0.64, 0.93), frameon=False, handlelength=2.8)
     text = textwrap.fill(caption(results), 62)
     figure.text(0.65, 0.085, text, fontsize=5.3, va="bottom", linespacing=1.25, color="0.2")
@@ -151,8 +151,7 @@ def dress(upper: Axes, lower: Axes) -> None:
     upper.set(xscale="log", xlim=SNR_RANGE, ylim=(-0.05, 1.04), ylabel="$R^2$ of log $g$")
     upper.tick_params(labelbottom=False)
     lower.axhline(1, color="black", linewidth=1)
-    bottom = min(0.35, *(float(line.get_ydata().min()) for line in lower.get_lines()))  # type: ignore[union-attr]
-    lower.set(ylim=(max(-0.05, bottom - 0.05), 1.09), ylabel="$R^2 / R^2_{Bayes}$")
+    lower.set(ylim=(0, 1.12), ylabel="$R^2 / R^2_{Bayes}$")
     lower.set_xlabel("median SNR per pixel of 0.427 Å")
     lower.set_xticks(SNR_TICKS, [str(tick) for tick in SNR_TICKS])
     for axes in (upper, lower):
