@@ -1,6 +1,7 @@
 # make figure   the R2-SNR figure on the embedded grid (GRID=file.h5 for another, TRAIN=1 to train a network for it)
 # make experiments  every experiment of the comparison, resumable (PRESET=smoke: minutes; cpu: a day; gpu)
 # make test     lint, types and the fast tests          make test-slow  the slow ones: programs killed, several processes
+# make browser  Chromium for the slow test of the report's page, through apt-get, where there is none
 # make bench    timing ratios, JSON into outputs/benchmarks/
 # make lock     refresh requirements.lock               make clean      remove the environment and outputs
 
@@ -12,7 +13,7 @@ PRESET ?= cpu
 UV := $(shell command -v uv 2>/dev/null)
 INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 
-.PHONY: figure experiments test test-slow lint bench lock clean
+.PHONY: figure experiments test test-slow browser lint bench lock clean
 
 .venv/installed: requirements.lock pyproject.toml
 	@echo "Installing the locked environment into .venv (about 1 GB, one to three minutes)"
@@ -38,6 +39,11 @@ test: lint
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -n 2 -m slow
+
+browser:
+	@command -v chromium || command -v chromium-browser || command -v google-chrome \
+	|| (apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null) \
+	|| echo "Chromium could not be installed: the test of the report's page will be skipped"
 
 bench: .venv/installed
 	for script in $(filter-out %/measure.py %/distil_atmospheres.py %/torch_vit.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
