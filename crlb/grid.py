@@ -21,6 +21,7 @@ __all__ = [
     "SpectralGrid",
     "default_grid_path",
     "grid_from_nodes",
+    "grid_labels",
     "load_grid",
     "load_slice",
     "make_grid",
@@ -61,6 +62,12 @@ def load_grid(
         return _read_grid(file, fixed or {}, holes)
 
 
+def grid_labels(path: str | Path) -> tuple[str, ...]:
+    """The names of all labels of the grid in a file; errors as `load_grid`."""
+    with open_input(path, "grid") as file:
+        return _label_names(file)
+
+
 def load_slice(
     path: str | Path,
     labels: Sequence[str] | None = None,
@@ -78,8 +85,7 @@ def load_slice(
     Raises:
         UsageError: a label is both free and fixed; otherwise as `load_grid`.
     """
-    with open_input(path, "grid") as file:
-        names = _label_names(file)
+    names = grid_labels(path)
     free = [name for name in names if name not in SOLAR_SCALED] if labels is None else list(labels)
     both = [name for name in fixed or {} if name in (labels or ())]
     if both:

@@ -1,0 +1,219 @@
+"""One label or all of them: what a network gains on log g by learning other labels beside it.
+
+Claim:    the published networks read log g alone. Labels learned together share what the network sees, at no
+          cost; each is judged against its own exact limit, because labels differ in what spectra say of them.
+Command:  python -m experiments.multitask [--preset smoke|cpu|gpu]
+Hardware: cpu: two CPU cores, about 40 minutes and as many for the exact limit with five labels; gpu: one GPU.
+Expect:   derived, not measured: no label above its limit; with [alpha/M] and [C/M] free the limits of the
+          other labels are lower, as there is more to know from the same spectra.
+
+Two kinds of stars. Solar-scaled ones vary in T_eff, log g and [M/H]: a network for each label, and one for
+all. Where a grid has [alpha/M] and [C/M], stars that vary in these as well: another, harder test set, drawn
+with the same key, with limits of its own, measured on its first stars (their number is in the results).
+All networks of a kind see the same spectra. The last layer grows by one output for every label, the only
+difference in size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from crlb.grid import default_grid_path, grid_labels
+from crlb.labels import LABEL_NAMES, LABELS
+from experiments import stars
+from experiments.drawing import PAGE_WIDTH_IN, interval, markdown
+from experiments.stars import LABEL, Stars, limit
+from experiments.study import Study, Work, enter
+from experiments.training import FIRST_SEED, base, combined, slug, weights_of
+from specvit_jax import metrics
+from specvit_jax.checkpoint import Weights
+from specvit_jax.config import Config
+from specvit_jax.data import Simulator, make_simulator
+from specvit_jax.predict import predict
+
+SOLAR, FREE = "solar-scaled", "free ratios"  # kinds of stars
+SYMBOLS = {"T_eff": "$T_{eff}$", "log_g": "log $g$", "M_H": "[M/H]", "a_M": "[$\\alpha$/M]", "C_M": "[C/M]"}
+COLORS = ("#b2182b", "#2166ac", "#e08214")  # of the networks: one label, three, five
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything; of free ratios `n_limit` stars get posteriors, 0: no such stars at all."""
+
+    n_test: int
+    n_limit: int
+    seeds: int = 1
+    alone: tuple[str, ...] = ("log_g", "T_eff", "M_H")
+    mag: tuple[float, float] = (20.5, 22.5)
+
+
+SIZES = {
+    "smoke": Size(300, 0, alone=("log_g",)),
+    "cpu": Size(10_000, 1000, seeds=2),
+    "gpu": Size(10_000, 10_000, seeds=3),
+}
+
+
+def run(work: Work) -> dict[str, Any]:
+    """A row for every kind of stars, network and label, beside the label's limit."""
+    names = work.simulator.label_names
+    exact = stars.exact_posterior(work.simulator, work.stars, work.folder / "posterior.npz")
+    networks = [(name,) for name in names if name in work.size.alone] + [names]
+    rows = kind_rows(work, SOLAR, work.simulator, work.stars, networks, limits(work.stars, exact, names))
+    if work.size.n_limit and set(LABEL_NAMES) <= set(available(work)):
+        simulator = make_simulator(work.options.grid, work.options.noise, work.size.mag, labels=LABEL_NAMES)
+        free = stars.test_stars(simulator, work.size.n_test)
+        found = work.part(
+            "limits-free",
+            {"n": work.size.n_limit, "mag": work.size.mag},
+            partial(free_limits, work, simulator, free.take(slice(0, work.size.n_limit))),
+        )
+        rows += kind_rows(work, FREE, simulator, free, [(LABEL,), names, LABEL_NAMES], found)
+    return {"rows": rows}
+
+
+def available(work: Work) -> tuple[str, ...]:
+    """The labels of the grid of a study."""
+    return grid_labels(work.options.grid or default_grid_path())
+
+
+def free_limits(work: Work, simulator: Simulator, some: Stars) -> dict[str, float]:
+    """The limits of stars of free ratios; their posteriors are kept while they grow."""
+    path = work.folder / "parts" / "free.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return limits(some, stars.exact_posterior(simulator, some, path), simulator.label_names)
+
+
+def limits(some: Stars, exact: Float[np.ndarray, "n n_labels 2"], names: Sequence[str]) -> dict[str, float]:
+    """R2_Bayes of every label on these stars."""
+    return {name: limit(some.labels[:, i], exact[:, i, 1]) for i, name in enumerate(names)}
+
+
+def kind_rows(
+    work: Work,
+    kind: str,
+    simulator: Simulator,
+    some: Stars,
+    networks: Sequence[tuple[str, ...]],
+    limit_of: dict[str, float],
+) -> list[dict[str, Any]]:
+    """A row for every network and label it reads, over all seeds, on one kind of stars."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for names in networks:
+        for seed in range(FIRST_SEED, FIRST_SEED + work.size.seeds):
+            config = base(work.options.preset, settings(names, simulator, seed))
+            scores = trained_scores(work, f"{kind}, {'+'.join(names)}", config, simulator, some)
+            for name, score in scores.items():
+                found.setdefault((name, read_by(names)), []).append(score | {"arm": read_by(names)})
+    return [
+        combined(rows)[0] | {"kind": kind, "label": name, "limit": limit_of[name]}
+        for (name, _), rows in sorted(found.items(), key=lambda item: simulator.label_names.index(item[0][0]))
+    ]
+
+
+def settings(names: Sequence[str], simulator: Simulator, seed: int) -> list[str]:
+    """A network that reads these labels of spectra in which all of the simulator's vary."""
+    listed = [f"model.label_names=[{','.join(names)}]", f"data.labels=[{','.join(simulator.label_names)}]"]
+    return [*listed, f"train.seed={seed}"]
+
+
+def read_by(names: Sequence[str]) -> str:
+    """How many labels a network reads, in words."""
+    return "alone" if len(names) == 1 else f"{len(names)} together"
+
+
+def trained_scores(
+    work: Work, name: str, config: Config, simulator: Simulator, some: Stars
+) -> dict[str, dict[str, Any]]:
+    """Scores of every label of a trained network, kept as a part of the study."""
+
+    def compute() -> dict[str, dict[str, Any]]:
+        print(f"{work.study.name}: {name}, seed {config.train.seed}")
+        weights = weights_of(work, name, config, simulator)
+        return label_scores(weights, some, simulator.label_names)
+
+    asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": work.size.mag}
+    return work.part(f"{slug(name)}-{config.train.seed}", asked, compute)
+
+
+def label_scores(weights: Weights, some: Stars, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Scores of every label a network reads; `names` are the columns of the stars' labels."""
+    pred, own = predict(weights, some.noisy), weights.config.model.label_names
+    truth = [some.labels[:, names.index(name)] for name in own]
+    return {
+        name: metrics.summary(true, pred[:, i]) for i, (name, true) in enumerate(zip(own, truth, strict=True))
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """One line per kind of stars, label and network."""
+    heads = ["stars", "label", "network reads", "R2 (95 %)", "exact limit", "missing", "RMSE"]
+    rows = [
+        [
+            row["kind"],
+            row["label"],
+            row["arm"],
+            interval(row),
+            f"{row['limit']:.3f}",
+            f"{row['limit'] - row['r2']:.3f}",
+            f"{row['rmse']:.3g} {LABELS[row['label']].unit}",
+        ]
+        for row in results["rows"]
+    ]
+    return markdown(heads, rows)
+
+
+def draw(results: dict[str, Any]) -> Figure:
+    """R2 of every label by network, beside the label's limit, for either kind of stars."""
+    kinds = list(dict.fromkeys(row["kind"] for row in results["rows"]))
+    figure, axes = plt.subplots(
+        1, len(kinds), figsize=(PAGE_WIDTH_IN if len(kinds) > 1 else 0.6 * PAGE_WIDTH_IN, 2.6), squeeze=False
+    )
+    arms = list(dict.fromkeys(row["arm"] for row in results["rows"]))
+    for place, kind in zip(axes[0], kinds, strict=True):
+        draw_kind(place, [row for row in results["rows"] if row["kind"] == kind], arms)
+        place.set_title(f"{kind} stars", fontsize=7)
+    handles, names = axes[0, -1].get_legend_handles_labels()
+    shown = dict(zip(names, handles, strict=True))
+    figure.legend(shown.values(), shown.keys(), frameon=False, loc="outside lower center", ncols=4)
+    return figure
+
+
+def draw_kind(axes: Axes, rows: Sequence[dict[str, Any]], arms: Sequence[str]) -> None:
+    """Labels from top to bottom; for each a dot per network, and its limit across them."""
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    for row in rows:
+        which = arms.index(row["arm"])
+        y = labels.index(row["label"]) + 0.22 * (which - (len(arms) - 1) / 2)
+        reach = [[row["r2"] - row["r2_low"]], [row["r2_high"] - row["r2"]]]
+        axes.errorbar(
+            row["r2"],
+            y,
+            xerr=reach,
+            fmt="o",
+            color=COLORS[which],
+            capsize=2,
+            elinewidth=0.8,
+            label=row["arm"],
+        )
+    for i, name in enumerate(labels):
+        value = next(row["limit"] for row in rows if row["label"] == name)
+        axes.vlines(value, i - 0.4, i + 0.4, color="black", linewidth=1.2, label="exact limit")
+    axes.set_yticks(range(len(labels)), [SYMBOLS[name] for name in labels])
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlabel("$R^2$ (95 %, stars and seeds)")
+    axes.grid(axis="x", color="0.93", linewidth=0.4)
+    axes.set_axisbelow(True)
+
+
+STUDY = Study("multitask", __doc__, SIZES, run, table, draw)
+
+if __name__ == "__main__":
+    enter(STUDY)
