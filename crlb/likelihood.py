@@ -80,6 +80,19 @@ def spectra(model: Model, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n
     return _flux(model.emulator, weights)
 
 
+def spectra_and_slopes(
+    model: Model, unit: Float[Array, "n n_labels"]
+) -> Float[Array, "n n_labels_plus_1 n_pix"]:
+    """Model flux at many points, and row by row its derivatives by the unit coordinates."""
+
+    def one(unit: Float[Array, "n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
+        weights = partial(_node_weights, model)
+        return jnp.concatenate([weights(unit)[None, :], jax.jacfwd(weights)(unit).T.astype(jnp.float32)])
+
+    rows = jax.vmap(one)(unit)
+    return _flux(model.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
+
+
 def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array, "n n_pix"]:
     coefficients = emulator.coefficients.reshape(-1, emulator.basis.shape[0])
     local = jnp.matmul(weights, coefficients, precision="highest")
@@ -191,16 +204,10 @@ class Newton(NamedTuple):
 @jax.jit
 def newton(model: Model, unit: Float[Array, "n_star n n_labels"], stars: Stars) -> Newton:
     """What a Gauss-Newton step needs at every star's points; V is not differentiated."""
-    n_labels = unit.shape[-1]
-
-    def value_and_slopes(unit: Float[Array, "n_labels"]) -> Float[Array, "rows n_nodes"]:
-        weights = partial(_node_weights, model)
-        return jnp.concatenate([weights(unit)[None, :], jax.jacfwd(weights)(unit).T.astype(jnp.float32)])
 
     def one(args: tuple) -> Newton:
         unit, star = args
-        rows = jax.vmap(value_and_slopes)(unit).reshape(len(unit) * (n_labels + 1), -1)
-        rows = _flux(model.emulator, rows).reshape(len(unit), n_labels + 1, -1)
+        rows = spectra_and_slopes(model, unit)
         fit = _fit(model, rows[:, 0], star)
         jac = fit.scale[:, None, None] * rows[:, 1:]
         dot = partial(jnp.einsum, precision="highest")

@@ -1,25 +1,24 @@
 """Points from the posterior of stars that shared templates do not resolve: climbs, then importance sampling.
 
-Two climbs (Levenberg-Marquardt within the box) start from the best templates. Rounds of points are drawn
+Two climbs (`crlb.climb`) start from the best templates. Rounds of points are drawn
 from a mixture around the tops, the weighted templates and a broad component (`crlb.importance`), all points
 of all rounds are weighed together, and the mixture is refitted to them.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from crlb.climb import FIRST_DAMPING, accept, damped_step, far_apart, in_batches
 from crlb.importance import Mixture, draw, ess_of, factor_of, pooled_log_density, refit, tempered
-from crlb.likelihood import Model, Newton, Stars, labels_of, log_likelihood, newton
+from crlb.likelihood import Model, Stars, labels_of, log_likelihood, newton
 
 BATCH = 32  # stars refined together: one shape to compile
 CLIMB_STEPS = 10
-FAR = 0.15  # of the cube: the second climb starts from the best template at least so far from the first
 LOCATING = 20.0  # effective number of templates from which a broad component is made
 
 
@@ -46,7 +45,7 @@ def start(
     """The first mixture of every star, no points yet."""
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(rows + 1))
     templates = jnp.asarray(unit)
-    mixture = _in_batches(lambda a: _first_mixture(model, templates, *a), (log_like, stars))
+    mixture = in_batches(lambda a: _first_mixture(model, templates, *a), (log_like, stars), BATCH)
     n = len(rows)
     return State(
         stars,
@@ -71,7 +70,7 @@ def one_round(
         weight, ess, agree, mixture = _weigh(model, state.mixtures, unit, value, len(base))
         return unit, value, weight, (ess >= target_ess) & agree, mixture
 
-    unit, value, weight, good, mixture = _in_batches(batch, state)
+    unit, value, weight, good, mixture = in_batches(batch, state, BATCH)
     mixtures = jax.tree.map(lambda a, b: np.concatenate([a, b[:, None]], axis=1), state.mixtures, mixture)
     new = state._replace(mixtures=mixtures, unit=unit, log_likelihood=value)
     return new, Points(unit, weight), good
@@ -82,20 +81,9 @@ def keep_stars(state: State, rows: np.ndarray) -> State:
     return jax.tree.map(lambda a: a[rows], state)
 
 
-def _in_batches(function: Callable, arrays: Any) -> Any:
-    """`function` of all stars (leading axis of every array), `BATCH` at a time, the last one filled up."""
-    n, parts = len(jax.tree.leaves(arrays)[0]), []
-    for start in range(0, n, BATCH):
-        count = min(BATCH, n - start)
-        rows = start + np.resize(np.arange(count), BATCH)
-        part = function(jax.tree.map(lambda a: a[rows], arrays))  # noqa: B023
-        parts.append(jax.tree.map(lambda a: np.asarray(a)[:count], part))  # noqa: B023
-    return jax.tree.map(lambda *a: np.concatenate(a), *parts)
-
-
 def _first_mixture(model: Model, unit: Array, log_like: np.ndarray, stars: Stars) -> Mixture:
     """Two tops of the likelihood, the weighted templates, and the same broadened as the defensive part."""
-    start = unit[_starts(np.asarray(unit), log_like)]
+    start = unit[far_apart(np.asarray(unit), log_like, 2)]
     top, value, fisher = _climb(model, start, stars)
     templates = jnp.asarray(log_like)
     enough = ess_of(jnp.exp(templates - templates.max(axis=1, keepdims=True))) >= LOCATING
@@ -125,50 +113,18 @@ def _assemble(
     )
 
 
-def _starts(unit: np.ndarray, log_like: np.ndarray) -> np.ndarray:
-    """Row numbers (n, 2) of each star's best template, and of its best one that is far from it."""
-    first = log_like.argmax(axis=1)
-    distance = np.abs(unit[None] - unit[first][:, None]).max(axis=2)
-    second = np.where(distance > FAR, log_like, -np.inf).argmax(axis=1)
-    return np.stack([first, second], axis=1)
-
-
 def _climb(model: Model, unit: Array, stars: Stars) -> tuple[Array, Array, Array]:
     """Levenberg-Marquardt within the cube: tops, their log-likelihood and Fisher matrix."""
     state = newton(model, unit, stars)
-    damping = jnp.full(unit.shape[:2], 0.1)
+    damping = jnp.full(unit.shape[:2], FIRST_DAMPING)
     for _ in range(CLIMB_STEPS):
-        tried, gain = _step(unit, state, damping)
+        tried, gain = damped_step(unit, state, damping)
         if bool((gain < 0.05).all()):
             break
         new = newton(model, tried, stars)
-        unit, state, damping = _accept(unit, state, damping, tried, new)
+        better = new.log_likelihood > state.log_likelihood
+        (unit, state), damping = accept(better, (unit, state), (tried, new), damping)
     return unit, state.log_likelihood, state.fisher
-
-
-@jax.jit
-def _step(unit: Array, state: Newton, damping: Array) -> tuple[Array, Array]:
-    """The damped step, a coordinate at the edge that is pushed outwards held there; and the gain expected."""
-    score, fisher = state.score, state.fisher
-    held = ((unit <= 0) & (score < 0)) | ((unit >= 1) & (score > 0))
-    free = jnp.where(held, 0.0, 1.0)
-    diagonal = jnp.diagonal(fisher, axis1=-2, axis2=-1) * (1 + damping[..., None]) + 12.0
-    off = fisher * free[..., :, None] * free[..., None, :]
-    eye = jnp.broadcast_to(jnp.eye(unit.shape[-1]), fisher.shape)
-    matrix = off * (1 - eye) + eye * diagonal[..., None, :]
-    step = jnp.linalg.solve(matrix, (score * free)[..., None])[..., 0]
-    tried = jnp.clip(unit + step, 0.0, 1.0)
-    return tried, jnp.sum((tried - unit) * score, axis=-1)
-
-
-@jax.jit
-def _accept(
-    unit: Array, state: Newton, damping: Array, tried: Array, new: Newton
-) -> tuple[Array, Newton, Array]:
-    better = new.log_likelihood > state.log_likelihood
-    pick = lambda a, b: jnp.where(better.reshape(better.shape + (1,) * (a.ndim - 2)), a, b)  # noqa: E731
-    damping = jnp.where(better, damping * 0.1, damping * 10 + 1e-3)
-    return pick(tried, unit), jax.tree.map(pick, new, state), damping
 
 
 @jax.jit

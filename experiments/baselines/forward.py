@@ -1,0 +1,134 @@
+"""The forward model of baselines that know it, by name: grid and noise file, exposure, order of labels."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float
+from rich.progress import Progress
+
+from crlb.emulator import Emulator
+from crlb.errors import DataError
+from crlb.noise import Exposure, NoiseModel
+from crlb.spectra import label_columns
+from experiments.baselines.protocol import Arrays, Chunk, checked
+from specvit_jax.data import DEFAULT_EXPOSURE, Simulator, make_simulator
+
+WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Emulator and noise, made from their files when first needed.
+
+    Args:
+        grid: grid file, vacuum Å; "": the embedded grid.
+        noise: noise file; "": the built-in curves.
+        label_names: labels to return, in this order; (): all that vary.
+        varied: labels that vary, the others held at 0; (): all of the grid's but a_M and C_M.
+        exposure: number and length of exposures, seeing.
+    """
+
+    grid: str = ""
+    noise: str = ""
+    label_names: tuple[str, ...] = ()
+    varied: tuple[str, ...] = ()
+    exposure: Exposure = DEFAULT_EXPOSURE
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """What training spectra of this grid and noise are drawn from."""
+        return make_simulator(
+            self.grid or None, self.noise or None, exposure=self.exposure, labels=self.varied or None
+        )
+
+    @property
+    def emulator(self) -> Emulator:
+        """Flux on the detector's pixels."""
+        return self.simulator.emulator
+
+    @property
+    def curves(self) -> NoiseModel:
+        """Noise of the instrument and the sky."""
+        return self.simulator.noise
+
+    @property
+    def columns(self) -> list[int]:
+        """Columns of the emulator's labels that are returned."""
+        return label_columns(self.emulator.label_names, self.label_names or self.emulator.label_names)
+
+    def fixed_by(self, name: str, validation: Chunk) -> Self:
+        """The model with the order of its labels settled, once labels to be predicted agree with it.
+
+        Raises:
+            DataError: another number of labels, or values outside the grid.
+        """
+        labels, names = checked(validation)[1], [self.emulator.label_names[i] for i in self.columns]
+        if labels.shape[1] != len(names):
+            raise DataError(
+                f"{name} returns {', '.join(names)}, but there are {labels.shape[1]} labels to fit; "
+                "name them in label_names"
+            )
+        low, high = self.emulator.low[self.columns], self.emulator.high[self.columns]
+        slack = 1e-5 * (high - low)  # float32 copies of edges
+        outside = (labels < low - slack) | (labels > high + slack)
+        if outside.any():
+            star, i = np.argwhere(outside)[0]
+            raise DataError(
+                f"{names[i]} must lie within the grid, {low[i]:g} to {high[i]:g}, found {labels[star, i]:g}; "
+                "is label_names in the order of the labels?"
+            )
+        return replace(self, label_names=tuple(names))
+
+    def arrays(self) -> Arrays:
+        """What `restore` needs."""
+        return {
+            "grid": np.array(self.grid),
+            "noise": np.array(self.noise),
+            "label_names": np.array(self.label_names, str),
+            "varied": np.array(self.varied, str),
+            "exptime_s": np.array(self.exposure.exptime_s),
+            "n_exp": np.array(self.exposure.n_exp),
+            "seeing_arcsec": np.array(self.exposure.seeing_arcsec),
+        }
+
+    @classmethod
+    def restore(cls, arrays: Arrays) -> Self:
+        """The model of `arrays`; its files are read when first needed."""
+        return cls(
+            str(arrays["grid"]),
+            str(arrays["noise"]),
+            tuple(arrays["label_names"].tolist()),
+            tuple(arrays["varied"].tolist()),
+            Exposure(float(arrays["exptime_s"]), int(arrays["n_exp"]), float(arrays["seeing_arcsec"])),
+        )
+
+
+def check_stars(
+    flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"], emulator: Emulator, noise: NoiseModel
+) -> None:
+    """Refuses stars that cannot be compared with the emulator.
+
+    Raises:
+        DataError: no stars, other pixels than the emulator's or the noise's, values that are not finite.
+    """
+    n_pix = len(emulator.wave)
+    if len(noise.wave) != n_pix or not np.allclose(emulator.wave, noise.wave, rtol=1e-7):
+        raise DataError(f"noise must be on the emulator's {n_pix} pixels, found {len(noise.wave)} others")
+    if flux.ndim != 2 or not len(flux) or flux.shape[1] != n_pix:
+        raise DataError(f"flux must hold at least one spectrum of {n_pix} pixels, found {flux.shape}")
+    if mag.shape != flux.shape[:1]:
+        raise DataError(f"mag must hold one magnitude for each of {len(flux)} spectra, found {mag.shape}")
+    if not (np.isfinite(flux).all() and np.isfinite(mag).all()):
+        raise DataError("flux and mag must be finite, found values that are not")
+
+
+@contextmanager
+def progress_bar(name: str, n: int) -> Iterator[Callable[[int], None]]:
+    """What to tell the number of stars just finished; draws a bar where there are many."""
+    with Progress(disable=n < WORTH_A_BAR) as progress:
+        task = progress.add_task(f"{name}, stars", total=n)
+        yield lambda done: progress.advance(task, done)
