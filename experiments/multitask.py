@@ -176,7 +176,7 @@ def draw(results: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(
         1, len(kinds), figsize=(PAGE_WIDTH_IN if len(kinds) > 1 else 0.6 * PAGE_WIDTH_IN, 2.6), squeeze=False
     )
-    arms = list(dict.fromkeys(row["arm"] for row in results["rows"]))
+    arms = sorted({row["arm"] for row in results["rows"]}, key=lambda arm: (arm != "alone", arm))
     for place, kind in zip(axes[0], kinds, strict=True):
         draw_kind(place, [row for row in results["rows"] if row["kind"] == kind], arms)
         place.set_title(f"{kind} stars", fontsize=7)

@@ -1,0 +1,126 @@
+"""Depth and width: how large a network has to be, and what it costs.
+
+Claim:    the published network has 6 blocks of width 256 and 4.8 million parameters. From whitened spectra
+          the step from tiny networks to large ones gains little R2 for many times the time.
+Command:  python -m experiments.capacity [--preset smoke|cpu|gpu]
+Hardware: cpu: two CPU cores, about an hour; gpu: one GPU, some hours.
+Expect:   derived: none above the exact limit (0.736); FLOP of the blocks grow in proportion to the depth and,
+          once 12 widths exceed the 64 tokens, nearly with the square of the width. R2 is not derived.
+
+All arms see the same spectra in the same order at the learning rate of `tiny`, which was chosen for width 64
+and depth 3; heads have 16 features. Time of a step is that of its fastest logged stretch, simulation of the
+spectra included; on a machine with other work it is an upper limit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.drawing import PAGE_WIDTH_IN, interval, markdown
+from experiments.stars import limit
+from experiments.study import Study, Work, enter
+from experiments.training import Arm, combined, run_arms
+
+HEAD = 16  # features of an attention head, as in `tiny`
+COLORS = ("#2166ac", "#67a9cf", "#e08214", "#b2182b")  # of depths, shallow to deep
+MARKERS = "osD^"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    n_test: int
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    seeds: int = 1
+    mag: tuple[float, float] = (20.5, 22.5)
+
+
+SIZES = {
+    "smoke": Size(300, (1,), (16, 32)),
+    "cpu": Size(10_000, (1, 3, 6), (32, 64, 128), seeds=2),
+    "gpu": Size(10_000, (1, 3, 6, 12), (32, 64, 128, 256), seeds=3),
+}
+
+
+def arm(depth: int, width: int) -> Arm:
+    """A network of so many blocks, of a width that heads of 16 features divide."""
+    settings = (f"model.depth={depth}", f"model.embed_dim={width}", f"model.num_heads={width // HEAD}")
+    return Arm(f"depth {depth}, width {width}", settings)
+
+
+def run(work: Work) -> dict[str, Any]:
+    """A row for every size and seed, and one for every size."""
+    places = [(depth, width) for depth in work.size.depths for width in work.size.widths]
+    rows = run_arms(work, [arm(*place) for place in places], work.size.seeds)
+    sizes = [
+        row | {"depth": depth, "width": width}
+        for row, (depth, width) in zip(combined(rows), places, strict=True)
+    ]
+    return {"runs": rows, "rows": sizes, "limit": limit(work.truth, work.exact[:, 1])}
+
+
+def table(results: dict[str, Any]) -> str:
+    """One line per size."""
+    heads = ["depth", "width", "R2 of log g (95 %)", "missing to the limit", "parameters", "MFLOP forward"]
+    rows = [
+        [
+            str(row["depth"]),
+            str(row["width"]),
+            interval(row),
+            f"{results['limit'] - row['r2']:.3f}",
+            f"{row['parameters']:,}",
+            f"{row['forward_mflop']:.1f}",
+            f"{1e3 * row['step_s']:.0f}",
+        ]
+        for row in results["rows"]
+    ]
+    return markdown([*heads, "ms per step"], rows)
+
+
+def draw(results: dict[str, Any]) -> Figure:
+    """R2 over parameters, FLOP and the time of a step; a line for every depth, its widths along it."""
+    rows = results["rows"]
+    figure, axes = plt.subplots(1, 3, figsize=(PAGE_WIDTH_IN, 2.5), sharey=True)
+    costs = (
+        ("parameters", 1.0, "parameters"),
+        ("forward_mflop", 1.0, "forward pass (MFLOP)"),
+        ("step_s", 1e3, "time of a training step (ms)"),
+    )
+    for place, (key, unit, label) in zip(axes, costs, strict=True):
+        draw_cost(place, rows, key, unit)
+        place.axhline(results["limit"], color="black", linestyle="--", linewidth=0.8, label="exact limit")
+        place.set_xlabel(label)
+    axes[0].set_ylabel("$R^2$ of log $g$ (95 %, stars and seeds)")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, frameon=False, loc="outside lower center", ncols=5)
+    widths = ", ".join(str(width) for width in dict.fromkeys(row["width"] for row in rows))
+    figure.suptitle(f"Widths {widths} along each line; {rows[0]['spectra']:,} spectra each", fontsize=8)
+    return figure
+
+
+def draw_cost(axes: Axes, rows: Sequence[dict[str, Any]], key: str, unit: float) -> None:
+    """R2 with intervals over one cost, on a logarithmic axis."""
+    for i, depth in enumerate(dict.fromkeys(row["depth"] for row in rows)):
+        mine = [row for row in rows if row["depth"] == depth]
+        value = [row["r2"] for row in mine]
+        reach = [[row["r2"] - row["r2_low"] for row in mine], [row["r2_high"] - row["r2"] for row in mine]]
+        name = f"{depth} block" + ("s" if depth > 1 else "")
+        axes.errorbar(
+            [unit * row[key] for row in mine], value, yerr=reach, label=name,
+            color=COLORS[i], marker=MARKERS[i], capsize=2, elinewidth=0.8,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.grid(color="0.93", linewidth=0.4)
+    axes.set_axisbelow(True)
+
+
+STUDY = Study("capacity", __doc__, SIZES, run, table, draw)
+
+if __name__ == "__main__":
+    enter(STUDY)
