@@ -15,6 +15,12 @@ FILE_ROOMS = {
     "specvit_jax/shards.py": ("crlb.pfsspec",),
     "specvit_jax/simulate.py": ("crlb.pfsspec", "crlb.spectra"),
 }
+# What can be known of a simulator's stars: the one other room with physics, all of it the simulator's own.
+# The names of known lines are for the page that shows spectra.
+FILE_ROOMS |= {
+    "specvit_jax/bounds.py": ("crlb.emulator", "crlb.fisher", "crlb.noise", "crlb.posterior", "crlb.prior"),
+    "specvit_jax/report/page.py": ("crlb.features",),
+}
 THIRD_PARTY_OF_CRLB = {"jax", "numpy", "scipy", "h5py", "jaxtyping", "tyro", "rich", "matplotlib", "astropy"}
 
 

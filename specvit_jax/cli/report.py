@@ -1,0 +1,39 @@
+"""`specvit report`: what was trained and measured as one page."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from crlb.output import check_output
+
+
+@dataclass(frozen=True)
+class Report:
+    """Writes one HTML page of runs, networks and results: interactive, complete in itself, for any browser.
+
+    What was not run is not on it. A network is tried on single stars for it, which takes about a minute.
+
+    To copy and paste:
+      specvit report runs/tiny -o report.html
+      specvit report outputs tiny -o report.html --overwrite
+    """
+
+    sources: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
+    """Runs, weights files, tiny for the shipped network, folders of results (NAME/results.json in them)."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE", aliases=("-o",))] = Path("report.html")
+    """The page to create."""
+    overwrite: bool = False
+    """Allow the page to be replaced."""
+
+    def __call__(self) -> None:
+        check_output(self.out, self.overwrite)
+        from specvit_jax.report import write_report
+
+        def say(step: str) -> None:
+            print(f"report: {step}", file=sys.stderr, flush=True)
+
+        path = write_report(self.sources, self.out, overwrite=self.overwrite, say=say)
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

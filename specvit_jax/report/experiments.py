@@ -1,0 +1,140 @@
+"""Results of experiments, read from the files they leave: results.json, table.md, figure.png."""
+
+import base64
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from crlb.errors import DataError
+
+PNG = b"\x89PNG"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} must be a JSON file, but: {error}; run its experiment again") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} must hold a JSON object, found {type(found).__name__}")
+    return found
+
+
+def read_explorer(path: Path) -> dict[str, Any]:
+    """What `explore` returned, as an experiment has left it.
+
+    Raises:
+        DataError: it is something else.
+    """
+    found = read_json(path)
+    missing = [key for key in ("stars", "methods", "wave", "mags", "flux_step") if key not in found]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; run its experiment again")
+    return found
+
+
+def is_r2_vs_snr(results: dict[str, Any]) -> bool:
+    """Whether results are those of the R2-SNR figure, which the page draws itself."""
+    return "estimators" in results and "ceiling" in results
+
+
+def is_scaling(results: dict[str, Any]) -> bool:
+    """Whether results are R2 against the number of training spectra, which the page draws itself."""
+    rows = results.get("rows")
+    return isinstance(rows, list) and bool(rows) and all({"method", "n", "r2"} <= set(row) for row in rows)
+
+
+def dashboard(results: dict[str, Any]) -> dict[str, Any]:
+    """What the page draws of the R2-SNR figure's results."""
+    kept = ("label", "snr_definition", "grid", "estimators", "limit", "published", "test")
+    ceiling = {key: results["ceiling"][key] for key in ("label", "variance", "bins")}
+    return {key: results[key] for key in kept if key in results} | {"ceiling": ceiling}
+
+
+def scaling(results: dict[str, Any]) -> dict[str, Any]:
+    """What the page draws of the scaling experiment's results."""
+    kept = ("title", "claim", "label", "rows", "limit")
+    return {key: results[key] for key in kept if key in results}
+
+
+def article(name: str, folder: Path, results: dict[str, Any]) -> str:
+    """An experiment as HTML: title, claim, figure, table and how its numbers were made."""
+    title = results.get("title", name.replace("_", " ").capitalize())
+    claim = f'<p class="claim">{inline(results["claim"])}</p>' if "claim" in results else ""
+    head = [f"<h3>{html.escape(title)}</h3>", claim]
+    parts = [*head, files(folder, title), provenance(results.get("provenance", {}))]
+    return f'<article id="result-{html.escape(name)}">{"".join(parts)}</article>'
+
+
+def appendix(folder: Path, results: dict[str, Any]) -> str:
+    """What follows a chart that the page draws itself: the experiment's own figure and table, folded away."""
+    content = files(folder, "Figure of the experiment")
+    folded = f"<details><summary>Figure and table as written</summary>{content}</details>"
+    return (folded if content else "") + provenance(results.get("provenance", {}))
+
+
+def files(folder: Path, title: str) -> str:
+    """Figure and table that an experiment has left, as HTML."""
+    figure, text = folder / "figure.png", folder / "table.md"
+    shown = _figure(figure, title) if figure.is_file() else ""
+    return shown + (markdown(text.read_text()) if text.is_file() else "")
+
+
+def provenance(about: dict[str, Any]) -> str:
+    """Command, date, hardware and time of an experiment, as far as it has kept them."""
+    rows = {
+        "Command": about.get("command"),
+        "Date": about.get("date"),
+        "Hardware": about.get("hardware", about.get("device")),
+        "Seconds": about.get("seconds"),
+    }
+    texts = {name: html.escape(str(value)) for name, value in rows.items() if value is not None}
+    if "Command" in texts:
+        texts["Command"] = f"<code>{texts['Command']}</code>"
+    cells = [f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in texts.items()]
+    return f'<dl class="provenance">{"".join(cells)}</dl>' if cells else ""
+
+
+def markdown(text: str) -> str:
+    """The tables and paragraphs of a Markdown file as HTML; nothing else of Markdown is known."""
+    blocks = re.split(r"\n\s*\n", text.strip())
+    return "\n".join(_block(block.splitlines()) for block in blocks if block.strip())
+
+
+def inline(text: str) -> str:
+    """Text with `code` and **strong** as HTML."""
+    safe = html.escape(text, quote=False)
+    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
+    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
+
+
+def _block(lines: list[str]) -> str:
+    if not lines[0].lstrip().startswith("|"):
+        heading = lines[0].lstrip().startswith("#")
+        text = inline(" ".join(line.strip().lstrip("#").strip() for line in lines))
+        return f"<h4>{text}</h4>" if heading else f"<p>{text}</p>"
+    head, _, *rows = ([inline(cell.strip()) for cell in line.strip().strip("|").split("|")] for line in lines)
+    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
+        for row in rows
+    )
+    table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{table}</div>'
+
+
+def _figure(path: Path, title: str) -> str:
+    content = path.read_bytes()
+    if not content.startswith(PNG):
+        raise DataError(f"{path} is not a PNG image; run its experiment again")
+    data = base64.b64encode(content).decode()
+    return (
+        f'<figure class="paper"><img alt="{html.escape(title)}" src="data:image/png;base64,{data}"></figure>'
+    )

@@ -1,0 +1,157 @@
+"""The page: what was gathered as JSON, put into one HTML file with its style and its scripts."""
+
+import html
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from crlb.features import FEATURES
+from crlb.output import check_output, new_file
+from specvit_jax.report import experiments
+from specvit_jax.report.sources import Sources, find_sources
+from specvit_jax.report.training import training
+
+Say = Callable[[str], None]
+
+MOST_BYTES = 1_500_000  # of all attention maps
+SCRIPTS = ("dom", "chart", "explorer", "spectrum", "tokens", "results", "training", "start")
+WRITTEN = {"articles": "ARTICLES", "dashboard_appendix": "DASHBOARD", "scaling_appendix": "SCALING"}
+SECTIONS = {  # of the page -> what has to be there for it
+    "explorer": ("explorers",),
+    "spectrum": ("explorers",),
+    "tokens": ("attention",),
+    "attention": ("attention",),
+    "results": ("dashboard", "scaling", "articles"),
+    "dashboard": ("dashboard",),
+    "scaling": ("scaling",),
+    "ceiling": ("dashboard", "explorers"),
+    "training": ("training",),
+}
+
+
+def write_report(
+    sources: Sequence[str | Path], out: str | Path, *, overwrite: bool = False, say: Say = lambda step: None
+) -> Path:
+    """Writes the report of some sources; it needs no other file and no network.
+
+    Args:
+        sources: run directories, weights files, names of shipped networks, folders of results.
+        out: the HTML file.
+        overwrite: whether it may be replaced.
+        say: called with what is done next.
+
+    Raises:
+        MissingInputError, UsageError: as `find_sources`.
+        DataError: a file of a source is damaged.
+        OutputError, DiskError: the file cannot be written.
+    """
+    out = check_output(out, overwrite)
+    found = find_sources(sources)
+    data = gather(found, say)
+    with new_file(out, overwrite) as temporary:
+        temporary.write_text(page(data), encoding="utf-8")
+    return out
+
+
+def gather(found: Sources, say: Say, **options: Any) -> dict[str, Any]:
+    """Everything the page shows; what there is nothing of is absent.
+
+    Args:
+        found: the sources.
+        say: called with what is done next.
+        options: of `explore`.
+    """
+    data: dict[str, Any] = {
+        **_experiments(found),
+        "training": [curves for name, run in found.runs.items() if (curves := training(name, run))],
+    }
+    data |= _networks(found, say, options)
+    if data["explorers"]:
+        data["features"] = [[feature.name, feature.wave] for feature in FEATURES]
+    return {name: part for name, part in data.items() if part}
+
+
+def _experiments(found: Sources) -> dict[str, Any]:
+    """Results to draw, and those that come with their figure: the first of a kind is drawn."""
+    data: dict[str, Any] = {"articles": ""}
+    for name, folder in found.experiments.items():
+        results = experiments.read_json(folder / "results.json")
+        if experiments.is_r2_vs_snr(results) and "dashboard" not in data:
+            data["dashboard"] = experiments.dashboard(results)
+            data["dashboard_appendix"] = experiments.appendix(folder, results)
+        elif experiments.is_scaling(results) and "scaling" not in data:
+            data["scaling"] = experiments.scaling(results)
+            data["scaling_appendix"] = experiments.appendix(folder, results)
+        else:
+            data["articles"] += experiments.article(name, folder, results)
+    return data
+
+
+def _networks(found: Sources, say: Say, options: dict[str, Any]) -> dict[str, Any]:
+    """Stars at every magnitude, and where the networks look in them."""
+    if not found.networks:
+        return {"explorers": [experiments.read_explorer(found.explored)] if found.explored else []}
+    from specvit_jax.checkpoint import load_weights
+    from specvit_jax.report.attention_maps import attention
+    from specvit_jax.report.explorers import explorers
+
+    networks = {name: load_weights(path) for name, path in found.networks.items()}
+    kept = [experiments.read_explorer(found.explored)] if found.explored else []
+    shown = kept or explorers(networks, say, **options)
+    maps = []
+    for name, weights in networks.items():
+        place = next((i for i, one in enumerate(shown) if name in one["methods"]), 0)
+        if shown and (seen := attention(name, weights, shown[place], MOST_BYTES // len(networks))):
+            say(f"attention of {name}")
+            maps.append(seen | {"explorer": place})
+    return {"explorers": shown, "attention": maps}
+
+
+def page(data: dict[str, Any]) -> str:
+    """The HTML of gathered data."""
+    text = _part("page.html")
+    for section, needed in SECTIONS.items():
+        if not any(name in data for name in needed):
+            text = _without(text, section)
+    plain = {name: part for name, part in data.items() if name not in WRITTEN}
+    parts = {
+        "STYLE": _part("page.css"),
+        **{place: data.get(name, "") for name, place in WRITTEN.items()},
+        "MADE": html.escape(f"{datetime.now(UTC):%d %B %Y}, specvit-jax {version('specvit-jax')}"),
+        "DATA": _json(plain),
+        "SCRIPT": "\n".join(_part(f"{name}.js") for name in SCRIPTS),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], text)
+
+
+def _without(text: str, section: str) -> str:
+    """The page without what stands between the comments of a section, nor its link."""
+    text = re.sub(rf"<!-- {section} -->.*?<!-- /{section} -->\n?", "", text, flags=re.DOTALL)
+    return re.sub(rf' *<a href="#{section}">.*?</a>\n?', "", text)
+
+
+def _json(data: dict[str, Any]) -> str:
+    """JSON that may stand in a script element: no end tag can hide in it, no number is NaN."""
+    text = json.dumps(_plain(data), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c")
+
+
+def _plain(value: Any) -> Any:
+    """Floats with six digits, None where they are not finite."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def _part(name: str) -> str:
+    return (resources.files("specvit_jax.report") / name).read_text(encoding="utf-8")

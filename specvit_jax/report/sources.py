@@ -1,0 +1,97 @@
+"""What a report is made of: runs, weights and folders of results, told apart by what they hold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crlb.errors import MissingInputError, UsageError
+from specvit_jax.checkpoint import shipped_weights
+from specvit_jax.config import PRESETS
+
+KINDS = "give a run directory, a weights file, tiny, or a folder of results (NAME/results.json)"
+
+
+@dataclass
+class Sources:
+    """Everything found, by name.
+
+    Args:
+        runs: run directories.
+        networks: weights files.
+        experiments: folders that hold a results.json.
+    """
+
+    runs: dict[str, Path] = field(default_factory=dict)
+    networks: dict[str, Path] = field(default_factory=dict)
+    experiments: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def explored(self) -> Path | None:
+        """The stars at every magnitude that an experiment has left, if one has."""
+        paths = [folder / "explorer.json" for folder in self.experiments.values()]
+        return next((path for path in paths if path.is_file()), None)
+
+
+def find_sources(sources: Sequence[str | Path]) -> Sources:
+    """What the sources of a report are.
+
+    Raises:
+        MissingInputError: a source does not exist.
+        UsageError: a source is nothing a report can be made of, or two hold results of the same name.
+    """
+    if not sources:
+        raise UsageError(f"a report needs a source: {KINDS}")
+    found = Sources()
+    for source in sources:
+        _add(found, source)
+    return found
+
+
+def _add(found: Sources, source: str | Path) -> None:
+    path = Path(source)
+    if not path.exists() and str(source) in PRESETS:
+        found.networks[str(source)] = shipped_weights(str(source))
+    elif not path.exists():
+        raise MissingInputError(f"source {source} does not exist; {KINDS}")
+    elif path.is_file():
+        _add_weights(found, path)
+    elif (path / "config.yaml").is_file():
+        _add_run(found, path)
+    else:
+        _add_experiments(found, path)
+
+
+def _add_weights(found: Sources, path: Path) -> None:
+    if path.suffix != ".safetensors":
+        raise UsageError(f"source {path} is a file, but not of weights (.safetensors); {KINDS}")
+    run = path.resolve().parent.parent.name if path.parent.name == "weights" else path.stem
+    found.networks[_free(found.networks, run, path)] = path
+
+
+def _add_run(found: Sources, path: Path) -> None:
+    name = _free(found.runs, path.resolve().name, path)
+    found.runs[name] = path
+    weights = path / "weights" / "best.safetensors"
+    if weights.is_file():  # a run that has just begun has none
+        found.networks[_free(found.networks, name, path)] = weights
+
+
+def _add_experiments(found: Sources, path: Path) -> None:
+    files = (
+        [path / "results.json"] if (path / "results.json").is_file() else sorted(path.glob("*/results.json"))
+    )
+    if not files:
+        raise UsageError(f"source {path} is a folder without config.yaml and results.json; {KINDS}")
+    for file in files:
+        name = file.resolve().parent.name
+        if name in found.experiments:
+            raise UsageError(
+                f"two sources hold results of {name}: {found.experiments[name]} and {file.parent}; give one"
+            )
+        found.experiments[name] = file.parent
+
+
+def _free(names: dict[str, Path], name: str, path: Path) -> str:
+    """The name, or one with the folder it is in where two share it, or all of the path."""
+    longer = f"{path.resolve().parent.name}/{name}"
+    return next((one for one in (name, longer) if one not in names), str(path))

@@ -1,0 +1,269 @@
+"""The report: what it is made of, what it refuses, and what stands on the page."""
+
+import base64
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crlb.errors import DataError, MissingInputError, OutputError, UsageError
+from specvit_jax import cli
+from specvit_jax.bounds import has_density
+from specvit_jax.checkpoint import Weights, shipped_weights
+from specvit_jax.config_file import to_yaml
+from specvit_jax.data import make_simulator
+from specvit_jax.explore import Star, explore
+from specvit_jax.model import SpecViT
+from specvit_jax.report import experiments, write_report
+from specvit_jax.report.attention_maps import attention
+from specvit_jax.report.page import page
+from specvit_jax.report.sources import find_sources
+from specvit_jax.report.training import training
+from specvit_jax.scaling import InputScaler, LabelScaler
+from tests.specvit_jax.conftest import N_PIX
+from tests.specvit_jax.toy import save_two_line_grid
+
+SCORE = {"n": 50, "r2": 0.5, "r2_low": 0.4, "r2_high": 0.6, "mae": 0.3, "rmse": 0.4, "bias": 0.01}
+IN_BIN = SCORE | {"snr_low": 5.0, "snr_high": 7.0, "snr_median": 6.0}
+CEILING = {"mag": 20.0, "snr_median": 24.0, "r2_max": {"p10": 0.8, "median": 0.9, "p90": 1.0}}
+R2_VS_SNR = {
+    "label": "log_g",
+    "snr_definition": "median",
+    "grid": {"title": "a grid"},
+    "ceiling": {"label": "log_g", "variance": 1.3, "bins": [CEILING | {"bound": {"median": 0.2}}]},
+    "estimators": {"SpecViT": {"training": "some", "overall": SCORE, "by_snr": [IN_BIN]}},
+    "test": {"n": 50, "mag": [20, 22]},
+    "provenance": {"command": "python -m experiments.r2_vs_snr", "device": "cpu"},
+}
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def write_experiment(folder, results, table=None, figure=None):
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(results))
+    if table is not None:
+        (folder / "table.md").write_text(table)
+    if figure is not None:
+        (folder / "figure.png").write_bytes(figure)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, toy_config):
+    """A run directory that has logged a little."""
+    folder = tmp_path / "runs" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(to_yaml(toy_config))
+    rows = [
+        {"step": 3, "loss": 0.9, "learning_rate": 1e-3},
+        {"step": 4, "val_r2": 0.4, "val_r2_log_g": 0.4, "val_mae_log_g": 0.5},
+        {"step": 6, "loss": 0.5, "learning_rate": 2e-3},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def stored(text):
+    """The data of a page."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found[1])
+
+
+def test_sources_are_told_apart_by_what_they_hold(tmp_path, run):
+    outputs = tmp_path / "outputs"
+    write_experiment(outputs / "accuracy", {})
+    write_experiment(outputs / "start", {})
+    (outputs / "benchmarks").mkdir()
+    found = find_sources([run, "tiny", outputs])
+    assert list(found.runs) == ["toy"]
+    assert found.networks == {"tiny": shipped_weights("tiny")}
+    assert list(found.experiments) == ["accuracy", "start"]
+    assert list(find_sources([outputs / "start"]).experiments) == ["start"]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folder(tmp_path, run):
+    other = tmp_path / "others" / "toy"
+    other.mkdir(parents=True)
+    (other / "config.yaml").write_text((run / "config.yaml").read_text())
+    assert list(find_sources([run, other]).runs) == ["toy", "others/toy"]
+
+
+def test_what_is_no_source_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(MissingInputError, match=r"nowhere does not exist; give a run directory, a weights"):
+        find_sources([tmp_path / "nowhere"])
+    with pytest.raises(UsageError, match=r"empty is a folder without config\.yaml and results\.json; give"):
+        find_sources([tmp_path / "empty"])
+    with pytest.raises(UsageError, match=r"notes\.txt is a file, but not of weights"):
+        find_sources([tmp_path / "notes.txt"])
+    with pytest.raises(UsageError, match="needs a source"):
+        find_sources([])
+
+
+def test_two_results_of_one_name_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        write_experiment(tmp_path / folder / "accuracy", {})
+    with pytest.raises(UsageError, match="two sources hold results of accuracy"):
+        find_sources([tmp_path / "a", tmp_path / "b"])
+
+
+def test_the_page_holds_what_there_is_and_nothing_else(tmp_path, run):
+    write_experiment(tmp_path / "out" / "r2_vs_snr", R2_VS_SNR, "| a | b |\n|---|---|\n| 1 | 2 |\n", PNG)
+    everything = write_report([run, tmp_path / "out"], tmp_path / "all.html").read_text()
+    only_run = write_report([run], tmp_path / "run.html").read_text()
+    assert set(stored(everything)) == {"dashboard", "training"}
+    assert set(stored(only_run)) == {"training"}
+    for section, in_all in (("results", True), ("ceiling", True), ("scaling", False), ("explorer", False)):
+        assert (f'id="{section}"' in everything) == in_all
+        assert (f'href="#{section}"' in everything) == (in_all and section != "scaling")
+        assert f'id="{section}"' not in only_run
+    assert "data:image/png;base64," in everything
+    assert "python -m experiments.r2_vs_snr" in everything
+    assert str(tmp_path) not in everything
+
+
+def test_the_page_asks_nobody_for_anything(tmp_path, run):
+    text = write_report([run], tmp_path / "r.html").read_text()
+    assert "default-src 'none'" in text
+    assert re.findall(r"https?://[^\"' ]*", text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b\s*\(|@import|<link[^>]+href=\"(?!data:)", text)
+
+
+def test_text_of_results_cannot_become_markup(tmp_path):
+    trick = "</script><script>alert(1)</script>"
+    results = {"title": trick, "claim": f"`x` {trick}", "provenance": {"command": trick}}
+    write_experiment(tmp_path / "odd", results, f"| {trick} | b |\n|---|---|\n| 1 | **2** |\n")
+    board = R2_VS_SNR | {"grid": {"title": trick}}
+    text = write_report(
+        [tmp_path / "odd", write_experiment(tmp_path / "r2_vs_snr", board)], tmp_path / "r.html"
+    ).read_text()
+    assert "<script>alert" not in text
+    assert stored(text)["dashboard"]["grid"]["title"] == trick
+    assert "<code>x</code>" in text
+    assert "<strong>2</strong>" in text
+
+
+def test_numbers_that_are_none_stay_json():
+    text = page({"dashboard": R2_VS_SNR | {"odd": [float("nan"), float("inf"), 1 / 3]}})
+    assert stored(text)["dashboard"]["odd"] == [None, None, 0.333333]
+
+
+def test_markdown_tables_become_tables():
+    text = experiments.markdown("# Head\n\n| a | b |\n|---|---:|\n| x | 1 |\n\nSome `code`\nin two lines.")
+    assert "<h4>Head</h4>" in text
+    assert '<th scope="col">b</th>' in text
+    assert '<tr><th scope="row">x</th><td>1</td></tr>' in text
+    assert "<p>Some <code>code</code> in two lines.</p>" in text
+
+
+def test_damaged_results_are_named(tmp_path):
+    folder = write_experiment(tmp_path / "bad", {}, figure=b"no image")
+    with pytest.raises(DataError, match=r"figure\.png is not a PNG image"):
+        write_report([folder], tmp_path / "r.html")
+    (folder / "results.json").write_text("{")
+    with pytest.raises(DataError, match=r"results\.json must be a JSON file"):
+        write_report([folder], tmp_path / "r.html")
+    (folder / "results.json").write_text("{}")
+    (folder / "figure.png").unlink()
+    (folder / "explorer.json").write_text('{"stars": []}')
+    with pytest.raises(DataError, match=r"explorer\.json lacks methods, wave"):
+        write_report([folder], tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_curves_are_those_of_the_log(run):
+    found = training("toy", run)
+    panels = {panel["title"]: panel["lines"] for panel in found["panels"]}
+    assert panels["Loss"] == [{"name": "training loss", "points": [[3, 0.9], [6, 0.5]]}]
+    assert panels["Validation R²"] == [{"name": "log_g", "points": [[4, 0.4]]}]
+    assert (found["about"]["best_r2"], found["about"]["best_step"]) == (0.4, 4)
+    (run / "metrics.jsonl").write_text("")
+    assert training("toy", run) is None
+
+
+def test_the_command_writes_once(tmp_path, run, capsys):
+    out = tmp_path / "r.html"
+    command = cli.parse(["report", str(run), "-o", str(out)])
+    command()
+    assert f"wrote {out}" in capsys.readouterr().out
+    with pytest.raises(OutputError, match="--overwrite"):
+        command()
+    cli.parse(["report", str(run), "-o", str(out), "--overwrite"])()
+
+
+@pytest.fixture(scope="module")
+def two_lines(tmp_path_factory):
+    """A simulator whose spectra have two lines, one of which tells log g."""
+    return make_simulator(save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5"))
+
+
+@pytest.fixture(scope="module")
+def explored(two_lines):
+    """A giant and a dwarf at two magnitudes, and a method that is off by 0.1 dex per magnitude."""
+    stars = [
+        Star("giant", {"T_eff": 4500.0, "log_g": 2.0}),
+        Star("dwarf", {"T_eff": 5000.0, "log_g": 4.0}),
+        Star("outside", {"T_eff": 9000.0, "log_g": 4.0}),
+    ]
+    off = lambda flux, mag: np.repeat([2.0, 4.0], 4) + 0.1 * (mag - 18.0)  # noqa: E731
+    return explore(two_lines, {"off": off}, stars=stars, mags=(18.0, 20.0), n_draws=4, n_posterior=0)
+
+
+def test_explored_errors_are_those_of_the_method(explored):
+    assert [star["name"] for star in explored["stars"]] == ["giant", "dwarf"]
+    for star in explored["methods"]["off"]["stars"]:
+        assert [row["rms"] for row in star] == pytest.approx([0.0, 0.2], abs=1e-5)
+        assert [row["bias"] for row in star] == pytest.approx([0.0, 0.2], abs=1e-5)
+
+
+def test_a_fainter_star_is_less_known(explored):
+    bright, faint = explored["stars"][0]["at"]
+    assert bright["snr"] > 3 * faint["snr"]
+    assert faint["bound"] > 3 * bright["bound"] > 0
+    assert "posterior_sigma" not in bright
+    json.dumps(explored, allow_nan=False)
+
+
+def test_the_same_draw_of_noise_fades_the_star(explored):
+    clean = np.array(explored["stars"][0]["clean"])
+    bright, faint = (np.array(row["noisy"]) - clean for row in explored["stars"][0]["at"])
+    assert np.corrcoef(bright, faint)[0, 1] > 0.9
+    assert faint.std() > 3 * bright.std()
+
+
+def test_stars_outside_the_grid_are_refused(two_lines):
+    assert has_density(two_lines)
+    with pytest.raises(UsageError, match="no star to look at lies within T_eff 4000 to 6000, log_g 1 to 5"):
+        explore(two_lines, {}, stars=[Star("hot", {"T_eff": 20_000.0, "log_g": 4.0})])
+
+
+def toy_weights(config):
+    params = SpecViT(config.model).init(jax.random.key(0), jnp.zeros((1, N_PIX)))["params"]
+    ones, zeros = np.ones(N_PIX, np.float32), np.zeros(N_PIX, np.float32)
+    return Weights(params, config, LabelScaler(zeros[:1], ones[:1]), InputScaler(zeros, ones))
+
+
+def test_attention_adds_up_and_keeps_to_its_room(toy_config):
+    wave = np.linspace(7100.0, 7127.0, N_PIX)
+    noisy = np.random.default_rng(0).normal(5000, 3000, (2, 2, N_PIX)).astype(int).tolist()
+    stars = [{"at": [{"noisy": flux} for flux in star]} for star in noisy]
+    explorer = {"wave": wave.tolist(), "mags": [20.5, 22.5], "flux_step": 1e-4, "stars": stars}
+    weights = toy_weights(toy_config)  # a class token and four patches of 16 pixels; two heads
+    found = attention("toy", weights, explorer, 1000)
+    assert [(seen["star"], seen["mag"]) for seen in found["seen"]] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert found["wave"][0] == [7100.0, round(wave[15], 2)]
+    seen = found["seen"][0]
+    assert sum(seen["rollout"]) == pytest.approx(1, abs=0.01)
+    assert sum(seen["heads"][0][1]) == pytest.approx(1, abs=0.01)
+    one = np.frombuffer(base64.b64decode(seen["maps"][0][0]), np.uint8).reshape(4, 4)
+    rows = one.sum(axis=1) / 255 * seen["largest"][0][0]
+    assert (rows > 0.5).all()
+    assert (rows < 1).all()  # the rest of each row is read of the class token
+    assert len(attention("toy", weights, explorer, 40)["seen"]) == 1
+    assert attention("toy", weights, explorer | {"wave": wave[:40].tolist()}, 1000) is None
