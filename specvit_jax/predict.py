@@ -2,14 +2,14 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from crlb.errors import DataError, MissingInputError
 from crlb.output import check_output, new_file
@@ -17,7 +17,6 @@ from specvit_jax import metrics
 from specvit_jax.checkpoint import Weights, load_weights, shipped_weights
 from specvit_jax.config import PRESETS
 from specvit_jax.data import SNR_DEFINITION, Spectra, median_snr, read_spectra
-from specvit_jax.scaling import InputScaler
 from specvit_jax.step import Scalers
 from specvit_jax.step import predict_with_sigma as forward
 
@@ -94,14 +93,14 @@ def coverage(
 
 
 def fill_unusable(
-    flux: Float[np.ndarray, "n n_pix"], scaler: InputScaler
+    flux: Float[np.ndarray, "n n_pix"], mean: Float[Array | np.ndarray, " n_pix"]
 ) -> tuple[Float[np.ndarray, "n n_pix"], int]:
     """The flux with NaN, which marks an unusable pixel, replaced by the training mean; and how many.
 
-    The network sees zero there: the pixel says nothing.
+    A network sees zero there: the pixel says nothing.
     """
     missing = np.isnan(flux)
-    return np.where(missing, np.asarray(scaler.mean)[None, :], flux), int(missing.sum())
+    return np.where(missing, np.asarray(mean)[None, :], flux), int(missing.sum())
 
 
 def evaluate(
@@ -135,25 +134,95 @@ def evaluate(
         UsageError: the data lack a label the network predicts.
         OutputError: a file exists and `overwrite` is False, or cannot be created.
     """
-    json_path = check_output(json_path, overwrite)
-    table = check_output(predictions or json_path.with_suffix(".predictions.csv"), overwrite)
+    check_outputs(json_path, predictions, overwrite)
     weights_path = find_weights(run)
     weights = load_weights(weights_path)
     names = weights.config.model.label_names
+    spectra = read_observed(data, names)
+    assert spectra.noisy is not None
+    flux, filled = fill_unusable(spectra.noisy, weights.input_scaler.mean)
+    pred, sigma = predict_with_sigma(weights, flux)
+    about = {"weights": str(weights_path), "data": str(data), "unusable_pixels_filled": filled}
+    return write_scores(
+        spectra,
+        names,
+        pred,
+        sigma,
+        about,
+        json_path,
+        predictions,
+        edges=edges,
+        overwrite=overwrite,
+        seed=seed,
+    )
+
+
+def check_outputs(
+    json_path: str | Path, predictions: str | Path | None, overwrite: bool = False
+) -> tuple[Path, Path]:
+    """The files of the scores and of the labels per star, if both can be written.
+
+    Raises:
+        OutputError: a file exists and `overwrite` is False, or cannot be created.
+    """
+    path = check_output(json_path, overwrite)
+    return path, check_output(predictions or path.with_suffix(".predictions.csv"), overwrite)
+
+
+def read_observed(data: str | Path, names: tuple[str, ...]) -> Spectra:
+    """Spectra of a file with flux, error and noisy, to be scored on these labels.
+
+    Raises:
+        MissingInputError: no such file.
+        DataError: other wavelengths, damaged, NaN, non-positive errors.
+        UsageError: it lacks one of the labels.
+    """
     spectra = read_spectra(data, need=("flux", "error", "noisy"))
-    truth = spectra.select(names)
+    spectra.select(names)
+    return spectra
+
+
+def write_scores(
+    spectra: Spectra,
+    names: tuple[str, ...],
+    pred: Float[np.ndarray, "n n_labels"],
+    sigma: Float[np.ndarray, "n n_labels"] | None,
+    about: Mapping[str, Any],
+    json_path: str | Path,
+    predictions: str | Path | None = None,
+    *,
+    edges: Sequence[float] = SNR_EDGES,
+    overwrite: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Scores predictions of any method; writes the scores (JSON) and every star's labels (CSV).
+
+    Args:
+        spectra: with flux, error and labels.
+        names: of the labels that were predicted, in order.
+        pred: these, in their own units.
+        sigma: their 1-sigma errors, where there are any.
+        about: what else the JSON says: which method, which data.
+        json_path: file for the scores.
+        predictions: file for the labels per star; default: `json_path` with the ending `.predictions.csv`.
+        edges: of the bins in median SNR per pixel.
+        overwrite: whether the two files may be replaced.
+        seed: of the bootstrap.
+
+    Returns:
+        What the JSON holds, as `evaluate`.
+
+    Raises:
+        OutputError: a file exists and `overwrite` is False, or cannot be created.
+    """
+    json_path, table = check_outputs(json_path, predictions, overwrite)
     assert spectra.flux is not None
     assert spectra.error is not None
-    assert spectra.noisy is not None
-    snr = median_snr(spectra.flux, spectra.error)
-    flux, filled = fill_unusable(spectra.noisy, weights.input_scaler)
-    pred, sigma = predict_with_sigma(weights, flux)
-    result: dict[str, Any] = {
-        "weights": str(weights_path),
-        "data": str(data),
+    truth, snr = spectra.select(names), median_snr(spectra.flux, spectra.error)
+    result = {
+        **about,
         "n": spectra.n,
         "snr_definition": SNR_DEFINITION,
-        "unusable_pixels_filled": filled,
         "labels": {
             name: {
                 "overall": metrics.summary(truth[:, i], pred[:, i], seed=seed),

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees (LightGBM), one model per label, on pixels or on principal components.
+"""Gradient-boosted trees (LightGBM), one model per label, on pixels or on components of the flux.
 
 LightGBM is an extra: `pip install specvit-jax[baselines]`; nothing else needs it.
 Source: Ke et al. 2017, NeurIPS 30, 3146.
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from crlb.errors import MissingInputError, UsageError
-from experiments.baselines.components import principal
+from experiments.baselines.components import directions
 from experiments.baselines.protocol import Arrays, Chunk, checked, collected, fitted
 from experiments.baselines.ridge import add_up
 from specvit_jax.predict import check_flux
@@ -25,7 +25,8 @@ class Settings:
     """Of the trees; the names are LightGBM's where it has one. Defaults are the published ones."""
 
     features: Literal["pixels", "components"] = "pixels"
-    n_components: int = 24  # principal components of the standardised flux, where these are the features
+    n_principal: int = 24  # principal components of the standardised flux, where features are components
+    n_pls: int = 4  # PLS components of every label, besides them
     learning_rate: float = 0.05
     num_leaves: int = 63
     max_trees: int = 5000
@@ -40,10 +41,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.features not in ("pixels", "components"):
             raise UsageError(f"features must be pixels or components, found {self.features!r}")
-        if self.max_trees < 1 or self.n_components < 1:
+        if min(self.max_trees, self.n_principal, self.n_pls) < 1:
             raise UsageError(
-                "max_trees and n_components must be at least 1, "
-                f"found {self.max_trees} and {self.n_components}"
+                "max_trees, n_principal and n_pls must be at least 1, "
+                f"found {self.max_trees}, {self.n_principal} and {self.n_pls}"
             )
 
     def parameters(self) -> dict[str, Any]:
@@ -84,19 +85,22 @@ class LightGBM:
         import_lightgbm()
         flux, labels = collected(self.name, train)
         held_out, truth = checked(validation)
-        self.n_pix = flux.shape[1]
-        if self.settings.features == "components":
-            scale, vectors, _ = principal(
-                add_up([(flux, labels)]), min(self.settings.n_components, self.n_pix)
-            )
-            self.basis = (vectors / scale[:, None]).astype(np.float32)
+        self.n_pix, self.basis, boosters = flux.shape[1], self.components(flux, labels), []
         seen = self.features(flux), self.features(held_out)
         with Progress(console=Console(stderr=True)) as progress:
-            self.boosters = []
             for i, (column, true) in enumerate(zip(labels.T, truth.T, strict=True)):
                 task = progress.add_task(f"LightGBM, trees of label {i + 1}", total=self.settings.max_trees)
                 advance = lambda task=task: progress.advance(task)  # noqa: E731
-                self.boosters.append(grow(self.settings, (seen[0], column), (seen[1], true), advance))
+                boosters.append(grow(self.settings, (seen[0], column), (seen[1], true), advance))
+        self.boosters = boosters
+
+    def components(
+        self, flux: Float[np.ndarray, "n n_pix"], labels: Float[np.ndarray, "n n_labels"]
+    ) -> Float[np.ndarray, "n_pix k"] | None:
+        """The directions whose components are the features; None where these are the pixels."""
+        if self.settings.features == "pixels":
+            return None
+        return directions(add_up([(flux, labels)]), self.settings.n_principal, self.settings.n_pls)
 
     def features(self, flux: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, "n n_features"]:
         """What the trees see of the spectra."""

@@ -109,6 +109,15 @@ def principal(
     return scale, vectors[:, ::-1], variance[::-1]
 
 
+def directions(sums: Sums, n_principal: int, n_pls: int) -> Float[np.ndarray, "n_pix k"]:
+    """Directions in flux that say most: principal ones, then what every PLS component of every label adds."""
+    scale, vectors, _ = principal(sums, min(n_principal, len(sums.flux)))
+    _, gram = standardised(sums)
+    steps = [np.stack(pls(gram, column / scale, n_pls), axis=1) for column in sums.cross.T]
+    added = [np.diff(each, axis=1, prepend=0.0) for each in steps]
+    return np.concatenate([vectors, *added], axis=1) / scale[:, None]
+
+
 def pls(
     gram: Float[np.ndarray, "n_pix n_pix"], cross: Float[np.ndarray, " n_pix"], most: int
 ) -> list[Float[np.ndarray, " n_pix"]]:

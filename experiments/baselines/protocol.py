@@ -93,6 +93,6 @@ def collected(name: str, train: Iterable[Chunk]) -> Chunk:
     """
     held = [checked(chunk) for chunk in train]
     if not sum(len(flux) for flux, _ in held):
-        raise DataError(f"{name} needs at least one training spectrum, found none")
+        raise DataError(f"{name} needs at least one spectrum, found none")
     flux, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
     return flux, labels

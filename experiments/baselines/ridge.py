@@ -46,7 +46,8 @@ class Linear:
         """Keeps, label by label, the candidate with the least squared error on the validation spectra."""
         flux, labels = validation
         best = np.full(labels.shape[1], np.inf)
-        weights, intercept, chosen = np.zeros((flux.shape[1], len(best))), np.zeros_like(best), {}
+        weights, intercept = np.zeros((flux.shape[1], len(best))), np.zeros_like(best)
+        chosen: Arrays = {}
         for candidate in candidates:
             error = ((flux @ candidate.weights + candidate.intercept - labels) ** 2).mean(axis=0)
             better = error < best

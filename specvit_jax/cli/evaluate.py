@@ -39,11 +39,12 @@ class Evaluate:
         from specvit_jax.predict import evaluate
 
         result = evaluate(self.run, self.data, self.json, self.predictions, overwrite=self.overwrite)
-        _print_scores(result)
+        print_scores(result)
         print(f"wrote {self.json}")
 
 
-def _print_scores(result: dict[str, Any]) -> None:
+def print_scores(result: dict[str, Any]) -> None:
+    """Shows the scores of `specvit_jax.predict.evaluate` as a table for every label."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

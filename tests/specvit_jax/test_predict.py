@@ -103,7 +103,7 @@ def test_flux_the_network_cannot_read_is_refused(weights):
 def test_an_unusable_pixel_reaches_the_network_as_zero(weights):
     flux = stars(3).noisy.copy()
     flux[1, 0] = np.nan
-    filled, count = fill_unusable(flux, weights.input_scaler)
+    filled, count = fill_unusable(flux, weights.input_scaler.mean)
     assert count == 1
     assert np.asarray(weights.input_scaler.encode(filled))[1, 0] == 0
     kept = ~np.isnan(flux)
