@@ -1,17 +1,20 @@
-"""Training sets of a fixed size, the study of their size."""
+"""Training sets of a fixed size and the study of it; optimal filters and what resembles them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
-from experiments import scaling
+from crlb.information import pixel_information
+from experiments import filters, scaling
 from experiments.finite import FiniteSet, chunks_of, finite_set, n_validation
 from experiments.study import Options, Work
 from experiments.training import base
 from specvit_jax.config_file import override
 from specvit_jax.data import Rows, make_simulator
 from specvit_jax.feed import training_rows
+from specvit_jax.scaling import InputScaler
 from specvit_jax.stored import StoredSpectra
 
 SAMPLE = jax.jit(FiniteSet.sample)
@@ -103,3 +106,82 @@ def test_without_lightgbm_its_points_are_absent_and_the_reason_is_told(
     work = Work(scaling.STUDY, Options("smoke", toy_grid, out=tmp_path))
     assert scaling.boosted(work, 600, 42) == {"missing": "no lightgbm here"}
     assert "no lightgbm here" in capsys.readouterr().err
+
+
+# --- filters
+
+
+@pytest.fixture(scope="module")
+def change():
+    return np.random.default_rng(0).normal(size=(40, 3)) * [1e-3, 1.0, 2.0]  # sigma per K, dex, dex
+
+
+@pytest.fixture(scope="module")
+def best(change):
+    with jax.enable_x64(True):
+        return [
+            np.asarray(x) for x in filters.optimal(jnp.asarray(change), jnp.diag(jnp.array([1e-6, 1, 1])))
+        ]
+
+
+def test_unbiased_filter_is_least_squares(change, best):
+    np.testing.assert_allclose(best[0], np.linalg.lstsq(change, np.eye(40))[0], rtol=1e-9, atol=1e-9)
+
+
+def test_filter_with_a_prior_is_least_squares_with_the_prior_as_data(change, best):
+    rows = np.concatenate([change, np.diag([1e-3, 1, 1])])
+    data = np.concatenate([np.eye(40), np.zeros((3, 40))])
+    np.testing.assert_allclose(best[1], np.linalg.lstsq(rows, data)[0], rtol=1e-9, atol=1e-9)
+
+
+def test_filter_with_other_labels_known_is_least_squares_in_one_label(change, best):
+    for i, column in enumerate(change.T):
+        expected = np.linalg.lstsq(column[:, None], np.eye(40))[0][0]
+        np.testing.assert_allclose(best[2][i], expected, rtol=1e-9)
+
+
+def test_power_of_the_unbiased_filter_is_where_the_information_is(change, best):
+    with jax.enable_x64(True):
+        expected = pixel_information(change, np.ones(40), 1).marginal
+    power = best[0][1] ** 2
+    np.testing.assert_allclose(power / power.sum() ** 2, expected, rtol=1e-8)
+
+
+def test_cosine_is_the_correlation_of_what_noise_does():
+    rng = np.random.default_rng(1)
+    w, v = rng.normal(size=(2, 40))
+    v += 0.7 * w
+    noise = rng.normal(size=(20_000, 40))
+    found = filters.cosine(w[None], v[None])[0]
+    np.testing.assert_allclose(np.corrcoef(noise @ w, noise @ v)[0, 1], found, atol=0.02)
+
+
+def test_reach_is_what_the_nearest_combination_of_components_has():
+    rng = np.random.default_rng(2)
+    analysis, scale, error = rng.normal(size=(40, 3)), rng.uniform(1, 2, 40), rng.uniform(1, 2, (2, 40))
+    scaler, wanted = InputScaler(np.zeros(40), scale, analysis), rng.normal(size=(2, 40))
+    basis = analysis / scale[:, None] * error[0][:, None]
+    wanted[1] = (analysis / scale[:, None] * error[1][:, None]) @ [1.0, -2.0, 0.5]
+    nearest = basis @ np.linalg.lstsq(basis, wanted[0])[0]
+    expected = [filters.cosine(nearest[None], wanted[:1])[0], 1.0]
+    np.testing.assert_allclose(filters.reach(scaler, error, wanted), expected, rtol=1e-9)
+    np.testing.assert_array_equal(filters.reach(InputScaler(np.zeros(40), scale), error, wanted), 1.0)
+
+
+def test_shares_of_patches():
+    values = np.array([[1.0, 1.0, 2.0, -2.0]])
+    np.testing.assert_allclose(filters.shares(values, np.array([[0, 1], [2, 3]])), [[0.2, 0.8]])
+
+
+def test_rank_correlation_is_spearmans():
+    a, b = np.random.default_rng(3).integers(0, 5, size=(2, 4, 30)).astype(float)
+    expected = [scipy.stats.spearmanr(*pair).statistic for pair in zip(a, b, strict=True)]
+    np.testing.assert_allclose(filters.rank_correlation(a, b), expected)
+
+
+def test_shifted_patches_reach_further_where_neighbours_are_alike():
+    rough = np.random.default_rng(4).normal(size=(2, 1, 64))
+    smooth = sum(np.roll(rough, k, axis=-1) for k in range(12))
+    assert filters.by_chance(*rough).shape == (63,)
+    assert 2 * np.std(filters.by_chance(*rough)) < np.std(filters.by_chance(*smooth))
+    assert filters.by_chance(rough[0], np.roll(rough[0], 5, axis=1)).max() == pytest.approx(1)
