@@ -30,7 +30,7 @@ function linear([low, high], [start, end]) {
   scale.invert = (pixel) => low + ((pixel - start) / (end - start)) * (high - low);
   scale.ticks = (count = 5) => {
     const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= rough) ?? 10 * power;
+    const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= 0.75 * rough) ?? 10 * power;
     const found = [];
     for (let i = Math.ceil(low / step - 1e-9); i <= high / step + 1e-9; i++) found.push(+(i * step).toPrecision(12));
     return found;
@@ -85,6 +85,20 @@ function pathOf(points) {
 
 /** A band between two lines of points in pixels. */
 const bandOf = (lower, upper) => `${pathOf(lower)}${pathOf([...upper].reverse()).replace("M", "L")}Z`;
+
+// Shapes as in the figures, so that curves can be told apart without their colours.
+const SHAPES = {
+  circle: "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0 -6.8 0Z", square: "M-3-3H3V3H-3Z", diamond: "M0-4.3L4.3 0L0 4.3L-4.3 0Z",
+  plus: "M-1.3-4H1.3V-1.3H4V1.3H1.3V4H-1.3V1.3H-4V-1.3H-1.3Z", cross: "M-4-2.2L-2.2-4L0-1.8L2.2-4L4-2.2L1.8 0L4 2.2L2.2 4L0 1.8L-2.2 4L-4 2.2L-1.8 0Z",
+  down: "M-4-3H4L0 4Z", up: "M-4 3H4L0-4Z",
+};
+const MARKS = { Ridge: "square", LightGBM: "diamond", CNN: "plus", MLP: "cross", "Template fit": "down", Exact: "up", exact: "up" };
+
+/** The mark of a method at a point of its curve. */
+function mark(name, x, y, style) {
+  const known = Object.keys(MARKS).find((start) => name.startsWith(start));
+  return svgEl("path", { class: "dot", style, d: SHAPES[MARKS[known] ?? "circle"], transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
+}
 
 /** Clips what is drawn into the group it returns to the plot's box. */
 function clipped(frame) {

@@ -34,9 +34,7 @@ def read_explorer(path: Path) -> dict[str, Any]:
         DataError: it is something else.
     """
     found = read_json(path)
-    missing = [key for key in ("stars", "methods", "wave", "mags", "flux_step") if key not in found]
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}; run its experiment again")
+    _need(path, found, ("stars", "methods", "wave", "mags", "flux_step"))
     return found
 
 
@@ -51,10 +49,16 @@ def is_scaling(results: dict[str, Any]) -> bool:
     return isinstance(rows, list) and bool(rows) and all({"method", "n", "r2"} <= set(row) for row in rows)
 
 
-def dashboard(results: dict[str, Any]) -> dict[str, Any]:
-    """What the page draws of the R2-SNR figure's results."""
+def dashboard(path: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """What the page draws of the R2-SNR figure's results.
+
+    Raises:
+        DataError: some of it is missing.
+    """
+    _need(path, results, ("snr_definition", "grid", "estimators", "test"))
+    _need(path, results["ceiling"], ("variance", "bins"))
     kept = ("label", "snr_definition", "grid", "estimators", "limit", "published", "test")
-    ceiling = {key: results["ceiling"][key] for key in ("label", "variance", "bins")}
+    ceiling = {key: results["ceiling"][key] for key in ("variance", "bins")}
     return {key: results[key] for key in kept if key in results} | {"ceiling": ceiling}
 
 
@@ -113,6 +117,12 @@ def inline(text: str) -> str:
     safe = html.escape(text, quote=False)
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
+
+
+def _need(path: Path, found: dict[str, Any], keys: tuple[str, ...]) -> None:
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; run its experiment again")
 
 
 def _block(lines: list[str]) -> str:

@@ -53,7 +53,7 @@ function showReadings() {
   for (const [name, method] of Object.entries(explorer().methods)) {
     rows.push([`${name}, rms error`, fixed(method.stars[chosen.star][chosen.mag].rms, 3), "dex"]);
   }
-  readings(byId("explorer-readings"), rows.slice(0, 5));
+  readings(byId("explorer-readings"), rows.slice(0, 4));
 }
 
 function explorerSpectrum() {
@@ -166,7 +166,7 @@ function drawLine(svg, line, mags, x, y) {
   const style = `--c:${line.colour}`;
   svg.append(svgEl("path", { class: line.dash ? "curve dash" : "curve", style, d: pathOf(points.map((point) => point && [point.x, point.y])) }));
   const real = points.filter(Boolean);
-  if (!line.dash) real.forEach((point) => svg.append(svgEl("circle", { class: "dot", style, cx: point.x, cy: point.y, r: 3 })));
+  if (!line.dash) real.forEach((point) => svg.append(mark(line.name, point.x, point.y, style)));
   return real;
 }
 
@@ -174,7 +174,7 @@ function showErrors() {
   const row = rowNow(), { mags, methods, n_draws: draws } = explorer();
   byId("explorer-errors-title").textContent = `Errors at magnitude ${fixed(mags[chosen.mag], 1)}, ${draws} draws of the noise`;
   const head = ["Method", "rms (dex)", "bias (dex)"];
-  if (row.bound) head.push("÷ bound");
+  if (row.bound) head.push("rms ÷ bound");
   if (row.posterior_sigma) head.push("÷ posterior");
   const rows = Object.entries(methods).map(([name, method]) => {
     const found = method.stars[chosen.star][chosen.mag];
@@ -184,14 +184,23 @@ function showErrors() {
     return cells;
   });
   byId("explorer-table").replaceChildren(table(head, rows));
+  showFacts();
   byId("explorer-note").textContent = explorerNote(mags[chosen.mag], Object.entries(methods));
+}
+
+/** How these spectra were made. */
+function showFacts() {
+  const { exposure, grid, seed, snr_definition: snr } = explorer();
+  const rows = [["Exposure", exposure], ["SNR", snr], ["Seed of the noise", seed], ["Grid", grid]];
+  byId("explorer-facts").replaceChildren(...rows.filter(([, value]) => value !== undefined).map(([name, value]) =>
+    el("div", {}, el("dt", {}, name), el("dd", {}, String(value)))));
 }
 
 function explorerNote(mag, methods) {
   const outside = methods.filter(([, method]) => method.trained_mag && (mag < method.trained_mag[0] || mag > method.trained_mag[1]));
   const parts = [];
   if (rowNow().bound !== undefined) parts.push("Grey band: ± the Cramér-Rao bound of unbiased estimators, the other labels unknown; one with a prior may pass it.");
-  if (rowNow().posterior_sigma !== undefined) parts.push("Dashed: ± the exact posterior’s 1σ.");
+  if (rowNow().posterior_sigma !== undefined) parts.push(`Dashed: ± the exact posterior’s 1σ, root mean square over ${explorer().n_posterior} draws.`);
   parts.push("Bars: ± rms; heavy marks: bias; dots: single draws.");
   for (const [name, { trained_mag: [low, high] }] of outside) parts.push(`${name} was trained on magnitudes ${number(low)} to ${number(high)} only.`);
   return parts.join(" ");

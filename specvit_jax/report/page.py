@@ -83,7 +83,7 @@ def _experiments(found: Sources) -> dict[str, Any]:
     for name, folder in found.experiments.items():
         results = experiments.read_json(folder / "results.json")
         if experiments.is_r2_vs_snr(results) and "dashboard" not in data:
-            data["dashboard"] = experiments.dashboard(results)
+            data["dashboard"] = experiments.dashboard(folder / "results.json", results)
             data["dashboard_appendix"] = experiments.appendix(folder, results)
         elif experiments.is_scaling(results) and "scaling" not in data:
             data["scaling"] = experiments.scaling(results)

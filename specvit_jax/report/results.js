@@ -18,7 +18,7 @@ function curvesOf(board, quantity) {
   if (key !== "r2") return curves;
   const bins = board.ceiling.bins, exact = bins.filter((row) => row.r2_bayes);
   if (board.limit) curves.push({ name: "Exact limit of the test stars", colour: "var(--ink)", dash: true, points: board.limit.by_snr.map((row) => pointOf(row, "r2_bayes")).filter(Boolean) });
-  if (exact.length) curves.push({ name: "Exact limit R²_Bayes, all stars", colour: "var(--ink)", points: exact.map((row) => ({ x: row.snr_median, y: row.r2_bayes.value, low: row.r2_bayes.low, high: row.r2_bayes.high })) });
+  if (exact.length) curves.push({ name: "Exact limit, all stars", colour: "var(--ink)", points: exact.map((row) => ({ x: row.snr_median, y: row.r2_bayes.value, low: row.r2_bayes.low, high: row.r2_bayes.high })) });
   curves.push({ name: "Cramér-Rao, median star", colour: "var(--soft)", dash: true, wide: true, points: bins.map((row) => ({ x: row.snr_median, y: row.r2_max.median, low: row.r2_max.p10, high: row.r2_max.p90 })) });
   for (const [name, curve] of Object.entries(board.published?.curves ?? {})) {
     curves.push({ name: `published ${name.replace("Cramer-Rao", "Cramér-Rao")}`, group: "published", colour: name in KNOWN ? colourOf(name) : "var(--soft)", thin: true, points: curve.snr.map((snr, i) => ({ x: snr, y: curve.r2[i] })) });
@@ -62,6 +62,7 @@ function curveChart(host, { label, curves, xTitle, yTitle, ends, text, xTicks, x
   const made = chart(host, {
     height: (width) => (width < 560 ? 340 : 440),
     label,
+    margin: { right: 24 },
     draw(frame) {
       const all = curves(), values = all.flatMap((curve) => curve.points);
       if (!values.length) return;
@@ -99,7 +100,8 @@ function drawCurve(group, curve, x, y) {
   const style = `--c:${curve.colour}`;
   const points = curve.points.map((point) => ({ x: x(point.x), y: y(point.y), curve, point }));
   group.append(svgEl("path", { class: `curve${curve.dash ? " dash" : ""}${curve.thin ? " thin" : ""}`, style, d: pathOf(points.map((point) => [point.x, point.y])) }));
-  if (!curve.thin) points.forEach((point) => group.append(svgEl("circle", { class: "dot", style, cx: point.x, cy: point.y, r: 3.2 })));
+  if (!curve.thin) points.forEach((point) => group.append(mark(curve.name, point.x, point.y, style)));
+  if (curve.label) group.append(svgEl("text", { x: points[0].x + 4, y: points[0].y - 7 }, curve.name));
   return points;
 }
 
@@ -122,16 +124,13 @@ function showTypes(board, hidden) {
   host.replaceChildren();
   if (!methods.length) return;
   const types = methods[0][1].by_type, plot = el("div", { class: "plot" });
-  host.append(el("h4", {}, "Residuals by stellar type"), plot);
+  host.append(el("h4", {}, "Residuals by stellar type"), el("p", { class: "note" }, "Bars: ± rms; heavy marks: bias."), plot);
   chart(plot, {
-    height: types.length * (30 + 26 * methods.length) + 56, label: "Residuals by stellar type", margin: { left: 12, top: 4, bottom: 46 },
+    height: types.length * (30 + 26 * methods.length) + 56, label: "Residuals by stellar type", margin: { left: 92, top: 4, bottom: 46 },
     draw(frame) { drawTypes(frame, types, methods); },
   });
-  const head = ["Type", "Method", "n", "R²", "rmse (dex)", "bias (dex)"];
-  const rows = types.flatMap((type, i) => methods.map(([name, found]) => {
-    const row = found.by_type[i];
-    return [rangeOf(type), named(name), thousands(row.n), fixed(row.r2, 3), fixed(row.rmse, 3), signed(row.bias, 3)];
-  }));
+  const head = ["Errors in dex", ...types.flatMap(({ type }) => [`${type}: rms`, "bias"])];
+  const rows = methods.map(([name, found]) => [named(name), ...found.by_type.flatMap((row) => [fixed(row.rmse, 3), signed(row.bias, 3)])]);
   host.append(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Residuals by stellar type" }, table(head, rows)));
 }
 
@@ -144,16 +143,16 @@ function drawTypes(frame, types, methods) {
   const rows = methods.flatMap(([, found]) => found.by_type);
   const most = 1.08 * Math.max(...rows.map((row) => Math.max(row.rmse, Math.abs(row.bias))));
   const x = linear([-most, most], [frame.left, frame.right]);
-  axes(frame, x, linear([0, 1], [frame.bottom, frame.top]), { xTitle: "estimate − truth, log g (dex): bar ± rms, mark bias", yTicks: [], xText: (tick) => signed(tick, 1) });
+  axes(frame, x, linear([0, 1], [frame.bottom, frame.top]), { xTitle: "estimate − truth, log g (dex)", yTicks: [], xText: (tick) => signed(tick, 1) });
   frame.svg.append(svgEl("line", { class: "zero", x1: x(0), x2: x(0), y1: frame.top, y2: frame.bottom }));
   types.forEach((type, i) => {
     const top = frame.top + i * (30 + 26 * methods.length);
-    frame.svg.append(svgEl("text", { class: "name", x: frame.left, y: top + 18 }, rangeOf(type)));
+    frame.svg.append(svgEl("text", { class: "name", x: 2, y: top + 18 }, `${rangeOf(type)}, ${thousands(type.n)} spectra`));
     methods.forEach(([name, found], k) => {
       const row = found.by_type[i], y = top + 30 + 26 * k, style = `--c:${colourOf(name)}`;
       frame.svg.append(svgEl("rect", { class: "area", style, x: x(-row.rmse), width: x(row.rmse) - x(-row.rmse), y, height: 18, rx: 4 }));
       frame.svg.append(svgEl("line", { style, stroke: "var(--c)", "stroke-width": 3, x1: x(row.bias), x2: x(row.bias), y1: y - 1, y2: y + 19 }));
-      frame.svg.append(svgEl("text", { x: frame.left + 2, y: y + 13 }, name));
+      frame.svg.append(svgEl("text", { x: frame.left - 8, y: y + 13, "text-anchor": "end" }, name));
     });
   });
 }
@@ -170,7 +169,7 @@ function startScaling() {
   const methodOf = (name) => rows.find((row) => nameOf(row) === name).method;
   const isSecond = (name) => names.find((other) => methodOf(other) === methodOf(name)) !== name;
   const limit = data.scaling.limit, ends = [Math.min(...sizes), endless ? fresh : Math.max(...sizes)];
-  const ceiling = typeof limit === "number" ? [{ name: "exact limit R²_Bayes", colour: "var(--ink)", dash: true, thin: true, points: ends.map((x) => ({ x, y: limit })) }] : [];
+  const ceiling = typeof limit === "number" ? [{ name: "exact limit R²_Bayes", colour: "var(--ink)", dash: true, thin: true, label: true, points: ends.map((x) => ({ x, y: limit })) }] : [];
   const curves = () => names.filter((name) => !hidden.has(name)).map((name) => ({
     name, colour: colourOf(methodOf(name)), dash: isSecond(name),
     points: meansOf(rows.filter((row) => nameOf(row) === name && row.r2 !== null), place),

@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -174,6 +176,9 @@ def test_damaged_results_are_named(tmp_path):
     (folder / "explorer.json").write_text('{"stars": []}')
     with pytest.raises(DataError, match=r"explorer\.json lacks methods, wave"):
         write_report([folder], tmp_path / "r.html")
+    (folder / "results.json").write_text('{"estimators": {}, "ceiling": {}}')
+    with pytest.raises(DataError, match=r"results\.json lacks snr_definition, grid, test"):
+        write_report([folder], tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
 
 
@@ -195,6 +200,19 @@ def test_the_command_writes_once(tmp_path, run, capsys):
     with pytest.raises(OutputError, match="--overwrite"):
         command()
     cli.parse(["report", str(run), "-o", str(out), "--overwrite"])()
+
+
+def test_help_is_fast_because_jax_is_not_loaded():
+    code = """
+import sys
+from specvit_jax.cli import parse
+try:
+    parse(["report", "--help"])
+except SystemExit:
+    assert not {"jax", "flax", "orbax", "h5py"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("specvit report ") >= 3  # usage and two examples to copy
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from specvit_jax.explore import STARS
 from specvit_jax.report.page import gather, page
 from specvit_jax.report.sources import find_sources
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
@@ -309,10 +309,10 @@ def test_tokens_and_maps_are_chosen_by_keys_and_pointer(visit):
 
 def test_pointing_at_a_curve_tells_its_numbers(visit):
     tab = visit()
-    dot = tab.locator("#dashboard-plot circle").first
+    dot = tab.locator("#dashboard-plot path.dot").first
     dot.scroll_into_view_if_needed()
     box = dot.bounding_box()
-    tab.mouse.move(box["x"] + 3, box["y"] + 3)
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert re.search(r"SpecViT\s*SNR 4: 0\.600", tab.locator("#dashboard-plot .tip").inner_text())
 
 
