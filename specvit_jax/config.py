@@ -124,6 +124,7 @@ class TrainConfig:
     loss: Literal["l1", "mse", "huber", "nll"] = "l1"  # nll: Gaussian, with the sigma the network predicts
     huber_delta: float = 1.0  # in scaled label units
     ema: float = 0.0  # decay per step of the average of the weights that is scored and kept; 0: none
+    init_weights: str | None = None  # weights file a run begins with, its scalers as well; null: at random
     early_stopping: int | None = None  # evaluations without a better validation R2 after which a run ends
     seed: int = 42
     log_every: int = 50  # steps; the loss is fetched from the device this often

@@ -1,15 +1,17 @@
 """What a run begins with: its state, its scalers, the spectra it is validated on."""
 
 import sys
+from dataclasses import asdict
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from specvit_jax.checkpoint import Checkpoints
+from crlb.errors import UsageError
+from specvit_jax.checkpoint import Checkpoints, Weights, load_weights
 from specvit_jax.config import Config
 from specvit_jax.data import Batch
 from specvit_jax.feed import training_rows
@@ -43,9 +45,15 @@ class Start(NamedTuple):
     scored: bool = True  # whether this very state has been scored, or need not be
 
 
-def begin(config: Config, source: Source, saved: Checkpoints | None) -> Start:
-    """Scalers and validation spectra, with the state of the newest sound checkpoint or a fresh one."""
-    state, scalers = make_state(config), fit_scalers(source, config)
+def begin(config: Config, source: Source, saved: Checkpoints | None, initial: Weights | None = None) -> Start:
+    """Scalers and validation spectra, with the state of the newest sound checkpoint or a fresh one.
+
+    A fresh one has the `initial` weights and their scalers, or random weights and scalers measured here.
+    """
+    if initial is None:
+        state, scalers = make_state(config), fit_scalers(source, config)
+    else:
+        state, scalers = make_state(config, initial.params), Scalers(*initial[2:])
     validation = validation_batch(source, config)
     found = None if saved is None else saved.restore((state, scalers))
     if found is None:
@@ -55,6 +63,39 @@ def begin(config: Config, source: Source, saved: Checkpoints | None) -> Start:
         print(line, file=sys.stderr)
     best = Best(about["best_r2"], *(int(about[name]) for name in ("best_step", "stale", "slow")))
     return Start(state, scalers, validation, best, bool(about["scored"]))
+
+
+def initial_weights(config: Config) -> Weights | None:
+    """The weights of ``train.init_weights``, where that is set.
+
+    Raises:
+        MissingInputError, DataError: as ``load_weights``.
+        UsageError: they belong to another network, or to spectra whitened in another way.
+    """
+    if config.train.init_weights is None:
+        return None
+    weights = load_weights(config.train.init_weights)
+    there, here = fixed_settings(weights.config), fixed_settings(config)
+    wrong = [
+        f"{name}={there[name]} there and {here[name]} here" for name in here if there[name] != here[name]
+    ]
+    if wrong:
+        raise UsageError(
+            f"train.init_weights (--init-weights) must be those of the network to train, but "
+            f"{config.train.init_weights} has {'; '.join(wrong)}"
+        )
+    return weights
+
+
+def fixed_settings(config: Config) -> dict[str, Any]:
+    """The settings that weights and scalers belong to, by their dotted name."""
+    free = ("dropout", "attention_dropout", "dtype")
+    model = {f"model.{key}": value for key, value in asdict(config.model).items() if key not in free}
+    data = config.data
+    return model | {
+        "data.preprocess": data.preprocess,
+        "data.components": None if data.preprocess == "none" else data.components,
+    }
 
 
 def fit_scalers(source: Source, config: Config) -> Scalers:

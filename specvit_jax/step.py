@@ -67,10 +67,11 @@ class TrainState(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="config")
-def make_state(config: Config) -> TrainState:
-    """The state before the first step, a function of the config and its seed alone."""
-    key = stream(config, PARAMS)
-    params = make_network(config.model).init(key, jnp.zeros((1, config.model.input_size)))["params"]
+def make_state(config: Config, params: Params | None = None) -> TrainState:
+    """The state before the first step: of given weights, else a function of the config and its seed alone."""
+    if params is None:
+        key = stream(config, PARAMS)
+        params = make_network(config.model).init(key, jnp.zeros((1, config.model.input_size)))["params"]
     average = jax.tree.map(jnp.copy, params) if config.train.ema else None
     return TrainState(jnp.int32(0), params, optimizer(config.train).init(params), average, jnp.float32(1))
 

@@ -20,7 +20,7 @@ from specvit_jax.manifest import layout_change
 from specvit_jax.parallel import Layout, Mode, make_layout
 from specvit_jax.progress import Progress
 from specvit_jax.run import Run, open_run
-from specvit_jax.start import Start, begin
+from specvit_jax.start import Start, begin, initial_weights
 from specvit_jax.step import Scalers, Source, TrainState, fresh_step, predict
 from specvit_jax.stopping import Abandoned, Signals
 
@@ -65,18 +65,21 @@ def train(
     Raises:
         Interrupted: stopped early; everything is saved.
         NumericalError: the loss or its gradient is not finite.
-        UsageError: the batch does not fit the devices or the file; or the run to continue is another.
+        UsageError: the batch does not fit the devices or the file; the run to continue is another; or as
+            ``initial_weights``.
         OutputError, DiskError, Locked: the run directory cannot be used, or another process uses it.
     """
     layout = make_layout(mode, devices)
     layout.check(config.train.batch_size, config.train.accumulate)
     step_index(source, config, 0)  # refuses at once what cannot run
+    initial = initial_weights(config)
     opened = open_run(
         out, config, resume=resume, overwrite=overwrite, layout=str(layout), tensorboard=tensorboard
     )
     parallel.meet("the run is open")
     with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
-        start = signals.until(partial(begin, config, source, saved if resume else None), "it was set up")
+        call = partial(begin, config, source, saved if resume else None, initial)
+        start = signals.until(call, "it was set up")
         run.rewind(int(start.state.step), scored=start.scored)
         loop = Loop(config, source, run, layout, saved, signals, stop, start)
         with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:

@@ -39,6 +39,8 @@ class Train:
     """YAML with any settings, this project's or the original PyTorch system's, instead of a preset."""
     steps: Number = None
     """Training steps, over all of which the learning rate falls; default: the preset's."""
+    init_weights: File = None
+    """Weights file (say of a run on another grid) to begin with, its scalers as well; of the same network."""
     seed: Number = None
     """Seed of the start, the noise, dropout and order; default: the preset's."""
     grid: File = None
@@ -80,7 +82,10 @@ class Train:
         return replace(
             config,
             model=replace(config.model, **_given(dtype=self.precision)),
-            train=replace(config.train, **_given(steps=self.steps, seed=self.seed)),
+            train=replace(
+                config.train,
+                **_given(steps=self.steps, seed=self.seed, init_weights=_text(self.init_weights)),
+            ),
             data=replace(
                 config.data,
                 **_given(source=self.data, grid=_text(self.grid), noise=_text(self.noise), mag=self.mag),

@@ -9,15 +9,17 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy.stats import norm
 
-from crlb.errors import Interrupted, NumericalError, OutputError, UsageError
+from crlb.errors import Interrupted, MissingInputError, NumericalError, OutputError, UsageError
 from specvit_jax.checkpoint import load_weights
 from specvit_jax.config_file import override
 from specvit_jax.data import Batch
 from specvit_jax.feed import Step, batch_index, training_rows
 from specvit_jax.scaling import InputScaler, LabelScaler
+from specvit_jax.start import begin, initial_weights
 from specvit_jax.step import (
     DROPOUT,
     NOISE,
@@ -250,6 +252,63 @@ def test_a_directory_that_holds_a_run_is_refused(toy_config, toy_source, finishe
     for options in ({}, {"overwrite": True}, {"resume": True}):
         with pytest.raises(OutputError, match=r"thesis\.txt"):
             train(toy_config, toy_source, tmp_path, devices=ONE, **options)
+
+
+# --- weights to begin with
+
+
+@pytest.fixture
+def tuned(toy_config, finished):
+    """A short run that goes on from the weights of the finished one."""
+    path = finished[0] / "weights" / "best.safetensors"
+    return override(toy_config, [f"train.init_weights={path}", "train.seed=7", "train.steps=8"])
+
+
+def test_a_run_begins_with_the_weights_and_scalers_it_is_given(tuned, toy_source, finished):
+    given = load_weights(finished[1].weights)
+    source = replace(toy_source, shapes=2 * toy_source.shapes)  # its own scalers would be others
+    start = begin(tuned, source, None, initial_weights(tuned))
+    for found, right in zip(*map(jax.tree.leaves, (start.state.params, given.params)), strict=True):
+        np.testing.assert_array_equal(found, right)
+    for found, right in zip(jax.tree.leaves(start.scalers), jax.tree.leaves(given[2:]), strict=True):
+        np.testing.assert_array_equal(found, right)
+    assert int(start.state.step) == 0
+    assert float(optax.tree.norm(start.state.opt_state[1][0].mu)) == 0
+
+
+def test_a_run_from_given_weights_is_resumed_bit_for_bit(tuned, toy_source, tmp_path):
+    whole = train(tuned, toy_source, tmp_path / "whole", devices=ONE)
+    with pytest.raises(Interrupted):
+        train(tuned, toy_source, tmp_path / "pieces", stop=lambda step: step == 3, devices=ONE)
+    pieces = train(tuned, toy_source, tmp_path / "pieces", resume=True, devices=ONE)
+    for one, other in zip(leaves(whole.weights), leaves(pieces.weights), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("model.embed_dim=32", r"model\.embed_dim=16 there and 32 here"),
+        ("model.num_heads=4", r"model\.num_heads=2 there and 4 here"),  # the shapes are the same
+        ("data.preprocess=zca", r"data\.preprocess=none there and zca here"),
+    ],
+)
+def test_weights_of_another_network_are_refused_before_anything_is_written(
+    tuned, toy_source, tmp_path, setting, said
+):
+    config = override(tuned, [setting, "data.components=4"])
+    with pytest.raises(UsageError, match=said):
+        train(config, toy_source, tmp_path / "run", devices=ONE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_not_there_are_refused(toy_config, toy_source, tmp_path):
+    config = override(toy_config, [f"train.init_weights={tmp_path / 'none.safetensors'}"])
+    with pytest.raises(MissingInputError, match=r"none\.safetensors"):
+        train(config, toy_source, tmp_path / "run", devices=ONE)
+
+
+# --- refusals
 
 
 def test_overwrite_starts_again(toy_config, toy_source, tmp_path):
