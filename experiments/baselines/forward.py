@@ -107,6 +107,9 @@ class Forward:
         )
 
 
+EMBEDDED = Forward()
+
+
 def check_stars(
     flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"], emulator: Emulator, noise: NoiseModel
 ) -> None:

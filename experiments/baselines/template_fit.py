@@ -25,7 +25,7 @@ from crlb.fisher import bounds
 from crlb.likelihood import Model, labels_of, make_model
 from crlb.noise import Exposure, NoiseModel
 from crlb.prior import make_prior
-from experiments.baselines.forward import Forward, check_stars, progress_bar
+from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 from experiments.baselines.reweighted import (
     NODES,
@@ -40,7 +40,7 @@ from experiments.baselines.reweighted import (
 
 STARS = 256  # fitted together: 4 MB of flux, 3 MB of chi^2 per 1000 nodes
 SAME_END = 0.1  # sigma: climbs that end closer have found the same minimum
-DEFAULT_EXPOSURE, EMBEDDED = Exposure(), Forward()
+DEFAULT_EXPOSURE = Exposure()
 
 
 class Fit(NamedTuple):
