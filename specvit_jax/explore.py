@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from crlb.errors import UsageError
 from crlb.labels import LABELS
@@ -116,11 +116,14 @@ def _inside(simulator: Simulator, stars: Sequence[Star]) -> tuple[list[Star], np
 
 def _observed(simulator: Simulator, labels: np.ndarray, mag: float, n_draws: int, seed: int) -> Batch:
     """All draws of all stars at one magnitude, star after star; the keys are those of every magnitude."""
-    repeated = np.repeat(np.asarray(labels, np.float32), n_draws, axis=0)
-    clean = np.repeat(np.asarray(simulator.clean(jnp.asarray(labels, jnp.float32))), n_draws, axis=0)
+    repeated = jnp.asarray(np.repeat(labels, n_draws, axis=0), jnp.float32)
     keys = fold_in(jax.random.key(seed), np.arange(len(repeated)))
-    rows = Rows(clean, repeated, np.full(len(repeated), mag, np.float32))
-    return simulator.observer.observe(keys, rows)
+    return _observe(simulator, repeated, jnp.full(len(repeated), mag, jnp.float32), keys)
+
+
+@jax.jit
+def _observe(simulator: Simulator, labels: Array, mag: Array, keys: Array) -> Batch:
+    return simulator.observer.observe(keys, Rows(simulator.clean(labels), labels, mag))
 
 
 def _bounds(

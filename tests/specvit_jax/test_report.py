@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,12 @@ import pytest
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from specvit_jax import cli
-from specvit_jax.bounds import has_density
 from specvit_jax.checkpoint import Weights, shipped_weights
 from specvit_jax.config_file import to_yaml
 from specvit_jax.data import make_simulator
-from specvit_jax.explore import Star, explore
 from specvit_jax.model import SpecViT
 from specvit_jax.report import experiments, write_report
+from specvit_jax.report import explorers as explorers_module
 from specvit_jax.report.attention_maps import attention
 from specvit_jax.report.page import page
 from specvit_jax.report.sources import find_sources
@@ -215,56 +215,25 @@ except SystemExit:
     assert done.stdout.count("specvit report ") >= 3  # usage and two examples to copy
 
 
-@pytest.fixture(scope="module")
-def two_lines(tmp_path_factory):
-    """A simulator whose spectra have two lines, one of which tells log g."""
-    return make_simulator(save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5"))
-
-
-@pytest.fixture(scope="module")
-def explored(two_lines):
-    """A giant and a dwarf at two magnitudes, and a method that is off by 0.1 dex per magnitude."""
-    stars = [
-        Star("giant", {"T_eff": 4500.0, "log_g": 2.0}),
-        Star("dwarf", {"T_eff": 5000.0, "log_g": 4.0}),
-        Star("outside", {"T_eff": 9000.0, "log_g": 4.0}),
-    ]
-    off = lambda flux, mag: np.repeat([2.0, 4.0], 4) + 0.1 * (mag - 18.0)  # noqa: E731
-    return explore(two_lines, {"off": off}, stars=stars, mags=(18.0, 20.0), n_draws=4, n_posterior=0)
-
-
-def test_explored_errors_are_those_of_the_method(explored):
-    assert [star["name"] for star in explored["stars"]] == ["giant", "dwarf"]
-    for star in explored["methods"]["off"]["stars"]:
-        assert [row["rms"] for row in star] == pytest.approx([0.0, 0.2], abs=1e-5)
-        assert [row["bias"] for row in star] == pytest.approx([0.0, 0.2], abs=1e-5)
-
-
-def test_a_fainter_star_is_less_known(explored):
-    bright, faint = explored["stars"][0]["at"]
-    assert bright["snr"] > 3 * faint["snr"]
-    assert faint["bound"] > 3 * bright["bound"] > 0
-    assert "posterior_sigma" not in bright
-    json.dumps(explored, allow_nan=False)
-
-
-def test_the_same_draw_of_noise_fades_the_star(explored):
-    clean = np.array(explored["stars"][0]["clean"])
-    bright, faint = (np.array(row["noisy"]) - clean for row in explored["stars"][0]["at"])
-    assert np.corrcoef(bright, faint)[0, 1] > 0.9
-    assert faint.std() > 3 * bright.std()
-
-
-def test_stars_outside_the_grid_are_refused(two_lines):
-    assert has_density(two_lines)
-    with pytest.raises(UsageError, match="no star to look at lies within T_eff 4000 to 6000, log_g 1 to 5"):
-        explore(two_lines, {}, stars=[Star("hot", {"T_eff": 20_000.0, "log_g": 4.0})])
-
-
 def toy_weights(config):
-    params = SpecViT(config.model).init(jax.random.key(0), jnp.zeros((1, N_PIX)))["params"]
+    shapes = jax.eval_shape(SpecViT(config.model).init, jax.random.key(0), jnp.zeros((1, N_PIX)))["params"]
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.2, leaf.shape).astype(np.float32), shapes)
     ones, zeros = np.ones(N_PIX, np.float32), np.zeros(N_PIX, np.float32)
     return Weights(params, config, LabelScaler(zeros[:1], ones[:1]), InputScaler(zeros, ones))
+
+
+def test_networks_that_cannot_be_explored_are_named(tmp_path, toy_config, monkeypatch):
+    grid = save_two_line_grid(tmp_path / "grid.h5")
+    monkeypatch.setattr(explorers_module, "simulator_of", lambda data: make_simulator(grid))
+    said = []
+    other = replace(toy_config, model=replace(toy_config.model, label_names=("T_eff",)))
+    networks = {"toy": toy_weights(toy_config), "hot": toy_weights(other)}
+    assert explorers_module.explorers(networks, said.append) == []
+    assert said == [
+        "hot does not read log_g: left out of the explorer",
+        "toy reads 64 pixels, its grid has 4096: left out of the explorer",
+    ]
 
 
 def test_attention_adds_up_and_keeps_to_its_room(toy_config):
