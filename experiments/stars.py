@@ -21,7 +21,7 @@ from crlb.errors import DataError
 from crlb.fisher import bounds, fisher_information
 from crlb.noise import Exposure, NoiseModel, variance
 from crlb.output import new_file
-from crlb.posterior import posterior
+from crlb.posterior import Posterior, posterior
 from crlb.prior import make_prior
 from specvit_jax import metrics
 from specvit_jax.data import CHUNK, Batch, Simulator, chunks, median_snr
@@ -178,14 +178,21 @@ def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
 
 def _solve(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels 2"]:
     """Posterior mean and standard deviation of some stars, in float64."""
+    exact = posterior_of(simulator, stars)
+    return np.stack([exact.mean, exact.sigma], axis=-1)
+
+
+def posterior_of(
+    simulator: Simulator, stars: Stars, truth: Float[np.ndarray, "n n_labels"] | None = None
+) -> Posterior:
+    """Exact posteriors of some stars, in float64; ranks of the truth among their points where it is given."""
     with jax.enable_x64(True):
         emulator, noise = in_double(simulator)
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        exact = posterior(
+        return posterior(
             stars.noisy, stars.mag, emulator, noise, prior,
-            key=jax.random.key(0), exposure=simulator.exposure,
+            key=jax.random.key(0), exposure=simulator.exposure, truth=truth,
         )  # fmt: skip
-    return np.stack([exact.mean, exact.sigma], axis=-1)
 
 
 def by_type(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"]) -> list[dict[str, Any]]:
