@@ -4,7 +4,7 @@
 `Network` trains on spectra that were observed once, as every other baseline does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,10 +81,12 @@ class Network:
     Args:
         config: of the network and its training; the labels are those of ``model.label_names``, in that order.
         folder: run directory, which must not exist yet; None: a temporary one.
+        devices: to share each batch; None: all.
     """
 
     config: Config = MLP
     folder: Path | None = None
+    devices: Sequence[jax.Device] | None = None
     weights: Weights | None = field(default=None, init=False)
 
     @property
@@ -106,7 +108,7 @@ class Network:
         data = replace(self.config.data, n_validation=held_out, n_scaling=min(rows, MOST_SCALED))
         with TemporaryDirectory() as folder:
             run = self.folder or Path(folder) / "run"
-            result = train_network(replace(self.config, data=data), source, run)
+            result = train_network(replace(self.config, data=data), source, run, devices=self.devices)
             self.weights = load_weights(result.weights)
 
     def observed(self, train: Chunk, validation: Chunk) -> tuple[Observed, int]:

@@ -1,7 +1,10 @@
 """Every baseline keeps the protocol; Ridge equals an independent least-squares solution."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,21 +12,18 @@ from crlb.errors import DataError, UsageError
 from experiments.baselines import ridge
 from experiments.baselines.boosting import LightGBM, Settings
 from experiments.baselines.components import PLS, PCARidge
+from experiments.baselines.networks import CNN, MLP, Network
 from experiments.baselines.protocol import Baseline, Chunk
 from experiments.baselines.ridge import Ridge, add_up
 from experiments.baselines.store import Stored, load, save
+from specvit_jax.config import Config, DataConfig
+from specvit_jax.data import make_simulator
 
-BOOSTED = Settings(max_trees=60, num_leaves=7, learning_rate=0.2, min_data_in_leaf=5, threads=1)
-BASELINES: dict[str, Callable[[], Baseline]] = {
-    "ridge": Ridge,
-    "pca_ridge": PCARidge,
-    "pls": PLS,
-    "lightgbm": lambda: LightGBM(BOOSTED),
-}
-MAG = np.full(500, 21.0)
+N_PIX = 24
+MAG = np.full(400, 21.0)
 
 
-def spectra(n: int, n_pix: int = 24, seed: int = 0) -> Chunk:
+def spectra(n: int, n_pix: int = N_PIX, seed: int = 0) -> Chunk:
     """Flux that is linear in two labels, plus noise; the labels are in units of very different size."""
     rng = np.random.default_rng(seed)
     labels = np.stack([rng.uniform(4000, 6000, n), rng.uniform(1, 5, n)], axis=1)
@@ -36,70 +36,133 @@ def cut(flux: np.ndarray, labels: np.ndarray, *at: int) -> list[Chunk]:
     return list(zip(np.split(flux, at), np.split(labels, at), strict=True))
 
 
-@pytest.fixture(params=list(BASELINES))
-def baseline(request) -> Baseline:
-    return BASELINES[request.param]()
+def toy_network(config: Config) -> Network:
+    """A network of a few hundred parameters that learns within seconds."""
+    model = replace(
+        config.model, input_size=N_PIX, hidden=(16,), channels=(4,), patch_size=5, dropout=0.0,
+        label_names=("T_eff", "log_g"),
+    )  # fmt: skip
+    train = replace(
+        config.train, steps=240, batch_size=32, learning_rate=1e-2, eval_every=120, checkpoint_every=240
+    )
+    toy = replace(config, model=model, train=train, data=DataConfig())
+    return Network(toy, devices=jax.devices("cpu")[:1])
 
 
-@pytest.fixture(scope="module", params=list(BASELINES))
-def learnt(request) -> Baseline:
+class Case(NamedTuple):
+    """A baseline and a problem it is to solve."""
+
+    make: Callable[[], Baseline]
+    draw: Callable[[int, int], Chunk]  # number of spectra, seed
+    n_train: int = 1500
+    n_test: int = 300
+    learns: bool = True  # or knows all without a training set
+    rtol: float = 1e-5  # to which a spectrum alone gets the labels it gets among others
+
+
+BOOSTED = Settings(max_trees=60, num_leaves=7, learning_rate=0.2, min_data_in_leaf=5, threads=1)
+CASES: dict[str, Callable[[], Baseline]] = {
+    "ridge": Ridge,
+    "pca_ridge": PCARidge,
+    "pls": PLS,
+    "lightgbm": lambda: LightGBM(BOOSTED),
+    "lightgbm_components": lambda: LightGBM(replace(BOOSTED, features="components", n_principal=4)),
+    "mlp": lambda: toy_network(MLP),
+    "cnn": lambda: toy_network(CNN),
+}
+KNOWING = {"template_fit": "TemplateFit", "posterior_mean": "PosteriorMean"}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in KNOWING]
+
+
+@pytest.fixture(scope="module", params=[*CASES, *SLOW])
+def case(request, toy_grid) -> Case:
+    if request.param in CASES:
+        return Case(CASES[request.param], lambda n, seed: spectra(n, seed=seed))
+    forward = pytest.importorskip("experiments.baselines.forward").Forward(grid=str(toy_grid))
+    module = pytest.importorskip(f"experiments.baselines.{request.param}")
+    simulator = make_simulator(toy_grid, mag=(21.0, 21.0))
+
+    def draw(n: int, seed: int) -> Chunk:
+        batch = simulator.sample(jax.random.key(seed), np.arange(n))
+        return np.asarray(batch.flux), np.asarray(batch.labels)
+
+    # The points of the posterior mean are quasi-random, other ones at every place.
+    rtol = 1e-2 if request.param == "posterior_mean" else 1e-5
+    make = getattr(module, KNOWING[request.param])
+    return Case(lambda: make(forward), draw, 20, 24, learns=False, rtol=rtol)
+
+
+@pytest.fixture
+def baseline(case) -> Baseline:
+    return case.make()
+
+
+@pytest.fixture(scope="module")
+def learnt(case) -> Baseline:
     """Fitted once, on a stream that is taken once."""
-    baseline = BASELINES[request.param]()
-    baseline.fit((chunk for chunk in cut(*spectra(1500), 400, 401, 900)), spectra(300, seed=1))
+    baseline, n = case.make(), case.n_train
+    pieces = cut(*case.draw(n, 0), n // 4, n // 4 + 1, n // 2)
+    baseline.fit((piece for piece in pieces), case.draw(n // 5, 1))
     return baseline
 
 
-def test_a_baseline_learns_a_linear_problem_from_a_stream_taken_once(learnt):
-    held_out, truth = spectra(500, seed=2)
-    pred = learnt.predict(held_out, MAG)
+def test_a_baseline_learns_a_problem_from_a_stream_taken_once(case, learnt):
+    held_out, truth = case.draw(case.n_test, 2)
+    pred = learnt.predict(held_out, MAG[: case.n_test])
     assert pred.shape == truth.shape
     assert ((pred - truth).var(axis=0) / truth.var(axis=0) < 0.2).all()
-    assert (np.abs((pred - truth).mean(axis=0)) < 0.05 * truth.std(axis=0)).all()
+    assert (np.abs((pred - truth).mean(axis=0)) < 0.1 * truth.std(axis=0)).all()
 
 
-def test_a_baseline_predicts_each_spectrum_on_its_own(learnt):
-    flux, _ = spectra(40, seed=2)
-    pieces = [learnt.predict(flux[i : i + 1], MAG[:1]) for i in range(40)]
-    np.testing.assert_allclose(np.concatenate(pieces), learnt.predict(flux, MAG[:40]), rtol=1e-5)
+def test_a_baseline_predicts_each_spectrum_on_its_own(case, learnt):
+    flux, _ = case.draw(6, 2)
+    pieces = [learnt.predict(flux[i : i + 1], MAG[:1]) for i in range(6)]
+    whole = learnt.predict(flux, MAG[:6])
+    np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=case.rtol)
 
 
-def test_a_baseline_comes_back_from_its_file(learnt, tmp_path):
-    flux, _ = spectra(50, seed=2)
-    save(tmp_path / "it.npz", Stored(learnt, ("T_eff", "log_g"), flux.mean(axis=0)))
+def test_a_baseline_comes_back_from_its_file(case, learnt, tmp_path):
+    flux, labels = case.draw(6, 2)
+    names = ("T_eff", "log_g", "M_H")[: labels.shape[1]]
+    save(tmp_path / "it.npz", Stored(learnt, names, flux.mean(axis=0)))
     found = load(tmp_path / "it.npz")
     assert (type(found.baseline), found.baseline.name) == (type(learnt), learnt.name)
-    assert found.label_names == ("T_eff", "log_g")
+    assert found.label_names == names
     np.testing.assert_array_equal(found.mean_flux, flux.mean(axis=0))
-    np.testing.assert_array_equal(found.baseline.predict(flux, MAG[:50]), learnt.predict(flux, MAG[:50]))
+    np.testing.assert_array_equal(found.baseline.predict(flux, MAG[:6]), learnt.predict(flux, MAG[:6]))
 
 
-def test_a_baseline_refuses_spectra_it_cannot_read(learnt):
-    flux, _ = spectra(5)
+def test_a_baseline_refuses_spectra_it_cannot_read(case, learnt):
+    flux, _ = case.draw(5, 2)
     with pytest.raises(DataError, match="at least one"):
         learnt.predict(flux[:0], MAG[:0])
-    with pytest.raises(DataError, match="24 pixels"):
+    with pytest.raises(DataError, match=f"{flux.shape[1]} pixels"):
         learnt.predict(flux[:, :20], MAG[:5])
+    flux = flux.copy()
     flux[3, 2] = np.nan
-    with pytest.raises(DataError, match="spectrum 3, pixel 2"):
+    with pytest.raises(DataError, match="finite"):
         learnt.predict(flux, MAG[:5])
 
 
-def test_a_baseline_refuses_to_predict_or_to_be_stored_before_it_is_fitted(baseline):
+def test_a_baseline_refuses_to_predict_or_to_be_stored_before_it_is_fitted(case, baseline):
     with pytest.raises(UsageError, match="fit"):
-        baseline.predict(spectra(3)[0], MAG[:3])
+        baseline.predict(case.draw(3, 0)[0], MAG[:3])
     with pytest.raises(UsageError, match="fit"):
         baseline.arrays()
 
 
-def test_a_baseline_refuses_nan_and_nothing_at_all(baseline):
-    flux, labels = spectra(50)
+def test_a_baseline_refuses_nan_and_nothing_at_all(case, baseline):
+    flux, labels = case.draw(50, 0)
+    flux = flux.copy()
     flux[3, 2] = np.nan
     with pytest.raises(DataError, match="finite"):
-        baseline.fit([(flux, labels)], spectra(10))
+        baseline.fit([case.draw(50, 0)], (flux, labels))
+    if not case.learns:
+        return
     with pytest.raises(DataError, match="finite"):
-        baseline.fit([spectra(50)], (flux, labels))
+        baseline.fit([(flux, labels)], case.draw(10, 1))
     with pytest.raises(DataError, match="at least one"):
-        baseline.fit([], spectra(10))
+        baseline.fit([], case.draw(10, 1))
 
 
 def test_a_baseline_has_a_name(baseline):
