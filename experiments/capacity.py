@@ -19,6 +19,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from experiments.drawing import PAGE_WIDTH_IN, interval, markdown
 from experiments.stars import limit
@@ -93,8 +94,8 @@ def draw(results: dict[str, Any]) -> Figure:
         ("step_s", 1e3, "time of a training step (ms)"),
     )
     for place, (key, unit, label) in zip(axes, costs, strict=True):
-        draw_cost(place, rows, key, unit)
         place.axhline(results["limit"], color="black", linestyle="--", linewidth=0.8, label="exact limit")
+        draw_cost(place, rows, key, unit)
         place.set_xlabel(label)
     axes[0].set_ylabel("$R^2$ of log $g$ (95 %, stars and seeds)")
     handles, names = axes[0].get_legend_handles_labels()
@@ -116,6 +117,9 @@ def draw_cost(axes: Axes, rows: Sequence[dict[str, Any]], key: str, unit: float)
             color=COLORS[i], marker=MARKERS[i], capsize=2, elinewidth=0.8,
         )  # fmt: skip
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(color="0.93", linewidth=0.4)
     axes.set_axisbelow(True)
 

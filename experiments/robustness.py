@@ -32,7 +32,7 @@ from jaxtyping import Float
 from crlb.noise import NoiseModel
 from experiments import stars
 from experiments.baselines.protocol import Chunk
-from experiments.baselines.ridge import Ridge
+from experiments.baselines.ridge import ALPHAS, Ridge
 from experiments.distortions import Case, distorted, name_of, sky_lines
 from experiments.drawing import interval, markdown
 from experiments.robustness_figure import draw
@@ -40,7 +40,7 @@ from experiments.stars import LABEL, Stars, limit
 from experiments.study import Study, Work, enter
 from experiments.training import FIRST_SEED, base, reference, slug, weights_of
 from specvit_jax import metrics
-from specvit_jax.data import Observer, Simulator, make_simulator
+from specvit_jax.data import Observer, Simulator
 from specvit_jax.predict import fill_unusable, predict
 
 FIT_SEED, VALIDATION_SEED = 20_302, 20_303  # of the spectra that Ridge learns from
@@ -63,12 +63,13 @@ class Size:
     levels: tuple[float, ...]
     cases: tuple[Case, ...] = CASES
     n_fit: int = 20_000
+    alphas: tuple[float, ...] = ALPHAS
     n_limit: int = 1000
     mag: tuple[float, float] = (20.5, 22.5)
 
 
 SIZES = {
-    "smoke": Size(300, (1.0, 2.0), FEW, n_fit=500, n_limit=0),
+    "smoke": Size(300, (1.0, 2.0), FEW, n_fit=500, alphas=(1.0,), n_limit=0),
     "cpu": Size(10_000, (0.5, 1.0, 2.0)),
     "gpu": Size(10_000, (0.5, 1.0, 2.0), n_limit=10_000),
 }
@@ -85,7 +86,7 @@ def run(work: Work) -> dict[str, Any]:
 
 def at_level(work: Work, level: float) -> Simulator:
     """The study's simulator, its noise so many times as strong."""
-    return make_simulator(work.options.grid, work.options.noise, work.size.mag, noise_level=level)
+    return replace(work.simulator, observer=replace(work.simulator.observer, noise_level=level))
 
 
 def noise_rows(work: Work, level: float) -> list[dict[str, Any]]:
@@ -149,7 +150,7 @@ class Readers:
     def ridge(self) -> Ridge:
         """Ridge for log g, fitted on noisy spectra of the same simulator."""
         n = self.work.size.n_fit
-        found = Ridge()
+        found = Ridge(self.work.size.alphas)
         validation = tuple(map(np.concatenate, zip(*self.chunks(VALIDATION_SEED, n // 4), strict=True)))
         found.fit(self.chunks(FIT_SEED, n), (validation[0], validation[1]))
         return found

@@ -30,13 +30,14 @@ def draw(results: dict[str, Any]) -> Figure:
             draw_case(place, [row for row in results["rows"] if row["reader"] == reader], kind, unit)
         place.set_xlabel(label)
         place.set_ylim(bottom=max(place.get_ylim()[0], LOWEST))
-        place.legend(frameon=False)
+        crowded = len(place.get_legend_handles_labels()[0]) > 4
+        place.legend(frameon=False, ncols=1 + crowded, handlelength=2.8, fontsize=5 if crowded else 6)
     for place in axes.flat:
         place.grid(color="0.93", linewidth=0.4)
         place.set_axisbelow(True)
     for place in axes[:, 0]:
         place.set_ylabel("$R^2$ of log $g$")
-    figure.suptitle(f"{results['title']}; $R^2$ below {LOWEST} not shown", fontsize=8)
+    figure.suptitle(f"Spectra unlike those in training ($R^2$ below {LOWEST} not shown)", fontsize=8)
     return figure
 
 

@@ -14,7 +14,7 @@ know the variance of a test set, and the continuous stars are split by how far t
 The limit is that of the continuous stars; of snapped ones more can be known, by who knows the nodes.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -29,8 +29,9 @@ from experiments.study import Study, Work, enter
 from experiments.training import FIRST_SEED, base, combined, slug, weights_of
 from specvit_jax import metrics
 from specvit_jax.config import Config
-from specvit_jax.data import Simulator, make_simulator
+from specvit_jax.data import Simulator
 from specvit_jax.predict import predict
+from specvit_jax.priors import make_snapped
 
 PRIORS = ("continuous", "snapped")
 NEAR = 0.25  # of the distance between nodes: half of all continuous labels lie that near to one
@@ -70,10 +71,18 @@ def run(work: Work) -> dict[str, Any]:
 
 
 def simulator_of(work: Work, prior: str) -> Simulator:
-    """The study's simulator, its labels drawn by another prior."""
+    """The study's simulator, its labels drawn by another prior.
+
+    Raises:
+        ValueError: an unknown prior.
+    """
     if prior == "continuous":
         return work.simulator
-    return make_simulator(work.options.grid, work.options.noise, work.size.mag, prior=prior)
+    if prior == "snapped":
+        emulator = work.simulator.emulator
+        nodes = make_snapped(emulator.axes, emulator.low, emulator.high, emulator.label_names)
+        return replace(work.simulator, prior=nodes)
+    raise ValueError(f"prior must be continuous or snapped, got {prior!r}")
 
 
 def split(work: Work, some: Stars) -> dict[str, Stars]:
