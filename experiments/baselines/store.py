@@ -83,10 +83,12 @@ def read(path: Path) -> Arrays:
     """
     if not path.is_file():
         raise MissingInputError(f"baseline {path} does not exist; write it with: fit NAME --out FILE.npz")
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"baseline {path} is not a readable npz file: it is no zip archive, or was cut")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"baseline {path} is not a readable npz file: {error}") from error
 
 
