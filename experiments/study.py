@@ -14,7 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -27,7 +27,7 @@ import tyro
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from crlb.errors import OutputError, run_cli
+from crlb.errors import OutputError, UsageError, run_cli
 from crlb.output import new_file, writing
 from experiments import drawing, stars
 from experiments.stars import LABEL, SNR_DEFINITION, Stars
@@ -49,6 +49,8 @@ class Options:
     """Noise curves (HDF5); default: the built-in ones of the PFS medium-resolution red arm."""
     out: Path | None = None
     """Folder of the results; default: outputs/ and the experiment's name. What is there is continued."""
+    seeds: int | None = None
+    """Trainings of every network, with seeds 42, 43, ...; default: those of the preset."""
 
 
 class Study(NamedTuple):
@@ -60,6 +62,7 @@ class Study(NamedTuple):
     run: Callable[["Work"], dict[str, Any]]
     table: Callable[[dict[str, Any]], str]
     draw: Callable[[dict[str, Any]], Figure]
+    options: type[Options] = Options  # a subclass, where an experiment can be asked for more
 
 
 class Work:
@@ -67,7 +70,7 @@ class Work:
 
     def __init__(self, study: Study, options: Options) -> None:
         self.study, self.options = study, options
-        self.size = study.sizes[options.preset]
+        self.size = sized(study, options)
         self.folder = options.out or Path("outputs") / study.name
 
     @cached_property
@@ -113,9 +116,25 @@ class Work:
         return value
 
 
+def sized(study: Study, options: Options) -> Any:
+    """How much of everything: that of the preset, with the seeds that are asked for.
+
+    Raises:
+        UsageError: no seed, or an experiment that trains nothing.
+    """
+    size = study.sizes[options.preset]
+    if options.seeds is None:
+        return size
+    if not hasattr(size, "seeds") or options.seeds < 1:
+        raise UsageError(
+            f"--seeds must be positive, and {study.name} train networks of several; got {options.seeds}"
+        )
+    return replace(size, seeds=options.seeds)
+
+
 def enter(study: Study) -> None:
     """Console entry of an experiment."""
-    options = tyro.cli(Options, prog=f"python -m experiments.{study.name}", description=study.doc)
+    options = tyro.cli(study.options, prog=f"python -m experiments.{study.name}", description=study.doc)
     run_cli(lambda: print(*report(study, options), sep="\n"))
 
 
