@@ -13,7 +13,7 @@ from typing import Literal
 import tyro
 
 from crlb.errors import EXPECTED, Interrupted, UsageError, run_cli
-from experiments.study import Options, Study, report
+from experiments.study import Study, report
 
 # Those that a reader of the main figure asks for next come first.
 NAMES = (
@@ -71,7 +71,8 @@ def run_all(options: All) -> None:
         begin = time.monotonic()
         print(f"== {name}", flush=True)
         try:
-            paths = report(study(name), Options(options.preset, out=options.out / name))
+            found = study(name)
+            paths = report(found, found.options(options.preset, out=options.out / name))
         except Interrupted:
             raise
         except EXPECTED as error:

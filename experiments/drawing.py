@@ -65,6 +65,25 @@ def bars(axes: Axes, rows: Sequence[dict[str, Any]], key: str = "r2", color: str
     axes.set_axisbelow(True)
 
 
+def curve(axes: Axes, rows: Sequence[dict[str, Any]], endless: int, style: dict[str, Any]) -> None:
+    """R2 against the number of training spectra: a band around it, an error bar where they are endless.
+
+    Args:
+        axes: where.
+        rows: have `n` (None: endless), `r2`, `r2_low`, `r2_high`.
+        endless: place of endless spectra on the axis.
+        style: of the line.
+    """
+    finite, rest = ([row for row in rows if (row["n"] is None) == end] for end in (False, True))
+    x = [row["n"] for row in finite]
+    low, high = ([row[f"r2_{end}"] for row in finite] for end in ("low", "high"))
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
+    axes.plot(x, [row["r2"] for row in finite], **style)
+    for row in rest:
+        reach = [[row["r2"] - row["r2_low"]], [row["r2_high"] - row["r2"]]]
+        axes.errorbar([endless], [row["r2"]], yerr=reach, capsize=2, **style | {"label": None})
+
+
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]

@@ -26,7 +26,7 @@ from crlb.errors import MissingInputError
 from experiments.baselines.boosting import LightGBM, Settings, import_lightgbm
 from experiments.baselines.protocol import Baseline
 from experiments.baselines.ridge import ALPHAS, Ridge
-from experiments.drawing import COLORS, PAGE_WIDTH_IN, interval, markdown
+from experiments.drawing import COLORS, PAGE_WIDTH_IN, curve, interval, markdown
 from experiments.finite import chunks_of, finite_set, n_validation
 from experiments.stars import limit
 from experiments.study import Study, Work, enter
@@ -186,7 +186,7 @@ def draw(results: dict[str, Any]) -> Figure:
         rows = [row for row in results["rows"] if (row["method"], row["mode"]) == (method, mode)]
         if rows:
             label = named(method, mode, rows, results["size"]["epochs"])
-            draw_curve(axes, rows, endless, style | {"color": COLORS[method], "label": label})
+            curve(axes, rows, endless, style | {"color": COLORS[method], "label": label})
     axes.axhline(results["limit"], color=COLORS["limit"], linewidth=1.0, label="exact limit of these stars")
     axes.axvline(endless / 2, color="0.8", linewidth=0.6)
     axes.set_ylim(top=results["limit"] + 0.04)
@@ -208,18 +208,6 @@ def named(method: str, mode: str | None, rows: list[dict[str, Any]], epochs: int
     if mode == "epochs":
         return f"{method}, {epochs} epoch{'s' * (epochs > 1)} at every size"
     return method
-
-
-def draw_curve(axes: Axes, rows: list[dict[str, Any]], endless: int, style: dict[str, Any]) -> None:
-    """One method: a band around its curve, an error bar where spectra are endless."""
-    finite, rest = ([row for row in rows if (row["n"] is None) == end] for end in (False, True))
-    x = [row["n"] for row in finite]
-    low, high = ([row[f"r2_{end}"] for row in finite] for end in ("low", "high"))
-    axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
-    axes.plot(x, [row["r2"] for row in finite], **style)
-    for row in rest:
-        reach = [[row["r2"] - row["r2_low"]], [row["r2_high"] - row["r2"]]]
-        axes.errorbar([endless], [row["r2"]], yerr=reach, capsize=2, **style | {"label": None})
 
 
 def draw_published(axes: Axes, published: dict[str, Any]) -> None:

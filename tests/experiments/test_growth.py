@@ -1,13 +1,16 @@
 """Training sets of a fixed size and the study of it; optimal filters and what resembles them."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
+from crlb.errors import MissingInputError
 from crlb.information import pixel_information
-from experiments import filters, scaling
+from experiments import filters, scaling, transfer
 from experiments.finite import FiniteSet, chunks_of, finite_set, n_validation
 from experiments.study import Options, Work
 from experiments.training import base
@@ -100,7 +103,7 @@ def test_without_lightgbm_its_points_are_absent_and_the_reason_is_told(
     tmp_path, monkeypatch, capsys, toy_grid
 ):
     def missing():
-        raise scaling.MissingInputError("no lightgbm here")
+        raise MissingInputError("no lightgbm here")
 
     monkeypatch.setattr(scaling, "import_lightgbm", missing)
     work = Work(scaling.STUDY, Options("smoke", toy_grid, out=tmp_path))
@@ -185,3 +188,53 @@ def test_shifted_patches_reach_further_where_neighbours_are_alike():
     assert filters.by_chance(*rough).shape == (63,)
     assert 2 * np.std(filters.by_chance(*rough)) < np.std(filters.by_chance(*smooth))
     assert filters.by_chance(rough[0], np.roll(rough[0], 5, axis=1)).max() == pytest.approx(1)
+
+
+# --- transfer
+
+
+@pytest.fixture
+def carried(tmp_path, toy_grid):
+    def make(preset: str, **options) -> Work:
+        return Work(transfer.STUDY, transfer.TransferOptions(preset, toy_grid, out=tmp_path, **options))
+
+    return make
+
+
+def test_the_stand_in_is_the_source_grid_with_a_tilt(carried, simulator):
+    path = transfer.stand_in(carried("smoke"))
+    node = jnp.asarray(np.stack([simulator.emulator.low, simulator.emulator.high]), jnp.float32)
+    ratio = np.asarray(make_simulator(path).clean(node)) / np.asarray(simulator.clean(node))
+    tilt = (np.asarray(simulator.wave) / 8000) ** 2
+    for star in ratio / tilt:
+        np.testing.assert_allclose(star / np.median(star), 1, atol=3e-3)
+
+
+def test_a_target_that_is_not_there_names_the_option(carried, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "DEFAULT_TARGET", tmp_path / "nowhere.h5")
+    with pytest.raises(MissingInputError, match=r"nowhere\.h5.*--target"):
+        transfer.target_grid(carried("cpu"))
+    with pytest.raises(MissingInputError, match=r"mine\.h5.*--target"):
+        transfer.target_grid(carried("smoke", target=tmp_path / "mine.h5"))
+
+
+def test_fine_tuning_differs_by_its_start_and_rate_only(carried, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(transfer, "run_arm", lambda work, name, config, source: asked.append(config) or {})
+    for source in (None, tmp_path / "best.safetensors"):
+        transfer.network(carried("cpu"), "method", 100, 42, source)
+    scratch, tuned = asked
+    assert scratch.train.init_weights is None
+    assert tuned.train.init_weights == str(tmp_path / "best.safetensors")
+    assert tuned.train.learning_rate < scratch.train.learning_rate
+    given = {"init_weights": None, "learning_rate": scratch.train.learning_rate}
+    assert replace(tuned, train=replace(tuned.train, **given)) == scratch
+    assert (scratch.train.batch_size, scratch.data.n_validation, scratch.data.n_scaling) == (100, 10, 100)
+
+
+def test_recalibration_undoes_any_linear_distortion():
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=(200, 3)) * [1.0, 500.0, 0.5] + [3.0, 5000.0, -0.5]
+    outputs = truth @ rng.normal(size=(3, 3)) + [1.0, -200.0, 3.0]
+    fitted = transfer.linear_fit(outputs[:100], truth[:100, 0])
+    np.testing.assert_allclose(fitted(outputs[100:]), truth[100:, 0], rtol=1e-6)

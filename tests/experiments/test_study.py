@@ -32,7 +32,7 @@ def test_every_experiment_says_what_it_claims_costs_and_expects(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_experiment_runs_at_smoke_size(name, tmp_path):
     found = importlib.import_module(f"experiments.{name}").STUDY
-    paths = report(found, Options("smoke", out=tmp_path))
+    paths = report(found, found.options("smoke", out=tmp_path))
     assert {path.name for path in paths} == {"results.json", "figure.png", "figure.pdf"}
     results = json.loads((tmp_path / "results.json").read_text())
     keys = {"experiment", "title", "claim", "preset", "label", "snr_definition", "grid", "test", "provenance"}
