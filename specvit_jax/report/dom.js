@@ -88,11 +88,12 @@ function readings(host, rows) {
 // Colours as in the figures; a network without a name of its own takes the next free one.
 const KNOWN = { SpecViT: 0, Ridge: 1, LightGBM: 2, CNN: 3, MLP: 4, "Template fit": 5 };
 const taken = new Map();
+const isNamed = (data.explorers ?? []).some((one) => "SpecViT" in one.methods);
 
 function colourOf(name) {
   const known = Object.keys(KNOWN).find((start) => name.startsWith(start));
   if (known !== undefined) return `var(--m${KNOWN[known]})`;
-  if (!taken.has(name)) taken.set(name, taken.size === 0 ? 0 : 5 + (taken.size % 3));
+  if (!taken.has(name)) taken.set(name, taken.size === 0 && !isNamed ? 0 : 6 + (taken.size % 2));
   return `var(--m${taken.get(name)})`;
 }
 

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import json
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from crlb.errors import DataError
 
-PNG = b"\x89PNG"
+MOST_ROWS = 12  # of a table that is not folded away
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def article(name: str, folder: Path, results: dict[str, Any]) -> str:
     title = results.get("title", name.replace("_", " ").capitalize())
     claim = f'<p class="claim">{inline(results["claim"])}</p>' if "claim" in results else ""
     head = [f"<h3>{html.escape(title)}</h3>", claim]
-    parts = [*head, files(folder, title), provenance(results.get("provenance", {}))]
+    parts = [*head, files(folder, title), provenance(results)]
     return f'<article id="result-{html.escape(name)}">{"".join(parts)}</article>'
 
 
@@ -81,7 +82,7 @@ def appendix(folder: Path, results: dict[str, Any]) -> str:
     """What follows a chart that the page draws itself: the experiment's own figure and table, folded away."""
     content = files(folder, "Figure of the experiment")
     folded = f"<details><summary>Figure and table as written</summary>{content}</details>"
-    return (folded if content else "") + provenance(results.get("provenance", {}))
+    return (folded if content else "") + provenance(results)
 
 
 def files(folder: Path, title: str) -> str:
@@ -91,15 +92,18 @@ def files(folder: Path, title: str) -> str:
     return shown + (markdown(text.read_text()) if text.is_file() else "")
 
 
-def provenance(about: dict[str, Any]) -> str:
-    """Command, date, hardware and time of an experiment, as far as it has kept them."""
+def provenance(results: dict[str, Any]) -> str:
+    """Command, size, date, hardware and time of an experiment, as far as its results tell."""
+    about = results.get("provenance", {})
+    cores = f"{about['cores']} cores" if "cores" in about else ""
     rows = {
         "Command": about.get("command"),
+        "Preset": results.get("preset"),
         "Date": about.get("date"),
-        "Hardware": about.get("hardware", about.get("device")),
+        "Hardware": ", ".join(filter(None, (about.get("hardware", about.get("device")), cores))),
         "Seconds": about.get("seconds"),
     }
-    texts = {name: html.escape(str(value)) for name, value in rows.items() if value is not None}
+    texts = {name: html.escape(str(value)) for name, value in rows.items() if value}
     if "Command" in texts:
         texts["Command"] = f"<code>{texts['Command']}</code>"
     cells = [f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in texts.items()]
@@ -107,7 +111,7 @@ def provenance(about: dict[str, Any]) -> str:
 
 
 def markdown(text: str) -> str:
-    """The tables and paragraphs of a Markdown file as HTML; nothing else of Markdown is known."""
+    """Tables, lists and paragraphs of a Markdown file as HTML; nothing else of Markdown is known."""
     blocks = re.split(r"\n\s*\n", text.strip())
     return "\n".join(_block(block.splitlines()) for block in blocks if block.strip())
 
@@ -126,10 +130,18 @@ def _need(path: Path, found: dict[str, Any], keys: tuple[str, ...]) -> None:
 
 
 def _block(lines: list[str]) -> str:
-    if not lines[0].lstrip().startswith("|"):
-        heading = lines[0].lstrip().startswith("#")
-        text = inline(" ".join(line.strip().lstrip("#").strip() for line in lines))
-        return f"<h4>{text}</h4>" if heading else f"<p>{text}</p>"
+    first = lines[0].lstrip()
+    if first.startswith("|"):
+        return _table(lines)
+    if first.startswith("- "):
+        items = re.split(r"^\s*- ", "\n".join(lines), flags=re.MULTILINE)[1:]
+        return f"<ul>{''.join(f'<li>{inline(item.strip())}</li>' for item in items)}</ul>"
+    text = inline(" ".join(line.strip().lstrip("#").strip() for line in lines))
+    return f"<h4>{text}</h4>" if first.startswith("#") else f"<p>{text}</p>"
+
+
+def _table(lines: list[str]) -> str:
+    """A table that scrolls sideways; folded away where it is long."""
     head, _, *rows = ([inline(cell.strip()) for cell in line.strip().strip("|").split("|")] for line in lines)
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
@@ -137,14 +149,23 @@ def _block(lines: list[str]) -> str:
         for row in rows
     )
     table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{table}</div>'
+    shown = f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{table}</div>'
+    if len(rows) <= MOST_ROWS:
+        return shown
+    return f"<details><summary>Table of {len(rows)} rows</summary>{shown}</details>"
 
 
 def _figure(path: Path, title: str) -> str:
-    content = path.read_bytes()
-    if not content.startswith(PNG):
-        raise DataError(f"{path} is not a PNG image; run its experiment again")
-    data = base64.b64encode(content).decode()
-    return (
-        f'<figure class="paper"><img alt="{html.escape(title)}" src="data:image/png;base64,{data}"></figure>'
-    )
+    """A figure as WebP without loss, a third of the PNG."""
+    import matplotlib.image
+
+    content = io.BytesIO()
+    try:
+        pixels = matplotlib.image.imread(path, format="png")
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{path} is not a PNG image: {error}; run its experiment again") from error
+    matplotlib.image.imsave(content, pixels, format="webp", pil_kwargs={"lossless": True})
+    data = base64.b64encode(content.getvalue()).decode()
+    name = html.escape(title)
+    image = f'<img alt="{name}" src="data:image/webp;base64,{data}">'
+    return f'<figure class="paper" tabindex="0" aria-label="{name}">{image}</figure>'

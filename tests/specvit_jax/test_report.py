@@ -125,7 +125,7 @@ def test_the_page_holds_what_there_is_and_nothing_else(tmp_path, run):
         assert (f'id="{section}"' in everything) == in_all
         assert (f'href="#{section}"' in everything) == (in_all and section != "scaling")
         assert f'id="{section}"' not in only_run
-    assert "data:image/png;base64," in everything
+    assert "data:image/webp;base64," in everything
     assert "python -m experiments.r2_vs_snr" in everything
     assert str(tmp_path) not in everything
 
@@ -162,6 +162,10 @@ def test_markdown_tables_become_tables():
     assert '<th scope="col">b</th>' in text
     assert '<tr><th scope="row">x</th><td>1</td></tr>' in text
     assert "<p>Some <code>code</code> in two lines.</p>" in text
+    assert experiments.markdown("- one\n- two\n  lines") == "<ul><li>one</li><li>two\n  lines</li></ul>"
+    assert "<details>" not in text
+    long = "| a |\n|---|\n" + "| 1 |\n" * 13
+    assert experiments.markdown(long).startswith("<details><summary>Table of 13 rows</summary>")
 
 
 def test_damaged_results_are_named(tmp_path):
