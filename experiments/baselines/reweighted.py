@@ -36,7 +36,7 @@ BLOCK = 64  # climbs moved together: one shape to compile, 4 MB per row of the J
 NODES = 512  # nodes compared together: 8 MB per array of 4096 pixels
 MAX_STEPS = 60
 ENOUGH = 1e-4  # expected fall of chi^2 below which a climb is at its end: 0.01 sigma away
-FLOOR = 0.1  # added to the labels' Fisher diagonal in unit coordinates: no step leaves the box by miles
+FLOOR = 1e-3  # added to the labels' Fisher diagonal in unit coordinates: a step exists without information
 
 
 class Continuum(NamedTuple):

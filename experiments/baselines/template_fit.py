@@ -96,8 +96,10 @@ def fit_labels(
         curves = make_continuum(np.asarray(emulator.wave), amplitude, continuum)
         for start in range(0, len(mag), STARS):
             stars = slice(start, start + STARS)
-            y, m = np.asarray(flux[stars], np.float32), np.asarray(mag[stars], np.float32)
-            parts.append(_fit(model, curves, y, m, n_starts))
+            unit = np.ones(len(flux[stars])) if amplitude == "known" else _unit(flux[stars])
+            y, m = (flux[stars] / unit[:, None]).astype(np.float32), np.asarray(mag[stars], np.float32)
+            found = _fit(model, curves, y, m, n_starts)
+            parts.append(found._replace(amplitude=unit * found.amplitude))
             if advance is not None:
                 advance(len(m))
     return Fit(*map(np.concatenate, zip(*parts, strict=True)))
@@ -151,6 +153,12 @@ class TemplateFit:
         found = cls(forward, amplitude, int(arrays["continuum"]), int(arrays["n_starts"]))
         found.settled = forward
         return found
+
+
+def _unit(flux: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, " n"]:
+    """The unit in which a spectrum is as bright as the emulator's: float32 has no room for 1e-17 squared."""
+    rms = np.sqrt(np.mean(np.square(flux, dtype=np.float64), axis=1))
+    return np.where(rms > 0, 2 * rms, 1.0)
 
 
 def _fit(model: Model, continuum: Continuum, flux: np.ndarray, mag: np.ndarray, n_starts: int) -> Fit:
