@@ -44,7 +44,7 @@ function logarithmic([low, high], [start, end]) {
   scale.invert = (pixel) => Math.exp(inner.invert(pixel));
   scale.ticks = (count = 6) => {
     const decades = Math.log10(high / low);
-    const steps = decades > count ? [1] : decades > count / 3 ? [1, 3] : decades > 0.7 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8];
+    const steps = decades > count ? [1] : decades > count / 3 ? [1, 3] : decades > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
     const found = [];
     for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
       for (const step of steps) found.push(+(step * 10 ** power).toPrecision(4));

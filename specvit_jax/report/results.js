@@ -44,15 +44,21 @@ function startDashboard() {
   });
   const show = () => {
     made.redraw();
+    for (const { button, isMethod } of buttons) button.hidden = !isMethod && quantity.key !== "r2";
     byId("dashboard-table").replaceChildren(scoreTable(board, quantity, hidden));
     if (Object.values(board.estimators).some((found) => found.by_type?.length)) showTypes(board, hidden);
   };
   const chips = new Map(curvesOf(board, QUANTITIES[0]).map((curve) => [curve.group ?? curve.name, curve]));
-  byId("dashboard-methods").append(...[...chips].map(([name, curve]) => chip(name === "published" ? "as published, on another grid" : name, name === "published" ? "var(--soft)" : curve.colour, curve.dash,
-    (on) => { hidden[on ? "delete" : "add"](name); show(); }, !hidden.has(name))));
+  const buttons = [...chips].map(([name, curve]) => {
+    const published = name === "published";
+    const button = chip(published ? "as published, on another grid" : name, published ? "var(--soft)" : curve.colour, curve.dash,
+      (on) => { hidden[on ? "delete" : "add"](name); show(); }, !hidden.has(name));
+    return { button, isMethod: name in board.estimators };
+  });
+  byId("dashboard-methods").append(...buttons.map(({ button }) => button));
   byId("dashboard-controls").append(selectField("Quantity", quantities.map((one) => one.text), (i) => { quantity = quantities[i]; show(); }).field);
   const { test, grid } = board;
-  byId("dashboard-about").textContent = `${thousands(test.n)} test spectra of magnitude ${number(test.mag[0])} to ${number(test.mag[1])}, the same for every method; bands: 95 % intervals, for Cramér-Rao 10 to 90 % of the stars. Grid: ${grid.title}. SNR: ${board.snr_definition}.`;
+  byId("dashboard-about").textContent = `${thousands(test.n)} test spectra of magnitude ${number(test.mag[0])} to ${number(test.mag[1])}, the same for every method; bands: 95 % intervals, for Cramér-Rao 10 to 90 % of the stars. Grid: ${grid.title}. SNR: ${board.snr_definition}.`;
   show();
 }
 

@@ -292,6 +292,14 @@ def test_a_method_switched_off_leaves_chart_and_table(visit):
     assert "Ridge" not in tab.inner_text("#dashboard-types")
 
 
+def test_ceilings_are_offered_for_r2_only(visit):
+    tab = visit()
+    ceiling = tab.locator("#dashboard-methods").get_by_label("Exact limit, all stars")
+    assert ceiling.is_visible()
+    tab.locator("#dashboard-controls select").select_option(label="bias")
+    assert not ceiling.is_visible()
+
+
 def test_tokens_and_maps_are_chosen_by_keys_and_pointer(visit):
     tab = visit()
     slider = tab.locator("#tokens input[type=range]")
