@@ -18,7 +18,6 @@ from specvit_jax.checkpoint import Weights
 from specvit_jax.config import Config, ModelConfig
 from specvit_jax.model import SpecViT, head_weights
 from specvit_jax.step import Scalers, eval_step
-from specvit_jax.tokens import windows
 
 
 def attention_weights(
@@ -99,8 +98,8 @@ def token_wave(cfg: ModelConfig, wave: Float[np.ndarray, " n_pix"]) -> Float[np.
     """
     if len(wave) != cfg.input_size:
         raise UsageError(f"wave must have the {cfg.input_size} inputs of the network, got {len(wave)} pixels")
-    pixels = np.asarray(windows(jnp.arange(len(wave))[None], cfg.patch_size, cfg.step)[0])
-    return np.stack([np.asarray(wave)[pixels[:, 0]], np.asarray(wave)[pixels[:, -1]]], axis=1)
+    first = cfg.step * np.arange(cfg.num_patches)
+    return np.stack([np.asarray(wave)[first], np.asarray(wave)[first + cfg.patch_size - 1]], axis=1)
 
 
 def _check_vit(cfg: ModelConfig) -> None:
