@@ -38,7 +38,7 @@ from specvit_jax.config import Config
 from specvit_jax.data import Simulator, make_simulator
 from specvit_jax.predict import predict
 
-SOLAR, FREE = "solar-scaled", "free ratios"  # kinds of stars
+SOLAR, FREE = "solar-scaled stars", "stars of free ratios"
 SYMBOLS = {"T_eff": "$T_{eff}$", "log_g": "log $g$", "M_H": "[M/H]", "a_M": "[$\\alpha$/M]", "C_M": "[C/M]"}
 COLORS = ("#b2182b", "#2166ac", "#e08214")  # of the networks: one label, three, five
 
@@ -179,7 +179,7 @@ def draw(results: dict[str, Any]) -> Figure:
     arms = sorted({row["arm"] for row in results["rows"]}, key=lambda arm: (arm != "alone", arm))
     for place, kind in zip(axes[0], kinds, strict=True):
         draw_kind(place, [row for row in results["rows"] if row["kind"] == kind], arms)
-        place.set_title(f"{kind} stars", fontsize=7)
+        place.set_title(kind, fontsize=7)
     handles, names = axes[0, -1].get_legend_handles_labels()
     shown = dict(zip(names, handles, strict=True))
     figure.legend(shown.values(), shown.keys(), frameon=False, loc="outside lower center", ncols=4)

@@ -5,7 +5,9 @@ Claim:    a network is scored on spectra of the very simulator it learnt from. R
 Command:  python -m experiments.robustness [--preset smoke|cpu|gpu]
 Hardware: cpu: two CPU cores, about half an hour; gpu: one GPU.
 Expect:   derived: the exact limit falls with the noise, and no network is above it. For SpecViT as shipped
-          0.715 without distortion (measured, results/accuracy); the costs of distortions are not derived.
+          0.715 without distortion (measured, results/accuracy). Measured on 300 stars: 0.33 and a bias of
+          -0.59 dex under a tilt of +10 %; 0.67 at +20 km/s, 0.70 with a width of +20 %, 0.63 (single) and
+          0.59 (blocks) with 20 % of the pixels lost.
 
 Noise: networks trained at 0.5, 1 and 2 times the noise, each tested at all three beside the exact limit there
 (first stars; their number is in the results).
