@@ -67,6 +67,9 @@ class Settings:
 
 
 PUBLISHED = Settings()
+# Trained on 20,000 spectra of mag 20.5-22.5, R2 of log g on 5,000 others (single runs): 0.554 on 24 principal
+# components, 0.561 on 4 PLS components of each of three labels, 0.580 on both together. 15 or 31 leaves and
+# larger leaves changed that by less than 0.01.
 TUNED = Settings(features="components")
 
 

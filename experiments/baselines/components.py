@@ -15,8 +15,8 @@ from crlb.errors import UsageError
 from experiments.baselines.protocol import Chunk, checked
 from experiments.baselines.ridge import Candidate, Linear, Sums, add_up, check_alphas
 
-COUNTS = (4, 8, 12, 16, 24, 32, 48, 64, 128, 256)  # principal components tried
-ALPHAS = (1e-4, 0.01, 0.1, 0.3, 1.0, 3.0)  # tried, in units of the variance of a pixel
+COUNTS = (8, 16, 24, 32, 64, 128, 256, 512, 1024)  # principal components tried
+ALPHAS = (1e-3, 0.1, 0.3, 1.0, 3.0)  # tried, in units of the variance of a pixel
 MOST_PLS = 20  # PLS components tried: from 1 to this
 
 
