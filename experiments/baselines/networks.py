@@ -26,8 +26,8 @@ from specvit_jax.train import train as train_network
 TRAINED_PER_VALIDATED = 9  # the training loop validates on at most a tenth of the spectra it is given
 MOST_SCALED = 20_000  # spectra the scalers are measured on: 2 GB while they are whitened
 
-# Validation R2 of log g after 300 steps of 128 fresh spectra, mag 20.5-22.5, one run each: 0.679 whitened to 24
-# components (zca), 0.602 only standardised.
+# Validation R2 of log g after 300 steps of 128 fresh spectra, mag 20.5-22.5, one run each: 0.679 whitened to
+# 24 components (zca), 0.602 only standardised.
 MLP = Config(
     preset="tiny",
     model=ModelConfig(
