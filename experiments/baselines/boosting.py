@@ -75,9 +75,15 @@ TUNED = Settings(features="components")
 
 @dataclass
 class LightGBM:
-    """Boosted trees behind the protocol of all baselines; `basis` maps flux to components, if used."""
+    """Boosted trees behind the protocol of all baselines; `basis` maps flux to components, if used.
+
+    Args:
+        settings: of the trees.
+        given: components to use instead of the principal ones of the noisy training spectra.
+    """
 
     settings: Settings = TUNED
+    given: Float[np.ndarray, "n_pix k"] | None = None
     name = "LightGBM"
     n_pix: int = field(default=0, init=False)
     basis: Float[np.ndarray, "n_pix k"] | None = field(default=None, init=False)
@@ -101,6 +107,8 @@ class LightGBM:
         self, flux: Float[np.ndarray, "n n_pix"], labels: Float[np.ndarray, "n n_labels"]
     ) -> Float[np.ndarray, "n_pix k"] | None:
         """The directions whose components are the features; None where these are the pixels."""
+        if self.given is not None:
+            return self.given
         if self.settings.features == "pixels":
             return None
         return directions(add_up([(flux, labels)]), self.settings.n_principal, self.settings.n_pls)
