@@ -22,7 +22,8 @@ from scipy.stats import rankdata
 
 from crlb.fisher import fisher_covariance, fisher_information, flux_jacobian
 from crlb.noise import variance
-from experiments.stars import Stars, in_double
+from experiments.stars import Stars
+from specvit_jax.bounds import in_float64
 from specvit_jax.data import Simulator
 from specvit_jax.scaling import InputScaler
 
@@ -43,7 +44,7 @@ def filters(simulator: Simulator, stars: Stars) -> Filters:
     """The optimal filters at the true labels of some stars; Jacobians and Fisher matrices in float64."""
     low, high = simulator.emulator.low, simulator.emulator.high
     with jax.enable_x64(True):
-        emulator, noise = in_double(simulator)
+        emulator, noise = in_float64(simulator)
         precision = jnp.asarray(np.diag(12 / (high - low) ** 2))  # of a uniform distribution of that width
         labels, mag = (np.asarray(values, np.float64) for values in (stars.labels, stars.mag))
         found = _filters(emulator, noise, precision, labels, mag, simulator.exposure)

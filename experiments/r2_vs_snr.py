@@ -40,13 +40,13 @@ from experiments.stars import (
     about,
     by_type,
     exact_posterior,
-    in_double,
     limit,
     stored_posteriors,
     test_stars,
 )
 from experiments.study import claim_folder, provenance
 from specvit_jax import metrics
+from specvit_jax.bounds import in_float64
 from specvit_jax.data import Simulator, make_simulator
 from specvit_jax.explore import explore
 from specvit_jax.predict import SNR_EDGES
@@ -182,7 +182,7 @@ def write_explorer(options: Options, simulator: Simulator, found: dict[str, Meth
 def ceilings(options: Options, simulator: Simulator) -> dict[str, Any]:
     """Per magnitude: the Cramer-Rao R2_max over the grid's nodes, and the exact limit of any estimator."""
     with jax.enable_x64(True), Progress() as progress:
-        emulator, noise = in_double(simulator)
+        emulator, noise = in_float64(simulator)
         options_of_both: Any = {"exposure": simulator.exposure}
         task = progress.add_task("Cramer-Rao bound over the nodes", total=len(emulator.nodes))
         advance = lambda n: progress.advance(task, n)  # noqa: E731

@@ -13,17 +13,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from rich.progress import Progress, track
 
-from crlb.emulator import Emulator
 from crlb.errors import DataError
-from crlb.fisher import bounds, fisher_information
-from crlb.noise import Exposure, NoiseModel, variance
+from crlb.noise import variance
 from crlb.output import new_file
 from crlb.posterior import Posterior, posterior
 from crlb.prior import make_prior
 from specvit_jax import metrics
+from specvit_jax.bounds import in_float64
 from specvit_jax.data import CHUNK, Batch, Simulator, chunks, median_snr
 
 LABEL = "log_g"
@@ -104,18 +103,13 @@ def _error(simulator: Simulator, clean: jax.Array, mag: jax.Array) -> jax.Array:
     return simulator.observer.noise_level * jnp.sqrt(jax.vmap(one)(clean, mag))
 
 
-def in_double(simulator: Simulator) -> tuple[Any, Any]:
-    """Emulator and noise in float64; call it under ``jax.enable_x64``."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), (simulator.emulator, simulator.noise))
-
-
 def cramer_rao(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels"]:
     """Cramer-Rao bound of every star at its own labels and magnitude, all labels unknown, in float64.
 
     Labels in their own units; NaN where the spectrum does not tell them apart.
     """
     with jax.enable_x64(True):
-        emulator, noise = in_double(simulator)
+        emulator, noise = in_float64(simulator)
         labels, mag = (jnp.asarray(array, jnp.float64) for array in (stars.labels, stars.mag))
         fishers = _fishers(emulator, noise, simulator.exposure, labels, mag)
         return bounds(fishers, simulator.label_names).sigma
@@ -187,7 +181,7 @@ def posterior_of(
 ) -> Posterior:
     """Exact posteriors of some stars, in float64; ranks of the truth among their points where it is given."""
     with jax.enable_x64(True):
-        emulator, noise = in_double(simulator)
+        emulator, noise = in_float64(simulator)
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
         return posterior(
             stars.noisy, stars.mag, emulator, noise, prior,

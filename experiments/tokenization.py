@@ -61,7 +61,7 @@ ARMS = (
 )
 SIZES = {
     "smoke": Size(300, (ARMS[0], ARMS[4], ARMS[7])),
-    "cpu": Size(10_000, ARMS, seeds=2, settings=("train.steps=300",)),
+    "cpu": Size(10_000, ARMS, seeds=2, settings=("train.steps=200",)),
     "gpu": Size(10_000, ARMS, seeds=3),
 }
 

@@ -45,7 +45,7 @@ def cramer_rao(
     low, high = label_box(simulator)
     columns = tuple(np.flatnonzero(low < high).tolist())
     with jax.enable_x64(True):
-        emulator, noise = _in_float64(simulator)
+        emulator, noise = in_float64(simulator)
         fishers = fisher_field(
             emulator, noise, mags.tolist(), labels, columns=columns, exposure=simulator.exposure
         )
@@ -75,7 +75,7 @@ def posterior_sigma(
     _check_noise(simulator)
     prior = _density(simulator)
     with jax.enable_x64(True):
-        emulator, noise = _in_float64(simulator)
+        emulator, noise = in_float64(simulator)
         exact = posterior(flux, mag, emulator, noise, prior, key=key, exposure=simulator.exposure)
     return np.where(exact.converged[:, None], exact.sigma, np.nan)
 
@@ -87,7 +87,8 @@ def has_density(simulator: Simulator) -> bool:
     return plain and bool((low < high).all())
 
 
-def _in_float64(simulator: Simulator) -> tuple[Emulator, NoiseModel]:
+def in_float64(simulator: Simulator) -> tuple[Emulator, NoiseModel]:
+    """Emulator and noise for sums that need it; call it under ``jax.enable_x64``."""
     parts = (simulator.emulator, simulator.noise)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), parts)
 

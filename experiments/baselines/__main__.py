@@ -19,10 +19,13 @@ from crlb.output import check_output
 from crlb.spectra import label_columns
 from experiments.baselines.boosting import PUBLISHED, TUNED, LightGBM, import_lightgbm
 from experiments.baselines.components import PLS, PCARidge
+from experiments.baselines.forward import Forward
 from experiments.baselines.networks import CNN, MLP, Network
+from experiments.baselines.posterior_mean import PosteriorMean
 from experiments.baselines.protocol import Baseline, Chunk, collected
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, load, save
+from experiments.baselines.template_fit import TemplateFit
 from specvit_jax.cli.arguments import File, Out
 from specvit_jax.cli.evaluate import print_scores
 from specvit_jax.cli.simulate import Magnitudes
@@ -30,7 +33,17 @@ from specvit_jax.config import Config
 from specvit_jax.data import CHUNK, Simulator, chunks, make_simulator
 from specvit_jax.predict import check_outputs, fill_unusable, read_observed, write_scores
 
-Name = Literal["ridge", "pca_ridge", "pls", "lightgbm", "lightgbm_published", "mlp", "cnn"]
+Name = Literal[
+    "ridge",
+    "pca_ridge",
+    "pls",
+    "lightgbm",
+    "lightgbm_published",
+    "mlp",
+    "cnn",
+    "template_fit",
+    "posterior_mean",
+]
 TRAIN_SEED, VALIDATION_SEED = 20_002, 20_003  # 20_001 is that of the test spectra of the experiments
 DEFAULT_LABELS = ("log_g", "T_eff", "M_H")
 
@@ -45,7 +58,8 @@ class Fit:
     """
 
     name: Annotated[tyro.conf.Positional[Name], tyro.conf.arg(metavar="NAME")]
-    """ridge, pca_ridge, pls, lightgbm (on components), lightgbm_published (on pixels), mlp, cnn."""
+    """ridge, pca_ridge, pls, lightgbm (on components), lightgbm_published (on pixels), mlp, cnn; or
+    template_fit, posterior_mean, which know the forward model and learn nothing."""
     out: Out
     """The file to create (npz)."""
     n: int = 20_000
@@ -99,7 +113,15 @@ class Fit:
             return Network(self.config(MLP))
         if self.name == "cnn":
             return Network(self.config(CNN))
+        if self.name == "template_fit":
+            return TemplateFit(self.forward())
+        if self.name == "posterior_mean":
+            return PosteriorMean(self.forward())
         assert_never(self.name)
+
+    def forward(self) -> Forward:
+        """What a method that knows the forward model is told of it."""
+        return Forward(str(self.grid or ""), str(self.noise or ""), self.labels)
 
     def config(self, config: Config) -> Config:
         """The configuration with the labels and steps of the command line."""

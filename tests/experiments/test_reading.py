@@ -13,7 +13,8 @@ from crlb.noise import variance
 from experiments import efficiency, forecasts, residuals, uncertainty
 from experiments.cells import Place, field
 from experiments.resampling import with_ends
-from experiments.stars import Stars, cramer_rao, in_double
+from experiments.stars import Stars, cramer_rao
+from specvit_jax.bounds import in_float64
 from specvit_jax.data import make_simulator
 
 N = 4_000
@@ -112,7 +113,7 @@ def test_bound_of_a_star_is_that_of_differences_at_its_own_magnitude(toy_grid):
     labels, mag = np.array([[4700.0, 2.2, -0.3], [5200.0, 3.4, 0.2]]), np.array([20.7, 22.3])
     stars = Stars(np.empty((2, 0)), labels, mag, mag, np.empty((2, 0)))
     with jax.enable_x64(True):
-        emulator, noise = in_double(simulator)
+        emulator, noise = in_float64(simulator)
         step = np.diag([1.0, 1e-3, 1e-3])
 
         def both(label, m):
