@@ -21,7 +21,7 @@ from experiments.baselines.protocol import Baseline, Chunk
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
-from experiments.stars import LABEL, drawn
+from experiments.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn
 from experiments.training import trained
 from specvit_jax.checkpoint import load_weights, read_metadata, shipped_weights
 from specvit_jax.config import Config, preset
@@ -31,7 +31,6 @@ from specvit_jax.predict import predict
 from specvit_jax.start import fit_scalers
 
 MAX_TREES = 1000  # of LightGBM, with early stopping
-FIT_SEED, VALIDATION_SEED = 20_002, 20_003  # of the spectra that Ridge and LightGBM learn from
 
 Predictor = Callable[[Float[np.ndarray, "n n_pix"], Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
 
@@ -149,7 +148,7 @@ def learnt_from(asked: Asked, simulator: Simulator) -> tuple[list[Chunk], Chunk]
         for batch in drawn(simulator, seed, n, what):
             yield np.asarray(batch.flux), np.asarray(batch.labels[:, column : column + 1])
 
-    held_out = zip(*pairs(VALIDATION_SEED, asked.n_fit // 4, "Spectra to choose on"), strict=True)
+    held_out = zip(*pairs(CHOICE_SEED, asked.n_fit // 4, "Spectra to choose on"), strict=True)
     validation = tuple(map(np.concatenate, held_out))
     return list(pairs(FIT_SEED, asked.n_fit, "Spectra to fit")), (validation[0], validation[1])
 
@@ -166,4 +165,4 @@ def regression(asked: Asked, baseline: Baseline, validation: Chunk, sees: str) -
 
 def seeds() -> dict[str, int]:
     """The seeds of what is drawn here."""
-    return {"fit": FIT_SEED, "fit_validation": VALIDATION_SEED}
+    return {"fit": FIT_SEED, "choice": CHOICE_SEED}

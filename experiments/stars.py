@@ -28,6 +28,7 @@ from specvit_jax.data import CHUNK, Batch, Simulator, chunks, median_snr
 LABEL = "log_g"
 SNR_DEFINITION = "median over usable pixels (0.42725 A) of flux/error, 12 x 900 s"
 TEST_SEED = 20_001  # the key of the test set, and of nothing else; training: 42, 43, ...
+FIT_SEED, CHOICE_SEED = 20_002, 20_003  # spectra that baselines learn from, and choose their settings on
 TYPES = (("giants", -np.inf, 2.5), ("subgiants", 2.5, 3.5), ("dwarfs", 3.5, np.inf))  # log g, dex
 
 PIECE = 500  # stars between two savings of their posteriors

@@ -26,6 +26,7 @@ from experiments.baselines.protocol import Baseline, Chunk, collected
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, load, save
 from experiments.baselines.template_fit import TemplateFit
+from experiments.stars import CHOICE_SEED, FIT_SEED
 from specvit_jax.cli.arguments import File, Out
 from specvit_jax.cli.evaluate import print_scores
 from specvit_jax.cli.simulate import Magnitudes
@@ -44,7 +45,6 @@ Name = Literal[
     "template_fit",
     "posterior_mean",
 ]
-TRAIN_SEED, VALIDATION_SEED = 20_002, 20_003  # 20_001 is that of the test spectra of the experiments
 DEFAULT_LABELS = ("log_g", "T_eff", "M_H")
 
 
@@ -80,7 +80,7 @@ class Fit:
     """Threads that grow trees (lightgbm); 0: one per core. Fewer are faster where cores are shared."""
     steps: int = MLP.train.steps
     """Training steps of 128 spectra (mlp, cnn)."""
-    seed: int = TRAIN_SEED
+    seed: int = FIT_SEED
     """Seed of the training spectra; those of validation have one of their own."""
     overwrite: bool = False
     """Allow the file to be replaced."""
@@ -90,7 +90,7 @@ class Fit:
         baseline = self.baseline()
         simulator = make_simulator(self.grid, self.noise, self.mag)
         columns = label_columns(simulator.label_names, self.labels)
-        held_out = drawn(simulator, columns, VALIDATION_SEED, self.n_validation, "Validation spectra")
+        held_out = drawn(simulator, columns, CHOICE_SEED, self.n_validation, "Validation spectra")
         validation = collected("validation", held_out)
         baseline.fit(drawn(simulator, columns, self.seed, self.n, "Training spectra"), validation)
         stored = Stored(baseline, self.labels, validation[0].mean(axis=0))
