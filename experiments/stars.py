@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from rich.progress import Progress, track
 
+from crlb.emulator import Emulator
 from crlb.errors import DataError
-from crlb.noise import variance
+from crlb.fisher import bounds, fisher_information
+from crlb.noise import Exposure, NoiseModel, variance
 from crlb.output import new_file
 from crlb.posterior import Posterior, posterior
 from crlb.prior import make_prior
