@@ -280,7 +280,16 @@ def test_a_run_from_given_weights_is_resumed_bit_for_bit(tuned, toy_source, tmp_
     whole = train(tuned, toy_source, tmp_path / "whole", devices=ONE)
     with pytest.raises(Interrupted):
         train(tuned, toy_source, tmp_path / "pieces", stop=lambda step: step == 3, devices=ONE)
-    pieces = train(tuned, toy_source, tmp_path / "pieces", resume=True, devices=ONE)
+    steps = []
+    pieces = train(
+        tuned,
+        toy_source,
+        tmp_path / "pieces",
+        resume=True,
+        stop=lambda step: bool(steps.append(step)),
+        devices=ONE,
+    )
+    assert steps[0] == 4  # it did not begin again
     for one, other in zip(leaves(whole.weights), leaves(pieces.weights), strict=True):
         np.testing.assert_array_equal(one, other)
 
