@@ -38,14 +38,13 @@ from experiments.baselines.ridge import ALPHAS, Ridge
 from experiments.distortions import Case, distorted, name_of, sky_lines
 from experiments.drawing import interval, markdown
 from experiments.robustness_figure import draw
-from experiments.stars import LABEL, Stars, limit
+from experiments.stars import CHOICE_SEED, FIT_SEED, LABEL, Stars, limit
 from experiments.study import Study, Work, enter
 from experiments.training import FIRST_SEED, base, reference, slug, weights_of
 from specvit_jax import metrics
 from specvit_jax.data import Observer, Simulator
 from specvit_jax.predict import fill_unusable, predict
 
-FIT_SEED, VALIDATION_SEED = 20_302, 20_303  # of the spectra that Ridge learns from
 NONE = Case("none", 0.0)
 CASES = (
     *(Case("width", change) for change in (-0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.5, 1.0)),
@@ -153,7 +152,7 @@ class Readers:
         """Ridge for log g, fitted on noisy spectra of the same simulator."""
         n = self.work.size.n_fit
         found = Ridge(self.work.size.alphas)
-        validation = tuple(map(np.concatenate, zip(*self.chunks(VALIDATION_SEED, n // 4), strict=True)))
+        validation = tuple(map(np.concatenate, zip(*self.chunks(CHOICE_SEED, n // 4), strict=True)))
         found.fit(self.chunks(FIT_SEED, n), (validation[0], validation[1]))
         return found
 
