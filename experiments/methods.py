@@ -74,7 +74,7 @@ def methods(asked: Asked, simulator: Simulator) -> tuple[dict[str, Method], dict
     }
     absent = {}
     train, validation = learnt_from(asked, simulator)
-    trees = LightGBM(replace(TUNED, max_trees=MAX_TREES), components(simulator))
+    trees = LightGBM(replace(TUNED, max_trees=MAX_TREES, threads=1), components(simulator))
     sees = {"LightGBM": "the 24 components that SpecViT reads, of ", "Ridge": ""}
     for baseline in (trees, Ridge()):
         try:

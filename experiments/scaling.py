@@ -60,7 +60,7 @@ class Size:
 
 
 ALL = (5_000, 20_000, 80_000, 320_000, 1_000_000)
-TREES = Settings(features="components", learning_rate=0.1, max_trees=1000)
+TREES = Settings(features="components", learning_rate=0.1, max_trees=1000, threads=1)
 QUICK = Settings(max_trees=3, num_leaves=4)
 SIZES = {
     "smoke": Size(300, (None,), (600,), 1, (600,), (600,), QUICK, (1.0,), seeds=1),

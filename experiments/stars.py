@@ -35,7 +35,8 @@ TYPES = (("giants", -np.inf, 2.5), ("subgiants", 2.5, 3.5), ("dwarfs", 3.5, np.i
 
 PIECE = 500  # stars between two savings of their posteriors
 SHIPPED = Path("results/accuracy/posterior.npz")  # of the 10,000 stars of the embedded grid, mag 20.5-22.5
-SAME = 1e-5  # relative difference of labels up to which two stars are one: float32 of another machine
+SAME = 1e-5  # difference of marks, relative or absolute, of one star: float32 of another machine
+PIXELS_APART = 1024  # of the noisy pixels that tell stars apart
 
 
 class Stars(NamedTuple):
@@ -143,7 +144,7 @@ def exact_posterior(simulator: Simulator, stars: Stars, path: Path) -> Float[np.
         for start in range(len(found), n, PIECE):
             found = np.concatenate([found, _solve(simulator, stars.take(slice(start, start + PIECE)))])
             with new_file(path, overwrite=True) as temporary:
-                store(temporary, found, stars.labels)
+                store(temporary, found, stars)
             progress.update(task, completed=len(found))
     return found[:n]
 
@@ -153,9 +154,14 @@ def stored_posteriors(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels
     return max((_stored(source, stars) for source in (path, SHIPPED)), key=len)
 
 
-def store(path: Path, found: Float[np.ndarray, "m n_labels 2"], labels: np.ndarray) -> None:
-    """Writes posteriors with the labels of their stars, float32."""
-    np.savez_compressed(path, found=found.astype(np.float32), labels=labels[: len(found)].astype(np.float32))
+def store(path: Path, found: Float[np.ndarray, "m n_labels 2"], stars: Stars) -> None:
+    """Writes the posteriors of the first of some stars with what tells these stars from others, float32."""
+    np.savez_compressed(path, found=found.astype(np.float32), marks=marks(stars)[: len(found)])
+
+
+def marks(stars: Stars) -> Float[np.ndarray, "n n_marks"]:
+    """Labels, magnitude and four noisy pixels of every star: other noise or magnitudes are other stars."""
+    return np.column_stack([stars.labels, stars.mag, stars.noisy[:, ::PIXELS_APART]]).astype(np.float32)
 
 
 def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
@@ -164,11 +170,11 @@ def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
     if not path.exists():
         return nothing
     with np.load(path, allow_pickle=False) as file:
-        if {"found", "labels"} - set(file.files):
-            raise DataError(f"{path} must hold found and labels, found {', '.join(file.files)}; delete it")
-        found, labels = file["found"], file["labels"]
-    n = min(len(labels), len(stars.labels))
-    if labels.shape[1] != stars.labels.shape[1] or not np.allclose(labels[:n], stars.labels[:n], rtol=SAME):
+        if {"found", "marks"} - set(file.files):
+            raise DataError(f"{path} must hold found and marks, found {', '.join(file.files)}; delete it")
+        found, known = file["found"], file["marks"]
+    own, n = marks(stars), min(len(known), len(stars.mag))
+    if known.shape[1] != own.shape[1] or not np.allclose(known[:n], own[:n], rtol=SAME, atol=SAME):
         return nothing
     return found[:n].astype(np.float64)
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,16 +127,19 @@ def test_the_test_set_is_its_digest(simulator):
     assert stars.digest(rounded) == stars.digest(some)  # last digits of another machine do not count
 
 
-def test_stored_posteriors_are_those_of_these_stars_or_none(simulator, tmp_path):
+def test_stored_posteriors_are_those_of_these_stars_or_none(simulator, toy_grid, tmp_path):
     some = stars.test_stars(simulator, 20)
     found = np.random.default_rng(0).normal(size=(20, 3, 2))
     with open(tmp_path / "p.npz", "wb") as file:
-        stars.store(file, found, some.labels)
+        stars.store(file, found, some)
     np.testing.assert_allclose(stars.exact_posterior(simulator, some, tmp_path / "p.npz"), found, rtol=1e-6)
     first = stars.exact_posterior(simulator, some.take(slice(0, 7)), tmp_path / "p.npz")
     np.testing.assert_allclose(first, found[:7], rtol=1e-6)
-    others = stars.stars_of(simulator, 5, 20, "others")
-    assert len(stars._stored(tmp_path / "p.npz", others)) == 0
+    fainter = make_simulator(toy_grid, mag=(18.5, 20.5))  # the same labels at other magnitudes
+    noisier = replace(simulator, observer=replace(simulator.observer, noise_level=1.5))
+    other = stars.stars_of(simulator, 5, 20, "others")
+    for others in (other, *(stars.test_stars(source, 20) for source in (fainter, noisier))):
+        assert len(stars.stored_posteriors(tmp_path / "p.npz", others)) == 0
 
 
 def test_types_share_the_stars_by_gravity():
