@@ -9,6 +9,7 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.stats import chi2
 
+from crlb.climb import far_apart
 from crlb.emulator import Emulator, make_emulator
 from crlb.errors import DataError, UsageError
 from crlb.fisher import fisher_information, flux_jacobian
@@ -24,6 +25,7 @@ from experiments.baselines.posterior_mean import PosteriorMean
 from experiments.baselines.template_fit import TemplateFit, fit_labels
 from specvit_jax.data import make_simulator
 
+SLOW = pytest.mark.slow
 X = np.linspace(-1, 1, DETECTOR_WAVE.size)  # wavelength scaled as Legendre polynomials want it
 TILT = 0.7 * (1 + 0.25 * X - 0.1 * X**2)
 OPTIONS = {
@@ -79,7 +81,9 @@ def test_without_noise_every_star_of_the_box_is_recovered(grid, noise, request):
     assert found.chi2.max() < 1e-3
 
 
-@pytest.mark.parametrize(("options", "shape"), [("free", 1.37 + 0 * X), ("continuum", TILT)])
+@pytest.mark.parametrize(
+    ("options", "shape"), [("free", 1.37 + 0 * X), pytest.param("continuum", TILT, marks=SLOW)]
+)
 def test_a_free_scale_or_continuum_takes_up_what_multiplies_the_spectrum(options, shape, embedded, noise):
     labels = anywhere(embedded, 64, seed=1)
     flux = (clean(embedded, labels) * shape).astype(np.float32)
@@ -90,7 +94,7 @@ def test_a_free_scale_or_continuum_takes_up_what_multiplies_the_spectrum(options
     assert np.abs(fixed.labels - labels)[:, 1].max() > 0.5
 
 
-@pytest.mark.parametrize("options", ["known", "free"])
+@pytest.mark.parametrize("options", ["known", pytest.param("free", marks=SLOW)])
 def test_errors_are_those_of_the_cramer_rao_bound(options, embedded, noise):
     """The Mahalanobis distances of 2 x 96 draws, by the Fisher matrix of `crlb nuisances`, are chi^2."""
     stars, n, mag = anywhere(embedded, 2, seed=5, margin=0.25), 96, 18.0
@@ -137,14 +141,28 @@ def scipy_fit(
         return low + width * p[:3]
 
 
-@pytest.mark.parametrize(("options", "order"), [("known", -1), ("free", 0), ("continuum", 2)])
-def test_noisy_stars_get_the_labels_of_scipy(options, order, toy, noise):
-    labels = anywhere(toy, 4, seed=3, margin=0.15)
-    flux = noisy(clean(toy, labels), 21.0, noise, seed=4)
-    found = fit_labels(flux, mags(4, 21.0), toy, noise, **OPTIONS[options])
+@pytest.mark.parametrize(
+    ("options", "order", "grid"),
+    [
+        ("known", -1, "toy"),
+        pytest.param("free", 0, "toy", marks=SLOW),
+        pytest.param("continuum", 2, "embedded", marks=SLOW),
+    ],
+)
+def test_noisy_stars_get_the_labels_of_scipy(options, order, grid, noise, request):
+    emulator = request.getfixturevalue(grid)
+    labels = anywhere(emulator, 4, seed=3, margin=0.15)
+    flux = noisy(clean(emulator, labels), 18.0, noise, seed=4)  # bright: there V follows the star's own light
+    found = fit_labels(flux, mags(4, 18.0), emulator, noise, **OPTIONS[options])
     for star in range(4):
-        expected = scipy_fit(toy, flux[star].astype(np.float64), 21.0, noise, labels[star], order)
-        assert (np.abs(found.labels[star] - expected) < 0.03 * found.sigma[star]).all()
+        expected = scipy_fit(emulator, flux[star].astype(np.float64), 18.0, noise, labels[star], order)
+        assert (np.abs(found.labels[star] - expected) < 0.02 * found.sigma[star]).all()
+
+
+def test_starts_are_the_best_points_that_lie_far_from_those_before():
+    unit = np.array([[0.0, 0.0], [0.1, 0.1], [0.1, 0.2], [0.9, 0.0], [0.8, 0.1]])
+    value = np.array([[5.0, 4.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 5.0, 4.0]])
+    np.testing.assert_array_equal(far_apart(unit, value, 3), [[0, 4, 2], [3, 2, 0]])
 
 
 def test_several_starts_escape_a_false_minimum_that_one_falls_into(noise):
@@ -163,7 +181,7 @@ def test_several_starts_escape_a_false_minimum_that_one_falls_into(noise):
     assert not three.starts_agree.all()
 
 
-@pytest.mark.parametrize("mag", [18.0, 22.5, 25.0])
+@pytest.mark.parametrize("mag", [18.0, 22.5])
 def test_labels_stay_inside_the_box_and_finite(mag, toy, noise):
     corners = np.array(np.meshgrid(*zip(toy.low, toy.high, strict=True))).reshape(3, -1).T
     flux = noisy(clean(toy, np.repeat(corners, 8, axis=0)), mag, noise)
@@ -195,7 +213,7 @@ def pair(emulator: Emulator, columns: list[int], n: int = 4) -> tuple[np.ndarray
     return clean(emulator, labels), labels[:, columns]
 
 
-@pytest.fixture(params=[TemplateFit, PosteriorMean])
+@pytest.fixture(params=[TemplateFit, pytest.param(PosteriorMean, marks=SLOW)])
 def baseline(request, toy_grid):
     return request.param(Forward(grid=str(toy_grid), label_names=("M_H", "log_g")))
 
@@ -269,6 +287,7 @@ def test_the_posterior_mean_is_that_of_crlb(toy_grid, toy, noise):
     np.testing.assert_array_equal(model.predict(flux, mags(4, 21.5)), expected.mean)
 
 
+@SLOW
 def test_at_high_snr_posterior_mean_and_template_fit_agree(toy_grid, toy, noise):
     flux = noisy(clean(toy, anywhere(toy, 8, margin=0.2)), 18.0, noise)
     model = PosteriorMean(Forward(grid=str(toy_grid)))
@@ -280,7 +299,7 @@ def test_at_high_snr_posterior_mean_and_template_fit_agree(toy_grid, toy, noise)
     np.testing.assert_allclose(found.sigma, fit.sigma, rtol=0.25)
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.parametrize("options", list(OPTIONS))
 def test_without_noise_two_thousand_stars_are_recovered(options, embedded, noise):
     labels = anywhere(embedded, 2000, seed=11)
