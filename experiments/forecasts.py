@@ -73,10 +73,17 @@ def scores(
 def against_exact(
     pred: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"], exact: Float[np.ndarray, "n 2"]
 ) -> dict[str, float | None]:
-    """Excess NLL, and correlation, mean and scatter of ln(sigma/exact sigma), with 95 % intervals."""
+    """How a forecast differs from the posterior's moments m, sigma of each star, with 95 % intervals.
+
+    `excess_nll`, and the part `excess_mean` = mean((p - m)^2/(2 s^2)) of it that wrong means cause; `width` =
+    sqrt(mean(s^2)/mean(sigma^2 + (p - m)^2)), 1 where forecasts are as wide as their errors; `correlation`,
+    mean `log_ratio` and standard deviation `log_scatter` of ln s and ln sigma.
+    """
     mean, exact_sigma = exact.T
-    ratio = np.log(sigma / exact_sigma)
+    ratio, off = np.log(sigma / exact_sigma), (pred - mean) ** 2
     found = with_ends("excess_nll", _mean, excess_nll(pred, sigma, mean, exact_sigma))
+    found |= with_ends("excess_mean", _mean, 0.5 * off / sigma**2)
+    found |= with_ends("width", _width, sigma**2, exact_sigma**2 + off)
     found |= with_ends("log_ratio", _mean, ratio) | with_ends("log_scatter", _std, ratio)
     return found | with_ends("correlation", log_correlation, sigma, exact_sigma)
 
@@ -95,3 +102,7 @@ def _mean(values: Values) -> np.ndarray:
 
 def _std(values: Values) -> np.ndarray:
     return values.std(axis=-1)
+
+
+def _width(forecast: Values, error: Values) -> np.ndarray:
+    return np.sqrt(forecast.mean(axis=-1) / error.mean(axis=-1))

@@ -191,7 +191,8 @@ def table(results: dict[str, Any]) -> str:
     """R2 of the arms, then the forecasts: all stars, and by SNR."""
     arms = [[row["arm"], str(row["seeds"]), interval(row), f"{row['mae']:.3f}"] for row in results["rows"]]
     heads = ["SNR", "n", "forecast", *(f"covers {level:.0%}" for level in results["levels"])]
-    heads += ["mean sigma, dex", "NLL", "CRPS, dex", "excess NLL", "correlation of ln sigma"]
+    heads += ["mean sigma, dex", "NLL", "CRPS, dex", "excess NLL", "of it by the mean"]
+    heads += ["width / error", "correlation of ln sigma"]
     lines = []
     for found in results["bins"]:
         ends = f"{found['snr_low']:g} to {found['snr_high']:g}" if found["snr_high"] else "all"
@@ -204,7 +205,7 @@ def table(results: dict[str, Any]) -> str:
 def cells_of(found: dict[str, Any], levels: list[float]) -> list[str]:
     """Scores of a forecast as text, a dash where it has none."""
     covers = [interval(found, f"cover_{round(100 * level)}") for level in levels]
-    others = ("sharpness", "nll", "crps", "excess_nll", "correlation")
+    others = ("sharpness", "nll", "crps", "excess_nll", "excess_mean", "width", "correlation")
     return [*covers, *(interval(found, key) for key in others)]
 
 

@@ -29,7 +29,9 @@ def draw_all(results: dict[str, Any], names: Mapping[str, str]) -> Figure:
     draw_coverage(panels[1, 0], bins, names)
     draw_by_snr(panels[1, 1], bins, "sharpness", ("network", "moments"))
     panels[1, 1].set_ylabel("mean $\\sigma$ of log $g$ (dex)")
-    draw_by_snr(panels[1, 2], bins, "excess_nll", ("network",))
+    draw_by_snr(panels[1, 2], bins, "excess_nll", ("network",), "all")
+    draw_by_snr(panels[1, 2], bins, "excess_mean", ("network",), "by its mean", ":")
+    panels[1, 2].legend(frameon=False)
     panels[1, 2].set_ylabel("NLL above exact moments (nat)")
     panels[1, 2].set_ylim(bottom=0)
     for axes in panels[1]:
@@ -70,7 +72,7 @@ def draw_pit(axes: Axes, curves: dict[str, Any], names: Mapping[str, str]) -> No
     axes.set_ylim(0, 1.9)
     axes.set_xlabel("PIT: forecast probability below truth")
     axes.set_ylabel("density")
-    axes.legend(frameon=False, fontsize=5.5)
+    axes.legend(frameon=False, fontsize=5.5, loc="lower center")
 
 
 def draw_sigmas(axes: Axes, found: dict[str, Any]) -> None:
@@ -103,12 +105,20 @@ def draw_coverage(axes: Axes, bins: Sequence[dict[str, Any]], names: Mapping[str
     axes.set_ylabel("coverage of 68 and 95 % intervals")
 
 
-def draw_by_snr(axes: Axes, bins: Sequence[dict[str, Any]], score: str, keys: Sequence[str]) -> None:
+def draw_by_snr(
+    axes: Axes,
+    bins: Sequence[dict[str, Any]],
+    score: str,
+    keys: Sequence[str],
+    label: str | None = None,
+    dashes: str | None = None,
+) -> None:
     """A score with its interval at the median SNR of every bin."""
     for i, key in enumerate(keys):
         rows = [(found["snr_median"], found[key]) for found in bins if found[key][score] is not None]
         value, low, high = (np.array([row[score + end] for _, row in rows]) for end in ("", "_low", "_high"))
         place = np.array([snr for snr, _ in rows]) * (1 + 0.02 * i)
+        style = STYLES[key] | ({"linestyle": dashes} if dashes else {})
         axes.errorbar(
-            place, value, yerr=[value - low, high - value], marker="o", elinewidth=0.7, **STYLES[key]
+            place, value, yerr=[value - low, high - value], marker="o", elinewidth=0.7, label=label, **style
         )

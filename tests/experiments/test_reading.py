@@ -147,6 +147,17 @@ def test_excess_nll_is_the_mean_difference_of_nll_under_a_posterior_that_is_not_
     assert forecasts.excess_nll(mean, exact, mean, exact)[0] == pytest.approx(0, abs=1e-12)
 
 
+def test_forecasts_as_wide_as_their_errors_have_width_one(known):
+    near_one = np.tile([0.999, 1.001], N // 2)
+    exact = np.stack([known.mean, 0.6 * near_one], axis=-1)
+    honest, narrow = (forecasts.against_exact(known.pred, s * near_one, exact) for s in (0.4**0.5, 0.3))
+    assert honest["correlation"] == pytest.approx(1)
+    assert honest["width"] == pytest.approx(1, abs=0.01)
+    assert narrow["width"] == pytest.approx(0.3 / 0.4**0.5, abs=0.01)
+    assert honest["excess_mean"] == pytest.approx(0.04 / 0.8, rel=0.1)
+    assert honest["excess_nll"] == pytest.approx(0.5 * np.log(0.4 / 0.36), rel=0.1)
+
+
 def test_coverage_of_right_forecasts_is_the_level(known):
     found = forecasts.scores(known.truth, known.mean, np.full(N, 0.6))
     for level in forecasts.LEVELS:
