@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from experiments.drawing import interval, markdown
@@ -29,8 +30,10 @@ def ceiling_table(results: dict[str, Any]) -> Table:
 def snr_table(results: dict[str, Any]) -> Table:
     """R2 of every method per SNR bin, the exact limit of the same stars first."""
     known = {row["snr_low"]: row for row in results["limit"]["by_snr"]}
-    out = Table(title=f"R2 of log g on {results['test']['n']:,} test spectra")
-    for column in ("SNR per pixel", "n", "R2_Bayes", *results["estimators"]):
+    out = Table(
+        box=box.SIMPLE, title=f"R2 of log g on {results['test']['n']:,} test spectra, by SNR per pixel"
+    )
+    for column in ("SNR", "n", "limit", *results["estimators"]):
         out.add_column(column, justify="right")
     for rows in zip(*(method["by_snr"] for method in results["estimators"].values()), strict=True):
         low, high, n = (rows[0][key] for key in ("snr_low", "snr_high", "n"))
