@@ -28,7 +28,6 @@ from specvit_jax.config import Config, preset
 from specvit_jax.config_file import override
 from specvit_jax.data import Simulator
 from specvit_jax.predict import predict
-from specvit_jax.start import fit_scalers
 
 MAX_TREES = 1000  # of LightGBM, with early stopping
 
@@ -66,16 +65,18 @@ class Method(NamedTuple):
 
 def methods(asked: Asked, simulator: Simulator) -> tuple[dict[str, Method], dict[str, str]]:
     """Every method by name, and why some are absent."""
+    cnn, mlp = (rival(asked, simulator, *pair) for pair in (("CNN", CNN), ("MLP", MLP)))
+    fresh = f"{asked.rival_steps:,} steps of {MLP.train.batch_size} fresh spectra"
     found = {
         "SpecViT": specvit(asked, simulator),
         "Template fit": template_fit(asked),
-        "CNN": rival(asked, simulator, "CNN", CNN),
-        "MLP": rival(asked, simulator, "MLP", MLP),
+        "CNN": network(cnn, fresh),
+        "MLP": network(mlp, fresh),
     }
     absent = {}
     train, validation = learnt_from(asked, simulator)
-    trees = LightGBM(replace(TUNED, max_trees=MAX_TREES, threads=1), components(simulator))
-    sees = {"LightGBM": "the 24 components that SpecViT reads, of ", "Ridge": ""}
+    trees = LightGBM(replace(TUNED, max_trees=MAX_TREES, threads=1), components(mlp))
+    sees = {"LightGBM": "the 24 components that the networks read, of ", "Ridge": ""}
     for baseline in (trees, Ridge()):
         try:
             baseline.fit(iter(train), validation)
@@ -98,11 +99,10 @@ def specvit(asked: Asked, simulator: Simulator) -> Method:
     return network(path, f"tiny as shipped, {step:,} steps of 128 fresh spectra")
 
 
-def rival(asked: Asked, simulator: Simulator, name: str, config: Config) -> Method:
-    """Another network under the same training loop."""
+def rival(asked: Asked, simulator: Simulator, name: str, config: Config) -> Path:
+    """The weights of another network, trained by the same loop."""
     config = settled(asked, config, asked.rival_steps)
-    path = trained(config, simulator, asked.out / name.lower(), asked.grid)
-    return network(path, f"{asked.rival_steps:,} steps of {config.train.batch_size} fresh spectra")
+    return trained(config, simulator, asked.out / name.lower(), asked.grid)
 
 
 def settled(asked: Asked, config: Config, steps: int) -> Config:
@@ -121,9 +121,9 @@ def network(path: Path, training: str) -> Method:
     return Method(training, lambda flux, mag: predict(weights, flux)[:, column])
 
 
-def components(simulator: Simulator) -> Float[np.ndarray, "n_pix k"]:
-    """The components of the flux that SpecViT is handed, for the trees."""
-    scaler = fit_scalers(simulator, preset("tiny")).input
+def components(path: Path) -> Float[np.ndarray, "n_pix k"]:
+    """The components of the flux that a network of whitened spectra is handed, for the trees."""
+    scaler = load_weights(path).input_scaler
     return np.asarray(scaler.analysis) / np.asarray(scaler.scale)[:, None]
 
 

@@ -33,7 +33,7 @@ from specvit_jax.predict import SNR_EDGES, predict_with_sigma
 
 HEAD = Arm("NLL head", ("train.loss=nll", "model.predict_sigma=true"))
 NAMES = {"network": "NLL head", "moments": "exact moments", "posterior": "exact posterior"}
-PLAIN = Arm("no sigma, squared error")
+PLAIN = Arm("squared error, no sigma")
 PIECE = 250  # stars between two savings of their ranks
 CURVE = np.linspace(0.02, 0.98, 49)  # levels of the calibration curve
 PIT_EDGES = np.linspace(0, 1, 21)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from specvit_jax import position
 from specvit_jax.config import ModelConfig
@@ -74,7 +74,7 @@ class Tokens(nn.Module):
         )
 
 
-def windows(x: Float[Array, "batch n_pix"], size: int, step: int) -> Float[Array, "batch n_windows {size}"]:
+def windows(x: Num[Array, "batch n_pix"], size: int, step: int) -> Num[Array, "batch n_windows {size}"]:
     """Windows of ``size`` pixels, one every ``step``; pixels after the last whole window are left out."""
     count = (x.shape[1] - size) // step + 1
     if size == step:

@@ -13,6 +13,8 @@ from specvit_jax.data import make_simulator
 from specvit_jax.predict import evaluate
 from specvit_jax.simulate import simulate
 
+pytestmark = pytest.mark.slow  # whole spectra: a minute for the first fit
+
 
 @pytest.fixture(scope="module")
 def files(toy_grid, tmp_path_factory):
@@ -100,7 +102,6 @@ def test_errors_are_one_line_and_an_exit_status(command, code, message, files, t
     assert not (tmp_path / "new.npz").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pca_ridge", "pls", "lightgbm", "mlp", "cnn"])
 def test_every_baseline_is_fitted_and_scored_from_the_command_line(name, toy_grid, files, tmp_path):
     options = ("--steps", "20", "--max-trees", "20", "--threads", "1")

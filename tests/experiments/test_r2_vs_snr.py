@@ -12,7 +12,12 @@ from experiments.baselines.store import load
 from experiments.r2_vs_snr import Options
 from specvit_jax.data import make_simulator
 
-pytestmark = pytest.mark.xdist_group("r2_vs_snr")  # one worker: the figure is computed once
+
+def whole(test):
+    """A test of the whole figure, which is computed once, by one worker, in some minutes."""
+    for mark in (pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("r2_vs_snr")):
+        test = mark(test)
+    return test
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,7 @@ OTHERS = {"SpecViT": "specvit", "Ridge": "ridge", "LightGBM": "lightgbm", "Templ
 METHODS = {"SpecViT", "Template fit", "CNN", "MLP", "LightGBM", "Ridge"}
 
 
+@whole
 def test_figure_and_numbers_are_written(results):
     options, _ = results
     lines = (options.out / "table.md").read_text().splitlines()
@@ -44,6 +50,7 @@ def test_figure_and_numbers_are_written(results):
     assert (options.out / "figure.pdf").read_bytes().startswith(b"%PDF")
 
 
+@whole
 def test_every_estimator_is_scored_on_every_test_spectrum(results):
     options, numbers = results
     assert set(numbers["estimators"]) == METHODS
@@ -53,12 +60,14 @@ def test_every_estimator_is_scored_on_every_test_spectrum(results):
         assert sum(row["n"] for row in estimator["by_type"]) == options.n_test
 
 
+@whole
 def test_ridge_reads_the_toy_gravity_and_gets_better_with_snr(results):
     rows = [row for row in results[1]["estimators"]["Ridge"]["by_snr"] if row["r2"] is not None]
     assert rows[-1]["r2"] > 0.8
     assert rows[-1]["r2"] > rows[0]["r2"]
 
 
+@whole
 def test_template_fit_reads_bright_stars_at_the_limit(results):
     """At SNR 20 and more the toy grid leaves no room between the maximum of the likelihood and its mean."""
     rows = [row for row in results[1]["estimators"]["Template fit"]["by_snr"] if row["r2"] is not None]
@@ -79,6 +88,7 @@ def test_efficiency_is_r2_over_that_of_the_posterior_of_the_same_stars():
     assert r2_vs_snr.efficiencies(truth[:5], exact[:5], snr[:5]) == []
 
 
+@whole
 def test_the_fitted_regressions_are_kept(results):
     for name in ("ridge", "lightgbm"):
         stored = load(results[0].out / f"{name}.npz")
@@ -90,14 +100,16 @@ def test_a_method_whose_package_is_missing_is_absent_and_says_so(toy_grid, tmp_p
         raise MissingInputError("no lightgbm")
 
     monkeypatch.setattr(methods.LightGBM, "fit", missing)
-    monkeypatch.setattr(methods, "specvit", lambda *_: None)
-    monkeypatch.setattr(methods, "rival", lambda *_: None)
+    monkeypatch.setattr(methods.Ridge, "fit", lambda *_: None)
+    for name in ("specvit", "rival", "network", "components", "regression"):
+        monkeypatch.setattr(methods, name, lambda *_: None)
     asked = Options(grid=toy_grid, mag=(18.0, 21.0), n_fit=200, out=tmp_path)
     found, absent = methods.methods(asked, make_simulator(toy_grid, mag=(18.0, 21.0)))
     assert set(found) == METHODS - {"LightGBM"}
     assert absent == {"LightGBM": "no lightgbm"}
 
 
+@whole
 def test_bound_falls_and_r2_max_rises_with_snr(results):
     bins = results[1]["ceiling"]["bins"]
     assert [row["mag"] for row in bins] == list(r2_vs_snr.MAGNITUDES)
@@ -105,12 +117,13 @@ def test_bound_falls_and_r2_max_rises_with_snr(results):
     assert np.all(np.diff([row["bound"]["median"] for row in bins]) > 0)
 
 
+@whole
 def test_no_seed_serves_two_purposes(results):
     seeds = [*results[1]["provenance"]["seeds"].values()]
     assert len(set(seeds)) == len(seeds)
 
 
-@pytest.mark.slow
+@whole
 def test_a_second_run_of_the_same_set_up_reuses_its_training(results, monkeypatch):
     options, numbers = results
     before = (options.out / "specvit" / "metrics.jsonl").read_text()
@@ -120,6 +133,7 @@ def test_a_second_run_of_the_same_set_up_reuses_its_training(results, monkeypatc
     assert again["estimators"] == numbers["estimators"]
 
 
+@whole
 def test_a_folder_of_something_else_is_left_alone(results, tmp_path):
     (tmp_path / "thesis.tex").write_text("dear reader")
     with pytest.raises(OutputError, match=r"thesis\.tex"):

@@ -30,6 +30,7 @@ def test_every_experiment_says_what_it_claims_costs_and_expects(name):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_experiment_runs_at_smoke_size(name, tmp_path):
     found = importlib.import_module(f"experiments.{name}").STUDY

@@ -69,7 +69,7 @@ def mags(n: int, mag: float) -> np.ndarray:
     return np.full(n, mag)
 
 
-@pytest.mark.parametrize("grid", ["embedded", "toy"])
+@pytest.mark.parametrize("grid", [pytest.param("embedded", marks=SLOW), "toy"])
 def test_without_noise_every_star_of_the_box_is_recovered(grid, noise, request):
     emulator = request.getfixturevalue(grid)
     labels = anywhere(emulator, 64)
@@ -81,9 +81,8 @@ def test_without_noise_every_star_of_the_box_is_recovered(grid, noise, request):
     assert found.chi2.max() < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("options", "shape"), [("free", 1.37 + 0 * X), pytest.param("continuum", TILT, marks=SLOW)]
-)
+@SLOW
+@pytest.mark.parametrize(("options", "shape"), [("free", 1.37 + 0 * X), ("continuum", TILT)])
 def test_a_free_scale_or_continuum_takes_up_what_multiplies_the_spectrum(options, shape, embedded, noise):
     labels = anywhere(embedded, 64, seed=1)
     flux = (clean(embedded, labels) * shape).astype(np.float32)
@@ -94,7 +93,8 @@ def test_a_free_scale_or_continuum_takes_up_what_multiplies_the_spectrum(options
     assert np.abs(fixed.labels - labels)[:, 1].max() > 0.5
 
 
-@pytest.mark.parametrize("options", ["known", pytest.param("free", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("options", ["known", "free"])
 def test_errors_are_those_of_the_cramer_rao_bound(options, embedded, noise):
     """The Mahalanobis distances of 2 x 96 draws, by the Fisher matrix of `crlb nuisances`, are chi^2."""
     stars, n, mag = anywhere(embedded, 2, seed=5, margin=0.25), 96, 18.0
@@ -165,6 +165,7 @@ def test_starts_are_the_best_points_that_lie_far_from_those_before():
     np.testing.assert_array_equal(far_apart(unit, value, 3), [[0, 4, 2], [3, 2, 0]])
 
 
+@SLOW
 def test_several_starts_escape_a_false_minimum_that_one_falls_into(noise):
     """A spectrum whose two lines run through a figure of eight: near its crossing two labels look alike."""
     label = np.linspace(0, 1, 12)
@@ -198,6 +199,7 @@ def test_a_star_is_fitted_on_its_own(toy, noise):
     assert (np.abs(np.array(alone) - together.labels[::17]) < 0.01 * together.sigma[::17]).all()
 
 
+@SLOW
 def test_labels_do_not_depend_on_the_unit_of_flux_where_its_scale_is_free(toy, noise):
     flux = noisy(clean(toy, anywhere(toy, 16)), 21.0, noise)
     one, other = (
@@ -278,6 +280,7 @@ def test_many_stars_show_a_progress_bar(toy_grid, toy, monkeypatch, capsys):
     assert "Template fit, stars" in capsys.readouterr().out
 
 
+@SLOW
 def test_the_posterior_mean_is_that_of_crlb(toy_grid, toy, noise):
     flux = noisy(clean(toy, anywhere(toy, 4)), 21.5, noise)
     model = PosteriorMean(Forward(grid=str(toy_grid)), seed=3)
