@@ -53,8 +53,9 @@ def draw_calibration(axes: Axes, curves: dict[str, Any], names: Mapping[str, str
     for key, name in names.items():
         off = 100 * (np.array(curves[key]["covered"]) - levels)
         axes.plot(100 * levels, off, label=f"{name} ({curves[key]['n']:,})", **STYLES[key])
-    chance = 196 * np.sqrt(levels * (1 - levels) / curves["network"]["n"])
-    axes.fill_between(100 * levels, -chance, chance, color="0.88", linewidth=0, zorder=0)
+    for key, grey in (("posterior", "0.95"), ("network", "0.85")):  # 95 % of chance, for so many stars
+        chance = 196 * np.sqrt(levels * (1 - levels) / curves[key]["n"])
+        axes.fill_between(100 * levels, -chance, chance, color=grey, linewidth=0, zorder=0)
     axes.axhline(0, color="0.6", linewidth=0.6)
     axes.set_xlabel("level of central interval (%)")
     axes.set_ylabel("coverage $-$ level (%)")
