@@ -1,6 +1,6 @@
 """Whether a network knows how well it knows: predicted sigma of log g beside the exact posterior's.
 
-Claim:    a forecast can be calibrated on average and yet wrong for every star, which coverage does not show and
+Claim:    a forecast can be calibrated on average and yet wrong for every star. Coverage does not show that;
           the exact posterior of the same stars does.
 Command:  python -m experiments.uncertainty [--preset smoke|cpu|gpu]
 Hardware: cpu: two CPU cores, half an hour; gpu: one GPU.
@@ -53,7 +53,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(300, 8, (HEAD,)),
+    "smoke": Size(300, 2, (HEAD,)),
     "cpu": Size(10_000, 1_000, settings=("train.steps=1500",), seeds=2),
     "gpu": Size(10_000, 10_000, seeds=3),
 }
