@@ -36,6 +36,7 @@ def finite(simulator):
 # --- a finite set
 
 
+@pytest.mark.slow
 def test_a_finite_set_is_the_stored_set_of_the_same_stars(simulator, finite):
     drawn = jax.jit(type(simulator).sample)(simulator, finite.key, jnp.arange(22))
     stored = StoredSpectra(Rows(drawn.clean, drawn.labels, drawn.mag), simulator.observer)
@@ -69,6 +70,7 @@ def test_exactly_n_spectra_are_trained_on(simulator, n):
     assert training_rows(finite_set(simulator, n, 0), config) == n
 
 
+@pytest.mark.slow
 def test_baselines_get_every_spectrum_once(finite):
     flux, labels = map(np.concatenate, zip(*chunks_of(finite, 0, finite.rows, 1), strict=True))
     assert flux.shape == (22, 4096)
@@ -127,22 +129,26 @@ def best(change):
         ]
 
 
+@pytest.mark.slow
 def test_unbiased_filter_is_least_squares(change, best):
     np.testing.assert_allclose(best[0], np.linalg.lstsq(change, np.eye(40))[0], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_filter_with_a_prior_is_least_squares_with_the_prior_as_data(change, best):
     rows = np.concatenate([change, np.diag([1e-3, 1, 1])])
     data = np.concatenate([np.eye(40), np.zeros((3, 40))])
     np.testing.assert_allclose(best[1], np.linalg.lstsq(rows, data)[0], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_filter_with_other_labels_known_is_least_squares_in_one_label(change, best):
     for i, column in enumerate(change.T):
         expected = np.linalg.lstsq(column[:, None], np.eye(40))[0][0]
         np.testing.assert_allclose(best[2][i], expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_power_of_the_unbiased_filter_is_where_the_information_is(change, best):
     with jax.enable_x64(True):
         expected = pixel_information(change, np.ones(40), 1).marginal
@@ -201,6 +207,7 @@ def carried(tmp_path, toy_grid):
     return make
 
 
+@pytest.mark.slow
 def test_the_stand_in_is_the_source_grid_with_a_tilt(carried, simulator):
     path = transfer.stand_in(carried("smoke"))
     node = jnp.asarray(np.stack([simulator.emulator.low, simulator.emulator.high]), jnp.float32)
@@ -218,6 +225,7 @@ def test_a_target_that_is_not_there_names_the_option(carried, tmp_path, monkeypa
         transfer.target_grid(carried("smoke", target=tmp_path / "mine.h5"))
 
 
+@pytest.mark.slow
 def test_fine_tuning_differs_by_its_start_and_rate_only(carried, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(transfer, "run_arm", lambda work, name, config, source: asked.append(config) or {})

@@ -108,6 +108,7 @@ def test_pulls_of_normal_deviates_are_standard_normal_and_others_are_not():
     assert np.dot(right["density"], np.diff(right["edges"])) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_bound_of_a_star_is_that_of_differences_at_its_own_magnitude(toy_grid):
     simulator = make_simulator(toy_grid)
     labels, mag = np.array([[4700.0, 2.2, -0.3], [5200.0, 3.4, 0.2]]), np.array([20.7, 22.3])

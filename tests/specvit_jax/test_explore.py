@@ -40,6 +40,7 @@ def explored(two_lines):
     return explore(two_lines, {"off": off}, stars=stars, mags=(18.0, 20.0), n_draws=4, n_posterior=0)
 
 
+@pytest.mark.slow
 def test_explored_errors_are_those_of_the_method(explored):
     assert [star["name"] for star in explored["stars"]] == ["giant", "dwarf"]
     for star in explored["methods"]["off"]["stars"]:
@@ -47,6 +48,7 @@ def test_explored_errors_are_those_of_the_method(explored):
         assert [row["bias"] for row in star] == pytest.approx([0.0, 0.2], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_fainter_star_is_less_known(explored):
     bright, faint = explored["stars"][0]["at"]
     assert bright["snr"] > 3 * faint["snr"]
@@ -55,6 +57,7 @@ def test_a_fainter_star_is_less_known(explored):
     json.dumps(explored, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_same_draw_of_noise_fades_the_star(explored):
     clean = np.array(explored["stars"][0]["clean"])
     bright, faint = (np.array(row["noisy"]) - clean for row in explored["stars"][0]["at"])
@@ -84,6 +87,7 @@ def test_the_bound_is_that_of_its_fisher_matrix(two_lines):
     assert cramer_rao(two_lines, labels[None], np.array([mag]))[0, 0] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_label_that_is_held_is_known(grid, two_lines):
     held = make_simulator(grid, ranges={"T_eff": (5000.0, 5000.0)})
     assert label_box(held)[0].tolist() == [5000.0, 1.0]

@@ -144,6 +144,7 @@ def test_dropout_depends_on_the_key_and_the_index_only(config):
     assert np.abs(whole - clean).max() > 1e-3
 
 
+@pytest.mark.slow
 @both
 def test_every_parameter_gets_gradient(config):
     model, params = make(config)
@@ -155,6 +156,7 @@ def test_every_parameter_gets_gradient(config):
 # --- training
 
 
+@pytest.mark.slow
 @both
 def test_eight_spectra_are_learnt_by_heart(config):
     train = TrainConfig(
