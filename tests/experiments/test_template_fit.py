@@ -182,6 +182,7 @@ def test_several_starts_escape_a_false_minimum_that_one_falls_into(noise):
     assert not three.starts_agree.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mag", [18.0, 22.5])
 def test_labels_stay_inside_the_box_and_finite(mag, toy, noise):
     corners = np.array(np.meshgrid(*zip(toy.low, toy.high, strict=True))).reshape(3, -1).T
@@ -192,6 +193,7 @@ def test_labels_stay_inside_the_box_and_finite(mag, toy, noise):
     assert np.isfinite(found.sigma).all()
 
 
+@pytest.mark.slow
 def test_a_star_is_fitted_on_its_own(toy, noise):
     flux = noisy(clean(toy, anywhere(toy, 64)), 21.5, noise)
     together = fit_labels(flux, mags(64, 21.5), toy, noise)
@@ -220,6 +222,7 @@ def baseline(request, toy_grid):
     return request.param(Forward(grid=str(toy_grid), label_names=("M_H", "log_g")))
 
 
+@pytest.mark.slow
 def test_predictions_come_in_the_order_of_the_labels_to_fit(baseline, toy):
     flux, labels = pair(toy, [2, 1])
     baseline.fit([], (flux, labels))
@@ -271,6 +274,7 @@ def test_settings_out_of_range_are_refused(wrong, toy, noise):
         fit_labels(clean(toy, anywhere(toy, 1)), mags(1, 20.0), toy, noise, **wrong)
 
 
+@pytest.mark.slow
 def test_many_stars_show_a_progress_bar(toy_grid, toy, monkeypatch, capsys):
     monkeypatch.setattr(forward, "WORTH_A_BAR", 2)
     flux, labels = pair(toy, [0, 1, 2], n=3)

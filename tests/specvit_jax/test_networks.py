@@ -112,6 +112,7 @@ def test_the_cnn_is_strided_convolutions_and_an_mlp():
     np.testing.assert_allclose(found, np.array(expected), rtol=2e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @both
 def test_a_spectrum_does_not_see_the_others_of_its_batch(config):
     model, params = make(config)
@@ -123,6 +124,7 @@ def test_a_spectrum_does_not_see_the_others_of_its_batch(config):
     np.testing.assert_allclose(np.asarray(swapped)[::-1], np.asarray(whole), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @both
 def test_dropout_depends_on_the_key_and_the_index_only(config):
     model, params = make(replace(config, dropout=0.3))
