@@ -11,7 +11,6 @@ star under the prior it was drawn from and the noise it was given. The posterior
 its R2 on these stars scatters about the limit.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,9 +23,8 @@ import tyro
 from jaxtyping import Float
 
 from crlb.errors import UsageError, run_cli
-from crlb.output import new_file
 from experiments.stars import LABEL, SNR_DEFINITION, about, exact_posterior, limit, test_stars
-from experiments.study import provenance
+from experiments.study import provenance, write_results
 from specvit_jax import metrics
 from specvit_jax.checkpoint import load_weights
 from specvit_jax.data import make_simulator
@@ -80,10 +78,7 @@ def report(options: Options) -> None:
         "provenance": provenance(options, time.monotonic() - begin, "accuracy"),
     }
     text = table(rows, list(networks))
-    for name, content in (("results.json", json.dumps(results, indent=1)), ("table.md", text)):
-        with new_file(options.out / name, overwrite=True) as temporary:
-            temporary.write_text(content + "\n")
-    print(text, options.out / "results.json", sep="\n")
+    print(text, write_results(options.out, results, text), sep="\n")
 
 
 def parse_networks(settings: Sequence[str]) -> dict[str, str]:

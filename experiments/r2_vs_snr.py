@@ -44,7 +44,7 @@ from experiments.stars import (
     stored_posteriors,
     test_stars,
 )
-from experiments.study import claim_folder, provenance
+from experiments.study import claim_folder, describe_grid, provenance, write_results
 from specvit_jax import metrics
 from specvit_jax.bounds import in_float64
 from specvit_jax.data import Simulator, make_simulator
@@ -119,16 +119,13 @@ def report(options: Options) -> None:
     claim_folder(options.out, OWN)
     results = run(options)
     text = method_table(results)
-    numbers = json.dumps(results, indent=1, allow_nan=False)
-    for name, content in (("results.json", numbers), ("table.md", text)):
-        with new_file(options.out / name, overwrite=True) as temporary:
-            temporary.write_text(content + "\n")
+    written = write_results(options.out, results, text)
     console = Console()
     console.print(ceiling_table(results))
     console.print(snr_table(results))
     print(text)
-    for written in [*save(draw, results, options.out), options.out / "results.json"]:
-        console.print(str(written), soft_wrap=True, highlight=False)
+    for path in [*save(draw, results, options.out), written]:
+        console.print(str(path), soft_wrap=True, highlight=False)
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -143,10 +140,7 @@ def run(options: Options) -> dict[str, Any]:
         "title": "R² of log g against SNR",
         "label": LABEL,
         "snr_definition": SNR_DEFINITION,
-        "grid": {
-            "title": options.grid.name if options.grid else "embedded (own LTE synthesis, not BOSZ)",
-            "source": simulator.emulator.source,
-        },
+        "grid": describe_grid(options.grid, simulator),
         "ceiling": ceilings(options, simulator),
         "limit": limits(test, exact, column),
         "estimators": {name: scores(method, test, exact, column) for name, method in found.items()},

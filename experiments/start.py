@@ -14,7 +14,6 @@ The network is small and reads spectra averaged over some pixels; patch 16, clas
 loss, AdamW and clipping at 0.5 are the published ones. There is no dropout.
 """
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -34,9 +33,8 @@ from rich.progress import track
 from rich.table import Table
 
 from crlb.errors import run_cli
-from crlb.output import new_file
 from experiments.stars import LABEL
-from experiments.study import provenance
+from experiments.study import provenance, write_results
 from specvit_jax import metrics
 from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.data import Batch, Simulator, chunks, make_simulator
@@ -118,13 +116,11 @@ def report(options: Options) -> None:
     """Measures, writes and prints the tables."""
     results = run(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, content in (("results.json", json.dumps(results, indent=1)), ("table.md", markdown(results))):
-        with new_file(options.out / name, overwrite=True) as temporary:
-            temporary.write_text(content + "\n")
+    written = write_results(options.out, results, markdown(results))
     console = Console()
     for heads, rows in tables(results):
         console.print(screen(heads, rows))
-    console.print(str(options.out / "results.json"), soft_wrap=True, highlight=False)
+    console.print(str(written), soft_wrap=True, highlight=False)
 
 
 def run(options: Options) -> dict[str, Any]:

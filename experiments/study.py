@@ -146,17 +146,33 @@ def report(study: Study, options: Options) -> list[Path]:
     results = frame(work) | study.run(work)
     results["provenance"] = provenance(options, time.monotonic() - begin, study.name)
     text = study.table(results)
+    written = write_results(work.folder, results, text)
+    print(text)
+    return [written, *drawing.save(study.draw, results, work.folder)]
+
+
+def write_results(folder: Path, results: dict[str, Any], text: str) -> Path:
+    """Writes ``results.json`` and the table ``table.md``; returns the path of the former.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot hold.
+    """
     numbers = json.dumps(results, indent=1, allow_nan=False)
     for name, content in (("results.json", numbers), ("table.md", text)):
-        with new_file(work.folder / name, overwrite=True) as temporary:
+        with new_file(folder / name, overwrite=True) as temporary:
             temporary.write_text(content + "\n")
-    print(text)
-    return [work.folder / "results.json", *drawing.save(study.draw, results, work.folder)]
+    return folder / "results.json"
+
+
+def describe_grid(path: Path | None, simulator: Simulator) -> dict[str, str]:
+    """How a result names the grid of its spectra."""
+    title = path.name if path else "embedded (own LTE synthesis, not BOSZ)"
+    return {"title": title, "source": simulator.emulator.source}
 
 
 def frame(work: Work) -> dict[str, Any]:
     """What every result begins with."""
-    grid, head = work.options.grid, header(work.study.doc)
+    head = header(work.study.doc)
     return {
         "experiment": work.study.name,
         "title": work.study.doc.strip().splitlines()[0].rstrip("."),
@@ -166,10 +182,7 @@ def frame(work: Work) -> dict[str, Any]:
         "size": asdict(work.size),
         "label": LABEL,
         "snr_definition": SNR_DEFINITION,
-        "grid": {
-            "title": grid.name if grid else "embedded (own LTE synthesis, not BOSZ)",
-            "source": work.simulator.emulator.source,
-        },
+        "grid": describe_grid(work.options.grid, work.simulator),
         "test": stars.about(work.stars, work.size.mag),
     }
 
