@@ -38,7 +38,7 @@ class Emulator:
 
     coefficients: Float[Array, "*nodes k"]
     basis: Float[Array, "k n_pix"]
-    wave: Float[Array | np.ndarray, "n_pix"]
+    wave: Float[Array | np.ndarray, " n_pix"]
     axes: tuple[tuple[float, ...], ...]
     label_names: tuple[str, ...]
     resolving_power: float
@@ -46,12 +46,12 @@ class Emulator:
     degree: int = 3
 
     @property
-    def low(self) -> Float[np.ndarray, "n_labels"]:
+    def low(self) -> Float[np.ndarray, " n_labels"]:
         """Lower edge of every label."""
         return np.array([axis[0] for axis in self.axes])
 
     @property
-    def high(self) -> Float[np.ndarray, "n_labels"]:
+    def high(self) -> Float[np.ndarray, " n_labels"]:
         """Upper edge of every label."""
         return np.array([axis[-1] for axis in self.axes])
 
@@ -72,7 +72,7 @@ class Emulator:
                 f"found {values[(*star, i)]:g}"
             )
 
-    def __call__(self, labels: Float[Array | np.ndarray, "n_labels"]) -> Float[Array, "n_pix"]:
+    def __call__(self, labels: Float[Array | np.ndarray, " n_labels"]) -> Float[Array, " n_pix"]:
         """Returns the flux at `labels`, in the unit of the grid.
 
         Outside the grid: raises UsageError for concrete labels; under jit, vmap or grad the flux and its
@@ -91,7 +91,7 @@ class Emulator:
         """
         return jnp.matmul(lax.map(self.weights, labels), self.basis, precision="highest")
 
-    def weights(self, labels: Float[Array, "n_labels"]) -> Float[Array, "k"]:
+    def weights(self, labels: Float[Array, " n_labels"]) -> Float[Array, " k"]:
         """Returns what the rows of `basis` are multiplied by; NaN outside the grid.
 
         The coefficients around `labels` are read once, for all axes but the last together; that one follows,
@@ -103,24 +103,24 @@ class Emulator:
         weights = jnp.matmul(last, most.reshape(len(last), -1), precision="highest")
         return weights * self._inside(labels)
 
-    def tangent(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_labels_plus_1 k"]:
+    def tangent(self, labels: Float[Array, " n_labels"]) -> Float[Array, "n_labels_plus_1 k"]:
         """Returns the weights and, row by row, their derivatives by each label, in one product."""
         outer, push = jax.linearize(self._outer, labels)
         rows = jnp.concatenate([outer[None], jax.vmap(push)(jnp.eye(len(labels), dtype=labels.dtype))])
         return jnp.matmul(rows, self._block(labels), precision="highest")
 
-    def splines(self, i: int, label: Float[Array, ""]) -> tuple[Array, Float[Array, "order_plus_1"]]:
+    def splines(self, i: int, label: Float[Array, ""]) -> tuple[Array, Float[Array, " order_plus_1"]]:
         """Returns the index of the first B-spline of axis `i` that is not zero at `label`, and the values."""
         name = self.label_names[i]
         axis = tuple(coordinate(name, np.array(self.axes[i])).tolist())
         return _local_splines(axis, jnp.asarray(coordinate(name, label)), self.degree)
 
-    def _outer(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_local"]:
+    def _outer(self, labels: Float[Array, " n_labels"]) -> Float[Array, " n_local"]:
         """Products of the B-splines of all axes, one per coefficient around `labels`; NaN outside."""
         splines = [self.splines(i, label)[1] for i, label in enumerate(labels)]
         return _products(splines, labels.dtype) * self._inside(labels)
 
-    def _block(self, labels: Float[Array, "n_labels"]) -> Float[Array, "n_local k"]:
+    def _block(self, labels: Float[Array, " n_labels"]) -> Float[Array, "n_local k"]:
         """The coefficients around `labels`."""
         local = [self.splines(i, label) for i, label in enumerate(lax.stop_gradient(labels))]
         starts = [start for start, _ in local]
@@ -129,14 +129,14 @@ class Emulator:
         place = (*starts, jnp.zeros_like(starts[0]))
         return lax.dynamic_slice(self.coefficients, place, (*sizes, rank)).reshape(-1, rank)
 
-    def _inside(self, labels: Float[Array, "n_labels"]) -> Float[Array, ""]:
+    def _inside(self, labels: Float[Array, " n_labels"]) -> Float[Array, ""]:
         """1 inside the grid, NaN outside: as a factor it makes the derivatives NaN as well."""
         low, high, slack = (jnp.asarray(x, labels.dtype) for x in (self.low, self.high, _slack(self.axes)))
         inside = (labels >= low - slack) & (labels <= high + slack)
         return jnp.where(inside.all(), 1.0, jnp.nan).astype(labels.dtype)
 
 
-def _products(factors: Sequence[Float[Array, "..."]], dtype: np.dtype) -> Float[Array, "n_products"]:
+def _products(factors: Sequence[Float[Array, "..."]], dtype: np.dtype) -> Float[Array, " n_products"]:
     """All products of one number from each factor, the last factor fastest."""
     product = jnp.ones(1, dtype)
     for values in factors:
@@ -144,7 +144,7 @@ def _products(factors: Sequence[Float[Array, "..."]], dtype: np.dtype) -> Float[
     return product
 
 
-def _slack(axes: tuple[tuple[float, ...], ...]) -> Float[np.ndarray, "n_labels"]:
+def _slack(axes: tuple[tuple[float, ...], ...]) -> Float[np.ndarray, " n_labels"]:
     return EDGE_TOLERANCE * np.array([max(abs(axis[0]), abs(axis[-1])) for axis in axes])
 
 
@@ -153,12 +153,12 @@ def _order(axis: tuple[float, ...], degree: int) -> int:
     return min(degree, len(axis) - 1)
 
 
-def _scaled(axis: tuple[float, ...]) -> Float[np.ndarray, "n"]:
+def _scaled(axis: tuple[float, ...]) -> Float[np.ndarray, " n"]:
     """The nodes of an axis mapped to [0, 1], where float32 has digits to spare."""
     return (np.array(axis) - axis[0]) / ((axis[-1] - axis[0]) or 1.0)
 
 
-def _knots(axis: tuple[float, ...], degree: int) -> Float[np.ndarray, "n_knots"]:
+def _knots(axis: tuple[float, ...], degree: int) -> Float[np.ndarray, " n_knots"]:
     """Not-a-knot knots: the nodes but the outer (degree - 1) / 2 inner ones, the ends degree + 1 times."""
     nodes, order = _scaled(axis), _order(axis, degree)
     inner = nodes[(degree + 1) // 2 : -(degree + 1) // 2] if order == degree else nodes[:0]
@@ -167,7 +167,7 @@ def _knots(axis: tuple[float, ...], degree: int) -> Float[np.ndarray, "n_knots"]
 
 def _local_splines(
     axis: tuple[float, ...], label: Float[Array, ""], degree: int
-) -> tuple[Array, Float[Array, "degree_plus_1"]]:
+) -> tuple[Array, Float[Array, " degree_plus_1"]]:
     """Returns the index of the first B-spline that is not zero at `label`, and the values of all such.
 
     Source: Cox-de Boor recursion in the form of Piegl & Tiller, The NURBS Book (1997), algorithm A2.2.

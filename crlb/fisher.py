@@ -38,8 +38,8 @@ class Bounds(NamedTuple):
 
 
 def flux_jacobian(
-    flux_fn: Callable[[Float[Array, "n_labels"]], Float[Array, "n_pix"]],
-    labels: Float[Array | np.ndarray, "n_labels"],
+    flux_fn: Callable[[Float[Array, " n_labels"]], Float[Array, " n_pix"]],
+    labels: Float[Array | np.ndarray, " n_labels"],
 ) -> Float[Array, "n_pix n_labels"]:
     """Returns d flux_p / d label_a at `labels`, exact to rounding (forward-mode derivatives)."""
     return jax.jacfwd(flux_fn)(jnp.asarray(labels))
@@ -47,7 +47,7 @@ def flux_jacobian(
 
 def fisher_information(
     jac: Float[Array | np.ndarray, "n_pix n_labels"],
-    ivar: Float[Array | np.ndarray, "n_pix"],
+    ivar: Float[Array | np.ndarray, " n_pix"],
     variance_jac: Float[Array | np.ndarray, "n_pix n_labels"] | None = None,
 ) -> Float[Array, "n_labels n_labels"]:
     """Returns the Fisher matrix of one spectrum, in 1/(unit of a * unit of b).
@@ -68,10 +68,10 @@ def fisher_information(
 
 def cramer_rao_bound(
     fisher: Float[Array | np.ndarray, "n_labels n_labels"],
-    prior_sigma: Float[Array | np.ndarray, "n_labels"] | Sequence[float] | None = None,
+    prior_sigma: Float[Array | np.ndarray, " n_labels"] | Sequence[float] | None = None,
     fixed: Sequence[int | str] = (),
     label_names: Sequence[str] | None = None,
-) -> Float[Array, "n_labels"]:
+) -> Float[Array, " n_labels"]:
     """Returns the 1-sigma bound of every label with all others unknown: sqrt(diag(F^-1)), 0 where fixed.
 
     It binds unbiased estimators only: one that uses a prior can do better.
@@ -105,7 +105,7 @@ def cramer_rao_bound(
 def bounds(
     fishers: Float[Array | np.ndarray, "n n_labels n_labels"],
     label_names: Sequence[str] | None = None,
-    prior_sigma: Float[Array | np.ndarray, "n_labels"] | Sequence[float] | None = None,
+    prior_sigma: Float[Array | np.ndarray, " n_labels"] | Sequence[float] | None = None,
     fixed: Sequence[int | str] = (),
 ) -> Bounds:
     """Returns `cramer_rao_bound` of every star of a batch, whatever the batch holds.
@@ -168,7 +168,7 @@ def schur_decay(fisher: Float[Array | np.ndarray, "n_labels n_labels"], index: i
     return _unshared(jnp.asarray(fisher), _names(len(fisher), None))[index]
 
 
-def _unshared(information: Float[Array, "n n"], names: Sequence[str]) -> Float[Array, "n"]:
+def _unshared(information: Float[Array, "n n"], names: Sequence[str]) -> Float[Array, " n"]:
     """1 - R_i^2 = 1 / (F_ii (F^-1)_ii) of every label: the fraction of its information no other shares."""
     return 1 / jnp.sum(_inverse_root(information, names) ** 2, axis=0)
 
@@ -232,8 +232,8 @@ def _index(label: int | str, names: Sequence[str]) -> int:
 
 
 def _prior_information(
-    prior_sigma: Float[Array | np.ndarray, "n"] | Sequence[float], dtype: np.dtype
-) -> Float[Array, "n"]:
+    prior_sigma: Float[Array | np.ndarray, " n"] | Sequence[float], dtype: np.dtype
+) -> Float[Array, " n"]:
     sigma = jnp.asarray(prior_sigma, dtype)
     if not isinstance(sigma, jax.core.Tracer) and not bool((sigma > 0).all()):
         raise UsageError(f"prior_sigma must be positive (inf for no prior), found {np.asarray(sigma)}")

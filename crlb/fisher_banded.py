@@ -21,7 +21,7 @@ def fisher_information_banded(
     jac: Float[Array | np.ndarray, "n_pix n_labels"],
     cov_bands: Float[Array | np.ndarray, "n_bands n_pix"],
     cov_bands_jac: Float[Array | np.ndarray, "n_bands n_pix n_labels"] | None = None,
-    usable: Bool[Array | np.ndarray, "n_pix"] | None = None,
+    usable: Bool[Array | np.ndarray, " n_pix"] | None = None,
 ) -> Float[np.ndarray, "n_labels n_labels"]:
     """Returns the Fisher matrix of one spectrum, in 1/(unit of a * unit of b).
 

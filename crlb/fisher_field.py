@@ -23,7 +23,7 @@ DEFAULT_EXPOSURE = Exposure()
 def fisher_field(
     emulator: Emulator,
     noise: NoiseModel,
-    mags: Sequence[float],
+    mags: Sequence[float] | Float[np.ndarray, "*point n_mag"],
     points: Float[np.ndarray, "n n_labels"],
     *,
     columns: tuple[int, ...] | None = None,
@@ -36,7 +36,7 @@ def fisher_field(
     Args:
         emulator: flux on the detector's pixels.
         noise: curves of the instrument and sky, on the same pixels.
-        mags: AB magnitudes in i.
+        mags: AB magnitudes in i: the same for all points, or a row for each.
         points: labels; outside the grid the matrices are NaN.
         columns: indices of the free labels, the others known exactly; None: all are free.
         exposure: number and length of exposures, seeing.
@@ -86,7 +86,7 @@ def difference_field(
 def _in_chunks(
     emulator: Emulator,
     noise: NoiseModel,
-    mags: Sequence[float],
+    mags: Sequence[float] | Float[np.ndarray, "*point n_mag"],
     n: int,
     local: Callable[[slice], Array],
     columns: tuple[int, ...],
@@ -95,11 +95,11 @@ def _in_chunks(
     advance: Callable[[int], None] | None,
 ) -> Float[np.ndarray, "n n_mag n_free n_free"]:
     """Fisher matrices of n points; `local` gives weights of the basis and their slopes, piece by piece."""
-    parts = []
+    parts, at = [], np.broadcast_to(np.asarray(mags), (n, np.shape(mags)[-1]))
     for start in range(0, n, CHUNK):
         chunk = slice(max(min(start, n - CHUNK), 0), start + CHUNK)  # the last one overlaps: one compilation
         rows = local(chunk)
-        found = _chunk(emulator, noise, jnp.asarray(mags), rows, columns, exposure, variance_term)
+        found = _chunk(emulator, noise, jnp.asarray(at[chunk]), rows, columns, exposure, variance_term)
         parts.append(np.asarray(found)[start - chunk.start :])
         if advance is not None:
             advance(len(parts[-1]))
@@ -119,7 +119,7 @@ def _tangents(
 def _chunk(
     emulator: Emulator,
     noise: NoiseModel,
-    mags: Float[Array, " n_mag"],
+    mags: Float[Array, "n n_mag"],
     rows: Float[Array, "n n_free_plus_1 k"],
     columns: tuple[int, ...],
     exposure: Exposure,
@@ -129,12 +129,13 @@ def _chunk(
     spectra = spectra.reshape(*rows.shape[:2], -1)
     width = jnp.asarray((emulator.high - emulator.low)[np.array(columns)], spectra.dtype)
 
-    def at_point(spectra: Float[Array, "n_free_plus_1 n_pix"]) -> Float[Array, "n_mag n_free n_free"]:
+    def at_point(star: tuple[Array, Array]) -> Float[Array, "n_mag n_free n_free"]:
+        spectra, mags = star
         flux, jac = spectra[0], _heard(spectra[0], spectra[1:], width)
         at_mag = partial(_fisher, flux, jac, noise=noise, exposure=exposure, variance_term=variance_term)
         return jax.vmap(at_mag)(mags)
 
-    return lax.map(at_point, spectra)
+    return lax.map(at_point, (spectra, mags))
 
 
 def _heard(

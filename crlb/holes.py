@@ -31,7 +31,7 @@ class Mended(NamedTuple):
     labels: Float[np.ndarray, "n n_labels"]
     flux: Float[np.ndarray, "n n_pix"]
     cont: Float[np.ndarray, "n n_pix"] | None
-    filled: Bool[np.ndarray, "n"]
+    filled: Bool[np.ndarray, " n"]
     report: str
 
 
@@ -104,7 +104,7 @@ def find_holes(labels: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n_
     return np.stack([axis[i] for axis, i in zip(axes, where.T, strict=True)], axis=1)
 
 
-def complete_part(labels: Float[np.ndarray, "n n_labels"]) -> Bool[np.ndarray, "n"]:
+def complete_part(labels: Float[np.ndarray, "n n_labels"]) -> Bool[np.ndarray, " n"]:
     """Returns which rows stay when axis values are left out until the rest is a complete tensor.
 
     As few spectra as possible are lost: a depth-first search, which at every hole tries to leave out each of
@@ -117,7 +117,7 @@ def complete_part(labels: Float[np.ndarray, "n n_labels"]) -> Bool[np.ndarray, "
     return np.all([kept[j][index[:, j]] for j in range(index.shape[1])], axis=0)
 
 
-def _largest_complete(present: Bool[np.ndarray, "*nodes"]) -> list[Bool[np.ndarray, "n_values"]]:
+def _largest_complete(present: Bool[np.ndarray, "*nodes"]) -> list[Bool[np.ndarray, " n_values"]]:
     """Returns which values of every axis stay."""
     best: list[np.ndarray] = [np.zeros(n, bool) for n in present.shape]
     best_size = 0
@@ -158,7 +158,7 @@ def _without(kept: list[np.ndarray], axis: int, value: int) -> list[np.ndarray]:
 
 
 def drop_report(
-    labels: Float[np.ndarray, "n n_labels"], keep: Bool[np.ndarray, "n"], label_names: tuple[str, ...]
+    labels: Float[np.ndarray, "n n_labels"], keep: Bool[np.ndarray, " n"], label_names: tuple[str, ...]
 ) -> str:
     """Says which axis values `keep` leaves out, and how many spectra that costs."""
     words = []
@@ -212,8 +212,8 @@ def _interpolated(
 
 
 def interpolate_node(
-    neighbours: Float[np.ndarray, "n_near n_pix"], weights: Float[np.ndarray, "n_near"]
-) -> Float[np.ndarray, "n_pix"]:
+    neighbours: Float[np.ndarray, "n_near n_pix"], weights: Float[np.ndarray, " n_near"]
+) -> Float[np.ndarray, " n_pix"]:
     """Returns exp(sum of weights times log flux), in the precision of the neighbours.
 
     Raises:
@@ -243,7 +243,7 @@ def fill_plan(labels: Float[np.ndarray, "n n_labels"], label_names: tuple[str, .
     return plan
 
 
-def _recipe(hole: Int[np.ndarray, "n_labels"], axes: tuple[np.ndarray, ...], row: np.ndarray) -> Recipe:
+def _recipe(hole: Int[np.ndarray, " n_labels"], axes: tuple[np.ndarray, ...], row: np.ndarray) -> Recipe:
     """Tries the axes, longest first; `row` holds the row of every node of the tensor, -1 for a hole."""
     for axis in np.argsort([-n for n in row.shape], kind="stable"):
         line = np.moveaxis(row, axis, -1)[tuple(np.delete(hole, axis))]
@@ -253,14 +253,14 @@ def _recipe(hole: Int[np.ndarray, "n_labels"], axes: tuple[np.ndarray, ...], row
     return np.zeros(0, int), np.zeros(0)
 
 
-def _nearest(present: Bool[np.ndarray, "n_values"], hole: int) -> Int[np.ndarray, "n_near"]:
+def _nearest(present: Bool[np.ndarray, " n_values"], hole: int) -> Int[np.ndarray, " n_near"]:
     """Positions of the nearest nodes of a line on either side of a hole; none unless both sides have one."""
     there = np.flatnonzero(present)
     left, right = there[there < hole][-NEIGHBOURS:], there[there > hole][:NEIGHBOURS]
     return np.concatenate([left, right]) if len(left) and len(right) else np.zeros(0, int)
 
 
-def _lagrange(nodes: Float[np.ndarray, "n"], x: float) -> Float[np.ndarray, "n"]:
+def _lagrange(nodes: Float[np.ndarray, " n"], x: float) -> Float[np.ndarray, " n"]:
     """Weights w with p(x) = w . p(nodes) for every polynomial p of degree below n."""
     difference = nodes[:, None] - nodes[None] + np.eye(len(nodes))
     ratio = (x - nodes)[None] / difference

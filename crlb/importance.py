@@ -52,7 +52,7 @@ def draw(mixture: Mixture, uniform: Float[Array, "n d_plus_1"]) -> Float[Array, 
     edges = jnp.cumsum(mixture.weight)
     chosen = jnp.minimum(jnp.searchsorted(edges, uniform[:, 0] * edges[-1]), len(edges) - 1)
 
-    def point(centre: Float[Array, "d"], factor: Float[Array, "d d"], u: Float[Array, "d"]) -> Array:
+    def point(centre: Float[Array, " d"], factor: Float[Array, "d d"], u: Float[Array, " d"]) -> Array:
         z, x = jnp.zeros_like(centre), jnp.zeros_like(centre)
         for i in range(len(centre)):
             middle, width = centre[i] + factor[i] @ z, factor[i, i] * LOGISTIC_SCALE
@@ -71,7 +71,7 @@ def draw(mixture: Mixture, uniform: Float[Array, "n d_plus_1"]) -> Float[Array, 
 def log_density(mixture: Mixture, x: Float[Array, "n d"]) -> Float[Array, "n k"]:
     """ln(weight_k q_k(x)) of every point and component of one mixture."""
 
-    def component(centre: Float[Array, "d"], factor: Float[Array, "d d"]) -> Float[Array, "n"]:
+    def component(centre: Float[Array, " d"], factor: Float[Array, "d d"]) -> Float[Array, " n"]:
         z = jnp.zeros_like(x)
         total = jnp.zeros(len(x), x.dtype)
         for i in range(len(centre)):
@@ -86,13 +86,13 @@ def log_density(mixture: Mixture, x: Float[Array, "n d"]) -> Float[Array, "n k"]
     return each + jnp.log(mixture.weight)[None, :]
 
 
-def pooled_log_density(mixtures: Mixture, x: Float[Array, "n d"]) -> Float[Array, "n"]:
+def pooled_log_density(mixtures: Mixture, x: Float[Array, "n d"]) -> Float[Array, " n"]:
     """ln of the mean over rounds of their mixtures' densities (leading axis: rounds)."""
     each = jax.vmap(lambda m: jax.nn.logsumexp(log_density(m, x), axis=1))(mixtures)
     return jax.nn.logsumexp(each, axis=0) - jnp.log(len(each))
 
 
-def refit(mixture: Mixture, x: Float[Array, "n d"], weight: Float[Array, "n"]) -> Mixture:
+def refit(mixture: Mixture, x: Float[Array, "n d"], weight: Float[Array, " n"]) -> Mixture:
     """The mixture moved towards the weighted points: one step of population Monte Carlo (Cappe et al.).
 
     Each component takes the share, mean and covariance of the points in proportion to its responsibility
@@ -132,7 +132,7 @@ def tempered(
 ) -> Float[Array, "n m"]:
     """Weights exp(b log_weight) with the largest b <= 1 whose effective number reaches `target`; sum 1."""
 
-    def one(log_weight: Float[Array, "m"]) -> Float[Array, "m"]:
+    def one(log_weight: Float[Array, " m"]) -> Float[Array, " m"]:
         log_weight = log_weight - log_weight.max()
 
         def halve(_: int | Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -30,8 +30,8 @@ CHUNK = 16  # nodes computed together
 class PixelInformation(NamedTuple):
     """Information about the label in every pixel, 1/unit^2: others known, and others unknown."""
 
-    conditional: Float[Array | np.ndarray, "n_pix"]
-    marginal: Float[Array | np.ndarray, "n_pix"]
+    conditional: Float[Array | np.ndarray, " n_pix"]
+    marginal: Float[Array | np.ndarray, " n_pix"]
 
 
 class Window(NamedTuple):
@@ -46,7 +46,7 @@ class Window(NamedTuple):
 
 def pixel_information(
     jac: Float[Array | np.ndarray, "n_pix n_labels"],
-    ivar: Float[Array | np.ndarray, "n_pix"],
+    ivar: Float[Array | np.ndarray, " n_pix"],
     label: int | str,
     *,
     label_names: Sequence[str] | None = None,
@@ -84,8 +84,8 @@ def pixel_information(
 
 
 def mean_information(
-    flux_fn: Callable[[Float[Array, "n_labels"]], Float[Array, "n_pix"]],
-    variance_of: Callable[[Float[Array, "n_pix"]], Float[Array, "n_pix"]],
+    flux_fn: Callable[[Float[Array, " n_labels"]], Float[Array, " n_pix"]],
+    variance_of: Callable[[Float[Array, " n_pix"]], Float[Array, " n_pix"]],
     vectors: Float[Array | np.ndarray, "n n_labels"],
     label: str,
     *,
@@ -127,7 +127,7 @@ def _summed(
     label_names: tuple[str, ...],
     fixed: tuple[str, ...],
 ) -> PixelInformation:
-    def at_star(vector: Float[Array, "n_labels"]) -> PixelInformation:
+    def at_star(vector: Float[Array, " n_labels"]) -> PixelInformation:
         ivar = 1 / variance_of(flux_fn(vector))
         jac = flux_jacobian(flux_fn, vector)
         return pixel_information(jac, ivar, label, label_names=label_names, fixed=fixed)
@@ -136,21 +136,21 @@ def _summed(
 
 
 def per_angstrom(
-    information: Float[Array | np.ndarray, "n_pix"], wave: Float[Array | np.ndarray, "n_pix"]
-) -> Float[np.ndarray, "n_pix"]:
+    information: Float[Array | np.ndarray, " n_pix"], wave: Float[Array | np.ndarray, " n_pix"]
+) -> Float[np.ndarray, " n_pix"]:
     """Returns information per Å, 1/(unit^2 Å), from that per pixel; `wave` holds pixel centres in Å."""
     return np.asarray(information) / np.diff(cell_edges(np.asarray(wave)))
 
 
-def cumulative_share(information: Float[Array | np.ndarray, "n_pix"]) -> Float[np.ndarray, "n_pix"]:
+def cumulative_share(information: Float[Array | np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
     """Returns the share of the information in this pixel and all bluer ones, up to 1."""
     total = np.cumsum(np.asarray(information))
     return total / total[-1]
 
 
 def ranked_windows(
-    wave: Float[Array | np.ndarray, "n_pix"],
-    information: Float[Array | np.ndarray, "n_pix"],
+    wave: Float[Array | np.ndarray, " n_pix"],
+    information: Float[Array | np.ndarray, " n_pix"],
     *,
     width: float = 10.0,
     n: int = 10,
@@ -184,7 +184,7 @@ def ranked_windows(
     return windows
 
 
-def _project(orthonormal: Float[Array, "n_pix m"], vector: Float[Array, "n_pix"]) -> Float[Array, "n_pix"]:
+def _project(orthonormal: Float[Array, "n_pix m"], vector: Float[Array, " n_pix"]) -> Float[Array, " n_pix"]:
     inside = jnp.matmul(orthonormal.T, vector, precision="highest")
     return jnp.matmul(orthonormal, inside, precision="highest")
 

@@ -214,7 +214,7 @@ def _shrink(axis: Float[np.ndarray, " n"], degree: int) -> Float[np.ndarray, " n
 
 
 def _score(
-    model: _Model, batch: _Batch, noise: NoiseModel, mags: Float[np.ndarray, "n_mag"], exposure: Exposure
+    model: _Model, batch: _Batch, noise: NoiseModel, mags: Float[np.ndarray, " n_mag"], exposure: Exposure
 ) -> Scores:
     """The scores of one batch, padded to a full one so that the work is compiled once."""
     n, k = len(batch.nodes), model.flux.shape[-1]
@@ -234,7 +234,7 @@ def _score(
 def _compare(
     basis: Float[Array, "k n_pix"],
     noise: NoiseModel,
-    mags: Float[Array, "n_mag"],
+    mags: Float[Array, " n_mag"],
     flux: Float[Array, "n k"],
     slopes: Float[Array, "n n_labels k"],
     predicted_flux: Float[Array, "n k"],
@@ -244,7 +244,7 @@ def _compare(
     """Per node: relative flux error of every pixel, error of the slopes, bias over bound."""
     gram = basis @ basis.T
 
-    def rms(slopes: Float[Array, "n_labels k"]) -> Float[Array, "n_labels"]:
+    def rms(slopes: Float[Array, "n_labels k"]) -> Float[Array, " n_labels"]:
         return jnp.sqrt(jnp.maximum(jnp.sum((slopes @ gram) * slopes, axis=-1), 0.0))
 
     def at_node(flux: Array, slopes: Array, predicted: Array, predicted_slopes: Array) -> tuple[Array, ...]:
@@ -257,14 +257,14 @@ def _compare(
 
 
 def bias_over_bound(
-    flux: Float[Array, "n_pix"],
-    error: Float[Array, "n_pix"],
+    flux: Float[Array, " n_pix"],
+    error: Float[Array, " n_pix"],
     jac: Float[Array, "n_pix n_labels"],
     mag: Float[Array, ""],
     noise: NoiseModel,
     exposure: Exposure = DEFAULT_EXPOSURE,
     label_names: Sequence[str] | None = None,
-) -> Float[Array, "n_labels"]:
+) -> Float[Array, " n_labels"]:
     """Returns by how many bounds a fit moves each label if its model is `flux + error`.
 
     Args:

@@ -40,7 +40,7 @@ class Model(NamedTuple):
     prior: Prior
     exposure: Exposure
     amplitude: Float[Array, ""] | None
-    reference: Float[Array, "n_pix"]
+    reference: Float[Array, " n_pix"]
 
 
 class Stars(NamedTuple):
@@ -48,7 +48,7 @@ class Stars(NamedTuple):
 
     flux: Float[Array | np.ndarray, "n n_pix"]
     usable: Float[Array | np.ndarray, "n n_pix"]
-    mag: Float[Array | np.ndarray, "n"]
+    mag: Float[Array | np.ndarray, " n"]
 
     def take(self, rows: np.ndarray) -> "Stars":
         """The stars of these row numbers."""
@@ -85,7 +85,7 @@ def spectra_and_slopes(
 ) -> Float[Array, "n n_labels_plus_1 n_pix"]:
     """Model flux at many points, and row by row its derivatives by the unit coordinates."""
 
-    def one(unit: Float[Array, "n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
+    def one(unit: Float[Array, " n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
         weights = partial(_node_weights, model)
         return jnp.concatenate([weights(unit)[None, :], jax.jacfwd(weights)(unit).T.astype(jnp.float32)])
 
@@ -99,7 +99,7 @@ def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array
     return jnp.matmul(local, emulator.basis, precision="highest")
 
 
-def _node_weights(model: Model, unit: Float[Array, "n_labels"]) -> Float[Array, "n_nodes"]:
+def _node_weights(model: Model, unit: Float[Array, " n_labels"]) -> Float[Array, " n_nodes"]:
     """Weight of every node's spline coefficients at one point: the outer product over the axes."""
     emulator = model.emulator
     total = jnp.ones(1, jnp.float32)
@@ -120,8 +120,8 @@ def _profile(
     model: Model,
     flux: Float[Array, "n n_pix"],
     ivar: Float[Array, "n n_pix"],
-    y: Float[Array, "n_pix"],
-) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+    y: Float[Array, " n_pix"],
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """Best flux scale s, and what it adds to -2 ln L besides the residuals."""
     if model.amplitude is None:
         return jnp.ones(len(flux), flux.dtype), jnp.zeros(len(flux), flux.dtype)
@@ -134,10 +134,10 @@ def _profile(
 class _Fit(NamedTuple):
     """Model spectra against one star."""
 
-    log_likelihood: Float[Array, "n"]
+    log_likelihood: Float[Array, " n"]
     residual: Float[Array, "n n_pix"]
     ivar: Float[Array, "n n_pix"]
-    scale: Float[Array, "n"]
+    scale: Float[Array, " n"]
 
 
 def _fit(model: Model, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
@@ -158,7 +158,7 @@ def log_likelihood(
 ) -> Float[Array, "n_star n"]:
     """ln L of every star at its own points, in float32 residual form."""
 
-    def one(args: tuple) -> Float[Array, "n"]:
+    def one(args: tuple) -> Float[Array, " n"]:
         unit, star = args
         return _fit(model, spectra(model, unit), star).log_likelihood
 

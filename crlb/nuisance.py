@@ -66,7 +66,7 @@ class NuisanceModel:
     lsf_fwhm: float = field(metadata={"static": True})
 
     @property
-    def wave(self) -> Float[Array | np.ndarray, "n_pix"]:
+    def wave(self) -> Float[Array | np.ndarray, " n_pix"]:
         """Pixel centres, vacuum Å."""
         return self.emulator.wave
 
@@ -91,7 +91,9 @@ class NuisanceModel:
         rest = jnp.asarray(list(self.nuisance_rest.values()), values.dtype)
         return jnp.concatenate([values, jnp.broadcast_to(rest, (*values.shape[:-1], rest.size))], axis=-1)
 
-    def __call__(self, vector: Float[Array | np.ndarray, "n_labels_and_nuisances"]) -> Float[Array, "n_pix"]:
+    def __call__(
+        self, vector: Float[Array | np.ndarray, " n_labels_and_nuisances"]
+    ) -> Float[Array, " n_pix"]:
         """Returns the flux, of first order in `rv_kms` and `lsf_fwhm` around rest.
 
         Raises:

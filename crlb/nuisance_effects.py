@@ -23,7 +23,7 @@ CONTINUUM_ORDER = 3
 
 DEFAULT_EXPOSURE = Exposure()
 
-VarianceFn = Callable[[Float[Array, "n_pix"]], Float[Array, "n_mag n_pix"]]
+VarianceFn = Callable[[Float[Array, " n_pix"]], Float[Array, "n_mag n_pix"]]
 
 
 class NodeFishers(NamedTuple):
@@ -131,7 +131,7 @@ def node_fishers(
 def _chunk_fishers(
     model: NuisanceModel, variance_of: Partial, vectors: Float[Array, "n m"]
 ) -> tuple[Float[Array, "n n_mag m m"], Float[Array, "n n_mag"]]:
-    def at_node(vector: Float[Array, "m"]) -> tuple[Array, Array]:
+    def at_node(vector: Float[Array, " m"]) -> tuple[Array, Array]:
         flux, jac = model(vector), flux_jacobian(model, vector)
         variance = variance_of(flux)
         fisher = jax.vmap(lambda v: fisher_information(jac, 1 / v))(variance)
@@ -184,7 +184,7 @@ def _with_free(
     What is fixed keeps a row of the unit matrix, which nothing else feels: so all sets have one shape.
     """
 
-    def one(free: Bool[Array, "m"], matrix: Float[Array, "m m"]) -> tuple[Array, Array]:
+    def one(free: Bool[Array, " m"], matrix: Float[Array, "m m"]) -> tuple[Array, Array]:
         own = jnp.where(free[:, None] & free[None, :], matrix, jnp.eye(len(free), dtype=matrix.dtype))
         return cramer_rao_bound(own)[target], schur_decay(own, target)
 
@@ -194,7 +194,7 @@ def _with_free(
 
 
 def _variances(
-    flux: Float[Array, "n_pix"], *, mags: Float[Array, "n_mag"], noise: NoiseModel, exposure: Exposure
+    flux: Float[Array, " n_pix"], *, mags: Float[Array, " n_mag"], noise: NoiseModel, exposure: Exposure
 ) -> Float[Array, "n_mag n_pix"]:
     return jax.vmap(lambda mag: noise_module.variance(flux, mag, noise, exposure))(mags)
 

@@ -33,7 +33,7 @@ class SpectralGrid:
         DataError: wave or an axis does not increase; a flux is not finite and positive.
     """
 
-    wave: Float[np.ndarray, "n_pix"]
+    wave: Float[np.ndarray, " n_pix"]
     axes: tuple[np.ndarray, ...]
     spectra: Factors
     label_names: tuple[str, ...]
@@ -96,7 +96,7 @@ class SpectralGrid:
 
 
 def make_grid(
-    wave: Float[np.ndarray, "n_pix"],
+    wave: Float[np.ndarray, " n_pix"],
     axes: tuple[np.ndarray, ...],
     flux: Float[np.ndarray, "*nodes n_pix"],
     label_names: tuple[str, ...],
@@ -146,7 +146,7 @@ def _check_positive(name: str, factors: Factors, grid: SpectralGrid) -> None:
 
 
 def grid_from_nodes(
-    wave: Float[np.ndarray, "n_pix"],
+    wave: Float[np.ndarray, " n_pix"],
     flux: Float[np.ndarray, "n n_pix"] | Factors,
     labels: Float[np.ndarray, "n n_labels"],
     *,

@@ -30,10 +30,11 @@ from experiments.cells import Place, Statistic, field
 from experiments.drawing import interval, markdown
 from experiments.resampling import with_ends
 from experiments.residuals_figure import draw_all
-from experiments.stars import LABEL, about, cramer_rao
+from experiments.stars import LABEL, about
 from experiments.study import Study, Work, enter
 from experiments.training import reference
 from specvit_jax import metrics
+from specvit_jax.bounds import cramer_rao
 from specvit_jax.predict import SNR_EDGES, predict
 
 METHODS = ("SpecViT", "posterior mean")
@@ -89,7 +90,8 @@ def bounds_of(work: Work) -> Float[np.ndarray, " n"]:
     """Cramer-Rao bound of every test star, dex, kept as a part; NaN where there is none."""
 
     def compute() -> list[float | None]:
-        found = cramer_rao(work.simulator, work.stars)[:, work.column].tolist()
+        found = cramer_rao(work.simulator, work.stars.labels, work.stars.mag[:, None])
+        found = found[:, 0, work.column].tolist()
         return [None if np.isnan(value) else value for value in found]
 
     return np.array(work.part("bound", about(work.stars, work.size.mag), compute), float)

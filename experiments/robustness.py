@@ -42,6 +42,7 @@ from experiments.stars import CHOICE_SEED, FIT_SEED, LABEL, Stars, limit
 from experiments.study import Study, Work, enter
 from experiments.training import FIRST_SEED, base, reference, slug, weights_of
 from specvit_jax import metrics
+from specvit_jax.bounds import exact_posterior
 from specvit_jax.data import Observer, Simulator
 from specvit_jax.predict import fill_unusable, predict
 
@@ -125,9 +126,8 @@ def limit_at(work: Work, level: float) -> float | None:
         noise = scaled_noise(work.simulator.noise, level)
         observer = Observer(noise, work.simulator.label_names, work.simulator.exposure)
         some = work.stars.take(slice(0, work.size.n_limit))
-        found = stars.posterior_of(
-            replace(work.simulator, observer=observer), some._replace(noisy=noisier(some, level))
-        )
+        louder = replace(work.simulator, observer=observer)
+        found = exact_posterior(louder, noisier(some, level), some.mag)
         return limit(some.labels[:, work.column], found.sigma[:, work.column])
 
     asked = {"n": work.size.n_limit, "mag": work.size.mag, "level": level}

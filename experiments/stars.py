@@ -13,18 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from rich.progress import Progress, track
 
-from crlb.emulator import Emulator
 from crlb.errors import DataError
-from crlb.fisher import bounds, fisher_information
-from crlb.noise import Exposure, NoiseModel, variance
+from crlb.noise import variance
 from crlb.output import new_file
-from crlb.posterior import Posterior, posterior
-from crlb.prior import make_prior
-from specvit_jax import metrics
-from specvit_jax.bounds import in_float64
+from specvit_jax import bounds, metrics
 from specvit_jax.data import CHUNK, Batch, Simulator, chunks, median_snr
 
 LABEL = "log_g"
@@ -107,32 +102,6 @@ def _error(simulator: Simulator, clean: jax.Array, mag: jax.Array) -> jax.Array:
     return simulator.observer.noise_level * jnp.sqrt(jax.vmap(one)(clean, mag))
 
 
-def cramer_rao(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels"]:
-    """Cramer-Rao bound of every star at its own labels and magnitude, all labels unknown, in float64.
-
-    Labels in their own units; NaN where the spectrum does not tell them apart.
-    """
-    with jax.enable_x64(True):
-        emulator, noise = in_float64(simulator)
-        labels, mag = (jnp.asarray(array, jnp.float64) for array in (stars.labels, stars.mag))
-        fishers = _fishers(emulator, noise, simulator.exposure, labels, mag)
-        return bounds(fishers, simulator.label_names).sigma
-
-
-@jax.jit
-def _fishers(emulator: Emulator, noise: NoiseModel, exposure: Exposure, labels: Array, mag: Array) -> Array:
-    """Fisher matrix of every star, the variance term included; one star after the other."""
-
-    def one(star: tuple[Array, Array]) -> Array:
-        labels, mag = star
-        spectra = jnp.matmul(emulator.tangent(labels), emulator.basis, precision="highest")
-        flux, jac = spectra[0], spectra[1:]
-        noise_of_star, push = jax.linearize(lambda flux: variance(flux, mag, noise, exposure), flux)
-        return fisher_information(jac.T, 1 / noise_of_star, jax.vmap(push)(jac).T)
-
-    return jax.lax.map(one, (labels, mag))
-
-
 def exact_posterior(simulator: Simulator, stars: Stars, path: Path) -> Float[np.ndarray, "n n_labels 2"]:
     """Posterior mean and standard deviation of every label of every star, under the prior of the box.
 
@@ -181,21 +150,8 @@ def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
 
 def _solve(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels 2"]:
     """Posterior mean and standard deviation of some stars, in float64."""
-    exact = posterior_of(simulator, stars)
+    exact = bounds.exact_posterior(simulator, stars.noisy, stars.mag)
     return np.stack([exact.mean, exact.sigma], axis=-1)
-
-
-def posterior_of(
-    simulator: Simulator, stars: Stars, truth: Float[np.ndarray, "n n_labels"] | None = None
-) -> Posterior:
-    """Exact posteriors of some stars, in float64; ranks of the truth among their points where it is given."""
-    with jax.enable_x64(True):
-        emulator, noise = in_float64(simulator)
-        prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        return posterior(
-            stars.noisy, stars.mag, emulator, noise, prior,
-            key=jax.random.key(0), exposure=simulator.exposure, truth=truth,
-        )  # fmt: skip
 
 
 def by_type(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"]) -> list[dict[str, Any]]:

@@ -24,11 +24,12 @@ from scipy.stats import kstest
 
 from experiments.drawing import interval, markdown
 from experiments.forecasts import LEVELS, against_exact, coverage, pit, scores, within
-from experiments.stars import LABEL, about, posterior_of
+from experiments.stars import LABEL, about
 from experiments.study import Study, Work, enter
 from experiments.training import FIRST_SEED, Arm, base, combined, weights_of
 from experiments.uncertainty_figure import draw_all
 from specvit_jax import metrics
+from specvit_jax.bounds import exact_posterior
 from specvit_jax.predict import SNR_EDGES, predict_with_sigma
 
 HEAD = Arm("NLL head", ("train.loss=nll", "model.predict_sigma=true"))
@@ -114,7 +115,8 @@ def _ranks(work: Work, rows: np.ndarray, name: str) -> Float[np.ndarray, " n"]:
     def compute() -> list[float]:
         print(f"{work.study.name}: exact posteriors of {len(rows)} stars")
         some = work.stars.take(rows)
-        return posterior_of(work.simulator, some, some.labels).cumulative[:, work.column].tolist()
+        exact = exact_posterior(work.simulator, some.noisy, some.mag, some.labels)
+        return exact.cumulative[:, work.column].tolist()
 
     asked = {"test": about(work.stars, work.size.mag), "rows": rows.tolist()}
     return np.array(work.part(name, asked, compute), float)

@@ -7,17 +7,19 @@ that made the spectra, so it takes all three from the simulator.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from crlb.emulator import Emulator
 from crlb.errors import UsageError
 from crlb.fisher import bounds
 from crlb.fisher_field import fisher_field
 from crlb.noise import NoiseModel
-from crlb.posterior import posterior
+from crlb.posterior import Posterior, posterior
 from crlb.prior import Prior, make_prior
 from specvit_jax.data import Simulator
 from specvit_jax.priors import Snapped, Uniform
+
+SEED = 0  # of the quasi-random points of exact posteriors
 
 
 def label_box(simulator: Simulator) -> tuple[Float[np.ndarray, " n_labels"], Float[np.ndarray, " n_labels"]]:
@@ -27,7 +29,7 @@ def label_box(simulator: Simulator) -> tuple[Float[np.ndarray, " n_labels"], Flo
 
 
 def cramer_rao(
-    simulator: Simulator, labels: Float[np.ndarray, "n n_labels"], mags: Float[np.ndarray, " n_mag"]
+    simulator: Simulator, labels: Float[np.ndarray, "n n_labels"], mags: Float[np.ndarray, "*star n_mag"]
 ) -> Float[np.ndarray, "n n_mag n_labels"]:
     """The 1-sigma Cramer-Rao bound of every label, in its unit, all that vary unknown; float64.
 
@@ -36,7 +38,7 @@ def cramer_rao(
     Args:
         simulator: emulator, noise and exposure; its noise must be as it is.
         labels: of the stars, within the grid.
-        mags: AB magnitudes in i.
+        mags: AB magnitudes in i: the same for all stars, or a row for each.
 
     Raises:
         UsageError: the simulator's noise is scaled.
@@ -46,28 +48,26 @@ def cramer_rao(
     columns = tuple(np.flatnonzero(low < high).tolist())
     with jax.enable_x64(True):
         emulator, noise = in_float64(simulator)
-        fishers = fisher_field(
-            emulator, noise, mags.tolist(), labels, columns=columns, exposure=simulator.exposure
-        )
+        fishers = fisher_field(emulator, noise, mags, labels, columns=columns, exposure=simulator.exposure)
         sigma = bounds(fishers.reshape(-1, len(columns), len(columns))).sigma
-    found = np.zeros((len(labels), len(mags), len(low)))
-    found[..., columns] = sigma.reshape(len(labels), len(mags), len(columns))
+    found = np.zeros((len(labels), mags.shape[-1], len(low)))
+    found[..., columns] = sigma.reshape(len(labels), mags.shape[-1], len(columns))
     return found
 
 
-def posterior_sigma(
+def exact_posterior(
     simulator: Simulator,
     flux: Float[np.ndarray, "n n_pix"],
     mag: Float[np.ndarray, " n"],
-    key: Key[Array, ""],
-) -> Float[np.ndarray, "n n_labels"]:
-    """The exact posterior's standard deviation of every label of observed stars; NaN where not converged.
+    truth: Float[np.ndarray, "n n_labels"] | None = None,
+) -> Posterior:
+    """The exact posterior of observed stars under the simulator's prior; float64.
 
     Args:
-        simulator: what the spectra were drawn from; its prior is that of the posterior.
+        simulator: what the spectra were drawn from.
         flux: observed spectra.
         mag: AB magnitude in i of every star, taken as known.
-        key: chooses the quasi-random points.
+        truth: true labels, whose ranks among the points are wanted.
 
     Raises:
         UsageError: the simulator's noise is scaled, its prior has no density (snapped), or holds a label.
@@ -76,12 +76,14 @@ def posterior_sigma(
     prior = _density(simulator)
     with jax.enable_x64(True):
         emulator, noise = in_float64(simulator)
-        exact = posterior(flux, mag, emulator, noise, prior, key=key, exposure=simulator.exposure)
-    return np.where(exact.converged[:, None], exact.sigma, np.nan)
+        return posterior(
+            flux, mag, emulator, noise, prior,
+            key=jax.random.key(SEED), exposure=simulator.exposure, truth=truth,
+        )  # fmt: skip
 
 
 def has_density(simulator: Simulator) -> bool:
-    """Whether `posterior_sigma` exists: the noise is as it is, and every label varies with a density."""
+    """Whether `exact_posterior` exists: the noise is as it is, and every label varies with a density."""
     low, high = label_box(simulator)
     plain = simulator.observer.noise_level == 1.0 and not isinstance(simulator.prior, Snapped)
     return plain and bool((low < high).all())

@@ -38,7 +38,7 @@ class _Table:
     labels: Float[np.ndarray, "n n_labels"]
     fixed: dict[str, float]
 
-    def keep(self, rows: Bool[np.ndarray, "n"]) -> "_Table":
+    def keep(self, rows: Bool[np.ndarray, " n"]) -> "_Table":
         chosen = [i for i, kept in enumerate(rows) if kept]
         nodes, paths = [self.nodes[i] for i in chosen], [self.paths[i] for i in chosen]
         return _Table(nodes, paths, self.label_names, self.labels[rows], self.fixed)

@@ -38,8 +38,8 @@ class Pixels:
         every: pixels of `native` per pixel of the result.
     """
 
-    wave: Float[np.ndarray, "n_out"]
-    native: Float[np.ndarray, "n_native"]
+    wave: Float[np.ndarray, " n_out"]
+    native: Float[np.ndarray, " n_native"]
     first: int | None
     step: float
     resolving_power: float
@@ -48,7 +48,7 @@ class Pixels:
 
     def __call__(
         self, spectrum: BoszSpectrum
-    ) -> tuple[Float[np.ndarray, "n_out"], Float[np.ndarray, "n_out"]]:
+    ) -> tuple[Float[np.ndarray, " n_out"], Float[np.ndarray, " n_out"]]:
         """Returns flux and continuum on `wave`, erg/s/cm^2/Å.
 
         Raises:
@@ -63,7 +63,7 @@ class Pixels:
                 )
         return flux, cont
 
-    def _row(self, spectrum: BoszSpectrum, table: Float[np.ndarray, "n_pix"]) -> Float[np.ndarray, "n_out"]:
+    def _row(self, spectrum: BoszSpectrum, table: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_out"]:
         if self.first is None:
             row = np.interp(self.native, spectrum.wave, table)
         else:
@@ -123,7 +123,7 @@ def plan_pixels(
 
 def _file_wave(
     spectrum: BoszSpectrum, wave_range: tuple[float, float], step: float, half: int
-) -> tuple[Float[np.ndarray, "n"], int | None]:
+) -> tuple[Float[np.ndarray, " n"], int | None]:
     """All wavelengths of the file; for the 2024 originals equally spaced ones around the range."""
     if spectrum.step is not None:
         return spectrum.wave, 0

@@ -49,19 +49,19 @@ class BoszSpectrum:
     """
 
     node: Node
-    wave: Float[np.ndarray, "n_pix"]
-    flux: Float[np.ndarray, "n_pix"]
-    cont: Float[np.ndarray, "n_pix"]
+    wave: Float[np.ndarray, " n_pix"]
+    flux: Float[np.ndarray, " n_pix"]
+    cont: Float[np.ndarray, " n_pix"]
     medium: Literal["air", "vacuum"]
     step: float | None
 
     @property
-    def vacuum_wave(self) -> Float[np.ndarray, "n_pix"]:
+    def vacuum_wave(self) -> Float[np.ndarray, " n_pix"]:
         """Vacuum wavelengths, Å; where they come from air they are no longer equally spaced in ln wave."""
         return self.wave if self.medium == "vacuum" else air_to_vacuum(self.wave)
 
 
-def air_to_vacuum(wave: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+def air_to_vacuum(wave: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Vacuum wavelengths of air wavelengths above 2000 Å; those below are vacuum already.
 
     Source: N. Piskunov's inverse of the IAU formula of Morton 2000, ApJS 130, 403 (Birch & Downs 1994), as
@@ -76,7 +76,7 @@ def air_to_vacuum(wave: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     return np.where(wave < AIR_ABOVE, wave, wave * index)
 
 
-def vacuum_to_air(wave: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+def vacuum_to_air(wave: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Air wavelengths of vacuum wavelengths above 2000 Å; those below are left alone.
 
     Source: Morton 2000, ApJS 130, 403, equation 8 (Birch & Downs 1994): dry air, 1 atm, 15 C.
@@ -109,13 +109,13 @@ def bytes_per_file(node: Node) -> float:
     return rows * (ORIGINAL_ROW_BYTES if step is None else ROW_BYTES[suffix])
 
 
-def wave_2024(resolving_power: int) -> Float[np.ndarray, "n_pix"]:
+def wave_2024(resolving_power: int) -> Float[np.ndarray, " n_pix"]:
     """Wavelengths of all 2024 files of a resolving power, Å: air above 2000 Å, vacuum below."""
     n_pix = PIXELS_PER_R_2024 * resolving_power
     return WAVE_2024[0] * np.exp(np.log(WAVE_2024[1] / WAVE_2024[0]) / n_pix * np.arange(n_pix))
 
 
-def wave_2017(stored: Float[np.ndarray, "n_pix"], resolving_power: int) -> Float[np.ndarray, "n_pix"]:
+def wave_2017(stored: Float[np.ndarray, " n_pix"], resolving_power: int) -> Float[np.ndarray, " n_pix"]:
     """Vacuum wavelengths (Å) with all digits, from those a 2017 file stores with three decimals.
 
     Raises:
@@ -223,7 +223,7 @@ def _spectrum(node: Node, table: Float[np.ndarray, "n_pix n_columns"]) -> BoszSp
     return BoszSpectrum(node, wave, flux, cont, medium, step_of(node))
 
 
-def _wave(node: Node, table: Float[np.ndarray, "n_pix n_columns"]) -> Float[np.ndarray, "n_pix"]:
+def _wave(node: Node, table: Float[np.ndarray, "n_pix n_columns"]) -> Float[np.ndarray, " n_pix"]:
     if node.edition == 2017:
         return wave_2017(table[:, 0], int(node.resolving_power))
     if node.resolving_power == ORIGINAL:
@@ -236,7 +236,7 @@ def _wave(node: Node, table: Float[np.ndarray, "n_pix n_columns"]) -> Float[np.n
     return wave_2024(int(node.resolving_power))
 
 
-def _original_wave(wave: Float[np.ndarray, "n_pix"]) -> Float[np.ndarray, "n_pix"]:
+def _original_wave(wave: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
     if not np.isfinite(wave).all() or (np.diff(wave) <= 0).any():
         raise DataError("wavelengths must be finite and increase")
     low, high = WAVE_2024

@@ -11,7 +11,7 @@ import pytest
 from crlb.errors import UsageError
 from crlb.fisher import cramer_rao_bound, fisher_information, flux_jacobian
 from crlb.noise import variance
-from specvit_jax.bounds import cramer_rao, has_density, label_box, posterior_sigma
+from specvit_jax.bounds import cramer_rao, exact_posterior, has_density, label_box
 from specvit_jax.data import make_simulator
 from specvit_jax.explore import Star, explore
 from tests.specvit_jax.toy import save_two_line_grid
@@ -106,7 +106,7 @@ def test_bounds_are_of_the_noise_as_it_is_and_posteriors_of_a_density(grid, two_
     snapped = make_simulator(grid, prior="snapped")
     assert not has_density(snapped)
     with pytest.raises(UsageError, match=r"data\.prior must be continuous"):
-        posterior_sigma(snapped, np.ones((1, 4096)), np.array([21.0]), jax.random.key(0))
+        exact_posterior(snapped, np.ones((1, 4096)), np.array([21.0]))
 
 
 @pytest.mark.slow
