@@ -1,10 +1,13 @@
 """Fisher work is done in float64: every test here runs with x64 enabled."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from crlb.cli import parse
+from crlb.emulator import make_emulator
 from crlb.errors import run_cli
 from crlb.grid import save_grid
 from crlb.noise_curves import NoiseModel, builtin_noise, load_noise
@@ -51,3 +54,23 @@ def crlb(capsys):
         return status, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def thin_noise() -> NoiseModel:
+    """The built-in noise on every sixteenth pixel."""
+    with jax.enable_x64(True):
+        full = builtin_noise()
+        arrays = {
+            field.name: getattr(full, field.name)[::16]
+            for field in dataclasses.fields(full)
+            if np.ndim(getattr(full, field.name)) == 1
+        }
+        return dataclasses.replace(full, **arrays)
+
+
+@pytest.fixture(scope="session")
+def thin_emulator(thin_noise):
+    """A toy grid of three labels on every sixteenth pixel."""
+    with jax.enable_x64(True):
+        return make_emulator(toy_grid(np.asarray(thin_noise.wave)), rtol=1e-8)
