@@ -50,7 +50,7 @@ def test_a_label_without_effect_gets_no_information_from_rounding(thin_emulator,
 
 
 def test_every_point_can_have_a_magnitude_of_its_own(thin_emulator, thin_noise):
-    points = stars(thin_emulator, CHUNK + 3)
+    points = stars(thin_emulator, CHUNK + 2)
     which = np.arange(len(points)) % len(MAGS)
     own = fisher_field(thin_emulator, thin_noise, np.array(MAGS)[which, None], points)[:, 0]
     every = fisher_field(thin_emulator, thin_noise, MAGS, points)
