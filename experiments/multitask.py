@@ -56,7 +56,7 @@ class Size:
 
 SIZES = {
     "smoke": Size(300, 0, alone=("log_g",)),
-    "cpu": Size(10_000, 1000, seeds=2),
+    "cpu": Size(10_000, 300, seeds=2),
     "gpu": Size(10_000, 10_000, seeds=3),
 }
 

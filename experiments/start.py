@@ -30,10 +30,10 @@ import tyro
 from jaxtyping import Array, Float, Int
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from crlb.errors import run_cli
 from experiments.stars import LABEL
+from experiments.start_tables import markdown, screen, tables
 from experiments.study import provenance, write_results
 from specvit_jax import metrics
 from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
@@ -45,7 +45,6 @@ from specvit_jax.tokens import KERNEL_STD, Tokens, windows
 POOL_SEED, TEST_SEED, TOKEN_SEED = 20_101, 20_102, 20_103
 N_KERNELS = 64  # starts over which the strength of tokens is averaged
 N_STRENGTH = 256  # spectra it is measured on
-SIGNAL = 0.5  # R2 whose first step is tabled
 
 
 class Start(NamedTuple):
@@ -132,7 +131,9 @@ def run(options: Options) -> dict[str, Any]:
         "experiment": "start",
         "label": LABEL,
         "network": asdict(arms[0][1].model),
-        "tokens": [start._asdict() | strength(config.model, spectra) for start, config in arms],
+        "tokens": [
+            start._asdict() | {"name": start.name} | strength(config.model, spectra) for start, config in arms
+        ],
         "training": trainings(options, spectra),
         "test": {"n": options.n_test, "mag": list(options.mag)},
     }
@@ -287,52 +288,6 @@ def r2(state: TrainState, spectra: Spectra, config: Config) -> float:
     """R2 of log g on the held-out spectra."""
     pred = predict(state.params, spectra.test.flux, spectra.scalers, config)
     return float(metrics.r2(np.asarray(spectra.test.labels)[:, 0], np.asarray(pred)[:, 0]))
-
-
-def tables(results: dict[str, Any]) -> list[tuple[list[str], list[list[str]]]]:
-    """Heads and rows: token strengths, then R2 along the steps."""
-    strengths = [
-        [name_of(row)]
-        + [f"{row[key]:.3f}" for key in ("rms", "rms_closed", "position_rms")]
-        + [f"{row[key]:.2%}" for key in ("share", "share_closed")]
-        for row in results["tokens"]
-    ]
-    heads = ["start", "token RMS", "closed form", "position RMS", "share of signal", "closed form"]
-    marks = [f"R2 at {point['step']}" for point in results["training"][0]["curve"]]
-    rows = [
-        [row["name"], str(row["seed"]), *(f"{point['r2']:.3f}" for point in row["curve"]), first_step(row)]
-        for row in results["training"]
-    ]
-    return [(heads, strengths), (["start", "seed", *marks, f"R2 > {SIGNAL:g}"], rows)]
-
-
-def name_of(row: dict[str, Any]) -> str:
-    """The start of a row."""
-    return Start(row["tokenizer"], row["init"], row["token_std"]).name
-
-
-def first_step(row: dict[str, Any]) -> str:
-    """The first step at which R2 was found above `SIGNAL`, or 'never'."""
-    return next((f"by step {point['step']}" for point in row["curve"] if point["r2"] > SIGNAL), "never")
-
-
-def markdown(results: dict[str, Any]) -> str:
-    """Both tables, and how they were made."""
-    lines = []
-    for heads, rows in tables(results):
-        lines += ["| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *rows)] + [""]
-    about = results["provenance"]
-    return "\n".join([*lines, f"`{about['command']}`, {about['date']}, {about['device']}."])
-
-
-def screen(heads: list[str], rows: list[list[str]]) -> Table:
-    """A table for the terminal."""
-    out = Table()
-    for head in heads:
-        out.add_column(head, justify="left" if head == "start" else "right")
-    for row in rows:
-        out.add_row(*row)
-    return out
 
 
 if __name__ == "__main__":
