@@ -1,6 +1,7 @@
 """Spectra and a network small enough to train in seconds."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
+from specvit_jax import simulate
 from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.data import Batch
+
+from .toy import PIECE, save_two_line_grid
 
 N_PIX = 64
 
@@ -40,6 +44,20 @@ class ToySource:
         labels = jnp.array([5000.0, 3.0]) + unit * jnp.array([1000.0, 2.0])
         flux = clean + error * jax.random.normal(noise_key, clean.shape)
         return Batch(flux, labels, jnp.float32(20.0), clean, error)
+
+
+@pytest.fixture(scope="session")
+def two_line_grid(tmp_path_factory) -> Path:
+    """A grid file of spectra of two lines, one of which tells log g."""
+    return save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5")
+
+
+@pytest.fixture(scope="module")
+def small_pieces():
+    """Simulated files are written `PIECE` spectra at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulate, "CHUNK", PIECE)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from specvit_jax.priors import Uniform, make_snapped
 from specvit_jax.scaling import InputScaler, LabelScaler, Moments, measured_scaler
 from specvit_jax.stored import open_source
 
-from .toy import LABELS, save_two_line_grid
+from .toy import LABELS
 
 KEY = jax.random.key(5)
 N = 64  # spectra in every batch that is drawn here: one compiled program serves all tests
@@ -23,13 +23,8 @@ sample = jax.jit(Simulator.sample)
 
 
 @pytest.fixture(scope="module")
-def grid_path(tmp_path_factory):
-    return save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5")
-
-
-@pytest.fixture(scope="module")
-def simulator(grid_path) -> Simulator:
-    return make_simulator(grid_path, mag=(20.0, 22.0))
+def simulator(two_line_grid) -> Simulator:
+    return make_simulator(two_line_grid, mag=(20.0, 22.0))
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +80,9 @@ def test_a_batch_is_the_emulators_flux_with_normal_noise_of_the_stated_error(sim
     assert batch.flux.dtype == np.float32
 
 
-def test_the_noise_level_multiplies_noise_and_error(grid_path, batch):
+def test_the_noise_level_multiplies_noise_and_error(two_line_grid, batch):
     one, half = (
-        sample(make_simulator(grid_path, mag=(20.0, 22.0), noise_level=level), KEY, jnp.arange(N))
+        sample(make_simulator(two_line_grid, mag=(20.0, 22.0), noise_level=level), KEY, jnp.arange(N))
         for level in (1.0, 0.5)
     )
     for found, expected in zip(one, batch, strict=True):
@@ -103,8 +98,8 @@ def test_clean_spectra_outside_the_grid_are_nan(simulator):
     assert np.isnan(clean[1]).all()
 
 
-def test_ranges_shrink_the_box_of_the_labels_they_name(grid_path):
-    simulator = make_simulator(grid_path, ranges={"log_g": (2.0, 2.5)}, mag=(21.0, 21.0))
+def test_ranges_shrink_the_box_of_the_labels_they_name(two_line_grid):
+    simulator = make_simulator(two_line_grid, ranges={"log_g": (2.0, 2.5)}, mag=(21.0, 21.0))
     batch = sample(simulator, KEY, jnp.arange(N))
     gravity = np.asarray(batch.labels[:, 1])
     assert (gravity.min() >= 2.0) & (gravity.max() <= 2.5) & (np.ptp(gravity) > 0.4)
@@ -126,9 +121,9 @@ def test_ranges_shrink_the_box_of_the_labels_they_name(grid_path):
         ({"mag": (22.0, 20.0)}, "mag must be .*found .22.0, 20.0."),
     ],
 )
-def test_a_range_that_cannot_be_drawn_from_is_refused(grid_path, options, said):
+def test_a_range_that_cannot_be_drawn_from_is_refused(two_line_grid, options, said):
     with pytest.raises(UsageError, match=said):
-        make_simulator(grid_path, **options)
+        make_simulator(two_line_grid, **options)
 
 
 AXES = ((0.0, 1.0, 4.0), (0.0, 0.5, 1.0), (2.0, 3.0), (1.0, 2.0, 3.0, 4.0, 5.0), (-1.0, 0.0))
@@ -157,9 +152,9 @@ def test_snapped_labels_stand_on_nodes_but_for_one_of_each_star():
         assert stats.kstest(free, stats.uniform(low[i], high[i] - low[i]).cdf).pvalue > 0.001
 
 
-def test_a_label_held_by_its_range_is_never_the_continuous_one(grid_path):
+def test_a_label_held_by_its_range_is_never_the_continuous_one(two_line_grid):
     ranges = {"T_eff": (4321.0, 4321.0), "log_g": (1.5, 4.0)}
-    labels, _, _ = jax.vmap(make_simulator(grid_path, ranges=ranges, prior="snapped")._star)(
+    labels, _, _ = jax.vmap(make_simulator(two_line_grid, ranges=ranges, prior="snapped")._star)(
         jax.random.split(KEY, 500)
     )
     assert (np.asarray(labels[:, 0]) == 4321.0).all()
@@ -167,17 +162,17 @@ def test_a_label_held_by_its_range_is_never_the_continuous_one(grid_path):
     assert (labels[:, 1].min() > 1.5) & (labels[:, 1].max() < 4.0)
 
 
-def test_log_g_of_a_snapped_simulator_is_a_node_for_all_but_one_in_so_many_labels(grid_path):
+def test_log_g_of_a_snapped_simulator_is_a_node_for_all_but_one_in_so_many_labels(two_line_grid):
     keys, n = jax.random.split(KEY, 4000), 4000
-    labels, _, _ = jax.vmap(make_simulator(grid_path, prior="snapped")._star)(keys)
+    labels, _, _ = jax.vmap(make_simulator(two_line_grid, prior="snapped")._star)(keys)
     share = np.isin(np.asarray(labels[:, 1]), [1, 2, 3, 4, 5]).mean()
     assert abs(share - (1 - 1 / len(LABELS))) < 5 * np.sqrt(0.25 / n)
 
 
-def test_beta_labels_follow_their_distribution_and_leave_the_others_alone(grid_path):
+def test_beta_labels_follow_their_distribution_and_leave_the_others_alone(two_line_grid):
     keys = jax.random.split(KEY, 4000)
     plain, skew = (
-        jax.jit(jax.vmap(make_simulator(grid_path, beta=beta)._star))(keys)
+        jax.jit(jax.vmap(make_simulator(two_line_grid, beta=beta)._star))(keys)
         for beta in (None, {"log_g": (2.0, 5.0)})
     )
     assert stats.kstest(np.asarray(skew[0][:, 1]), stats.beta(2, 5, 1, 4).cdf).pvalue > 0.01
@@ -199,19 +194,19 @@ def test_beta_labels_follow_their_distribution_and_leave_the_others_alone(grid_p
         ),
     ],
 )
-def test_a_prior_that_cannot_be_drawn_is_refused(grid_path, options, said):
+def test_a_prior_that_cannot_be_drawn_is_refused(two_line_grid, options, said):
     with pytest.raises(UsageError, match=said):
-        make_simulator(grid_path, **options)
+        make_simulator(two_line_grid, **options)
 
 
-def test_a_configuration_decides_how_stars_are_drawn_and_observed(grid_path):
-    config = DataConfig(grid=str(grid_path), ranges=("log_g=2:3",), beta=("T_eff=1:4",), noise_level=0.25)
-    simulator, plain = open_source(config)[0], open_source(DataConfig(grid=str(grid_path)))[0]
+def test_a_configuration_decides_how_stars_are_drawn_and_observed(two_line_grid):
+    config = DataConfig(grid=str(two_line_grid), ranges=("log_g=2:3",), beta=("T_eff=1:4",), noise_level=0.25)
+    simulator, plain = open_source(config)[0], open_source(DataConfig(grid=str(two_line_grid)))[0]
     one, other = (sample(source, KEY, jnp.arange(N)) for source in (simulator, plain))
     assert (one.labels[:, 1].min() >= 2) & (one.labels[:, 1].max() <= 3)
     assert stats.kstest(np.asarray(one.labels[:, 0]), stats.beta(1, 4, 4000, 2000).cdf).pvalue > 0.01
     assert np.median(one.error) < 0.3 * np.median(other.error)
-    snapped = open_source(DataConfig(grid=str(grid_path), prior="snapped"))[0]
+    snapped = open_source(DataConfig(grid=str(two_line_grid), prior="snapped"))[0]
     nodes = np.isin(
         np.asarray(sample(snapped, KEY, jnp.arange(N)).labels), [4000, 4500, 5000, 6000, 1, 2, 3, 4, 5]
     )

@@ -14,18 +14,11 @@ from crlb.noise import variance
 from specvit_jax.bounds import cramer_rao, exact_posterior, has_density, label_box
 from specvit_jax.data import make_simulator
 from specvit_jax.explore import Star, explore
-from tests.specvit_jax.toy import save_two_line_grid
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory):
-    """Spectra of two lines, one of which tells log g."""
-    return save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5")
-
-
-@pytest.fixture(scope="module")
-def two_lines(grid):
-    return make_simulator(grid)
+def two_lines(two_line_grid):
+    return make_simulator(two_line_grid)
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +81,8 @@ def test_the_bound_is_that_of_its_fisher_matrix(two_lines):
 
 
 @pytest.mark.slow
-def test_a_label_that_is_held_is_known(grid, two_lines):
-    held = make_simulator(grid, ranges={"T_eff": (5000.0, 5000.0)})
+def test_a_label_that_is_held_is_known(two_line_grid, two_lines):
+    held = make_simulator(two_line_grid, ranges={"T_eff": (5000.0, 5000.0)})
     assert label_box(held)[0].tolist() == [5000.0, 1.0]
     assert not has_density(held)
     labels, mags = np.array([[5000.0, 3.0]]), np.array([21.0])
@@ -98,12 +91,12 @@ def test_a_label_that_is_held_is_known(grid, two_lines):
     assert 0 < alone[1] <= both[1]
 
 
-def test_bounds_are_of_the_noise_as_it_is_and_posteriors_of_a_density(grid, two_lines):
+def test_bounds_are_of_the_noise_as_it_is_and_posteriors_of_a_density(two_line_grid, two_lines):
     louder = replace(two_lines, observer=replace(two_lines.observer, noise_level=2.0))
     assert not has_density(louder)
     with pytest.raises(UsageError, match="noise_level must be 1, got 2"):
         cramer_rao(louder, np.array([[5000.0, 3.0]]), np.array([21.0]))
-    snapped = make_simulator(grid, prior="snapped")
+    snapped = make_simulator(two_line_grid, prior="snapped")
     assert not has_density(snapped)
     with pytest.raises(UsageError, match=r"data\.prior must be continuous"):
         exact_posterior(snapped, np.ones((1, 4096)), np.array([21.0]))

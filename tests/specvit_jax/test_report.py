@@ -26,7 +26,6 @@ from specvit_jax.report.sources import find_sources
 from specvit_jax.report.training import training
 from specvit_jax.scaling import InputScaler, LabelScaler
 from tests.specvit_jax.conftest import N_PIX
-from tests.specvit_jax.toy import save_two_line_grid
 
 SCORE = {"n": 50, "r2": 0.5, "r2_low": 0.4, "r2_high": 0.6, "mae": 0.3, "rmse": 0.4, "bias": 0.01}
 IN_BIN = SCORE | {"snr_low": 5.0, "snr_high": 7.0, "snr_median": 6.0}
@@ -227,9 +226,8 @@ def toy_weights(config):
     return Weights(params, config, LabelScaler(zeros[:1], ones[:1]), InputScaler(zeros, ones))
 
 
-def test_networks_that_cannot_be_explored_are_named(tmp_path, toy_config, monkeypatch):
-    grid = save_two_line_grid(tmp_path / "grid.h5")
-    monkeypatch.setattr(explorers_module, "simulator_of", lambda data: make_simulator(grid))
+def test_networks_that_cannot_be_explored_are_named(two_line_grid, toy_config, monkeypatch):
+    monkeypatch.setattr(explorers_module, "simulator_of", lambda data: make_simulator(two_line_grid))
     said = []
     other = replace(toy_config, model=replace(toy_config.model, label_names=("T_eff",)))
     networks = {"toy": toy_weights(toy_config), "hot": toy_weights(other)}

@@ -18,28 +18,17 @@ from specvit_jax.data import Batch, Simulator, make_simulator
 from specvit_jax.simulate import simulate
 from specvit_jax.stored import StoredSpectra, open_source
 
-from .toy import save_two_line_grid
+from .toy import PIECE
 
-N = 64  # spectra of a piece
-N_FILE = N + 10
+pytestmark = pytest.mark.usefixtures("small_pieces")
+
+N_FILE = PIECE + 10
 sample = jax.jit(Simulator.sample)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def small_pieces():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulating, "CHUNK", N)
-        yield
-
-
 @pytest.fixture(scope="module")
-def grid_path(tmp_path_factory):
-    return save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5")
-
-
-@pytest.fixture(scope="module")
-def simulator(grid_path) -> Simulator:
-    return make_simulator(grid_path, mag=(20.0, 22.0))
+def simulator(two_line_grid) -> Simulator:
+    return make_simulator(two_line_grid, mag=(20.0, 22.0))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +41,7 @@ def file(simulator, tmp_path_factory):
 def test_a_simulated_file_holds_the_spectra_of_its_seed(simulator, file):
     found = data.read_spectra(file, need=("flux", "error", "noisy"))
     assert found.n == N_FILE
-    expected = [sample(simulator, jax.random.key(7), jnp.arange(N) + start) for start in (0, N)]
+    expected = [sample(simulator, jax.random.key(7), jnp.arange(PIECE) + start) for start in (0, PIECE)]
     stars = Batch(*(np.concatenate(parts)[:N_FILE] for parts in zip(*expected, strict=True)))
     np.testing.assert_allclose(found.noisy, stars.flux, rtol=2e-6, atol=1e-6)
     np.testing.assert_allclose(found.flux, stars.clean, rtol=2e-6)

@@ -13,34 +13,22 @@ import numpy as np
 import pytest
 
 from crlb.errors import DataError, Interrupted, OutputError, UsageError
-from specvit_jax import cli, data
-from specvit_jax import simulate as simulating
+from specvit_jax import cli, data, simulate
 from specvit_jax import simulate_shards as writing
 from specvit_jax.config import DataConfig
 from specvit_jax.shard_set import Recipe, read_set, verify
 from specvit_jax.simulate_shards import simulate_shards
 from specvit_jax.stored import open_source
 
-from .toy import save_two_line_grid
+from .toy import PIECE
 
-N = 64  # spectra of a piece
-N_FILE = N + 10
+pytestmark = pytest.mark.usefixtures("small_pieces")
 
-
-@pytest.fixture(autouse=True, scope="module")
-def small_pieces():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulating, "CHUNK", N)
-        yield
+N_FILE = PIECE + 10
 
 
-@pytest.fixture(scope="module")
-def grid_path(tmp_path_factory):
-    return save_two_line_grid(tmp_path_factory.mktemp("grid") / "grid.h5")
-
-
-def make_recipe(grid_path, shards=3, **options) -> Recipe:
-    data = DataConfig(grid=str(grid_path), mag=(20.0, 22.0))
+def make_recipe(two_line_grid, shards=3, **options) -> Recipe:
+    data = DataConfig(grid=str(two_line_grid), mag=(20.0, 22.0))
     return Recipe(N_FILE * 2, 7, data, shards, **({"arrays": ("flux", "error")} | options))
 
 
@@ -53,9 +41,9 @@ def content(folder) -> tuple[np.ndarray, ...]:
 
 
 @pytest.fixture(scope="module")
-def shard_set(grid_path, tmp_path_factory):
+def shard_set(two_line_grid, tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "three"
-    simulate_shards(folder, make_recipe(grid_path))
+    simulate_shards(folder, make_recipe(two_line_grid))
     return folder
 
 
@@ -64,8 +52,8 @@ def copied(shard_set, tmp_path):
     return Path(shutil.copytree(shard_set, tmp_path / "copy"))
 
 
-def test_one_shard_and_three_hold_the_same_bits(grid_path, shard_set, tmp_path):
-    simulate_shards(tmp_path / "one", make_recipe(grid_path, shards=1))
+def test_one_shard_and_three_hold_the_same_bits(two_line_grid, shard_set, tmp_path):
+    simulate_shards(tmp_path / "one", make_recipe(two_line_grid, shards=1))
     for found, expected in zip(content(tmp_path / "one"), content(shard_set), strict=True):
         assert len(found) == 2 * N_FILE
         np.testing.assert_array_equal(found, expected)
@@ -73,7 +61,7 @@ def test_one_shard_and_three_hold_the_same_bits(grid_path, shard_set, tmp_path):
     assert not list(shard_set.rglob("*.partial*"))
 
 
-def test_resume_keeps_sound_shards_and_writes_a_damaged_one_again(grid_path, copied, capsys):
+def test_resume_keeps_sound_shards_and_writes_a_damaged_one_again(two_line_grid, copied, capsys):
     before = {path: path.read_bytes() for path in copied.glob("shard_*/dataset.h5")}
     stamps = {path: path.stat().st_mtime_ns for path in before}
     damaged = copied / "shard_001" / "dataset.h5"
@@ -86,7 +74,7 @@ def test_resume_keeps_sound_shards_and_writes_a_damaged_one_again(grid_path, cop
     assert [line.split(":")[0] for line in wrong] == ["shard_001", "shard_002"]
     assert "SHA-256 differs" in wrong[0]
     assert "is missing" in wrong[1]
-    simulate_shards(copied, make_recipe(grid_path), resume=True)
+    simulate_shards(copied, make_recipe(two_line_grid), resume=True)
     said = capsys.readouterr().err
     assert "shard_001 is written again" in said
     assert "shard_002 is written again" in said
@@ -100,15 +88,15 @@ def test_resume_keeps_sound_shards_and_writes_a_damaged_one_again(grid_path, cop
 @pytest.mark.parametrize(
     ("options", "said"), [({"seed": 8}, "seed 7 -> 8"), ({"arrays": ("flux",)}, "arrays .* -> .'flux'.")]
 )
-def test_a_set_is_not_continued_with_other_settings(grid_path, copied, options, said):
-    recipe = replace(make_recipe(grid_path), **options)
+def test_a_set_is_not_continued_with_other_settings(two_line_grid, copied, options, said):
+    recipe = replace(make_recipe(two_line_grid), **options)
     with pytest.raises(UsageError, match=f"changed: {said}$"):
         simulate_shards(copied, recipe, resume=True)
     assert verify(copied) == []
 
 
-def test_a_folder_that_is_in_use_is_left_alone(grid_path, copied, tmp_path):
-    recipe = make_recipe(grid_path)
+def test_a_folder_that_is_in_use_is_left_alone(two_line_grid, copied, tmp_path):
+    recipe = make_recipe(two_line_grid)
     with pytest.raises(OutputError, match="holds a set already"):
         simulate_shards(copied, recipe)
     with pytest.raises(UsageError, match="give one of the two"):
@@ -121,9 +109,9 @@ def test_a_folder_that_is_in_use_is_left_alone(grid_path, copied, tmp_path):
 
 
 def test_a_signal_ends_a_set_between_two_pieces_and_resume_completes_it(
-    grid_path, shard_set, tmp_path, monkeypatch
+    two_line_grid, shard_set, tmp_path, monkeypatch
 ):
-    write, folder, recipe = writing.write_rows, tmp_path / "set", make_recipe(grid_path)
+    write, folder, recipe = writing.write_rows, tmp_path / "set", make_recipe(two_line_grid)
 
     def interrupted(path, *args, tick, **options):
         def tick_and_kill(done):
@@ -147,16 +135,16 @@ def test_a_signal_ends_a_set_between_two_pieces_and_resume_completes_it(
         np.testing.assert_array_equal(found, expected)
 
 
-def test_the_command_writes_and_verifies_sets(grid_path, tmp_path, capsys):
+def test_the_command_writes_and_verifies_sets(two_line_grid, tmp_path, capsys):
     def specvit(*args):
         cli.parse(["simulate", "--out", str(tmp_path / "set"), *args])()
         return capsys.readouterr().out
 
-    options = ("--grid", str(grid_path), "--prior", "snapped", "--arrays", "flux", "--noise-level", "0.5")
+    options = ("--grid", str(two_line_grid), "--prior", "snapped", "--arrays", "flux", "--noise-level", "0.5")
     assert "wrote 3 shards" in specvit("--n", "130", "--shard-size", "50", "--workers", "1", *options)
     settings = read_set(tmp_path / "set").settings
     assert (settings["prior"], settings["arrays"], settings["noise_level"]) == ("snapped", ["flux"], 0.5)
-    source, _ = open_source(DataConfig(source=str(tmp_path / "set"), grid=str(grid_path)))
+    source, _ = open_source(DataConfig(source=str(tmp_path / "set"), grid=str(two_line_grid)))
     assert np.isin(np.asarray(source.spectra.labels[:, 1]), [1, 2, 3, 4, 5]).any()
     assert "all shards are as they were written" in specvit("--verify")
     (tmp_path / "set/shard_001/dataset.h5").unlink()
@@ -178,8 +166,8 @@ def test_the_command_writes_and_verifies_sets(grid_path, tmp_path, capsys):
         (("--n", "5", "--shards", "2", "--prior", "snapped", "--beta", "log_g=2:5"), "leave out beta"),
     ],
 )
-def test_a_command_that_contradicts_itself_is_refused(grid_path, tmp_path, args, said):
-    command = cli.parse(["simulate", "--out", str(tmp_path / "set"), "--grid", str(grid_path), *args])
+def test_a_command_that_contradicts_itself_is_refused(two_line_grid, tmp_path, args, said):
+    command = cli.parse(["simulate", "--out", str(tmp_path / "set"), "--grid", str(two_line_grid), *args])
     with pytest.raises(UsageError, match=said):
         command()
     assert not list(tmp_path.iterdir())
@@ -193,7 +181,7 @@ def test_a_process_is_started_only_where_it_has_enough_to_do(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_is_told_to_stop_leaves_whole_shards_only(grid_path, tmp_path, workers, number):
+def test_a_process_that_is_told_to_stop_leaves_whole_shards_only(two_line_grid, tmp_path, workers, number):
     folder = tmp_path / "set"
     command = [
         sys.executable,
@@ -201,7 +189,7 @@ def test_a_process_that_is_told_to_stop_leaves_whole_shards_only(grid_path, tmp_
         "specvit_jax.cli",
         "simulate",
         "--grid",
-        str(grid_path),
+        str(two_line_grid),
         "--out",
         str(folder),
     ]
@@ -222,12 +210,12 @@ def test_a_process_that_is_told_to_stop_leaves_whole_shards_only(grid_path, tmp_
 
 
 @pytest.mark.slow
-def test_two_workers_write_the_same_bytes(grid_path, tmp_path):
+def test_two_workers_write_the_same_bytes(two_line_grid, tmp_path):
     # The workers have pieces of the normal size.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulating, "CHUNK", data.CHUNK)
+        patch.setattr(simulate, "CHUNK", data.CHUNK)
         for workers in (1, 2):
-            simulate_shards(tmp_path / str(workers), make_recipe(grid_path), workers=workers)
+            simulate_shards(tmp_path / str(workers), make_recipe(two_line_grid), workers=workers)
     one, two = content(tmp_path / "1"), content(tmp_path / "2")
     for found, expected in zip(two, one, strict=True):
         np.testing.assert_array_equal(found, expected)

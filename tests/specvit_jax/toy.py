@@ -12,6 +12,7 @@ from crlb.instrument import DETECTOR_WAVE
 from crlb.noise import NoiseModel, builtin_noise
 
 LABELS = ("T_eff", "log_g")
+PIECE = 64  # spectra of a piece, where files are small
 
 
 def save_two_line_grid(path: Path) -> Path:
