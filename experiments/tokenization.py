@@ -9,7 +9,7 @@ Expect:   R2 of log g within 0.03 of each other for all that train; patch 8 ten 
 
 All arms see the same number of spectra in the same order. Overlap is a stride below the patch size, the
 published "sliding window"; from the scaled start conv and linear tokens are the same network, bit for bit, so
-that the two are told apart by their published starts only.
+that the two are told apart by their published starts only. On a CPU a step is computed in pieces.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from experiments.drawing import PAGE_WIDTH_IN, bars, interval, markdown
 from experiments.study import Study, Work, enter
 from experiments.training import Arm, combined, run_arms
+from specvit_jax.config import preset
+from specvit_jax.config_file import override
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,20 @@ ARMS = (
     arm(64, None, *LINEAR, note="linear, published start"),
     arm(64, 32, *LINEAR, note="linear, published start"),
 )
+
+
+def in_pieces(arm: Arm) -> Arm:
+    """The arm with a step in pieces whose attention a CPU's cache holds: the same gradient, sooner.
+
+    With 256 tokens a step of 128 spectra takes 0.6 of the time in 8 pieces, with 512 half of it in 32.
+    """
+    tokens = override(preset("tiny"), arm.settings).model.num_patches
+    return arm._replace(settings=(*arm.settings, f"train.accumulate={max(1, round(tokens**2 / 8192))}"))
+
+
 SIZES = {
     "smoke": Size(300, (ARMS[0], ARMS[4], ARMS[7])),
-    "cpu": Size(10_000, ARMS, seeds=2, settings=("train.steps=200",)),
+    "cpu": Size(10_000, tuple(map(in_pieces, ARMS)), seeds=2, settings=("train.steps=200",)),
     "gpu": Size(10_000, ARMS, seeds=3),
 }
 
