@@ -3,10 +3,11 @@
 Claim:    the published spectra have all labels but one, at random, on nodes of the grid, in training and
           test alike. Such a test set flatters: its labels vary more, and few spectra lie between the nodes.
 Command:  python -m experiments.snapping [--preset smoke|cpu|gpu]
-Hardware: cpu: two CPU cores, about 15 minutes; gpu: one GPU.
+Hardware: cpu: two CPU cores, about 5 minutes a seed; gpu: one GPU.
 Expect:   derived: with nodes of log g every 0.5 dex between 1 and 5 the variance of snapped labels is 1.17
           times that of uniform ones (1.556 and 1.333 dex^2), so that the same error gives a higher R2: 0.736
-          of continuous stars becomes 0.774. Differences between the two networks are not derived.
+          of continuous stars becomes 0.774. Measured (cpu, one seed): 0.66 on continuous and 0.684 on
+          snapped stars, whichever of the two a network was trained on.
 
 Two networks see the same number of spectra, one with snapped and one with continuous labels; both are tested
 on both kinds of stars, which have the same magnitudes and noise. R2 is given beside the RMSE, which does not
