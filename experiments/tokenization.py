@@ -111,7 +111,6 @@ def draw(results: dict[str, Any]) -> Figure:
     bars(left, rows)
     left.set_xlabel("$R^2$ of log $g$ (95 %, stars and seeds)")
     right.barh(range(len(rows)), [1e3 * row["step_s"] for row in rows], color="0.7", height=0.6)
-    right.set_xscale("log")
     right.set_xlabel("time of a training step (ms)")
     spectra = rows[0]["spectra"]
     figure.suptitle(f"{results['title']}: {spectra:,} spectra each", fontsize=8)
