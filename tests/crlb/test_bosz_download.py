@@ -22,6 +22,7 @@ from crlb.errors import DataError, Interrupted, OutputError, UsageError
 from tests.crlb.file_server import serving
 
 FAST = Settings(retries=3, timeout_s=0.5, backoff_s=0.01)
+PATIENT = Settings(retries=3, timeout_s=30.0, backoff_s=0.01)  # for a busy machine
 BOX = {"T_eff": (5000.0, 5500.0), "log_g": (2.0, 2.0), "M_H": (-0.25, 0.0)}
 NODES = select(2024, 5000, BOX | {"a_M": (0.0, 0.0), "C_M": (0.0, 0.0)})  # six
 NODE = NODES[0]
@@ -209,10 +210,10 @@ def test_ctrl_c_keeps_the_parts_and_says_how_to_go_on(server, tmp_path):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=press)
+    thread = threading.Thread(target=press, daemon=True)
     thread.start()
     with pytest.raises(Interrupted, match="run the same command again"):
-        fetch(server, tmp_path, NODES, connections=1)
+        fetch(server, tmp_path, NODES, connections=1, settings=PATIENT)
     thread.join()
     assert part.exists()
     fetch(server, tmp_path, NODES)
