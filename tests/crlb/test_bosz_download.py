@@ -201,6 +201,15 @@ def test_a_killed_download_resumes_and_ends_with_the_same_bytes(server, tmp_path
     assert names(tmp_path) == sorted(node.name for node in NODES[:2])
 
 
+@pytest.fixture
+def ctrl_c():
+    """SIGINT interrupts, also where the tests run in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_the_parts_and_says_how_to_go_on(server, tmp_path):
     server.script[NODE.path] = ["slow"]
     part = tmp_path / f"{NODE.name}.part"

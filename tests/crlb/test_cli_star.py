@@ -45,6 +45,7 @@ def test_fisher_prints_the_bounds_of_the_library(crlb, toy_file, emulator, tmp_p
     assert result["ellipse"]["label_names"] == ["T_eff", "log_g"]
 
 
+@pytest.mark.slow
 def test_nuisances_and_priors_move_the_bounds_the_right_way(crlb, toy_file, tmp_path):
     def bounds(*options):
         out = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
@@ -157,6 +158,7 @@ def observed(emulator, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_posterior_finds_the_labels_within_its_own_errors(crlb, toy_file, observed, tmp_path):
     names = {kind: tmp_path / f"labels.{kind}" for kind in ("csv", "json")}
     status, screen, err = crlb(

@@ -80,6 +80,7 @@ def brute_force(emulator, y, mag, usable=None, size=128):
     return mean, sd, np.array(quartiles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mag", [18.0, 20.5, 22.0, 23.5], ids=["bright", "medium", "faint", "fainter"])
 def test_moments_and_quantiles_are_those_of_brute_force_integration(star, mag):
     labels = np.array([[2.7, -0.4], [1.0, -1.0], [5.0, 0.0], [4.8, -0.97]])  # the middle, and corners
@@ -149,6 +150,7 @@ def test_linear_gaussian_star_has_a_truncated_normal_posterior(line, sigma):
     np.testing.assert_allclose(found.quantiles[:, 0, 2], oracle.ppf(0.84), atol=0.08 * sigma)
 
 
+@pytest.mark.slow
 def test_five_labels_have_the_gaussian_posterior_of_least_squares():
     emulator = linear_emulator(*(np.sin(k * WAVE) for k in (1, 1.02, 2, 3, 5)))
     noise = unit_noise(emulator, 0.02)

@@ -40,6 +40,7 @@ def equivalent_width(wave, flux, centre, half=20.0):
     return np.trapezoid(1.0 - flux[near] / continuum, wave[near])
 
 
+@pytest.mark.slow
 def test_jacobian_equals_central_differences_in_every_label():
     flux, labels = window_flux(jnp.float64), jnp.array(STAR)
     slopes = jax.jacfwd(lambda labels: synthesize(labels, WINDOW)[0])
@@ -79,6 +80,7 @@ def rebuilt(grid, nodes):
     return flux, slice(first, first + len(wave))
 
 
+@pytest.mark.slow
 def test_a_few_nodes_rebuild_to_what_the_shipped_file_holds():
     grid = embedded()
     flux, pixels = rebuilt(grid, np.array([(*node, 0.0, 0.0) for node in NODES]))

@@ -199,6 +199,7 @@ def test_a_prior_that_cannot_be_drawn_is_refused(two_line_grid, options, said):
         make_simulator(two_line_grid, **options)
 
 
+@pytest.mark.slow
 def test_a_configuration_decides_how_stars_are_drawn_and_observed(two_line_grid):
     config = DataConfig(grid=str(two_line_grid), ranges=("log_g=2:3",), beta=("T_eff=1:4",), noise_level=0.25)
     simulator, plain = open_source(config)[0], open_source(DataConfig(grid=str(two_line_grid)))[0]

@@ -27,6 +27,7 @@ def rows(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_a_run_that_stands_still(toy_config, toy_source, tmp_path):
     config = override(toy_config, [*STILL, "train.steps=50", "train.early_stopping=2"])
     result = train(config, toy_source, tmp_path / "run", devices=ONE)
@@ -34,6 +35,7 @@ def test_early_stopping_ends_a_run_that_stands_still(toy_config, toy_source, tmp
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["finished"]["step"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [None, 3])
 def test_a_plateau_lowers_the_learning_rate_down_to_its_end(toy_config, toy_source, tmp_path, stop):
     settings = ["train.schedule=plateau", "train.plateau_patience=1", "train.plateau_factor=0.5"]
