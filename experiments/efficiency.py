@@ -35,7 +35,7 @@ from experiments.cells import Place, field
 from experiments.drawing import interval, markdown
 from experiments.efficiency_figure import draw
 from experiments.resampling import with_ends
-from experiments.stars import LABEL, exact_posterior
+from experiments.stars import LABEL
 from experiments.study import Study, Work, enter
 from experiments.training import reference
 from specvit_jax import metrics
@@ -129,7 +129,7 @@ STATISTICS = {
 
 def run(work: Work) -> dict[str, Any]:
     """Scores and excess of all stars, in cells of one property, and of two."""
-    exact = exact_posterior(work.simulator, work.stars, work.folder / "posterior.npz")
+    exact = work.posteriors
     weights = reference(work)
     pred = predict(weights, work.stars.noisy)[:, weights.config.model.label_names.index(LABEL)]
     mean, sigma = exact[:, work.column].T

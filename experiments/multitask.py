@@ -64,9 +64,9 @@ SIZES = {
 def run(work: Work) -> dict[str, Any]:
     """A row for every kind of stars, network and label, beside the label's limit."""
     names = work.simulator.label_names
-    exact = stars.exact_posterior(work.simulator, work.stars, work.folder / "posterior.npz")
     networks = [(name,) for name in names if name in work.size.alone] + [names]
-    rows = kind_rows(work, SOLAR, work.simulator, work.stars, networks, limits(work.stars, exact, names))
+    known = limits(work.stars, work.posteriors, names)
+    rows = kind_rows(work, SOLAR, work.simulator, work.stars, networks, known)
     if work.size.n_limit and set(LABEL_NAMES) <= set(available(work)):
         simulator = make_simulator(work.options.grid, work.options.noise, work.size.mag, labels=LABEL_NAMES)
         free = stars.test_stars(simulator, work.size.n_test)

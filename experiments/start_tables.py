@@ -4,6 +4,8 @@ from typing import Any
 
 from rich.table import Table
 
+from experiments import drawing
+
 SIGNAL = 0.5  # R2 whose first step is tabled
 
 
@@ -31,11 +33,9 @@ def first_step(row: dict[str, Any]) -> str:
 
 def markdown(results: dict[str, Any]) -> str:
     """Both tables, and how they were made."""
-    lines = []
-    for heads, rows in tables(results):
-        lines += ["| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *rows)] + [""]
     about = results["provenance"]
-    return "\n".join([*lines, f"`{about['command']}`, {about['date']}, {about['device']}."])
+    made = f"`{about['command']}`, {about['date']}, {about['device']}."
+    return "\n\n".join([*(drawing.markdown(heads, rows) for heads, rows in tables(results)), made])
 
 
 def screen(heads: list[str], rows: list[list[str]]) -> Table:

@@ -94,10 +94,14 @@ class Work:
         return self.stars.labels[:, self.column]
 
     @cached_property
+    def posteriors(self) -> Float[np.ndarray, "n n_labels 2"]:
+        """Exact posterior mean and standard deviation of every label of every test star, in its unit."""
+        return stars.exact_posterior(self.simulator, self.stars, self.folder / "posterior.npz")
+
+    @property
     def exact(self) -> Float[np.ndarray, "n 2"]:
-        """Exact posterior mean and standard deviation of the label of every test star, dex."""
-        found = stars.exact_posterior(self.simulator, self.stars, self.folder / "posterior.npz")
-        return found[:, self.column]
+        """Those of the label, dex."""
+        return self.posteriors[:, self.column]
 
     def part(self, name: str, settings: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
         """The JSON value of `compute`, taken from `parts/` where it was computed with the same settings."""
