@@ -22,6 +22,7 @@ from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
 from experiments.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn
+from experiments.study import source_files
 from experiments.training import trained
 from specvit_jax.checkpoint import load_weights, read_metadata, shipped_weights
 from specvit_jax.config import Config, preset
@@ -90,9 +91,9 @@ def methods(asked: Asked, simulator: Simulator) -> tuple[dict[str, Method], dict
 def specvit(asked: Asked, simulator: Simulator) -> Method:
     """SpecViT as shipped; trained here and now where it was asked for or another grid or noise is given."""
     if asked.train or asked.grid is not None or asked.noise is not None:
-        path = trained(
-            settled(asked, preset("tiny"), asked.steps), simulator, asked.out / "specvit", asked.grid
-        )
+        config = settled(asked, preset("tiny"), asked.steps)
+        files = source_files(asked.grid, asked.noise)
+        path = trained(config, simulator, asked.out / "specvit", files)
         return network(path, f"tiny, {asked.steps:,} steps of 128 fresh spectra on this grid")
     path = shipped_weights("tiny")
     step = json.loads(read_metadata(path)["about"])["step"]
@@ -102,7 +103,7 @@ def specvit(asked: Asked, simulator: Simulator) -> Method:
 def rival(asked: Asked, simulator: Simulator, name: str, config: Config) -> Path:
     """The weights of another network, trained by the same loop."""
     config = settled(asked, config, asked.rival_steps)
-    return trained(config, simulator, asked.out / name.lower(), asked.grid)
+    return trained(config, simulator, asked.out / name.lower(), source_files(asked.grid, asked.noise))
 
 
 def settled(asked: Asked, config: Config, steps: int) -> Config:

@@ -28,10 +28,12 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from crlb.errors import OutputError, UsageError, run_cli
+from crlb.grid import default_grid_path
 from crlb.output import new_file, writing
 from experiments import drawing, stars
 from experiments.stars import LABEL, SNR_DEFINITION, Stars
 from specvit_jax.data import Simulator, make_simulator
+from specvit_jax.simulate import sha256
 
 OWN = {"results.json", "table.md", "figure.png", "figure.pdf", "parts", "runs", "posterior.npz"}
 HEADINGS = ("Claim", "Command", "Hardware", "Expect")
@@ -98,15 +100,22 @@ class Work:
         """Exact posterior mean and standard deviation of every label of every test star, in its unit."""
         return stars.exact_posterior(self.simulator, self.stars, self.folder / "posterior.npz")
 
+    @cached_property
+    def checksums(self) -> list[str]:
+        """Of the files that the spectra are made from."""
+        return [sha256(path) for path in source_files(self.options.grid, self.options.noise)]
+
     @property
     def exact(self) -> Float[np.ndarray, "n 2"]:
         """Those of the label, dex."""
         return self.posteriors[:, self.column]
 
     def part(self, name: str, settings: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
-        """The JSON value of `compute`, taken from `parts/` where it was computed with the same settings."""
-        common = {"grid": str(self.options.grid), "noise": str(self.options.noise)}
-        asked = json.loads(json.dumps(dict(settings) | common))
+        """The JSON value of `compute`, taken from `parts/` where it was computed with the same settings.
+
+        Settings are those given and what the grid and noise files hold, wherever these lie.
+        """
+        asked = json.loads(json.dumps(dict(settings) | {"files": self.checksums}))
         path = self.folder / "parts" / f"{name}.json"
         if path.exists():
             kept = json.loads(path.read_text())
@@ -118,6 +127,11 @@ class Work:
         with new_file(path, overwrite=True) as temporary:
             temporary.write_text(json.dumps({"settings": asked, "value": value}))
         return value
+
+
+def source_files(grid: Path | None, noise: Path | None) -> list[Path]:
+    """What spectra are made from: the grid, or the embedded one, and noise curves if not built in."""
+    return [grid or default_grid_path(), *([noise] if noise else [])]
 
 
 def sized(study: Study, options: Options) -> Any:

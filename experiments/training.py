@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.stars import LABEL, Stars
-from experiments.study import Work, digest_of
+from experiments.study import Work, digest_of, source_files
 from specvit_jax import metrics
 from specvit_jax.checkpoint import Weights, load_weights, shipped_weights
 from specvit_jax.config import Config, preset
@@ -58,19 +58,22 @@ def base(name: str, settings: Iterable[str] = ()) -> Config:
     )
 
 
-def trained(config: Config, source: Source, folder: Path, grid: Path | None = None) -> Path:
-    """The best weights of a network trained in a run directory; one that was cut off is resumed."""
-    resume = same_run(folder / "config.yaml", config, grid)
+def trained(config: Config, source: Source, folder: Path, files: Sequence[Path]) -> Path:
+    """The best weights of a network trained in a run directory on a source made from `files`.
+
+    A run that was cut off is resumed; one with other settings, or older than a file, is begun anew.
+    """
+    resume = same_run(folder / "config.yaml", config, files)
     if resume and "finished" in read_manifest(folder):
         return find_weights(folder)
     return train(config, source, folder, resume=resume, overwrite=not resume).weights
 
 
-def same_run(path: Path, config: Config, grid: Path | None) -> bool:
-    """Whether the run there is this one, begun after the grid file was last changed."""
+def same_run(path: Path, config: Config, files: Sequence[Path]) -> bool:
+    """Whether the run there is this one, begun after the files were last changed."""
     if not path.exists() or from_yaml(path.read_text()) != config:
         return False
-    return grid is None or grid.stat().st_mtime < path.stat().st_mtime
+    return all(file.stat().st_mtime < path.stat().st_mtime for file in files)
 
 
 def run_arms(
@@ -101,7 +104,8 @@ def run_arm(work: Work, name: str, config: Config, source: Source | None = None)
 def weights_of(work: Work, name: str, config: Config, source: Source | None = None) -> Weights:
     """The network of an arm, trained if need be."""
     folder = work.folder / "runs" / f"{slug(name)}-{config.train.seed}"
-    return load_weights(trained(config, source or work.simulator, folder, work.options.grid))
+    files = source_files(work.options.grid, work.options.noise)
+    return load_weights(trained(config, source or work.simulator, folder, files))
 
 
 def reference(work: Work) -> Weights:

@@ -32,7 +32,7 @@ from crlb.grid import make_grid, save_grid
 from experiments.drawing import COLORS, PAGE_WIDTH_IN, curve, interval, markdown
 from experiments.finite import chunks_of, finite_set, n_validation
 from experiments.stars import about, exact_posterior, limit
-from experiments.study import Options, Study, Work, enter
+from experiments.study import Options, Study, Work, enter, source_files
 from experiments.training import FIRST_SEED, base, combined, run_arm, scores, trained
 from specvit_jax import metrics
 from specvit_jax.checkpoint import Weights, load_weights, shipped_weights
@@ -154,7 +154,8 @@ def source_weights(work: Work) -> Path:
     options = work.options
     if options.preset != "smoke" and options.grid is None and options.noise is None:
         return shipped_weights("tiny")
-    return trained(base(options.preset), work.simulator, work.folder / "runs" / "source", options.grid)
+    files = source_files(options.grid, options.noise)
+    return trained(base(options.preset), work.simulator, work.folder / "runs" / "source", files)
 
 
 def scored(work: Work, weights: Weights) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 from dataclasses import replace
 
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 
 from crlb.errors import OutputError, UsageError
+from crlb.grid import default_grid_path
 from experiments import stars, study
 from experiments.__main__ import NAMES, All, run_all
 from experiments.drawing import markdown
-from experiments.study import Options, Study, Work, claim_folder, header, report
-from experiments.training import Arm, base, combined, slug
+from experiments.study import Options, Study, Work, claim_folder, header, report, source_files
+from experiments.training import Arm, base, combined, same_run, slug
+from specvit_jax.config_file import to_yaml
 from specvit_jax.data import make_simulator
 
 
@@ -69,10 +72,37 @@ def test_a_part_is_computed_once_for_its_settings(work):
     assert len(calls) == 2
 
 
-def test_a_part_of_another_grid_is_computed_again(work, tmp_path):
-    work.part("a", {}, lambda: 1)
-    other = Work(work.study, Options(out=tmp_path, grid=tmp_path / "other.h5"))
-    assert other.part("a", {}, lambda: 2) == 2
+@pytest.mark.parametrize("name", ["grid", "noise"])
+def test_a_part_is_that_of_the_content_of_its_files(work, tmp_path, name):
+    file, moved = tmp_path / "one.h5", tmp_path / "moved.h5"
+    part = lambda path, value: Work(  # noqa: E731
+        work.study, Options(out=tmp_path, **{name: path})
+    ).part("a", {}, lambda: value)
+    assert work.part("a", {}, lambda: 0) == 0
+    file.write_text("one")
+    assert part(file, 1) == 1
+    moved.write_text("one")
+    assert part(moved, 2) == 1
+    moved.write_text("other")
+    assert part(moved, 3) == 3
+
+
+def test_a_run_is_begun_anew_after_its_files_changed(tmp_path):
+    config, kept, grid = base("smoke"), tmp_path / "config.yaml", tmp_path / "grid.h5"
+    assert not same_run(kept, config, [])
+    kept.write_text(to_yaml(config))
+    grid.write_text("a grid")
+    os.utime(grid, (0, kept.stat().st_mtime - 1))
+    assert same_run(kept, config, [grid])
+    assert not same_run(kept, base("cpu"), [grid])
+    os.utime(grid, (0, kept.stat().st_mtime + 1))
+    assert not same_run(kept, config, [grid])
+
+
+def test_spectra_come_from_the_embedded_grid_unless_another_is_given(tmp_path):
+    grid, noise = tmp_path / "grid.h5", tmp_path / "noise.h5"
+    assert source_files(None, None) == [default_grid_path()]
+    assert source_files(grid, noise) == [grid, noise]
 
 
 def test_numbers_that_are_not_finite_are_no_result(work):
