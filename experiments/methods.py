@@ -21,8 +21,7 @@ from experiments.baselines.protocol import Baseline, Chunk
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
-from experiments.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn
-from experiments.study import source_files
+from experiments.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
 from experiments.training import trained
 from specvit_jax.checkpoint import load_weights, read_metadata, shipped_weights
 from specvit_jax.config import Config, preset

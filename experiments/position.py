@@ -74,7 +74,7 @@ def arm(position: str, pool: str) -> Arm:
 ARMS = tuple(arm(position, pool) for pool in POOLS for position in POSITIONS)
 SIZES = {
     "smoke": Size(300, (arm("learned", "flat"), arm("wavelength", "mean")), (SAMPLINGS[3], SAMPLINGS[8])),
-    "cpu": Size(10_000, ARMS, settings=(*SETTINGS, "train.steps=1200")),
+    "cpu": Size(10_000, ARMS, settings=(*SETTINGS, "train.steps=800")),
     "gpu": Size(10_000, ARMS, seeds=3),
 }
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from rich.progress import Progress, track
 
 from crlb.errors import DataError
+from crlb.grid import default_grid_path
 from crlb.noise import variance
 from crlb.output import new_file
 from specvit_jax import bounds, metrics
@@ -46,6 +47,11 @@ class Stars(NamedTuple):
     def take(self, rows: np.ndarray | slice) -> "Stars":
         """Some of the stars."""
         return Stars(*(array[rows] for array in self))
+
+
+def source_files(grid: Path | None, noise: Path | None) -> list[Path]:
+    """What spectra are made from: the grid, or the embedded one, and noise curves if not built in."""
+    return [grid or default_grid_path(), *([noise] if noise else [])]
 
 
 def test_stars(simulator: Simulator, n: int) -> Stars:

@@ -28,7 +28,6 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from crlb.errors import OutputError, UsageError, run_cli
-from crlb.grid import default_grid_path
 from crlb.output import new_file, writing
 from experiments import drawing, stars
 from experiments.stars import LABEL, SNR_DEFINITION, Stars
@@ -103,7 +102,7 @@ class Work:
     @cached_property
     def checksums(self) -> list[str]:
         """Of the files that the spectra are made from."""
-        return [sha256(path) for path in source_files(self.options.grid, self.options.noise)]
+        return [sha256(path) for path in stars.source_files(self.options.grid, self.options.noise)]
 
     @property
     def exact(self) -> Float[np.ndarray, "n 2"]:
@@ -127,11 +126,6 @@ class Work:
         with new_file(path, overwrite=True) as temporary:
             temporary.write_text(json.dumps({"settings": asked, "value": value}))
         return value
-
-
-def source_files(grid: Path | None, noise: Path | None) -> list[Path]:
-    """What spectra are made from: the grid, or the embedded one, and noise curves if not built in."""
-    return [grid or default_grid_path(), *([noise] if noise else [])]
 
 
 def sized(study: Study, options: Options) -> Any:

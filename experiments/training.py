@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.stars import LABEL, Stars
-from experiments.study import Work, digest_of, source_files
+from experiments.stars import LABEL, Stars, source_files
+from experiments.study import Work, digest_of
 from specvit_jax import metrics
 from specvit_jax.checkpoint import Weights, load_weights, shipped_weights
 from specvit_jax.config import Config, preset

@@ -31,8 +31,8 @@ from crlb.errors import MissingInputError
 from crlb.grid import make_grid, save_grid
 from experiments.drawing import COLORS, PAGE_WIDTH_IN, curve, interval, markdown
 from experiments.finite import chunks_of, finite_set, n_validation
-from experiments.stars import about, exact_posterior, limit
-from experiments.study import Options, Study, Work, enter, source_files
+from experiments.stars import about, exact_posterior, limit, source_files
+from experiments.study import Options, Study, Work, enter
 from experiments.training import FIRST_SEED, base, combined, run_arm, scores, trained
 from specvit_jax import metrics
 from specvit_jax.checkpoint import Weights, load_weights, shipped_weights

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -15,7 +16,9 @@ from crlb.errors import DataError
 from crlb.noise import Exposure, NoiseModel
 from crlb.spectra import label_columns
 from experiments.baselines.protocol import Arrays, Chunk, checked
+from experiments.stars import source_files
 from specvit_jax.data import DEFAULT_EXPOSURE, Simulator, make_simulator
+from specvit_jax.simulate import sha256
 
 WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar
 
@@ -30,6 +33,7 @@ class Forward:
         label_names: labels to return, in this order; (): all that vary.
         varied: labels that vary, the others held at 0; (): all of the grid's but a_M and C_M.
         exposure: number and length of exposures, seeing.
+        checksums: of the files when the model was stored; (): it was not.
     """
 
     grid: str = ""
@@ -37,13 +41,29 @@ class Forward:
     label_names: tuple[str, ...] = ()
     varied: tuple[str, ...] = ()
     exposure: Exposure = DEFAULT_EXPOSURE
+    checksums: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def simulator(self) -> Simulator:
-        """What training spectra of this grid and noise are drawn from."""
-        return make_simulator(
+        """What training spectra of this grid and noise are drawn from.
+
+        Raises:
+            DataError: a file is not what it was when the model was stored.
+        """
+        found = make_simulator(
             self.grid or None, self.noise or None, exposure=self.exposure, labels=self.varied or None
         )
+        for path, known in zip(
+            self.files, self.checksums, strict=False
+        ):  # none are known before it is stored
+            if sha256(path) != known:
+                raise DataError(f"{path} has changed since this baseline was stored; store it anew with: fit")
+        return found
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that spectra are made from."""
+        return source_files(Path(self.grid) if self.grid else None, Path(self.noise) if self.noise else None)
 
     @property
     def emulator(self) -> Emulator:
@@ -93,6 +113,7 @@ class Forward:
             "exptime_s": np.array(self.exposure.exptime_s),
             "n_exp": np.array(self.exposure.n_exp),
             "seeing_arcsec": np.array(self.exposure.seeing_arcsec),
+            "checksums": np.array([sha256(path) for path in self.files], str),
         }
 
     @classmethod
@@ -104,6 +125,7 @@ class Forward:
             tuple(arrays["label_names"].tolist()),
             tuple(arrays["varied"].tolist()),
             Exposure(float(arrays["exptime_s"]), int(arrays["n_exp"]), float(arrays["seeing_arcsec"])),
+            tuple(arrays["checksums"].tolist()),
         )
 
 

@@ -71,7 +71,9 @@ def load(path: str | Path) -> Stored:
         names = tuple(map(str, arrays["label_names"]))
         return Stored(restore(str(arrays["kind"]), own), names, arrays["mean_flux"])
     except KeyError as error:
-        raise DataError(f"baseline {path} lacks {error}; it was cut or mixed up") from error
+        raise DataError(
+            f"baseline {path} lacks {error}; it was cut, mixed up or stored by an older version"
+        ) from error
 
 
 def read(path: Path) -> Arrays:

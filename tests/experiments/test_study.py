@@ -14,7 +14,7 @@ from crlb.grid import default_grid_path
 from experiments import stars, study
 from experiments.__main__ import NAMES, All, run_all
 from experiments.drawing import markdown
-from experiments.study import Options, Study, Work, claim_folder, header, report, source_files
+from experiments.study import Options, Study, Work, claim_folder, header, report
 from experiments.training import Arm, base, combined, same_run, slug
 from specvit_jax.config_file import to_yaml
 from specvit_jax.data import make_simulator
@@ -101,8 +101,8 @@ def test_a_run_is_begun_anew_after_its_files_changed(tmp_path):
 
 def test_spectra_come_from_the_embedded_grid_unless_another_is_given(tmp_path):
     grid, noise = tmp_path / "grid.h5", tmp_path / "noise.h5"
-    assert source_files(None, None) == [default_grid_path()]
-    assert source_files(grid, noise) == [grid, noise]
+    assert stars.source_files(None, None) == [default_grid_path()]
+    assert stars.source_files(grid, noise) == [grid, noise]
 
 
 def test_numbers_that_are_not_finite_are_no_result(work):

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -237,6 +238,19 @@ def test_a_stored_baseline_predicts_the_same(baseline, toy, tmp_path):
         again = type(baseline).restore(dict(file))
     np.testing.assert_array_equal(again.predict(flux, mags(4, 20.0)), baseline.predict(flux, mags(4, 20.0)))
     assert again.forward == baseline.forward
+
+
+def test_a_stored_baseline_refuses_a_grid_that_changed(toy, toy_grid, tmp_path):
+    flux, labels = pair(toy, [1, 2])
+    grid = tmp_path / "grid.h5"
+    grid.write_bytes(toy_grid.read_bytes())
+    baseline = TemplateFit(Forward(grid=str(grid), label_names=("log_g", "M_H")))
+    baseline.fit([], (flux, labels))
+    again = TemplateFit.restore(baseline.arrays())
+    with h5py.File(grid, "a") as file:
+        file["flux"][0, 0] *= 1.5
+    with pytest.raises(DataError, match=r"grid\.h5 has changed.*fit"):
+        again.predict(flux, mags(4, 20.0))
 
 
 def test_a_baseline_refuses_labels_in_another_order_number_or_range(baseline, toy):
