@@ -4,11 +4,11 @@ Claim:    the published study compared learned positions only. A head that reads
           needs no position; one that pools the mean does, and only positions that are wavelengths can be told
           that a spectrum was sampled elsewhere.
 Command:  python -m experiments.position [--preset smoke|cpu|gpu]
-Hardware: cpu: two CPU cores, about an hour; gpu: one GPU.
-Expect:   derived, not measured: on the grid trained on, no difference between positions under pool flat
-          beyond the scatter of seeds; under pool mean, none is last, as it cannot tell one patch from
-          another. Moved by a whole patch (64 pixels), a network told the wavelengths under pool mean sees the
-          very tokens it was trained on, but for those at the ends.
+Hardware: cpu: two CPU cores, 45 minutes a seed; gpu: one GPU.
+Expect:   under pool flat 0.597 to 0.614 (each +-0.012) whatever the position; under pool mean none 0.292,
+          rotary 0.432, learned 0.577, sinusoidal 0.579, wavelength 0.612. Moved by a whole patch (64 pixels)
+          a network told the wavelengths keeps 0.612; by 4 pixels every network loses a fifth, by 16 all.
+          One seed, 800 steps.
 
 Arms: five positions under pool flat, whose head knows the place of every token anyway, and under pool mean,
 which knows it from the position alone. Spectra are not whitened: whitening mixes all pixels, so that every
