@@ -7,8 +7,8 @@ Command:  python -m experiments.position [--preset smoke|cpu|gpu]
 Hardware: cpu: two CPU cores, 45 minutes a seed; gpu: one GPU.
 Expect:   under pool flat 0.597 to 0.614 (each +-0.012) whatever the position; under pool mean none 0.292,
           rotary 0.432, learned 0.577, sinusoidal 0.579, wavelength 0.612. Moved by a whole patch (64 pixels)
-          a network told the wavelengths keeps 0.612; by 4 pixels every network loses a fifth, by 16 all.
-          One seed, 800 steps.
+          a network told the wavelengths keeps 0.612; by 4 pixels networks lose a quarter, by 16 nearly
+          all. One seed, 800 steps.
 
 Arms: five positions under pool flat, whose head knows the place of every token anyway, and under pool mean,
 which knows it from the position alone. Spectra are not whitened: whitening mixes all pixels, so that every
