@@ -176,6 +176,7 @@ def test_posterior_finds_the_labels_within_its_own_errors(crlb, toy_file, observ
     assert crlb("posterior", observed, "--grid", toy_file, "--csv", names["csv"])[0] == 73
 
 
+@pytest.mark.slow
 def test_rows_of_a_file_are_those_asked_for(crlb, toy_file, observed, tmp_path):
     out = tmp_path / "two.csv"
     assert crlb("posterior", observed, "--grid", toy_file, "--rows", 4, 6, "--csv", out)[0] == 0

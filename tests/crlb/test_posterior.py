@@ -235,6 +235,7 @@ def test_without_signal_the_posterior_is_the_prior(line):
     assert limit["snr_median"] < 0.01
 
 
+@pytest.mark.slow
 def test_at_high_snr_the_limit_is_that_of_the_cramer_rao_bound(star):
     prior = box_prior(star)
     n, mag = 128, 16.0
@@ -262,6 +263,7 @@ def test_linear_star_has_the_known_mean_squared_error(line, told, mmse):
     assert truth["low"] < 1 - 12 * mmse < truth["high"]
 
 
+@pytest.mark.slow
 def test_same_key_same_answer_and_another_key_nearly_so(star):
     y = observed(star, np.array([[2.7, -0.4], [4.0, -0.2]]), 20.0)
     run = lambda key: posterior(y, np.full(2, 20.0), star, NOISE, box_prior(star), key=key)  # noqa: E731
@@ -272,6 +274,7 @@ def test_same_key_same_answer_and_another_key_nearly_so(star):
     assert (np.abs(first.mean - other.mean) < 0.5 * first.sigma).all()
 
 
+@pytest.mark.slow
 def test_stars_of_other_magnitudes_share_templates_as_a_first_guess_only(star, monkeypatch):
     monkeypatch.setattr(module, "MAG_BIN", 10.0)
     labels = np.array([[2.7, -0.4], [4.0, -0.2], [3.0, -0.9]])

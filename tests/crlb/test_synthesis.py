@@ -52,6 +52,7 @@ def test_jacobian_equals_central_differences_in_every_label():
         np.testing.assert_allclose(jacobian[:, i], difference, atol=1e-5 * np.abs(difference).max())
 
 
+@pytest.mark.slow
 def test_float32_opacities_change_the_flux_by_less_than_a_thousandth():
     double, single = (window_flux(dtype)(jnp.array(STAR)) for dtype in (jnp.float64, jnp.float32))
     assert single.dtype == jnp.float32
@@ -88,6 +89,7 @@ def test_a_few_nodes_rebuild_to_what_the_shipped_file_holds():
         np.testing.assert_allclose(spectrum, node_of(grid, node)[pixels], rtol=1.2 * build.RTOL)
 
 
+@pytest.mark.slow
 def test_abundance_ratios_rebuild_where_computed_and_nearly_so_between():
     """Nodes at every second log g and metallicity are computed, the others interpolated and flagged."""
     nodes = np.array([(5000.0, 2.0, 0.0, 0.25, 0.5), (5000.0, 2.5, 0.25, 0.25, 0.5)])

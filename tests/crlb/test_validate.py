@@ -201,6 +201,7 @@ def file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_command_prints_what_it_writes(run, file, tmp_path):
     out, plot = tmp_path / "v.json", tmp_path / "v.png"
     status, text, errors = run(file, "--wave-range", 8150, 8560, "--json", out, "--plot", plot)

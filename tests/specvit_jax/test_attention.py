@@ -34,6 +34,7 @@ def toy(**changes) -> Weights:
     return Weights(params, Config(model=model), label, scaler)
 
 
+@pytest.mark.slow
 def test_every_row_is_a_distribution_and_depends_on_its_own_spectrum():
     found = attention_weights(toy(), FLUX)
     assert found.shape == (3, 2, 2, 6, 6)
