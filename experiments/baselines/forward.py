@@ -53,9 +53,7 @@ class Forward:
         found = make_simulator(
             self.grid or None, self.noise or None, exposure=self.exposure, labels=self.varied or None
         )
-        for path, known in zip(
-            self.files, self.checksums, strict=False
-        ):  # none are known before it is stored
+        for path, known in zip(self.files, self.checksums, strict=False):  # none known if never stored
             if sha256(path) != known:
                 raise DataError(f"{path} has changed since this baseline was stored; store it anew with: fit")
         return found

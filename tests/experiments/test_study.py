@@ -75,9 +75,10 @@ def test_a_part_is_computed_once_for_its_settings(work):
 @pytest.mark.parametrize("name", ["grid", "noise"])
 def test_a_part_is_that_of_the_content_of_its_files(work, tmp_path, name):
     file, moved = tmp_path / "one.h5", tmp_path / "moved.h5"
-    part = lambda path, value: Work(  # noqa: E731
-        work.study, Options(out=tmp_path, **{name: path})
-    ).part("a", {}, lambda: value)
+
+    def part(path, value):
+        return Work(work.study, Options(out=tmp_path, **{name: path})).part("a", {}, lambda: value)
+
     assert work.part("a", {}, lambda: 0) == 0
     file.write_text("one")
     assert part(file, 1) == 1
