@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from measure import draw_labels, in_turn, made_up_emulator, save
 
-from crlb.emulator import Emulator
-from crlb.fisher_field import fisher_field
-from crlb.noise_curves import builtin_noise
+from crlb.fisher.field import fisher_field
+from crlb.grids.emulator import Emulator
+from crlb.observation.noise_curves import builtin_noise
 
 SPECTRA = 64
 SWEEPS: dict[str, dict[int, dict[str, Any]]] = {

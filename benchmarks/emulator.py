@@ -22,9 +22,9 @@ from jax import lax
 from measure import SIZES, draw_labels, in_turn, made_up_emulator, ratio, save
 from scipy.interpolate import RegularGridInterpolator
 
-from crlb.emulator import Emulator, make_emulator
-from crlb.grid import default_grid_path, load_slice
-from crlb.instrument import to_detector
+from crlb.grids.emulator import Emulator, make_emulator
+from crlb.grids.grid_file import default_grid_path, load_slice
+from crlb.observation.instrument import to_detector
 
 BATCH = 64
 SCIPY_SIZES = (5, 5, 5, 4, 4)  # 2000 nodes, 66 MB: a table of all 20,160 would be 660 MB, twice with its copy

@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from measure import draw_labels, in_turn, save
 
-from crlb.bayes import bayes_limit
-from crlb.emulator import make_emulator
-from crlb.grid import default_grid_path, load_slice
-from crlb.instrument import to_detector
-from crlb.noise import variance
-from crlb.noise_curves import builtin_noise
-from crlb.prior import make_prior
+from crlb.bayes.exact_limit import bayes_limit
+from crlb.bayes.prior import make_prior
+from crlb.grids.emulator import make_emulator
+from crlb.grids.grid_file import default_grid_path, load_slice
+from crlb.observation.instrument import to_detector
+from crlb.observation.noise import variance
+from crlb.observation.noise_curves import builtin_noise
 
 MAGS = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)
 TARGET_STARS, TARGET_SECONDS = 2000, 300.0

@@ -16,12 +16,12 @@ import numpy as np
 from measure import draw_labels, in_turn, made_up_emulator, ratio, save
 from scipy.interpolate import NdBSpline
 
-from crlb.emulator import Emulator, _knots
-from crlb.fisher import cramer_rao_bound
-from crlb.fisher_field import fisher_field
+from crlb.fisher.field import fisher_field
+from crlb.fisher.matrix import cramer_rao_bound
+from crlb.grids.emulator import Emulator, _knots
 from crlb.labels import coordinate
-from crlb.noise import NoiseModel, variance
-from crlb.noise_curves import builtin_noise
+from crlb.observation.noise import NoiseModel, variance
+from crlb.observation.noise_curves import builtin_noise
 
 STARS = 30_000
 SOME, FEW = 512, 4  # stars timed with jax, with numpy

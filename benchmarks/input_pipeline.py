@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 from measure import in_turn, ratio, save
 
-from specvit_jax.config import Config, preset
-from specvit_jax.data import Rows, Simulator, make_simulator
-from specvit_jax.feed import Step
-from specvit_jax.start import fit_scalers
-from specvit_jax.step import fresh_step, make_state, select, train_step
-from specvit_jax.stored import StoredSpectra
+from specvit_jax.settings.config import Config, preset
+from specvit_jax.spectra.feed import Step
+from specvit_jax.spectra.file_sources import StoredSpectra
+from specvit_jax.spectra.source import Rows, Simulator, make_simulator
+from specvit_jax.training.initial_state import fit_scalers
+from specvit_jax.training.step import fresh_step, make_state, select, train_step
 
 ROWS = 1024  # resident spectra: 16 MB
 ROUNDS = 15

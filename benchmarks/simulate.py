@@ -15,9 +15,9 @@ from typing import Any
 
 from measure import save
 
-from specvit_jax.config import DataConfig
-from specvit_jax.shard_set import Recipe
-from specvit_jax.simulate_shards import simulate_shards
+from specvit_jax.settings.config import DataConfig
+from specvit_jax.spectra.shard_set import Recipe
+from specvit_jax.spectra.simulate_shards import simulate_shards
 
 N, SHARDS = 40_000, 16  # spectra, files: 1.3 GB with flux and error
 ARRAYS = {"flux and error": ("flux", "error"), "flux": ("flux",)}

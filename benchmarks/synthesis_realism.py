@@ -20,9 +20,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from crlb.fisher import cramer_rao_bound, fisher_information
-from crlb.grid import SpectralGrid, default_grid_path, load_grid, load_slice
-from crlb.synthesis import atmosphere, continuum, transfer
+from crlb.fisher.matrix import cramer_rao_bound, fisher_information
+from crlb.grids.grid_file import SpectralGrid, default_grid_path, load_grid, load_slice
+from crlb.synthesis import atmosphere, continuum
+from crlb.synthesis import radiative_transfer as transfer
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = Path(os.environ.get("SPECVIT_REFERENCE", ROOT.parent / "shared" / "reference"))

@@ -18,11 +18,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from specvit_jax.config import preset
-from specvit_jax.data import make_simulator
-from specvit_jax.feed import Step
-from specvit_jax.start import fit_scalers
-from specvit_jax.step import eval_step, fresh_step, make_state, select, train_step
+from specvit_jax.settings.config import preset
+from specvit_jax.spectra.feed import Step
+from specvit_jax.spectra.source import make_simulator
+from specvit_jax.training.initial_state import fit_scalers
+from specvit_jax.training.step import eval_step, fresh_step, make_state, select, train_step
 
 REPEATS = 7
 

@@ -25,11 +25,11 @@ import numpy as np
 import torch_vit
 from measure import in_turn, ratio, save
 
-from specvit_jax.config import Config, preset
-from specvit_jax.data import Batch
-from specvit_jax.networks import cost
-from specvit_jax.scaling import InputScaler, LabelScaler
-from specvit_jax.step import Scalers, make_state, train_step
+from specvit_jax.network.networks import cost
+from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.settings.config import Config, preset
+from specvit_jax.spectra.source import Batch
+from specvit_jax.training.step import Scalers, make_state, train_step
 
 OURS, EAGER, COMPILED = "specvit-jax", "PyTorch eager", "PyTorch torch.compile"
 
@@ -156,7 +156,7 @@ def main() -> None:
         "precision": args.precision,
         "rounds": args.rounds,
         "steps_per_round": args.steps,
-        "unit": "medians over rounds in which the sides took turns; model FLOP as specvit_jax.model.cost",
+        "unit": "medians over rounds in which the sides took turns; FLOP as network.model.cost",
         "with dropout": measure(replace(base, model=model, train=train), args),
         "without dropout": measure(replace(base, model=without, train=train), args),
         "cores": len(os.sched_getaffinity(0)),

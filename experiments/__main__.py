@@ -13,7 +13,7 @@ from typing import Literal
 import tyro
 
 from crlb.errors import EXPECTED, Interrupted, UsageError, run_cli
-from experiments.study import Study, report
+from experiments.study.frame import Study, report
 
 # Those that a reader of the main figure asks for next come first.
 NAMES = (
@@ -29,7 +29,7 @@ NAMES = (
     "robustness",
     "snapping",
     "capacity",
-    "transfer",
+    "transfer_learning",
 )
 
 

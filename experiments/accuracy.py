@@ -23,12 +23,12 @@ import tyro
 from jaxtyping import Float
 
 from crlb.errors import UsageError, run_cli
-from experiments.stars import LABEL, SNR_DEFINITION, about, exact_posterior, limit, test_stars
-from experiments.study import provenance, write_results
+from experiments.study.frame import provenance, write_results
+from experiments.study.stars import LABEL, SNR_DEFINITION, about, exact_posterior, limit, test_stars
 from specvit_jax import metrics
-from specvit_jax.checkpoint import load_weights
-from specvit_jax.data import make_simulator
-from specvit_jax.predict import SNR_EDGES, find_weights, predict
+from specvit_jax.evaluation.predict import SNR_EDGES, find_weights, predict
+from specvit_jax.spectra.source import make_simulator
+from specvit_jax.training.checkpoint import load_weights
 
 
 @dataclass(frozen=True)

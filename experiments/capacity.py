@@ -24,10 +24,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from experiments.drawing import PAGE_WIDTH_IN, interval, markdown
-from experiments.stars import limit
-from experiments.study import Study, Work, enter
-from experiments.training import Arm, combined, run_arms
+from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
+from experiments.study.frame import Study, Work, enter
+from experiments.study.stars import limit
+from experiments.study.training import Arm, combined, run_arms
 
 HEAD = 16  # features of an attention head, as in `tiny`
 COLORS = ("#2166ac", "#67a9cf", "#e08214", "#b2182b")  # of depths, shallow to deep

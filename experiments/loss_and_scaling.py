@@ -33,12 +33,12 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.drawing import PAGE_WIDTH_IN, interval, markdown
-from experiments.stars import LABEL, limit
-from experiments.study import Study, Work, enter
-from experiments.training import Arm, base, combined, run_arms, slug, weights_of
-from specvit_jax.config import preset
-from specvit_jax.predict import coverage, predict_with_sigma
+from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
+from experiments.study.frame import Study, Work, enter
+from experiments.study.stars import LABEL, limit
+from experiments.study.training import Arm, base, combined, run_arms, slug, weights_of
+from specvit_jax.evaluation.predict import coverage, predict_with_sigma
+from specvit_jax.settings.config import preset
 
 RANGE = math.sqrt(12)  # of a uniform label, in its standard deviations
 DELTA = 0.5  # Huber's, in standard deviations of a label

@@ -27,18 +27,18 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crlb.grid import default_grid_path, grid_labels
+from crlb.grids.grid_file import default_grid_path, grid_labels
 from crlb.labels import LABEL_NAMES, LABELS
-from experiments import stars
-from experiments.drawing import PAGE_WIDTH_IN, interval, markdown
-from experiments.stars import LABEL, Stars, limit
-from experiments.study import Study, Work, enter
-from experiments.training import FIRST_SEED, base, combined, slug, weights_of
+from experiments.study import stars
+from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
+from experiments.study.frame import Study, Work, enter
+from experiments.study.stars import LABEL, Stars, limit
+from experiments.study.training import FIRST_SEED, base, combined, slug, weights_of
 from specvit_jax import metrics
-from specvit_jax.checkpoint import Weights
-from specvit_jax.config import Config
-from specvit_jax.data import Simulator, make_simulator
-from specvit_jax.predict import predict
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.settings.config import Config
+from specvit_jax.spectra.source import Simulator, make_simulator
+from specvit_jax.training.checkpoint import Weights
 
 SOLAR, FREE = "solar-scaled stars", "stars of free ratios"
 SYMBOLS = {"T_eff": "$T_{eff}$", "log_g": "log $g$", "M_H": "[M/H]", "a_M": "[$\\alpha$/M]", "C_M": "[C/M]"}

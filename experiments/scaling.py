@@ -25,13 +25,13 @@ from matplotlib.figure import Figure
 
 from crlb.errors import MissingInputError
 from experiments.baselines.boosting import LightGBM, Settings, import_lightgbm
+from experiments.baselines.finite import chunks_of, finite_set, n_validation
 from experiments.baselines.protocol import Baseline
 from experiments.baselines.ridge import ALPHAS, Ridge
-from experiments.drawing import COLORS, PAGE_WIDTH_IN, curve, interval, markdown
-from experiments.finite import chunks_of, finite_set, n_validation
-from experiments.stars import limit
-from experiments.study import Study, Work, enter
-from experiments.training import FIRST_SEED, base, combined, run_arm
+from experiments.study.drawing import COLORS, PAGE_WIDTH_IN, curve, interval, markdown
+from experiments.study.frame import Study, Work, enter
+from experiments.study.stars import limit
+from experiments.study.training import FIRST_SEED, base, combined, run_arm
 from specvit_jax import metrics
 
 # R2 of log g as published for the original PyTorch system (project report, December 2025 to February 2026).

@@ -23,16 +23,16 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from experiments import stars
-from experiments.drawing import PAGE_WIDTH_IN, interval, markdown
-from experiments.stars import LABEL, Stars, limit
-from experiments.study import Study, Work, enter
-from experiments.training import FIRST_SEED, base, combined, slug, weights_of
+from experiments.study import stars
+from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
+from experiments.study.frame import Study, Work, enter
+from experiments.study.stars import LABEL, Stars, limit
+from experiments.study.training import FIRST_SEED, base, combined, slug, weights_of
 from specvit_jax import metrics
-from specvit_jax.config import Config
-from specvit_jax.data import Simulator
-from specvit_jax.predict import predict
-from specvit_jax.priors import make_snapped
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.settings.config import Config
+from specvit_jax.spectra.priors import make_snapped
+from specvit_jax.spectra.source import Simulator
 
 PRIORS = ("continuous", "snapped")
 NEAR = 0.25  # of the distance between nodes: half of all continuous labels lie that near to one

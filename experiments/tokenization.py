@@ -19,11 +19,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from experiments.drawing import PAGE_WIDTH_IN, bars, interval, markdown
-from experiments.study import Study, Work, enter
-from experiments.training import Arm, combined, run_arms
-from specvit_jax.config import preset
-from specvit_jax.config_file import override
+from experiments.study.drawing import PAGE_WIDTH_IN, bars, interval, markdown
+from experiments.study.frame import Study, Work, enter
+from experiments.study.training import Arm, combined, run_arms
+from specvit_jax.settings.config import preset
+from specvit_jax.settings.config_file import override
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from specvit_jax.cli import parse
-from specvit_jax.sweep import read_sweep
+from specvit_jax.runs.sweep import read_sweep
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import torch_vit
-from specvit_jax.config import PAPER, ModelConfig
-from specvit_jax.model import SpecViT
+from specvit_jax.network.model import SpecViT
+from specvit_jax.settings.config import PAPER, ModelConfig
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'specvit-jax[torch]'")
 pytest.importorskip("transformers", reason="transformers is not installed: pip install 'specvit-jax[torch]'")

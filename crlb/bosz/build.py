@@ -12,14 +12,14 @@ from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.progress import track
 
-from crlb import holes as hole
 from crlb.bosz.catalogue import Atmosphere, choose_model
 from crlb.bosz.degrade import Pixels, plan_pixels
 from crlb.bosz.names import Node, parse_name
 from crlb.bosz.read import read_spectrum
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.output import check_output, new_file
+from crlb.grids import holes as hole
 from crlb.labels import LABEL_NAMES
-from crlb.output import check_output, new_file
 
 Policy = Literal["refuse", "drop", "fill", "keep"]
 WAVE_RANGE = (7049.0, 8901.0)  # Å, vacuum: the red arm and some margin, as the embedded grid

@@ -25,8 +25,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from crlb.bosz.http import Failed, Hole, Settings, Stopped, fetch, local_mirror, probe_size
 from crlb.bosz.names import ARCHIVE, Node
-from crlb.bosz.transfer import Failed, Hole, Settings, Stopped, fetch, local_mirror, probe_size
 from crlb.errors import Interrupted, OutputError, UsageError
 
 HOLES = "holes.csv"  # in the folder: files the archive does not have; delete it to ask again

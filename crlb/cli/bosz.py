@@ -8,7 +8,7 @@ import tyro
 
 from crlb.cli.output import console
 from crlb.errors import MissingInputError, UsageError
-from crlb.output import check_output, new_file
+from crlb.files.output import check_output, new_file
 
 if TYPE_CHECKING:
     from crlb.bosz.names import Node
@@ -134,8 +134,8 @@ class Download(Selection):
 
     def __call__(self) -> None:
         from crlb.bosz.download import HOLES, download
+        from crlb.bosz.http import Settings
         from crlb.bosz.names import ARCHIVE
-        from crlb.bosz.transfer import Settings
 
         nodes = self.nodes() if self.list is None else _read_list(self.list)
         settings = Settings(retries=self.retries, timeout_s=self.timeout_s)

@@ -69,7 +69,7 @@ class Ceiling(WithPrior):
 
     def __call__(self) -> None:
         check_outputs(self.json, self.csv, plot=self.plot, overwrite=self.overwrite)
-        from crlb.ceiling import ceiling
+        from crlb.ceilings.ceiling import ceiling
 
         emulator, noise, exposure, provenance = self.load()
         with progress() as bar:
@@ -102,8 +102,8 @@ class Ceiling(WithPrior):
         )
 
     def _add_limits(self, result: dict[str, Any], emulator: Any, noise: Any, exposure: Any, bar: Any) -> None:
-        from crlb.bounds import work
-        from crlb.limits import add_bounds, add_exact_limit
+        from crlb.bayes.bounds import work
+        from crlb.ceilings.with_prior import add_bounds, add_exact_limit
 
         prior = self.make_prior(emulator)
         first = bar.add_task("bounds with the prior", total=work(len(prior.label_names)))

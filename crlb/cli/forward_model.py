@@ -13,9 +13,9 @@ from crlb.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from crlb.emulator import Emulator
-    from crlb.grid import SpectralGrid
-    from crlb.noise import Exposure, NoiseModel
+    from crlb.grids.emulator import Emulator
+    from crlb.grids.grid_file import SpectralGrid
+    from crlb.observation.noise import Exposure, NoiseModel
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="LABEL [LABEL ...]")]
@@ -62,8 +62,8 @@ class ForwardModel:
 
     def load(self) -> Loaded:
         """Reads and prepares everything."""
-        from crlb.emulator import make_emulator
-        from crlb.instrument import to_detector
+        from crlb.grids.emulator import make_emulator
+        from crlb.observation.instrument import to_detector
 
         noise, exposure, wave = self.observation()
         seen = to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm)
@@ -71,9 +71,9 @@ class ForwardModel:
 
     def observation(self) -> "tuple[NoiseModel, Exposure, np.ndarray]":
         """Noise curves, exposure and pixel centres (vacuum Å), on the pixels asked for."""
-        from crlb.instrument import DETECTOR_WAVE, pixels_within
-        from crlb.noise import Exposure
-        from crlb.noise_curves import builtin_noise, load_noise
+        from crlb.observation.instrument import DETECTOR_WAVE, pixels_within
+        from crlb.observation.noise import Exposure
+        from crlb.observation.noise_curves import builtin_noise, load_noise
 
         exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
         noise = builtin_noise() if self.noise is None else load_noise(self.noise)
@@ -84,13 +84,13 @@ class ForwardModel:
 
     def load_grid(self) -> "SpectralGrid":
         """The grid before the instrument, with the known labels held."""
-        from crlb.grid import load_slice
+        from crlb.grids.grid_file import load_slice
 
         return load_slice(self.grid_path(), self.labels, self.fixed(), self.holes)
 
     def grid_path(self) -> Path:
         """The grid file, embedded unless named."""
-        from crlb.grid import default_grid_path
+        from crlb.grids.grid_file import default_grid_path
 
         return self.grid or default_grid_path()
 
@@ -100,7 +100,7 @@ class ForwardModel:
 
     def provenance(self) -> dict[str, Any]:
         """How a result was asked for."""
-        from crlb.grid import default_grid_path
+        from crlb.grids.grid_file import default_grid_path
 
         return {
             "command": shlex.join(["crlb", *sys.argv[1:]]),

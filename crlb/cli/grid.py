@@ -10,10 +10,10 @@ import tyro
 
 from crlb.cli.output import console, unit
 from crlb.errors import UsageError
-from crlb.output import check_output
+from crlb.files.output import check_output
 
 if TYPE_CHECKING:
-    from crlb.grid import SpectralGrid
+    from crlb.grids.grid_file import SpectralGrid
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Info:
     """The grid file; without it the embedded grid."""
 
     def __call__(self) -> None:
-        from crlb.grid import default_grid_path, load_grid
+        from crlb.grids.grid_file import default_grid_path, load_grid
 
         path = self.file or default_grid_path()
         _print_grid(load_grid(path), path)

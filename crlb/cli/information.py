@@ -57,7 +57,7 @@ class Information(StarWithNuisances):
 
     def _compute(self, star: Observed) -> tuple[dict[str, Any], dict[str, Any]]:
         """The summary, and columns per pixel."""
-        from crlb.information import cumulative_share, per_angstrom, pixel_information, ranked_windows
+        from crlb.fisher.information import cumulative_share, per_angstrom, pixel_information, ranked_windows
 
         found = pixel_information(star.jac, 1 / star.variance, self.target, label_names=star.names)
         windows = ranked_windows(star.wave, found.marginal, width=self.window, n=self.n_windows)
@@ -141,7 +141,7 @@ def _plot(result: Mapping[str, Any], columns: Mapping[str, Any], path: Path) -> 
 
 def _name_lines(axes: Any, columns: Mapping[str, Any]) -> None:
     """Names the lines that hold information, above the spectrum, each name once per 15 Å."""
-    from crlb.features import FEATURES
+    from crlb.fisher.features import FEATURES
 
     wave, density = columns["wave"], columns["marginal"]
     share = density / density.sum()

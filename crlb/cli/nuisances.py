@@ -33,7 +33,7 @@ class Nuisances(ForwardModel):
 
     def __call__(self) -> None:
         check_outputs(self.json, self.csv, overwrite=self.overwrite)
-        from crlb.nuisance_effects import nuisance_effects
+        from crlb.ceilings.nuisance_effects import nuisance_effects
 
         noise, exposure, _ = self.observation()
         grid = self.load_grid()

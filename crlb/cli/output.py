@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from crlb.errors import UsageError
+from crlb.files.output import check_output, new_file
 from crlb.labels import LABELS
-from crlb.output import check_output, new_file
 
 PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 

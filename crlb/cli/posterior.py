@@ -14,9 +14,9 @@ from crlb.errors import DataError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from crlb.posterior import Posterior
-    from crlb.prior import Prior
-    from crlb.spectra import Spectra
+    from crlb.bayes.posterior import Posterior
+    from crlb.bayes.prior import Prior
+    from crlb.files.spectra import Spectra
 
 Shapes = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=A,B [...]")]
 
@@ -30,7 +30,7 @@ class WithPrior(ForwardModel):
 
     def make_prior(self, emulator: Any) -> "Prior":
         """The prior over the box of the emulator."""
-        from crlb.prior import make_prior
+        from crlb.bayes.prior import make_prior
 
         shapes: dict[str, tuple[float, float]] = {}
         for text in self.prior:
@@ -78,7 +78,7 @@ class PosteriorOf(WithPrior):
         check_outputs(self.csv, self.json, overwrite=self.overwrite)
         import jax
 
-        from crlb.posterior import posterior
+        from crlb.bayes.posterior import posterior
 
         emulator, noise, exposure, provenance = self.load()
         stars, mag = self._read(emulator.wave)
@@ -115,8 +115,8 @@ class PosteriorOf(WithPrior):
         """The stars asked for, on the pixels of the emulator, and their magnitudes."""
         import numpy as np
 
-        from crlb.instrument import DETECTOR_WAVE
-        from crlb.spectra import read_spectra
+        from crlb.files.spectra import read_spectra
+        from crlb.observation.instrument import DETECTOR_WAVE
 
         stars = read_spectra(self.spectra, need=("noisy", "error"))
         if stars.mag is None and self.mag is None:

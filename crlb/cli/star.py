@@ -15,7 +15,7 @@ from crlb.labels import LABELS
 if TYPE_CHECKING:
     import numpy as np
 
-    from crlb.fisher_algebra import LabelledFisher
+    from crlb.fisher.algebra import LabelledFisher
 
 Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 TABLES = (".csv", ".ecsv", ".h5")
@@ -70,9 +70,9 @@ class StarWithNuisances(Star):
         import jax
         import jax.numpy as jnp
 
-        from crlb import noise as noise_module
-        from crlb.fisher import flux_jacobian
-        from crlb.nuisance import with_nuisances
+        from crlb.fisher.matrix import flux_jacobian
+        from crlb.observation import noise as noise_module
+        from crlb.observation.nuisance import with_nuisances
 
         noise, exposure, wave = self.observation()
         model = with_nuisances(
@@ -123,8 +123,8 @@ class Fisher(StarWithNuisances):
 
     def __call__(self) -> None:
         check_outputs(self.json, overwrite=self.overwrite)
-        from crlb.fisher import fisher_information
-        from crlb.fisher_algebra import add_prior, labelled
+        from crlb.fisher.algebra import add_prior, labelled
+        from crlb.fisher.matrix import fisher_information
 
         star = self.observed()
         fisher = labelled(fisher_information(star.jac, 1 / star.variance, star.variance_jac), star.names)
@@ -136,7 +136,7 @@ class Fisher(StarWithNuisances):
         write_outputs({self.json: lambda path: write_json(result, path)}, self.overwrite)
 
     def _ellipse(self, fisher: "LabelledFisher") -> dict[str, Any]:
-        from crlb.fisher_algebra import ellipse
+        from crlb.fisher.algebra import ellipse
 
         assert self.ellipse is not None
         return ellipse(fisher, self.ellipse, self.probability)._asdict()
@@ -144,7 +144,7 @@ class Fisher(StarWithNuisances):
 
 def _describe(fisher: "LabelledFisher") -> dict[str, Any]:
     """Everything that is shown of a Fisher matrix, as plain JSON values."""
-    from crlb import fisher_algebra as algebra
+    from crlb.fisher import algebra
 
     conditional, marginal = algebra.conditional_bounds(fisher), algebra.marginal_bounds(fisher)
     return {
@@ -211,7 +211,7 @@ class Spectrum(Star):
         import jax
         import numpy as np
 
-        from crlb.noise import draw, snr
+        from crlb.observation.noise import draw, snr
 
         emulator, noise, exposure, _ = self.load()
         star = self.star(emulator.label_names)
@@ -249,7 +249,7 @@ def _write_hdf5(
 ) -> None:
     import numpy as np
 
-    from crlb.spectra import Spectra, write_spectra
+    from crlb.files.spectra import Spectra, write_spectra
 
     one = {name: arrays[name][None].astype(np.float32) for name in ("flux", "error", "noisy")}
     columns = {name: np.array([value]) for name, value in labels.items()}

@@ -44,8 +44,8 @@ class Validate(ForwardModel):
 
     def __call__(self) -> None:
         check_outputs(self.json, plot=self.plot, overwrite=self.overwrite)
-        from crlb.instrument import to_detector
-        from crlb.validate import total, validate
+        from crlb.observation.instrument import to_detector
+        from crlb.validation.summary import total, validate
 
         noise, exposure, wave = self.observation()
         grid = to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm)
@@ -113,7 +113,7 @@ def _ordered(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _biases(row: dict[str, Any], mag: int | None = None) -> list[str]:
-    from crlb.validate import largest_bias
+    from crlb.validation.summary import largest_bias
 
     return [_short(largest_bias(row, quantile, mag)) for quantile in ("median", "p90", "max")]
 
@@ -176,7 +176,7 @@ def _plot(result: dict[str, Any], path: Path) -> None:
 
 
 def _plot_bias(result: dict[str, Any], axes: list[str], panel: Any) -> None:
-    from crlb.validate import largest_bias
+    from crlb.validation.summary import largest_bias
 
     regions = list(dict.fromkeys(row["region"] for row in result["rows"]))
     for row in result["rows"]:

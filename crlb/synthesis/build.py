@@ -15,9 +15,9 @@ from jaxtyping import Array, Bool, Float, Int
 from rich.progress import Progress
 from scipy.interpolate import make_interp_spline
 
-from crlb.compression import Factors
-from crlb.grid import SpectralGrid, save_grid
-from crlb.output import check_output, new_file
+from crlb.files.output import check_output, new_file
+from crlb.grids.compression import Factors
+from crlb.grids.grid_file import SpectralGrid, save_grid
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth, synthesize
 
 AXES = (  # T_eff K, log_g, M_H: the published three-dimensional grid; a_M, C_M

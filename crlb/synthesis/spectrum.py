@@ -10,8 +10,8 @@ from crlb.synthesis.atmosphere import LOG_TAU, REFERENCE_WAVE, build_atmosphere
 from crlb.synthesis.continuum import continuum_opacity
 from crlb.synthesis.lines import Lines, line_opacity, load_lines
 from crlb.synthesis.molecules import Bands, load_bands, molecular_opacity
+from crlb.synthesis.radiative_transfer import emergent_flux, optical_depth, planck
 from crlb.synthesis.state import State
-from crlb.synthesis.transfer import emergent_flux, optical_depth, planck
 
 CONTINUUM_STEP = 5.0  # Å between the points the continuous opacity is computed at
 KERNEL_SIGMAS = 4.0  # half-width of the smoothing kernel

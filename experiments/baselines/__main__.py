@@ -15,8 +15,8 @@ import tyro
 from rich.progress import track
 
 from crlb.errors import DataError, run_cli
-from crlb.output import check_output
-from crlb.spectra import label_columns
+from crlb.files.output import check_output
+from crlb.files.spectra import label_columns
 from experiments.baselines.boosting import PUBLISHED, TUNED, LightGBM, import_lightgbm
 from experiments.baselines.components import PLS, PCARidge
 from experiments.baselines.forward import Forward
@@ -26,13 +26,13 @@ from experiments.baselines.protocol import Baseline, Chunk, collected
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, load, save
 from experiments.baselines.template_fit import TemplateFit
-from experiments.stars import CHOICE_SEED, FIT_SEED
+from experiments.study.stars import CHOICE_SEED, FIT_SEED
 from specvit_jax.cli.arguments import File, Out
 from specvit_jax.cli.evaluate import print_scores
 from specvit_jax.cli.simulate import Magnitudes
-from specvit_jax.config import Config
-from specvit_jax.data import CHUNK, Simulator, chunks, make_simulator
-from specvit_jax.predict import check_outputs, fill_unusable, read_observed, write_scores
+from specvit_jax.evaluation.predict import check_outputs, fill_unusable, read_observed, write_scores
+from specvit_jax.settings.config import Config
+from specvit_jax.spectra.source import CHUNK, Simulator, chunks, make_simulator
 
 Name = Literal[
     "ridge",

@@ -17,7 +17,7 @@ from crlb.errors import MissingInputError, UsageError
 from experiments.baselines.components import directions
 from experiments.baselines.protocol import Arrays, Chunk, checked, collected, fitted
 from experiments.baselines.ridge import add_up
-from specvit_jax.predict import check_flux
+from specvit_jax.evaluation.predict import check_flux
 
 
 @dataclass(frozen=True)

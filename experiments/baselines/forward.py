@@ -11,14 +11,14 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import Progress
 
-from crlb.emulator import Emulator
 from crlb.errors import DataError
-from crlb.noise import Exposure, NoiseModel
-from crlb.spectra import label_columns
+from crlb.files.spectra import label_columns
+from crlb.grids.emulator import Emulator
+from crlb.observation.noise import Exposure, NoiseModel
 from experiments.baselines.protocol import Arrays, Chunk, checked
-from experiments.stars import source_files
-from specvit_jax.data import DEFAULT_EXPOSURE, Simulator, make_simulator
-from specvit_jax.simulate import sha256
+from experiments.study.stars import source_files
+from specvit_jax.spectra.simulate import sha256
+from specvit_jax.spectra.source import DEFAULT_EXPOSURE, Simulator, make_simulator
 
 WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar
 

@@ -17,11 +17,11 @@ from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import DataError, UsageError
 from experiments.baselines.protocol import Arrays, Chunk, checked, collected, fitted
-from specvit_jax.checkpoint import Weights, load_weights, save_weights
-from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
-from specvit_jax.data import Batch
-from specvit_jax.predict import predict
-from specvit_jax.train import train as train_network
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
+from specvit_jax.spectra.source import Batch
+from specvit_jax.training.checkpoint import Weights, load_weights, save_weights
+from specvit_jax.training.loop import train as train_network
 
 TRAINED_PER_VALIDATED = 9  # the training loop validates on at most a tenth of the spectra it is given
 MOST_SCALED = 20_000  # spectra the scalers are measured on: 2 GB while they are whitened

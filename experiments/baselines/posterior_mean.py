@@ -1,6 +1,6 @@
 """The posterior mean: of all estimators, the one with the smallest mean squared error on stars of the prior.
 
-    E[labels | y],     prior uniform over the box of the grid,     likelihood of `crlb.likelihood`
+    E[labels | y],     prior uniform over the box of the grid,     likelihood of `crlb.bayes.likelihood`
 
 What the template fit knows, and the prior that trained methods learn from their training set: an estimator as
 practical as they are, only slower, and the one that reaches the exact limit of the R2-SNR figure.
@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from crlb.posterior import Posterior, posterior
-from crlb.prior import make_prior
+from crlb.bayes.posterior import Posterior, posterior
+from crlb.bayes.prior import make_prior
 from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 

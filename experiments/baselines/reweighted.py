@@ -1,6 +1,6 @@
 """Labels and continuum by iteratively reweighted least squares: all nodes compared, then climbs from some.
 
-    m = c(wave; b) mu(labels),     V = V(m, mag) of `crlb.noise`,     J = dm/d(labels, b)
+    m = c(wave; b) mu(labels),     V = V(m, mag) of `crlb.observation.noise`,     J = dm/d(labels, b)
     J^T (y - m) / V = 0,           F = J^T J / V
     c = 1 + sum_k>=1 b_k P_k(x) (flux scale known)   or   sum_k>=0 b_k P_k(x) (free),   x = -1..1 over the arm
 
@@ -25,10 +25,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.polynomial.legendre import legvander
 
-from crlb.climb import FIRST_DAMPING, accept, damped_step, in_batches
-from crlb.fisher import fisher_information
-from crlb.likelihood import Model, Newton, spectra, spectra_and_slopes
-from crlb.noise import variance
+from crlb.bayes.likelihood import Model, Newton, spectra, spectra_and_slopes
+from crlb.bayes.optimise import FIRST_DAMPING, accept, damped_step, in_batches
+from crlb.fisher.matrix import fisher_information
+from crlb.observation.noise import variance
 
 Amplitude = Literal["known", "free"]
 

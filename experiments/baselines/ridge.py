@@ -19,7 +19,7 @@ from scipy.linalg.blas import ssyrk
 
 from crlb.errors import DataError, UsageError
 from experiments.baselines.protocol import Arrays, Chunk, checked, fitted
-from specvit_jax.predict import check_flux
+from specvit_jax.evaluation.predict import check_flux
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-1.5, 1.6, 0.5))
 BLOCK = 1000  # spectra whose products are summed in float32 before they join the float64 total

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.errors import DataError, MissingInputError, UsageError
-from crlb.output import new_file
+from crlb.files.output import new_file
 from experiments.baselines.boosting import LightGBM
 from experiments.baselines.components import PLS, PCARidge
 from experiments.baselines.protocol import Arrays, Baseline

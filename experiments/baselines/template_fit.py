@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from crlb.climb import far_apart
-from crlb.emulator import Emulator
+from crlb.bayes.likelihood import Model, labels_of, make_model
+from crlb.bayes.optimise import far_apart
+from crlb.bayes.prior import make_prior
 from crlb.errors import UsageError
-from crlb.fisher import bounds
-from crlb.likelihood import Model, labels_of, make_model
-from crlb.noise import Exposure, NoiseModel
-from crlb.prior import make_prior
+from crlb.fisher.matrix import bounds
+from crlb.grids.emulator import Emulator
+from crlb.observation.noise import Exposure, NoiseModel
 from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 from experiments.baselines.reweighted import (
@@ -90,7 +90,7 @@ def fit_labels(
     _check_settings(amplitude, continuum, n_starts)
     check_stars(flux, mag, emulator, noise)
     parts = []
-    with jax.enable_x64(True):  # as in `crlb.posterior`: steps and sums, not spectra, are in float64
+    with jax.enable_x64(True):  # as in `crlb.bayes.posterior`: steps and sums, not spectra, are in float64
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
         model = make_model(emulator, noise, prior, exposure, None)
         curves = make_continuum(np.asarray(emulator.wave), amplitude, continuum)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from crlb.output import check_output
+from crlb.files.output import check_output
 from specvit_jax.cli.arguments import File, Out
 
 
@@ -36,7 +36,7 @@ class Evaluate:
         for path in (self.json, self.predictions):
             if path is not None:
                 check_output(path, self.overwrite)
-        from specvit_jax.predict import evaluate
+        from specvit_jax.evaluation.predict import evaluate
 
         result = evaluate(self.run, self.data, self.json, self.predictions, overwrite=self.overwrite)
         print_scores(result)
@@ -44,7 +44,7 @@ class Evaluate:
 
 
 def print_scores(result: dict[str, Any]) -> None:
-    """Shows the scores of `specvit_jax.predict.evaluate` as a table for every label."""
+    """Shows the scores of `specvit_jax.evaluation.predict.evaluate` as a table for every label."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from specvit_jax.cli.arguments import Preset, Settings
-from specvit_jax.config import Config, preset
-from specvit_jax.config_file import override
+from specvit_jax.settings.config import Config, preset
+from specvit_jax.settings.config_file import override
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Info:
 
 def describe(config: Config) -> dict[str, Any]:
     """What a network consists of and costs: parameters by module, tokens, memory in bytes, FLOPs."""
-    from specvit_jax.networks import cost, parameter_counts
+    from specvit_jax.network.networks import cost, parameter_counts
 
     modules, per_spectrum = parameter_counts(config.model), cost(config.model)
     total, batch = sum(modules.values()), config.train.batch_size

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from crlb.output import check_output
+from crlb.files.output import check_output
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import tyro
 
+from crlb.files.output import check_output, new_file
 from crlb.labels import LABELS
-from crlb.output import check_output, new_file
-from specvit_jax.curves import draw_curves
-from specvit_jax.runs import Summary, list_runs
+from specvit_jax.runs.curves import draw_curves
+from specvit_jax.runs.listing import Summary, list_runs
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import tyro
 
 from crlb.errors import DataError, UsageError
-from crlb.output import check_output
+from crlb.files.output import check_output
 from specvit_jax.cli.arguments import File
-from specvit_jax.config import DataConfig
+from specvit_jax.settings.config import DataConfig
 
 Magnitudes = Annotated[tuple[float, float], tyro.conf.arg(metavar="BRIGHT FAINT")]
 Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
@@ -94,16 +94,16 @@ class Simulate:
         if self.resume:
             raise UsageError("--resume continues a set of shards; give --shards, or leave it out")
         check_output(self.out, self.overwrite)
-        from specvit_jax.simulate import simulate
-        from specvit_jax.stored import simulator_of
+        from specvit_jax.spectra.file_sources import simulator_of
+        from specvit_jax.spectra.simulate import simulate
 
         source = simulator_of(self.data())
         simulate(self.out, source, n, self.seed, arrays=self.arrays, overwrite=self.overwrite, progress=True)
         print(f"wrote {self.out}")
 
     def _write_shards(self, n: int) -> None:
-        from specvit_jax.shard_set import Recipe
-        from specvit_jax.simulate_shards import default_workers, simulate_shards
+        from specvit_jax.spectra.shard_set import Recipe
+        from specvit_jax.spectra.simulate_shards import default_workers, simulate_shards
 
         recipe = Recipe(n, self.seed, self.data(), self._count(n), self.arrays)
         simulate_shards(
@@ -126,7 +126,7 @@ class Simulate:
 
 
 def _verify(out: Path) -> None:
-    from specvit_jax.shard_set import verify
+    from specvit_jax.spectra.shard_set import verify
 
     wrong = verify(out)
     if wrong:

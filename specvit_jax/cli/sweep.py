@@ -8,10 +8,10 @@ from typing import Annotated
 import tyro
 
 from crlb.errors import OutputError
-from crlb.output import check_output, new_file
-from specvit_jax import sweep
+from crlb.files.output import check_output, new_file
 from specvit_jax.cli.arguments import File
 from specvit_jax.cli.runs import print_runs
+from specvit_jax.runs import sweep
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import tyro
 
 from crlb.errors import UsageError
 from specvit_jax.cli.arguments import File, Settings
-from specvit_jax.config import Config, preset
-from specvit_jax.config_file import load, override
+from specvit_jax.settings.config import Config, preset
+from specvit_jax.settings.config_file import load, override
 
 Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
@@ -104,9 +104,9 @@ class Train:
 
     def __call__(self) -> None:
         config = self.configured()
-        from specvit_jax.parallel import connect, is_first
-        from specvit_jax.run import check_run
+        from specvit_jax.runs.directory import check_run
         from specvit_jax.stopping import ending
+        from specvit_jax.training.parallel import connect, is_first
 
         connect(self.coordinator, self.processes, self.process)
         if is_first():
@@ -117,9 +117,9 @@ class Train:
 
     def train(self, config: Config) -> str:
         """Trains; how it ended, in words."""
-        from specvit_jax.parallel import is_first
-        from specvit_jax.stored import open_source
-        from specvit_jax.train import train
+        from specvit_jax.spectra.file_sources import open_source
+        from specvit_jax.training.loop import train
+        from specvit_jax.training.parallel import is_first
 
         source, kept = open_source(config.data, config.train.seed)
         if is_first():

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from specvit_jax.attention import attention_weights, rollout, token_wave
-from specvit_jax.checkpoint import Weights
-from specvit_jax.config import ModelConfig
+from specvit_jax.evaluation.attention import attention_weights, rollout, token_wave
+from specvit_jax.settings.config import ModelConfig
+from specvit_jax.training.checkpoint import Weights
 
 MOST_TOKENS = 96  # of a map; where there are more, neighbours are averaged
 LEVELS = 255

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from specvit_jax.bounds import has_density
-from specvit_jax.checkpoint import Weights
-from specvit_jax.config import DataConfig
-from specvit_jax.data import Simulator
-from specvit_jax.explore import LABEL, Predictor, explore
-from specvit_jax.predict import predict
-from specvit_jax.stored import simulator_of
+from specvit_jax.evaluation.explore import LABEL, Predictor, explore
+from specvit_jax.evaluation.limits import has_density
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.settings.config import DataConfig
+from specvit_jax.spectra.file_sources import simulator_of
+from specvit_jax.spectra.source import Simulator
+from specvit_jax.training.checkpoint import Weights
 
 Say = Callable[[str], None]
 

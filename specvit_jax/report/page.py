@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crlb.features import FEATURES
-from crlb.output import check_output, new_file
+from crlb.files.output import check_output, new_file
+from crlb.fisher.features import FEATURES
 from specvit_jax.report import experiments
 from specvit_jax.report.sources import Sources, find_sources
 from specvit_jax.report.training import training
@@ -97,9 +97,9 @@ def _networks(found: Sources, say: Say, options: dict[str, Any]) -> dict[str, An
     """Stars at every magnitude, and where the networks look in them."""
     if not found.networks:
         return {"explorers": [experiments.read_explorer(found.explored)] if found.explored else []}
-    from specvit_jax.checkpoint import load_weights
     from specvit_jax.report.attention_maps import attention
     from specvit_jax.report.explorers import explorers
+    from specvit_jax.training.checkpoint import load_weights
 
     networks = {name: load_weights(path) for name, path in found.networks.items()}
     kept = [experiments.read_explorer(found.explored)] if found.explored else []

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from specvit_jax.runs import read_config, read_metrics, summarise
+from specvit_jax.runs.listing import read_config, read_metrics, summarise
 
 
 def training(name: str, run: Path) -> dict[str, Any] | None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from crlb.cli import parse
-from crlb.emulator import make_emulator
 from crlb.errors import run_cli
-from crlb.grid import save_grid
-from crlb.noise_curves import NoiseModel, builtin_noise, load_noise
+from crlb.grids.emulator import make_emulator
+from crlb.grids.grid_file import save_grid
+from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
 from tests.crlb.toy import AXES, toy_grid
 
 MODEL_WAVE = np.arange(7090.0, 8860.0, 0.4)  # Å

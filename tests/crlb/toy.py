@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crlb.grid import SpectralGrid, make_grid
+from crlb.grids.grid_file import SpectralGrid, make_grid
 
 LABEL_NAMES = ("T_eff", "log_g", "M_H")
 AXES = (

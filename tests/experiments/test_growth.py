@@ -9,16 +9,18 @@ import pytest
 import scipy.stats
 
 from crlb.errors import MissingInputError
-from crlb.information import pixel_information
-from experiments import filters, scaling, transfer
-from experiments.finite import FiniteSet, chunks_of, finite_set, n_validation
-from experiments.study import Options, Work
-from experiments.training import base
-from specvit_jax.config_file import override
-from specvit_jax.data import Rows, make_simulator
-from specvit_jax.feed import training_rows
-from specvit_jax.scaling import InputScaler
-from specvit_jax.stored import StoredSpectra
+from crlb.fisher.information import pixel_information
+from experiments import scaling
+from experiments import transfer_learning as transfer
+from experiments.attention import filters
+from experiments.baselines.finite import FiniteSet, chunks_of, finite_set, n_validation
+from experiments.study.frame import Options, Work
+from experiments.study.training import base
+from specvit_jax.network.standardise import InputScaler
+from specvit_jax.settings.config_file import override
+from specvit_jax.spectra.feed import training_rows
+from specvit_jax.spectra.file_sources import StoredSpectra
+from specvit_jax.spectra.source import Rows, make_simulator
 
 SAMPLE = jax.jit(FiniteSet.sample)
 

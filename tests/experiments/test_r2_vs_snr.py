@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from crlb.errors import MissingInputError, OutputError
-from experiments import methods, r2_vs_snr
 from experiments.baselines.store import load
-from experiments.r2_vs_snr import Options
-from specvit_jax.data import make_simulator
+from experiments.r2_vs_snr import experiment as r2_vs_snr
+from experiments.r2_vs_snr import methods
+from experiments.r2_vs_snr.experiment import Options
+from specvit_jax.spectra.source import make_simulator
 
 
 def whole(test):

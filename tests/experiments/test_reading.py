@@ -9,13 +9,16 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from crlb.noise import variance
-from experiments import efficiency, forecasts, residuals, uncertainty
-from experiments.cells import Place, field
-from experiments.resampling import with_ends
-from experiments.stars import Stars
-from specvit_jax.bounds import cramer_rao, in_float64
-from specvit_jax.data import make_simulator
+from crlb.observation.noise import variance
+from experiments.efficiency import experiment as efficiency
+from experiments.residuals import experiment as residuals
+from experiments.study.cells import Place, field
+from experiments.study.resampling import with_ends
+from experiments.study.stars import Stars
+from experiments.uncertainty import experiment as uncertainty
+from experiments.uncertainty import forecasts
+from specvit_jax.evaluation.limits import cramer_rao, in_float64
+from specvit_jax.spectra.source import make_simulator
 
 N = 4_000
 

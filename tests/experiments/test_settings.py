@@ -8,27 +8,39 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from crlb.instrument import DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS, detector_flux
-from crlb.noise import builtin_noise, variance
-from experiments import (
-    capacity,
-    distortions,
-    loss_and_scaling,
-    multitask,
-    position,
-    robustness,
-    snapping,
-    stars,
+from crlb.observation.instrument import DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS, detector_flux
+from crlb.observation.noise import builtin_noise, variance
+from experiments import capacity, loss_and_scaling, multitask, snapping
+from experiments.position import experiment as position
+from experiments.position.moved_grid import (
+    Sampling,
+    fitted_to,
+    interpolated,
+    moved_wave,
+    observed_at,
+    read,
+    scaled_at,
 )
-from experiments.distortions import Case, distorted, masked, name_of, reshaped, shifted, sky_lines, tilted
-from experiments.moved_grid import Sampling, fitted_to, interpolated, moved_wave, observed_at, read, scaled_at
-from experiments.training import base
-from specvit_jax.checkpoint import Weights
-from specvit_jax.config import Config, ModelConfig
-from specvit_jax.data import Exposure, make_simulator, observe
-from specvit_jax.networks import make_network
-from specvit_jax.predict import predict
-from specvit_jax.scaling import InputScaler, LabelScaler, fit_label_scaler
+from experiments.robustness import distortions
+from experiments.robustness import experiment as robustness
+from experiments.robustness.distortions import (
+    Case,
+    distorted,
+    masked,
+    name_of,
+    reshaped,
+    shifted,
+    sky_lines,
+    tilted,
+)
+from experiments.study import stars
+from experiments.study.training import base
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.network.networks import make_network
+from specvit_jax.network.standardise import InputScaler, LabelScaler, fit_label_scaler
+from specvit_jax.settings.config import Config, ModelConfig
+from specvit_jax.spectra.source import Exposure, make_simulator, observe
+from specvit_jax.training.checkpoint import Weights
 
 PIXEL = DETECTOR_WAVE[1] - DETECTOR_WAVE[0]
 CENTRE, SIGMA = 8000.0, 1.6 / FWHM_PER_SIGMA  # A, of a line as the instrument shows it

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
-from specvit_jax import simulate
-from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
-from specvit_jax.data import Batch
-
-from .toy import PIECE, save_two_line_grid
+from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
+from specvit_jax.spectra import simulate
+from specvit_jax.spectra.source import Batch
+from tests.specvit_jax.toy import PIECE, save_two_line_grid
 
 N_PIX = 64
 

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from crlb.errors import run_cli
-from specvit_jax import train
-from specvit_jax.config import Config, DataConfig, ModelConfig, TrainConfig
-from specvit_jax.parallel import connect
+from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.stopping import ending
+from specvit_jax.training import loop as train
+from specvit_jax.training.parallel import connect
 from tests.specvit_jax.conftest import N_PIX, ToySource
 
 SLOW_S = 60.0  # what is made to take that long has to be left within seconds

@@ -6,10 +6,10 @@ import h5py
 import jax
 import numpy as np
 
-from crlb import pfsspec
-from crlb.grid import make_grid, save_grid
-from crlb.instrument import DETECTOR_WAVE
-from crlb.noise import NoiseModel, builtin_noise
+from crlb.files import pfsspec
+from crlb.grids.grid_file import make_grid, save_grid
+from crlb.observation.instrument import DETECTOR_WAVE
+from crlb.observation.noise import NoiseModel, builtin_noise
 
 LABELS = ("T_eff", "log_g")
 PIECE = 64  # spectra of a piece, where files are small

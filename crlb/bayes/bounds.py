@@ -1,0 +1,201 @@
+"""How small the mean squared error of one label can be under a prior, per magnitude: all bounds together.
+
+R2 = 1 - bound / Var(label). Pooled and shrinkage speak of unbiased estimators, as they are and drawn towards
+the prior mean; van Trees, weighted van Trees and Ziv-Zakai bind every estimator: their R2 is a ceiling.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.stats import qmc
+
+from crlb.bayes.prior import Prior
+from crlb.bayes.quadrature import Rule, tensor_rule
+from crlb.bayes.van_trees import (
+    PriorInformationError,
+    beta_information,
+    polynomial_degrees,
+    van_trees,
+    weighted_van_trees,
+)
+from crlb.bayes.ziv_zakai import SCALES, STEPS, nuisance_directions, spectral_distance, ziv_zakai
+from crlb.errors import UsageError
+from crlb.fisher.field import fisher_field
+from crlb.fisher.matrix import cramer_rao_bound
+from crlb.grids.emulator import Emulator
+from crlb.observation.noise import Exposure, NoiseModel
+
+DEFAULT_EXPOSURE = Exposure()
+
+
+class Effort(NamedTuple):
+    """Points per label of the rules, polynomial degrees per label and in all, for some number of labels."""
+
+    fit: int
+    check: int
+    each: int
+    total: int
+    pairs: int
+
+
+# Tuned on the embedded grid: weighted van Trees within 0.2 % of its limit at mag 21.5 and fainter
+EFFORT = {
+    1: Effort(fit=96, check=113, each=40, total=40, pairs=48),
+    2: Effort(fit=20, check=23, each=12, total=24, pairs=15),
+    3: Effort(fit=10, check=13, each=6, total=18, pairs=6),
+    4: Effort(fit=7, check=8, each=5, total=5, pairs=4),
+    5: Effort(fit=5, check=6, each=3, total=3, pairs=3),
+}
+REPRESENTATIVES = (
+    4  # stars whose degenerate directions the Ziv-Zakai bound tries, besides the mean Fisher matrix
+)
+SEED = 20  # of the scrambling of the points that choose them
+
+
+def pooled(bound: Float[Array | np.ndarray, " n"], weights: Float[np.ndarray, " n"] | None = None) -> float:
+    """Returns E[C], C = bound^2: the mean squared error of an unbiased estimator over stars of the prior.
+
+    Args:
+        bound: 1-sigma Cramer-Rao bounds of one label at labels drawn from the prior; infinity where unknown.
+        weights: weights of quadrature points instead of draws; they sum to one.
+    """
+    return float(np.average(np.asarray(bound) ** 2, weights=weights))
+
+
+def shrinkage(
+    bound: Float[Array | np.ndarray, " n"], variance: float, weights: Float[np.ndarray, " n"] | None = None
+) -> float:
+    """Returns E[C V/(C + V)], as if label and error were Gaussian at every star: an estimate, not a bound.
+
+    Args:
+        bound: as `pooled`.
+        variance: variance V of the label under the prior, unit^2.
+        weights: as `pooled`.
+    """
+    square = np.asarray(bound) ** 2
+    known = np.isfinite(square)
+    shrunk = np.where(known, square * variance / (np.where(known, square, 0.0) + variance), variance)
+    return float(np.average(shrunk, weights=weights))
+
+
+def bayesian_bounds(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Sequence[float],
+    prior: Prior,
+    *,
+    label: str,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    variance_term: bool = True,
+    advance: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Returns per magnitude {"mag", "variance", "mse": {...}, "r2": {...}, "reason": {...}}, plain floats.
+
+    `mse` (unit^2) and `r2` hold pooled, shrinkage, van_trees, weighted_van_trees and ziv_zakai; one that does
+    not exist is None and `reason` says why.
+
+    Args:
+        emulator: flux on the detector's pixels, a function of the prior's labels, one to five.
+        noise: curves of the instrument and sky, on the same pixels.
+        mags: AB magnitudes in i.
+        prior: independent Betas within the grid.
+        label: the label whose error is bounded.
+        exposure: number and length of exposures, seeing.
+        variance_term: whether to count what the noise level itself tells about the labels.
+        advance: called with the number of Fisher matrices or pairs of spectra just finished; `work` bounds
+            their sum.
+
+    Raises:
+        UsageError: prior and emulator do not match, unknown label, more than five labels.
+        DataError: flux or noise not finite.
+        UnidentifiableError: too little information about some combination of labels.
+    """
+    target = _check(emulator, prior, label)
+    effort = EFFORT[len(prior.label_names)]
+    rules = [tensor_rule(prior, order) for order in (effort.fit, effort.check)]
+    options: Any = {"exposure": exposure, "variance_term": variance_term, "advance": advance}
+    field = [fisher_field(emulator, noise, mags, rule.labels, **options) for rule in rules]
+    degrees = polynomial_degrees(len(prior.label_names), effort.each, effort.total)
+    weighted = weighted_van_trees(prior, target, (rules[0], field[0]), (rules[1], field[1]), degrees)
+    distance = spectral_distance(emulator, noise, mags, **options)
+    directions = _directions(emulator, noise, mags, prior, target, rules[1], field[1], exposure)
+    zakai = ziv_zakai(distance, prior, target, directions, tensor_rule(prior, effort.pairs))
+    found = []
+    for i, mag in enumerate(mags):
+        local, reason = _local(prior, target, rules[1], field[1][:, i])
+        mse = local | {"weighted_van_trees": float(weighted[i]), "ziv_zakai": float(zakai[i])}
+        found.append({"mag": float(mag), **_as_r2(mse, float(prior.variance[target])), "reason": reason})
+    return found
+
+
+def work(n_labels: int) -> int:
+    """Largest sum of what `bayesian_bounds` tells `advance`; pairs outside the prior are left out."""
+    effort = EFFORT[n_labels]
+    directions = 1 + len(SCALES) * (1 + REPRESENTATIVES) if n_labels > 1 else 1
+    return effort.fit**n_labels + effort.check**n_labels + STEPS * directions * effort.pairs**n_labels
+
+
+def _local(
+    prior: Prior, target: int, rule: Rule, fisher: Float[np.ndarray, "n n_labels n_labels"]
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Pooled, shrinkage and van Trees at one magnitude, and the reasons for those that do not exist."""
+    bound = np.asarray(jax.jit(jax.vmap(lambda f: cramer_rao_bound(f)[target]))(fisher))
+    bound = np.where(np.isnan(bound), np.inf, bound)
+    mse: dict[str, float | None] = {
+        "pooled": pooled(bound, rule.weights),
+        "shrinkage": shrinkage(bound, float(prior.variance[target]), rule.weights),
+        "van_trees": None,
+    }
+    reason = {}
+    if not np.isfinite(bound).all():
+        mse["pooled"] = None
+        reason["pooled"] = "for some stars of the prior the spectrum cannot tell the labels apart"
+    mean = np.tensordot(rule.weights, fisher, 1)
+    try:
+        mse["van_trees"] = van_trees(mean, beta_information(prior), target, prior.label_names)
+    except PriorInformationError as error:
+        reason["van_trees"] = str(error)
+    return mse, reason
+
+
+def _directions(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Sequence[float],
+    prior: Prior,
+    target: int,
+    rule: Rule,
+    field: Float[np.ndarray, "n n_mag n_labels n_labels"],
+    exposure: Exposure,
+) -> Float[np.ndarray, "n_directions n_labels"]:
+    """Degenerate directions at the middle magnitude, of a few stars of the prior and of the mean matrix."""
+    middle = len(mags) // 2
+    unit = qmc.Sobol(len(prior.label_names), seed=SEED).random(REPRESENTATIVES)
+    some = fisher_field(emulator, noise, mags[middle : middle + 1], prior.quantile(unit), exposure=exposure)
+    mean = np.tensordot(rule.weights, field[:, middle], 1)
+    return nuisance_directions(np.concatenate([mean[None], some[:, 0]]), target)
+
+
+def _as_r2(mse: dict[str, float | None], variance: float) -> dict[str, Any]:
+    r2 = {name: None if value is None else 1 - value / variance for name, value in mse.items()}
+    return {"variance": variance, "mse": mse, "r2": r2}
+
+
+def _check(emulator: Emulator, prior: Prior, label: str) -> int:
+    """Index of the label, once emulator and prior match."""
+    names = prior.label_names
+    if names != emulator.label_names:
+        raise UsageError(
+            f"prior: needed the emulator's labels, {', '.join(emulator.label_names)}, found "
+            f"{', '.join(names)}; fix the others in the emulator first"
+        )
+    if label not in names:
+        raise UsageError(f"label: needed one of {', '.join(names)}, found {label}")
+    if len(names) not in EFFORT:
+        raise UsageError(f"prior: needed 1 to {max(EFFORT)} free labels, found {len(names)}; fix the others")
+    emulator.check(np.asarray(prior.low))
+    emulator.check(np.asarray(prior.high))
+    return names.index(label)

@@ -1,0 +1,156 @@
+"""The ceiling of every estimator: R2 of the posterior mean over simulated stars, per magnitude.
+
+    R2_Bayes = 1 - E[Var(label | spectrum)] / Var(label)
+
+No function of the spectrum has a smaller mean squared error than the posterior mean, so no R2 on stars drawn
+from this prior is higher on average. The same draws give a second estimate, 1 - E[(posterior mean - truth)^2]
+/ Var(label), noisier and blind to mistakes in the posterior's width: the two must agree.
+Source: minimum-mean-squared-error estimation, van Trees 1968, section 2.4.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+from scipy.stats import kstest
+
+from crlb.bayes.likelihood import Model, make_model, spectra
+from crlb.bayes.posterior import DEFAULT_EXPOSURE, Posterior, posterior
+from crlb.bayes.prior import Prior
+from crlb.errors import UsageError
+from crlb.grids.emulator import Emulator
+from crlb.observation.noise import Exposure, NoiseModel, draw, snr
+
+SIMULATED_AT_ONCE = 256  # spectra: 4 MB in float32
+RESAMPLES = 1000  # of the bootstrap
+INTERVAL = (2.5, 97.5)  # its percentiles: 95 %
+
+
+def bayes_limit(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Sequence[float],
+    prior: Prior,
+    *,
+    label: str,
+    key: Key[Array, ""],
+    n: int = 2000,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    amplitude: float | None = None,
+    target_ess: float = 256.0,
+    n_templates: int = 8192,
+    n_points: int = 512,
+    advance: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Returns the Bayesian limit of one label at each magnitude, as plain JSON values.
+
+    Star s at the i-th magnitude is drawn from `prior` and observed with keys folded from `key`, i and s, so
+    a longer run repeats the stars of a shorter one. Every star counts, converged or not.
+
+    Args:
+        emulator: flux on the detector's pixels.
+        noise: curves of the instrument and sky.
+        mags: AB magnitudes in i.
+        prior: of all labels of the emulator, inside its box.
+        label: the label whose limit is computed.
+        key: same key, same answer.
+        n: stars per magnitude.
+        exposure: number and length of exposures, seeing.
+        amplitude: width of the prior on an unknown flux scale (see `posterior`); the simulated scale is 1.
+        target_ess: effective number of points behind every posterior.
+        n_templates: points shared by all stars of one magnitude, a power of two.
+        n_points: own points of a star per round, a power of two.
+        advance: called with the number of stars just finished.
+
+    Returns:
+        Per magnitude: `mag`, `n`, `snr_median`, `r2_bayes` and `r2_of_posterior_mean` (`value`, and `low`,
+        `high`: 95 % bootstrap over stars), `variance` (prior, unit^2), `sigma` (quantiles over stars, unit),
+        `unconverged` (number of stars), `ess` (`min`, `median`), `rank_ks` (largest deviation of the ranks
+        of the truth from uniform, and its p-value).
+
+    Raises:
+        UsageError: unknown label, fewer than two stars, no magnitude; DataError, UsageError: as `posterior`.
+    """
+    if label not in prior.label_names:
+        raise UsageError(f"label must be one of {', '.join(prior.label_names)}, found {label}")
+    if n < 2:
+        raise UsageError(f"n must be at least 2 stars, found {n}")
+    if not len(mags) or not np.isfinite(mags).all():
+        raise UsageError(f"mags must hold at least one finite magnitude, found {list(mags)}")
+    bins = []
+    for i, mag in enumerate(mags):
+        bin_key = jax.random.fold_in(key, i)
+        truth, flux, ratio = simulate(bin_key, n, float(mag), emulator, noise, prior, exposure)
+        own_key = jax.random.fold_in(bin_key, n)
+        found = posterior(
+            flux, np.full(n, float(mag)), emulator, noise, prior, key=own_key,
+            exposure=exposure, amplitude=amplitude, truth=truth, target_ess=target_ess,
+            n_templates=n_templates, n_points=n_points, advance=advance,
+        )  # fmt: skip
+        column = prior.label_names.index(label)
+        seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
+        summary = _summary(found, truth, column, float(prior.variance[column]), seed)
+        bins.append({"mag": float(mag), "n": n, "snr_median": float(np.median(ratio)), **summary})
+    return bins
+
+
+def simulate(
+    key: Key[Array, ""],
+    n: int,
+    mag: float,
+    emulator: Emulator,
+    noise: NoiseModel,
+    prior: Prior,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+) -> tuple[Float[np.ndarray, "n n_labels"], Float[np.ndarray, "n n_pix"], Float[np.ndarray, " n"]]:
+    """Returns labels drawn from the prior, their noisy spectra, and the SNR per pixel (median) of each."""
+    with jax.enable_x64(True):
+        model = make_model(emulator, noise, prior, exposure, None)
+        parts = []
+        for start in range(0, n, SIMULATED_AT_ONCE):
+            stars = jnp.arange(start, start + SIMULATED_AT_ONCE)
+            parts.append([np.asarray(x) for x in _simulate(model, key, stars, jnp.asarray(mag))])
+    labels, flux, ratio = (np.concatenate(x)[:n] for x in zip(*parts, strict=True))
+    return labels, flux, ratio
+
+
+@jax.jit
+def _simulate(model: Model, key: Array, stars: Array, mag: Array) -> tuple[Array, Array, Array]:
+    keys = jax.vmap(partial(jax.random.fold_in, key))(stars)
+    label_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    labels = jax.vmap(lambda key: model.prior.draw(key, 1)[0])(label_keys)
+    low, width = jnp.asarray(model.prior.low), jnp.asarray(model.prior.high - model.prior.low)
+    clean = spectra(model, (labels - low[None, :]) / width[None, :])
+
+    def observe(key: Array, flux: Array) -> tuple[Array, Array]:
+        noisy, error = draw(key, flux, mag, model.noise, model.exposure)
+        return noisy, snr(flux, error)
+
+    return labels, *jax.vmap(observe)(noise_keys, clean)
+
+
+def _summary(found: Posterior, truth: np.ndarray, column: int, variance: float, seed: int) -> dict[str, Any]:
+    """Both estimates of R2 with their intervals, and how far to trust them."""
+    sigma, error = found.sigma[:, column], found.mean[:, column] - truth[:, column]
+    ks = kstest(found.cumulative[:, column], "uniform")
+    p10, median, p90 = (float(x) for x in np.percentile(sigma, [10, 50, 90]))
+    return {
+        "r2_bayes": _one_minus_mean(sigma**2 / variance, seed),
+        "r2_of_posterior_mean": _one_minus_mean(error**2 / variance, seed),
+        "variance": variance,
+        "sigma": {"p10": p10, "median": median, "p90": p90},
+        "unconverged": int((~found.converged).sum()),
+        "ess": {"min": float(found.ess.min()), "median": float(np.median(found.ess))},
+        "rank_ks": {"statistic": float(ks.statistic), "p_value": float(ks.pvalue)},
+    }
+
+
+def _one_minus_mean(values: Float[np.ndarray, " n"], seed: int) -> dict[str, float]:
+    """1 - mean, and its 95 % interval from resampled stars."""
+    rows = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(1 - values[rows].mean(axis=1), INTERVAL)
+    return {"value": float(1 - values.mean()), "low": float(low), "high": float(high)}

@@ -1,0 +1,1 @@
+"""How well a label can be known, per magnitude: the tables."""

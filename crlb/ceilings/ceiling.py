@@ -1,0 +1,243 @@
+"""How well an unbiased estimator can know a label: R2_max and the bound, per magnitude, over a grid."""
+
+import platform
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from crlb.errors import DataError, UsageError
+from crlb.fisher.field import difference_field, fisher_field
+from crlb.fisher.matrix import bounds, cramer_rao_bound, schur_decay
+from crlb.grids.emulator import Emulator
+from crlb.observation import noise as noise_module
+from crlb.observation.noise import Exposure, NoiseModel
+
+CHUNK = 16  # nodes whose SNR is computed together
+Derivative = Literal["exact", "grid"]
+
+DEFAULT_EXPOSURE = Exposure()
+
+MEANING = (
+    "Cramer-Rao bound for unbiased estimators at each node, quantiles over nodes (the median star): "
+    "an estimator that uses a prior can do better, and it is not the pooled R2 of a sample"
+)
+SNR_DEFINITION = "median over usable pixels of flux/error; snr_median is its median over nodes"
+
+
+class NodeBounds(NamedTuple):
+    """Per node and magnitude: 1-sigma bound of the label, its Schur decay, SNR; per node, why it has none."""
+
+    bound: Float[np.ndarray, "n n_mag"]
+    schur_decay: Float[np.ndarray, "n n_mag"]
+    snr: Float[np.ndarray, "n n_mag"]
+    reason: list[str]
+
+
+def ceiling(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Sequence[float],
+    *,
+    label: str = "log_g",
+    labels: Sequence[str] | None = None,
+    variance: float | None = None,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    variance_term: bool = True,
+    derivative: Derivative = "exact",
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Returns R2_max = clip(1 - bound^2 / variance, 0, 1) over the nodes of a grid, as plain JSON values.
+
+    Args:
+        emulator: flux on the detector's pixels.
+        noise: curves of the instrument and sky.
+        mags: AB magnitudes in i, one bin each.
+        label: the label whose bound is computed.
+        labels: which labels are unknown; the others are known exactly. None: all of the emulator's.
+        variance: variance of `label` over the stars in question; None: uniform over the grid's range,
+            (high - low)^2 / 12.
+        exposure: number and length of exposures, seeing.
+        variance_term: whether to count what the noise level itself tells about the labels.
+        derivative: `exact`, of the emulator; or `grid`, the published recipe: differences between
+            neighbouring nodes, central inside, one-sided at the edges.
+        advance: called with the number of nodes just finished.
+
+    Raises:
+        UsageError: unknown or repeated label, magnitude or variance out of range.
+        DataError: emulator and noise are on different pixels.
+        UnidentifiableError: at no node can the labels be told apart. A node where they cannot counts as an
+            infinite bound, R2_max = 0, and is counted in `lost`.
+    """
+    free = _free_labels(emulator, label, labels)
+    _check(emulator, noise, mags, variance)
+    if variance is None:
+        i = emulator.label_names.index(label)
+        variance = float((emulator.high[i] - emulator.low[i]) ** 2 / 12)
+        if variance == 0:
+            raise UsageError(f"{label} has a single value in this grid; give its variance with --variance")
+    found = node_bounds(
+        emulator, noise, mags, label=label, labels=free, exposure=exposure, variance_term=variance_term,
+        derivative=derivative, advance=advance,
+    )  # fmt: skip
+    return {
+        "label": label,
+        "label_names": free,
+        "variance": variance,
+        "grid": emulator.source,
+        "noise": noise.source,
+        "bins": [_bin(float(mag), variance, found, i) for i, mag in enumerate(mags)],
+        "provenance": _provenance(emulator, exposure, variance_term) | {"derivative": derivative},
+    }
+
+
+def node_bounds(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Sequence[float],
+    *,
+    label: str,
+    labels: Sequence[str],
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    variance_term: bool = True,
+    derivative: Derivative = "exact",
+    advance: Callable[[int], None] | None = None,
+) -> NodeBounds:
+    """Returns bound, Schur decay and SNR at every node of the emulator's grid; arguments as `ceiling`.
+
+    Where the labels cannot be told apart the bound is infinite, its decay 0 and the reason given.
+
+    Raises:
+        UnidentifiableError: at no node can they.
+    """
+    columns = tuple(emulator.label_names.index(name) for name in labels)
+    target = list(labels).index(label)
+    options: Any = {"columns": columns, "exposure": exposure, "variance_term": variance_term}
+    if derivative == "exact":
+        fisher = fisher_field(emulator, noise, mags, emulator.nodes, advance=advance, **options)
+    else:
+        fisher = difference_field(emulator, noise, mags, advance=advance, **options)
+    bound, decay = map(np.array, _bounds(jnp.asarray(fisher), target))
+    lost = np.isnan(bound)
+    if lost.all():
+        cramer_rao_bound(fisher[0, 0], label_names=labels)
+        raise DataError("no node has a finite bound; does the flux or its variance hold NaN?")
+    reasons = [""] * len(bound)
+    for node in np.flatnonzero(lost.any(axis=1)):
+        reasons[node] = bounds(fisher[node][lost[node]], labels).reason[0]
+    bound[lost], decay[lost] = np.inf, 0.0
+    return NodeBounds(bound, decay, node_snr(emulator, noise, mags, exposure), reasons)
+
+
+@partial(jax.jit, static_argnames="target")
+def _bounds(
+    fisher: Float[Array, "n n_mag n_free n_free"], target: int
+) -> tuple[Float[Array, "n n_mag"], Float[Array, "n n_mag"]]:
+    """1-sigma bound and Schur decay of one label of every matrix; NaN where unidentifiable."""
+    one = lambda matrix: (cramer_rao_bound(matrix)[target], schur_decay(matrix, target))  # noqa: E731
+    return jax.vmap(jax.vmap(one))(fisher)
+
+
+def node_snr(
+    emulator: Emulator, noise: NoiseModel, mags: Sequence[float], exposure: Exposure = DEFAULT_EXPOSURE
+) -> Float[np.ndarray, "n n_mag"]:
+    """Returns the SNR per pixel of the star at every node and magnitude."""
+    nodes = jnp.asarray(emulator.nodes)
+    return np.asarray(_snr(emulator, noise, jnp.asarray(mags), nodes, exposure))
+
+
+@partial(jax.jit, static_argnames="exposure")
+def _snr(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Float[Array, " n_mag"],
+    nodes: Float[Array, "n n_labels"],
+    exposure: Exposure,
+) -> Float[Array, "n n_mag"]:
+    def at_node(node: Float[Array, " n_labels"]) -> Float[Array, " n_mag"]:
+        flux = emulator(node)
+        error = lambda mag: jnp.sqrt(noise_module.variance(flux, mag, noise, exposure))  # noqa: E731
+        return jax.vmap(lambda mag: noise_module.snr(flux, error(mag)))(mags)
+
+    return jax.lax.map(at_node, nodes, batch_size=CHUNK)
+
+
+def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -> list[str]:
+    """The unknown labels in the grid's order, checked."""
+    known = emulator.label_names
+    wanted = list(known if labels is None else labels)
+    for name in [*wanted, label]:
+        if name not in known:
+            raise UsageError(f"unknown label {name}: this grid has {', '.join(known)}")
+    if len(set(wanted)) != len(wanted):
+        raise UsageError(f"labels must differ, found {', '.join(wanted)}")
+    if label not in wanted:
+        raise UsageError(f"labels must include {label}, whose bound is asked for, found {', '.join(wanted)}")
+    return [name for name in known if name in wanted]
+
+
+def _check(emulator: Emulator, noise: NoiseModel, mags: Sequence[float], variance: float | None) -> None:
+    if not len(mags) or not np.isfinite(mags).all():
+        raise UsageError(f"mags must hold at least one finite magnitude, found {list(mags)}")
+    if variance is not None and not (np.isfinite(variance) and variance > 0):
+        raise UsageError(
+            f"variance must be positive and finite (unit of the label squared), found {variance}"
+        )
+    same = emulator.wave.shape == noise.wave.shape and np.allclose(emulator.wave, noise.wave, rtol=1e-7)
+    if not same:
+        raise DataError(
+            "emulator and noise must be on the same pixels: pass the grid through instrument.to_detector; "
+            f"found {len(emulator.wave)} pixels {emulator.wave[0]:.2f}-{emulator.wave[-1]:.2f} Å and "
+            f"{len(noise.wave)} pixels {noise.wave[0]:.2f}-{noise.wave[-1]:.2f} Å"
+        )
+
+
+def _bin(mag: float, variance: float, nodes: NodeBounds, i: int) -> dict[str, Any]:
+    """The summary over nodes at the i-th magnitude."""
+    bound = nodes.bound[:, i]
+    r2_max = np.clip(1 - bound**2 / variance, 0, 1)
+    return {
+        "mag": mag,
+        "snr_median": float(np.median(nodes.snr[:, i])),
+        "n": len(bound),
+        "lost": int(np.isinf(bound).sum()),
+        "r2_max": {**_quantiles(r2_max), "mean": float(r2_max.mean())},
+        "bound": _quantiles(bound),
+        "schur_decay": {"median": float(np.median(nodes.schur_decay[:, i]))},
+    }
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float | None]:
+    """Quantiles over nodes; None where infinite (taken at a node, as between two there may be no number)."""
+    method = "linear" if np.isfinite(values).all() else "nearest"
+    found = np.percentile(values, [10, 50, 90], method=method)  # type: ignore[call-overload]
+    p10, median, p90 = (float(x) if np.isfinite(x) else None for x in found)
+    return {"p10": p10, "median": median, "p90": p90}
+
+
+def _provenance(emulator: Emulator, exposure: Exposure, variance_term: bool) -> dict[str, Any]:
+    return {
+        "meaning": MEANING,
+        "snr_definition": SNR_DEFINITION,
+        "exposure": {
+            "exptime_s": exposure.exptime_s,
+            "n_exp": exposure.n_exp,
+            "seeing_arcsec": exposure.seeing_arcsec,
+        },
+        "grid_source": emulator.source,
+        "resolving_power": emulator.resolving_power,
+        "nodes": len(emulator.nodes),
+        "variance_term": variance_term,
+        "dtype": str(emulator.basis.dtype),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("specvit-jax", "jax", "numpy", "scipy")},
+        },
+    }

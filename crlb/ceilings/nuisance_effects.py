@@ -1,0 +1,214 @@
+"""What each nuisance costs: the bound of a label with none, one or all of them unknown, over a grid."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Bool, Float
+
+from crlb.errors import UsageError
+from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
+from crlb.grids.spectral_grid import SpectralGrid
+from crlb.observation import noise as noise_module
+from crlb.observation.instrument import DEFAULT_LSF_FWHM
+from crlb.observation.noise import Exposure, NoiseModel
+from crlb.observation.nuisance import NuisanceModel, with_nuisances
+
+CHUNK = 16  # nodes computed together: about 100 MB at 4096 pixels and 9 unknowns in float64
+CONTINUUM_ORDER = 3
+
+DEFAULT_EXPOSURE = Exposure()
+
+VarianceFn = Callable[[Float[Array, " n_pix"]], Float[Array, "n_mag n_pix"]]
+
+
+class NodeFishers(NamedTuple):
+    """Fisher matrices over labels and nuisances, and SNR per pixel, of every node and noise level."""
+
+    fisher: Float[np.ndarray, "n n_mag m m"]
+    snr: Float[np.ndarray, "n n_mag"]
+
+
+class NodeEffect(NamedTuple):
+    """1-sigma bound of the label and its Schur decay at every node and noise level, NaN where unknowable."""
+
+    bound: Float[np.ndarray, "n n_mag"]
+    schur_decay: Float[np.ndarray, "n n_mag"]
+
+
+class NuisanceEffect(NamedTuple):
+    """One row: medians over nodes with these nuisances unknown.
+
+    A node without a bound counts as an infinite one of decay 0; `lost` is the number of such nodes.
+    """
+
+    nuisance: str
+    mag: float
+    snr: float
+    bound: float
+    schur_decay: float
+    lost: int
+
+
+def nuisance_effects(
+    grid: SpectralGrid,
+    noise: NoiseModel,
+    mags: Sequence[float],
+    *,
+    label: str = "log_g",
+    labels: Sequence[str] | None = None,
+    lsf: bool = True,
+    lsf_fwhm: float = DEFAULT_LSF_FWHM,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    advance: Callable[[int], None] | None = None,
+) -> list[NuisanceEffect]:
+    """Returns the table {none, amplitude, continuum 1, continuum 3, rv, lsf, all} x magnitudes.
+
+    The noise counts as known: its trace term is left out, because with a free flux scale it would let the
+    size of the error bars tell the scale.
+
+    Args:
+        grid: model spectra, not yet on the detector.
+        noise: curves of the instrument and sky, on the detector's pixels.
+        mags: AB magnitudes in i.
+        label: whose bound.
+        labels: the unknown labels; None: all of the grid's.
+        lsf: whether to include the width of the line-spread function (the grid must be sharper than it).
+        lsf_fwhm: full width at half maximum of it, Å.
+        exposure: number and length of exposures, seeing.
+        advance: called with the number of nodes just finished.
+
+    Raises:
+        UsageError: unknown label; a grid that is too broad for `lsf`.
+        DataError: the grid does not cover the detector.
+    """
+    model = with_nuisances(
+        grid, amplitude=True, continuum=CONTINUUM_ORDER, rv=True, lsf=lsf, lsf_fwhm=lsf_fwhm,
+        detector_wave=np.asarray(noise.wave, np.float64),
+    )  # fmt: skip
+    variance_of = Partial(_variances, mags=jnp.asarray(mags, float), noise=noise, exposure=exposure)
+    fishers = node_fishers(model, variance_of, model.emulator.nodes, advance=advance)
+    effects = node_effects(model, fishers, label=label, labels=labels)
+    return [
+        median_row(name, float(mag), effect.bound[:, i], effect.schur_decay[:, i], fishers.snr[:, i])
+        for name, effect in effects.items()
+        for i, mag in enumerate(mags)
+    ]
+
+
+def node_fishers(
+    model: NuisanceModel,
+    variance_of: VarianceFn,
+    nodes: Float[np.ndarray, "n n_labels"],
+    *,
+    advance: Callable[[int], None] | None = None,
+) -> NodeFishers:
+    """Returns the Fisher matrix over all labels and nuisances at every node, without the trace term.
+
+    Args:
+        model: flux(labels, nuisances).
+        variance_of: flux -> variance of its pixels, one row per noise level; hashable, or a
+            jax.tree_util.Partial.
+        nodes: labels, inside the grid.
+        advance: called with the number of nodes just finished.
+    """
+    padded = np.concatenate([nodes, np.repeat(nodes[-1:], -len(nodes) % CHUNK, axis=0)])
+    variances = variance_of if isinstance(variance_of, Partial) else Partial(variance_of)
+    parts = []
+    for start in range(0, len(nodes), CHUNK):
+        chunk = _chunk_fishers(model, variances, model.at_rest(padded[start : start + CHUNK]))
+        parts.append(jax.tree.map(np.asarray, chunk))
+        if advance is not None:
+            advance(min(CHUNK, len(nodes) - start))
+    return NodeFishers(*(np.concatenate(part)[: len(nodes)] for part in zip(*parts, strict=True)))
+
+
+@jax.jit
+def _chunk_fishers(
+    model: NuisanceModel, variance_of: Partial, vectors: Float[Array, "n m"]
+) -> tuple[Float[Array, "n n_mag m m"], Float[Array, "n n_mag"]]:
+    def at_node(vector: Float[Array, " m"]) -> tuple[Array, Array]:
+        flux, jac = model(vector), flux_jacobian(model, vector)
+        variance = variance_of(flux)
+        fisher = jax.vmap(lambda v: fisher_information(jac, 1 / v))(variance)
+        return fisher, jax.vmap(lambda v: noise_module.snr(flux, jnp.sqrt(v)))(variance)
+
+    return jax.vmap(at_node)(vectors)
+
+
+def node_effects(
+    model: NuisanceModel, fishers: NodeFishers, *, label: str = "log_g", labels: Sequence[str] | None = None
+) -> dict[str, NodeEffect]:
+    """Returns bound and Schur decay of `label` at every node, for each set of unknown nuisances by name.
+
+    Raises:
+        UsageError: `label` is not among the unknown labels, or the grid does not have one of these.
+    """
+    unknown = list(model.emulator.label_names if labels is None else labels)
+    for name in [*unknown, label]:
+        if name not in model.emulator.label_names:
+            raise UsageError(f"unknown label {name}: this grid has {', '.join(model.emulator.label_names)}")
+    if label not in unknown:
+        raise UsageError(f"labels must include {label}, whose bound is asked for, found {', '.join(unknown)}")
+    sets = nuisance_sets(model)
+    free = np.array([[name in (*unknown, *own) for name in model.label_names] for own in sets.values()])
+    bound, decay = _with_free(fishers.fisher, jnp.asarray(free), model.label_names.index(label))
+    return {name: NodeEffect(np.asarray(bound[i]), np.asarray(decay[i])) for i, name in enumerate(sets)}
+
+
+def nuisance_sets(model: NuisanceModel) -> dict[str, tuple[str, ...]]:
+    """Returns the rows of the table: name -> unknown nuisances. A free continuum has a free level."""
+    names = tuple(model.nuisance_rest)
+    tilts = [name for name in names if name.startswith("continuum_")]
+    level = ("amplitude",) if "amplitude" in names else ()
+    sets: dict[str, tuple[str, ...]] = {"none": ()}
+    if level:
+        sets["amplitude"] = level
+    for order in sorted({1, len(tilts)} & set(range(1, len(tilts) + 1))):
+        sets[f"continuum {order}"] = (*level, *tilts[:order])
+    sets |= {"rv": ("rv_kms",)} if "rv_kms" in names else {}
+    sets |= {"lsf": ("lsf_fwhm",)} if "lsf_fwhm" in names else {}
+    return sets | {"all": names}
+
+
+@partial(jax.jit, static_argnames="target")
+def _with_free(
+    fisher: Float[Array | np.ndarray, "n n_mag m m"], free: Bool[Array, "n_sets m"], target: int
+) -> tuple[Float[Array, "n_sets n n_mag"], Float[Array, "n_sets n n_mag"]]:
+    """Bound and Schur decay of one label with each set of unknowns free and the others fixed.
+
+    What is fixed keeps a row of the unit matrix, which nothing else feels: so all sets have one shape.
+    """
+
+    def one(free: Bool[Array, " m"], matrix: Float[Array, "m m"]) -> tuple[Array, Array]:
+        own = jnp.where(free[:, None] & free[None, :], matrix, jnp.eye(len(free), dtype=matrix.dtype))
+        return cramer_rao_bound(own)[target], schur_decay(own, target)
+
+    over_mags = jax.vmap(one, in_axes=(None, 0))
+    over_nodes = jax.vmap(over_mags, in_axes=(None, 0))
+    return jax.vmap(over_nodes, in_axes=(0, None))(free, jnp.asarray(fisher))
+
+
+def _variances(
+    flux: Float[Array, " n_pix"], *, mags: Float[Array, " n_mag"], noise: NoiseModel, exposure: Exposure
+) -> Float[Array, "n_mag n_pix"]:
+    return jax.vmap(lambda mag: noise_module.variance(flux, mag, noise, exposure))(mags)
+
+
+def median_row(
+    name: str, mag: float, bound: np.ndarray, decay: np.ndarray, snr: np.ndarray
+) -> NuisanceEffect:
+    """Returns one row from bound, decay and SNR at every node, NaN where there is no bound."""
+    lost = np.isnan(bound)
+    return NuisanceEffect(
+        nuisance=name,
+        mag=mag,
+        snr=float(np.median(snr)),
+        bound=float(np.median(np.where(lost, np.inf, bound))),
+        schur_decay=float(np.median(np.where(lost, 0.0, decay))),
+        lost=int(lost.sum()),
+    )

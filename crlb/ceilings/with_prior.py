@@ -1,0 +1,114 @@
+"""What binds estimators that use a prior, added to a ceiling: bounds, and the exact limit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from crlb.bayes.bounds import bayesian_bounds
+from crlb.bayes.exact_limit import bayes_limit
+from crlb.bayes.prior import Prior
+from crlb.errors import UsageError
+from crlb.grids.emulator import Emulator
+from crlb.observation.noise import Exposure, NoiseModel
+
+DEFAULT_EXPOSURE = Exposure()
+EXACT = ("n", "unconverged", "ess", "rank_ks", "r2_of_posterior_mean")  # kept of `bayes_limit` in a bin
+
+
+def add_bounds(
+    result: dict[str, Any],
+    emulator: Emulator,
+    noise: NoiseModel,
+    prior: Prior,
+    *,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    advance: Callable[[int], None] | None = None,
+) -> None:
+    """Adds to every bin of a `ceiling` the bounds that hold for stars drawn from the prior.
+
+    Keys `r2_pooled`, `r2_shrinkage`, `r2_van_trees` (None where it does not exist, with
+    `r2_van_trees_reason`), `r2_weighted_van_trees` and `r2_ziv_zakai`; all of them 1 - MSE / the prior's
+    variance. See `crlb.bayes.bounds`.
+
+    Args:
+        result: what `ceiling` returned for the same emulator, noise and exposure; changed in place.
+        emulator: flux as a function of the prior's labels; hold the others first (`load_slice`).
+        noise: curves of the instrument and sky.
+        prior: of all labels of the emulator.
+        exposure: number and length of exposures, seeing.
+        advance: called with the amount of work just finished, out of `bounds.work`.
+
+    Raises:
+        UsageError: the emulator has a label that `result` counts as known.
+    """
+    mags = _mags_of(result, emulator)
+    found = bayesian_bounds(
+        emulator, noise, mags, prior, label=result["label"], exposure=exposure, advance=advance
+    )
+    for row, bound in zip(result["bins"], found, strict=True):
+        row |= {f"r2_{name}": value for name, value in bound["r2"].items()}
+        row |= {f"r2_{name}_reason": words for name, words in bound["reason"].items()}
+    result["prior"] = _about(prior)
+
+
+def add_exact_limit(
+    result: dict[str, Any],
+    emulator: Emulator,
+    noise: NoiseModel,
+    prior: Prior,
+    *,
+    n: int = 2000,
+    seed: int = 0,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    amplitude: float | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> None:
+    """Adds to every bin of a `ceiling` the highest R2 of any estimator on stars drawn from the prior.
+
+    Key `r2_bayes`: `value`, `low` and `high` (95 %), `n`, and how the posteriors fared. See
+    `crlb.bayes.exact_limit`.
+
+    Args:
+        result: as `add_bounds`.
+        emulator: as `add_bounds`.
+        noise: curves of the instrument and sky.
+        prior: of all labels of the emulator.
+        n: stars simulated per magnitude.
+        seed: of their labels and noise.
+        exposure: number and length of exposures, seeing.
+        amplitude: 1-sigma of a free flux factor, as `crlb.bayes.posterior.posterior`.
+        advance: called with the number of stars just finished.
+
+    Raises:
+        UsageError: the emulator has a label that `result` counts as known.
+    """
+    found = bayes_limit(
+        emulator, noise, _mags_of(result, emulator), prior, label=result["label"], n=n,
+        key=jax.random.key(seed), exposure=exposure, amplitude=amplitude, advance=advance,
+    )  # fmt: skip
+    for row, limit in zip(result["bins"], found, strict=True):
+        row["r2_bayes"] = limit["r2_bayes"] | {key: limit[key] for key in EXACT}
+    result["prior"] = _about(prior)
+    result["provenance"] |= {"seed": seed, "amplitude_sigma": amplitude}
+
+
+def _mags_of(result: dict[str, Any], emulator: Emulator) -> list[float]:
+    known = [name for name in emulator.label_names if name not in result["label_names"]]
+    if known:
+        raise UsageError(
+            f"the limits need every label to be free or held: hold {', '.join(known)} with --fix, or add to "
+            "--labels"
+        )
+    return [row["mag"] for row in result["bins"]]
+
+
+def _about(prior: Prior) -> dict[str, Any]:
+    low, high, a, b, variance = (
+        np.asarray(x).tolist() for x in (prior.low, prior.high, prior.a, prior.b, prior.variance)
+    )
+    return {
+        name: {"low": low[i], "high": high[i], "beta": [a[i], b[i]], "variance": variance[i]}
+        for i, name in enumerate(prior.label_names)
+    }

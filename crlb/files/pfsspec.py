@@ -1,0 +1,159 @@
+"""The pfsspec file layout: HDF5 arrays of spectra beside a pandas table of labels, read without unpickling.
+
+    spectrumdataset/wave, wave_edges                   vacuum A
+    dataset/arrays/{flux,error,noisy,mask}/value       (n, n_pix)
+    dataset/params/table                               what `pandas.read_hdf(file)` opens
+
+Pandas keeps the column names of a table as pickles, and `pandas.read_hdf` executes them. Here such a pickle
+is taken apart with a whitelist of string and list opcodes instead; anything else in it is refused.
+"""
+
+import pickle
+import pickletools
+from collections.abc import Mapping
+
+import h5py
+import numpy as np
+from jaxtyping import Float
+
+from crlb.errors import DataError
+from crlb.files.hdf5 import dataset, read_numbers
+
+WAVE, WAVE_EDGES, TABLE = "spectrumdataset/wave", "spectrumdataset/wave_edges", "dataset/params/table"
+ARRAYS = {name: f"dataset/arrays/{name}/value" for name in ("flux", "error", "noisy", "mask")}
+WAVE_TOLERANCE = 0.004  # A, a hundredth of a pixel; a float32 wavelength is good to 0.0005 A
+NAME_OPCODES = {"UNICODE", "STRING"}  # protocol 0: the names themselves ...
+LIST_OPCODES = {"MARK", "LIST", "PUT", "APPEND", "STOP"}  # ... and the list around them
+ROWS_PER_CHUNK = 4096  # of the table; PyTables wants it chunked
+
+
+def read_wave(file: h5py.File, expected: Float[np.ndarray, " n_pix"] | None) -> Float[np.ndarray, " n_pix"]:
+    """Wavelengths of the pixels, vacuum A, checked against `expected` to a hundredth of a pixel.
+
+    Raises:
+        DataError: they are other wavelengths, or not increasing numbers.
+    """
+    wave = read_numbers(file, WAVE, ("n_pix",)).astype(np.float64)
+    if not (np.isfinite(wave).all() and (np.diff(wave) > 0).all()):
+        raise DataError(f"'{WAVE}' must hold finite, increasing wavelengths")
+    if expected is None:
+        return wave
+    if len(wave) != len(expected) or np.abs(wave - expected).max() > WAVE_TOLERANCE:
+        raise DataError(
+            f"wavelengths must be the {len(expected)} pixels from {expected[0]:.3f} to {expected[-1]:.3f} A, "
+            f"found {len(wave)} from {wave[0]:.3f} to {wave[-1]:.3f} A; resample the spectra"
+        )
+    return wave
+
+
+def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.ndarray, "n n_pix"]:
+    """One of `ARRAYS` in float32.
+
+    Raises:
+        DataError: missing, or of another shape.
+    """
+    found = dataset(file, ARRAYS[name]).shape
+    if found != shape:
+        raise DataError(f"'{ARRAYS[name]}' must have shape {shape} (labels, wave), found {found}")
+    return read_numbers(file, ARRAYS[name], ("n", "n_pix")).astype(np.float32, copy=False)
+
+
+def read_table(file: h5py.File) -> dict[str, Float[np.ndarray, " n"]]:
+    """The numeric columns of the label table in float64; columns of text or dates are left out.
+
+    Raises:
+        DataError: missing, not a table, no names or names that are more than a list of strings, no rows.
+    """
+    table = dataset(file, TABLE)
+    if table.dtype.names is None or table.ndim != 1 or not len(table):
+        raise DataError(f"'{TABLE}' must be a table with at least one row, found {table.dtype}")
+    rows, columns = table[()], {}
+    for field in table.dtype.names[1:]:  # the first one is the index
+        names = column_names(table.attrs.get(f"{field}_kind"), field)
+        block = rows[field].reshape(len(rows), -1)
+        if block.shape[1] != len(names):
+            raise DataError(f"block '{field}' has {block.shape[1]} columns but {len(names)} names")
+        if block.dtype.kind in "fiub":
+            columns.update({name: block[:, i].astype(np.float64) for i, name in enumerate(names)})
+    return columns
+
+
+def column_names(pickled: object, field: str) -> list[str]:
+    """The strings of a pickled list of strings, found by reading its opcodes, never by running them.
+
+    Raises:
+        DataError: the pickle is damaged, or anything but a list of strings.
+    """
+    if not isinstance(pickled, bytes):
+        raise DataError(f"attribute '{field}_kind' of the label table must hold its column names")
+    names = []
+    try:
+        for opcode, argument, _ in pickletools.genops(bytes(pickled)):
+            if opcode.name in NAME_OPCODES:
+                names.append(str(argument))
+            elif opcode.name not in LIST_OPCODES:
+                raise DataError(
+                    f"attribute '{field}_kind' of the label table is a pickle with {opcode.name}, refused: "
+                    "only a list of column names is read, because a pickle can run any program"
+                )
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"attribute '{field}_kind' of the label table is damaged: {error}") from error
+    return names
+
+
+def create(
+    file: h5py.File, wave: Float[np.ndarray, " n_pix"], n: int, arrays: tuple[str, ...]
+) -> dict[str, h5py.Dataset]:
+    """Lays out an empty data set of `n` spectra and returns its arrays by name, to be filled.
+
+    Contiguous, not chunked: rows are then read in any order at the speed of the disk.
+    """
+    _set(file, CLASS="GROUP", VERSION="1.0", PYTABLES_FORMAT_VERSION="2.1")
+    file.attrs["TITLE"] = h5py.Empty("S1")
+    middle = 0.5 * (wave[1:] + wave[:-1])
+    file[WAVE] = wave
+    file[WAVE_EDGES] = np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
+    kinds = {name: np.uint8 if name == "mask" else np.float32 for name in arrays}
+    created = {name: file.create_dataset(ARRAYS[name], (n, len(wave)), kinds[name]) for name in arrays}
+    if "mask" in created:
+        _set(created["mask"], meaning="0 = usable pixel")
+    return created
+
+
+def write_table(file: h5py.File, columns: Mapping[str, Float[np.ndarray, " n"]]) -> None:
+    """Writes float64 columns as a table that `pandas.read_hdf(file)` opens, without pandas or PyTables.
+
+    Attributes as pandas 1 to 3 writes them with `DataFrame.to_hdf(format="table")`.
+    """
+    names, block = list(columns), np.stack(list(columns.values()), axis=1).astype(np.float64)
+    row = np.dtype([("index", "<i8"), ("values_block_0", "<f8", (len(names),))])
+    rows = np.empty(len(block), row)
+    rows["index"], rows["values_block_0"] = np.arange(len(block)), block
+    table = file.create_dataset(TABLE, data=rows, maxshape=(None,), chunks=(min(len(rows), ROWS_PER_CHUNK),))
+    fields = {"index": np.int64(0), "values_block_0": np.float64(0)}
+    _set(table, CLASS="TABLE", VERSION="2.7", index_kind="integer", values_block_0_dtype="float64")
+    _set(table, values_block_0_kind=_pickled(names), values_block_0_meta=_pickled(None))
+    table.attrs.update(TITLE=h5py.Empty("S1"), NROWS=np.int64(len(block)))
+    for i, (name, fill) in enumerate(fields.items()):
+        _set(table, **{f"FIELD_{i}_NAME": name})
+        table.attrs[f"FIELD_{i}_FILL"] = fill
+    group = table.parent
+    _set(group, CLASS="GROUP", VERSION="1.0", pandas_type="frame_table", table_type="appendable_frame")
+    _set(group, encoding="UTF-8", errors="strict", nan_rep=_pickled("nan"), data_columns=_pickled([]))
+    _set(group, index_cols=_pickled([(0, "index")]), values_cols=_pickled(["values_block_0"]))
+    _set(group, non_index_axes=_pickled([(1, names)]))
+    _set(group, info=_pickled({1: {"names": [None], "type": "Index"}, "index": {}, "values_block_0": {}}))
+    group.attrs.update(TITLE=h5py.Empty("S1"), levels=np.int64(1))
+
+
+def _set(node: h5py.Group | h5py.Dataset, **values: str | bytes) -> None:
+    """PyTables reads an attribute as text if it is UTF-8 of fixed length, and as bytes otherwise."""
+    for name, value in values.items():
+        kind = h5py.string_dtype("utf-8" if isinstance(value, str) else "ascii", len(value))
+        node.attrs.create(name, np.bytes_(value.encode() if isinstance(value, str) else value), dtype=kind)
+
+
+def _pickled(value: object) -> bytes:
+    return pickle.dumps(value, protocol=0)

@@ -1,0 +1,177 @@
+"""A set of spectra on the host, with what must hold for it to be used."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Int
+
+from crlb.errors import DataError, UsageError
+from crlb.files import pfsspec
+from crlb.files.hdf5 import open_input
+from crlb.files.output import new_file
+from crlb.labels import LABEL_NAMES
+from crlb.observation.instrument import DETECTOR_WAVE
+
+EDGES = (0, -1)  # pixels where the field's own files have NaN errors
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Spectra with their labels. What a file does not hold, or was not asked for, is None.
+
+    Args:
+        wave: pixel centres, vacuum A.
+        labels: by name, in the units of `crlb.labels`.
+        flux: noiseless, scaled so that the median over the arm is 0.5.
+        error: 1 sigma, in units of flux; NaN where the pixel is unusable.
+        noisy: as observed; NaN only where the error is.
+        mag: AB magnitude in i.
+        snr: per spectrum, as stored; files from elsewhere may use another definition than ours.
+
+    Raises:
+        DataError: NaN or infinity in labels, flux or noisy; an error that is not positive, or is NaN at
+            another pixel than the first and the last.
+    """
+
+    wave: Float[np.ndarray, " n_pix"]
+    labels: dict[str, Float[np.ndarray, " n"]]
+    flux: Float[np.ndarray, "n n_pix"] | None = None
+    error: Float[np.ndarray, "n n_pix"] | None = None
+    noisy: Float[np.ndarray, "n n_pix"] | None = None
+    mag: Float[np.ndarray, " n"] | None = None
+    snr: Float[np.ndarray, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        for name, column in self.columns().items():
+            _check(name, np.isfinite(column), column, "finite")
+        if self.flux is not None:
+            _check("flux", np.isfinite(self.flux), self.flux, "finite")
+        if self.error is not None:
+            _check("error", _inner_or_positive(self.error), self.error, "positive")
+        if self.noisy is not None:
+            unusable = False if self.error is None else np.isnan(self.error)
+            _check("noisy", np.isfinite(self.noisy) | unusable, self.noisy, "finite")
+
+    @property
+    def n(self) -> int:
+        """Number of spectra."""
+        return len(next(iter(self.labels.values())))
+
+    def take(self, rows: slice, pixels: Int[np.ndarray, " m"]) -> "Spectra":
+        """These spectra only, on these pixels only."""
+        part = {
+            name: None if array is None else array[rows][:, pixels]
+            for name, array in (("flux", self.flux), ("error", self.error), ("noisy", self.noisy))
+        }
+        return Spectra(
+            wave=self.wave[pixels],
+            labels={name: column[rows] for name, column in self.labels.items()},
+            mag=None if self.mag is None else self.mag[rows],
+            snr=None if self.snr is None else self.snr[rows],
+            **part,
+        )
+
+    def columns(self) -> dict[str, Float[np.ndarray, " n"]]:
+        """Labels, magnitude and SNR as they stand in the table of a file."""
+        extra = {"mag": self.mag, "snr": self.snr}
+        return self.labels | {name: column for name, column in extra.items() if column is not None}
+
+    def select(self, names: tuple[str, ...]) -> Float[np.ndarray, "n n_labels"]:
+        """These labels as columns of one array.
+
+        Raises:
+            UsageError: an unknown label.
+        """
+        values = list(self.labels.values())
+        return np.stack([values[i] for i in label_columns(tuple(self.labels), names)], axis=1)
+
+
+def label_columns(available: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Where the wanted labels are among the available ones.
+
+    Raises:
+        UsageError: an unknown label.
+    """
+    unknown = [name for name in wanted if name not in available]
+    if unknown:
+        raise UsageError(f"label must be one of {', '.join(available)}, found {', '.join(unknown)}")
+    return [available.index(name) for name in wanted]
+
+
+def _inner_or_positive(error: np.ndarray) -> np.ndarray:
+    good = np.isfinite(error) & (error > 0)
+    good[:, EDGES] |= np.isnan(error[:, EDGES])
+    return good
+
+
+def _check(name: str, good: np.ndarray, values: np.ndarray, needed: str) -> None:
+    if good.all():
+        return
+    first = tuple(int(i) for i in np.unravel_index(int(np.argmin(good)), good.shape))
+    where = f"spectrum {first[0]}" + (f", pixel {first[1]}" if len(first) > 1 else "")
+    raise DataError(
+        f"{name} must be {needed}: {int((~good).sum())} values are not, first {values[first]} at {where}"
+    )
+
+
+def read_spectra(
+    path: str | Path,
+    *,
+    need: tuple[str, ...] = ("flux",),
+    wave: Float[np.ndarray, " n_pix"] | None = DETECTOR_WAVE,
+) -> Spectra:
+    """Reads a pfsspec file: the arrays in `need` (of flux, error, noisy), labels, magnitude and SNR.
+
+    Raises:
+        MissingInputError: no such file.
+        DataError: not HDF5, truncated, lacks something, other wavelengths than `wave` (vacuum A), NaN or
+            non-positive errors, none of the labels of `crlb.labels`.
+    """
+    with open_input(path, "spectra") as file:
+        found = pfsspec.read_wave(file, wave)
+        table = pfsspec.read_table(file)
+        labels = {name: table[name] for name in LABEL_NAMES if name in table}
+        if not labels:
+            raise DataError(
+                f"the label table must have a column of {', '.join(LABEL_NAMES)}, found {', '.join(table)}"
+            )
+        shape = (len(next(iter(labels.values()))), len(found))
+        arrays = {name: pfsspec.read_array(file, name, shape) for name in need}
+        return Spectra(found, labels, mag=table.get("mag"), snr=table.get("snr"), **arrays)
+
+
+def write_spectra(path: str | Path, spectra: Spectra, overwrite: bool = False) -> None:
+    """Writes a pfsspec file, whole or not at all.
+
+    Raises:
+        OutputError: it exists and `overwrite` is False, or it cannot be created.
+    """
+    with new_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
+        write(file, spectra)
+
+
+def write(file: h5py.File, spectra: Spectra) -> None:
+    """Writes everything the set holds; a set with noisy flux also gets the mask of unusable pixels."""
+    arrays = {
+        name: array
+        for name, array in (("flux", spectra.flux), ("error", spectra.error), ("noisy", spectra.noisy))
+        if array is not None
+    }
+    if spectra.noisy is not None and spectra.error is not None:
+        arrays["mask"] = ~np.isfinite(spectra.error)
+    created = pfsspec.create(file, spectra.wave, spectra.n, tuple(arrays))
+    for name, array in arrays.items():
+        created[name][...] = array
+    pfsspec.write_table(file, table_columns(spectra.columns()))
+
+
+def table_columns(columns: Mapping[str, Float[np.ndarray, " n"]]) -> dict[str, Float[np.ndarray, " n"]]:
+    """Columns in the order of the field's own files; every spectrum here is at rest."""
+    last = {"mag", "snr"}
+    labels = {name: column for name, column in columns.items() if name not in last}
+    rest = {name: column for name, column in columns.items() if name in last}
+    n = len(next(iter(columns.values())))
+    return labels | {"redshift": np.zeros(n)} | rest

@@ -1,0 +1,168 @@
+"""Fisher matrices at many points of label space and several magnitudes at once."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from crlb.errors import UsageError
+from crlb.fisher.matrix import ROUNDING_UNITS
+from crlb.grids.emulator import Emulator
+from crlb.observation import noise as noise_module
+from crlb.observation.noise import Exposure, NoiseModel
+
+CHUNK = 16  # points computed together: their derivatives stay in the cache of a CPU
+
+DEFAULT_EXPOSURE = Exposure()
+
+
+def fisher_field(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Sequence[float] | Float[np.ndarray, "*point n_mag"],
+    points: Float[np.ndarray, "n n_labels"],
+    *,
+    columns: tuple[int, ...] | None = None,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    variance_term: bool = True,
+    advance: Callable[[int], None] | None = None,
+) -> Float[np.ndarray, "n n_mag n_free n_free"]:
+    """Returns the Fisher matrix of the free labels at every point and magnitude, 1/(unit_a unit_b).
+
+    Args:
+        emulator: flux on the detector's pixels.
+        noise: curves of the instrument and sky, on the same pixels.
+        mags: AB magnitudes in i: the same for all points, or a row for each.
+        points: labels; outside the grid the matrices are NaN.
+        columns: indices of the free labels, the others known exactly; None: all are free.
+        exposure: number and length of exposures, seeing.
+        variance_term: whether to count what the noise level itself tells about the labels.
+        advance: called with the number of points just finished.
+    """
+    columns = tuple(range(len(emulator.label_names))) if columns is None else columns
+
+    def local(chunk: slice) -> Array:
+        return _tangents(emulator, jnp.asarray(points[chunk]), columns)
+
+    return _in_chunks(emulator, noise, mags, len(points), local, columns, exposure, variance_term, advance)
+
+
+def difference_field(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Sequence[float],
+    *,
+    columns: tuple[int, ...] | None = None,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    variance_term: bool = True,
+    advance: Callable[[int], None] | None = None,
+) -> Float[np.ndarray, "n n_mag n_free n_free"]:
+    """Returns the Fisher matrices at the nodes with derivatives from the neighbouring nodes.
+
+    Central differences inside, one-sided at the edges of an axis, as in the published study; of second order
+    where the spacing varies. Arguments as `fisher_field`.
+
+    Raises:
+        UsageError: a free label has a single node.
+    """
+    columns = tuple(range(len(emulator.label_names))) if columns is None else columns
+    short = [emulator.label_names[i] for i in columns if len(emulator.axes[i]) < 2]
+    if short:
+        raise UsageError(f"derivatives on the grid need two nodes per label; {', '.join(short)} has one")
+    weights = np.asarray(jax.jit(lambda nodes: lax.map(emulator.weights, nodes))(jnp.asarray(emulator.nodes)))
+    tensor = weights.reshape(*map(len, emulator.axes), -1)
+    slopes = [np.gradient(tensor, emulator.axes[i], axis=i).reshape(weights.shape) for i in columns]
+
+    def local(chunk: slice) -> Array:
+        return jnp.asarray(np.stack([weights[chunk], *(slope[chunk] for slope in slopes)], axis=1))
+
+    return _in_chunks(emulator, noise, mags, len(weights), local, columns, exposure, variance_term, advance)
+
+
+def _in_chunks(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Sequence[float] | Float[np.ndarray, "*point n_mag"],
+    n: int,
+    local: Callable[[slice], Array],
+    columns: tuple[int, ...],
+    exposure: Exposure,
+    variance_term: bool,
+    advance: Callable[[int], None] | None,
+) -> Float[np.ndarray, "n n_mag n_free n_free"]:
+    """Fisher matrices of n points; `local` gives weights of the basis and their slopes, piece by piece."""
+    parts, at = [], np.broadcast_to(np.asarray(mags), (n, np.shape(mags)[-1]))
+    for start in range(0, n, CHUNK):
+        chunk = slice(max(min(start, n - CHUNK), 0), start + CHUNK)  # the last one overlaps: one compilation
+        rows = local(chunk)
+        found = _chunk(emulator, noise, jnp.asarray(at[chunk]), rows, columns, exposure, variance_term)
+        parts.append(np.asarray(found)[start - chunk.start :])
+        if advance is not None:
+            advance(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+@partial(jax.jit, static_argnames="columns")
+def _tangents(
+    emulator: Emulator, points: Float[Array, "n n_labels"], columns: tuple[int, ...]
+) -> Float[Array, "n n_free_plus_1 k"]:
+    """Weights of the emulator's basis at points, and their derivatives by the free labels."""
+    rows = np.array([0, *(1 + i for i in columns)])
+    return lax.map(lambda point: emulator.tangent(point)[rows], points)
+
+
+@partial(jax.jit, static_argnames=("columns", "exposure", "variance_term"))
+def _chunk(
+    emulator: Emulator,
+    noise: NoiseModel,
+    mags: Float[Array, "n n_mag"],
+    rows: Float[Array, "n n_free_plus_1 k"],
+    columns: tuple[int, ...],
+    exposure: Exposure,
+    variance_term: bool,
+) -> Float[Array, "n n_mag n_free n_free"]:
+    spectra = jnp.matmul(rows.reshape(-1, rows.shape[-1]), emulator.basis, precision="highest")
+    spectra = spectra.reshape(*rows.shape[:2], -1)
+    width = jnp.asarray((emulator.high - emulator.low)[np.array(columns)], spectra.dtype)
+
+    def at_point(star: tuple[Array, Array]) -> Float[Array, "n_mag n_free n_free"]:
+        spectra, mags = star
+        flux, jac = spectra[0], _heard(spectra[0], spectra[1:], width)
+        at_mag = partial(_fisher, flux, jac, noise=noise, exposure=exposure, variance_term=variance_term)
+        return jax.vmap(at_mag)(mags)
+
+    return lax.map(at_point, (spectra, mags))
+
+
+def _heard(
+    flux: Float[Array, " n_pix"], jac: Float[Array, "n_free n_pix"], width: Float[Array, " n_free"]
+) -> Float[Array, "n_free n_pix"]:
+    """Derivatives, zero where the whole range of a label moves the flux by rounding only.
+
+    Without this a label without effect would get the information of its rounding errors.
+    """
+    change = jnp.abs(jac).max(axis=1) * width
+    heard = change > ROUNDING_UNITS * jnp.finfo(jac.dtype).eps * jnp.abs(flux).max()
+    return jnp.where(heard[:, None] | jnp.isnan(change)[:, None], jac, 0.0)
+
+
+def _fisher(
+    flux: Float[Array, " n_pix"],
+    jac: Float[Array, "n_free n_pix"],
+    mag: Float[Array, ""],
+    *,
+    noise: NoiseModel,
+    exposure: Exposure,
+    variance_term: bool,
+) -> Float[Array, "n_free n_free"]:
+    """As `fisher.fisher_information`, labels first: both terms in one product over 2 n_pix columns."""
+    variance, push = jax.linearize(lambda flux: noise_module.variance(flux, mag, noise, exposure), flux)
+    weighted = jac / jnp.sqrt(variance)[None, :]
+    if variance_term:
+        relative = jax.vmap(push)(jac) * (jnp.sqrt(0.5) / variance)[None, :]
+        weighted = jnp.concatenate([weighted, relative], axis=1)
+    return jnp.matmul(weighted, weighted.T, precision="highest")

@@ -1,0 +1,197 @@
+"""Where in the spectrum the information about one label sits.
+
+With the others known, pixel p holds (dmu_p/dg)^2 / V_p. With the others unknown, the part of the derivative
+that they could imitate is first taken out (the efficient score),
+
+    s = dmu/dg - N a,   a = argmin sum_p (dmu_p/dg - (N a)_p)^2 / V_p,   information_p = s_p^2 / V_p,
+
+with the derivatives N by the other labels and nuisances; its sum over pixels is 1/bound^2 exactly.
+Source: van der Vaart 1998, Asymptotic Statistics, section 25.4; Sandford et al. 2020, ApJS 249, 24.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float
+
+from crlb.errors import UsageError
+from crlb.fisher.features import Nearby, features_near
+from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
+from crlb.observation.instrument import cell_edges
+
+CHUNK = 16  # nodes computed together
+
+
+class PixelInformation(NamedTuple):
+    """Information about the label in every pixel, 1/unit^2: others known, and others unknown."""
+
+    conditional: Float[Array | np.ndarray, " n_pix"]
+    marginal: Float[Array | np.ndarray, " n_pix"]
+
+
+class Window(NamedTuple):
+    """A stretch of spectrum, its information (1/unit^2), its share of the whole, and what lies in it."""
+
+    low: float  # vacuum Å
+    high: float
+    information: float
+    share: float
+    features: list[Nearby]
+
+
+def pixel_information(
+    jac: Float[Array | np.ndarray, "n_pix n_labels"],
+    ivar: Float[Array | np.ndarray, " n_pix"],
+    label: int | str,
+    *,
+    label_names: Sequence[str] | None = None,
+    fixed: Sequence[int | str] = (),
+) -> PixelInformation:
+    """Returns the information about one label in every pixel of one spectrum.
+
+    Args:
+        jac: derivative of the flux by labels and nuisances.
+        ivar: inverse variance of every pixel, 1/flux^2; 0 = unusable pixel.
+        label: which label, by index, or by name when `label_names` are given.
+        label_names: names of the columns of `jac`.
+        fixed: labels known exactly, likewise.
+
+    Raises:
+        UnidentifiableError: as `cramer_rao_bound`; NaN under jit or vmap.
+        UsageError: an unknown label, or `label` is itself fixed.
+    """
+    names = list(label_names) if label_names is not None else [f"label {i}" for i in range(jac.shape[1])]
+    target = _position(names, label)
+    bound = cramer_rao_bound(fisher_information(jac, ivar), fixed=fixed, label_names=names)
+    known = {_position(names, other) for other in fixed}
+    if target in known:
+        raise UsageError(f"label: {names[target]} is fixed, so nothing is asked of the spectrum about it")
+    others = np.array([i for i in range(len(names)) if i != target and i not in known], dtype=int)
+    white = jnp.asarray(jac) * jnp.sqrt(jnp.asarray(ivar))[:, None]
+    own, rest = white[:, target], white[:, others]
+    if not others.size:
+        return PixelInformation(own**2, own**2)
+    orthonormal = jnp.linalg.qr(rest / jnp.linalg.norm(rest, axis=0)[None, :])[0]
+    score = own - _project(orthonormal, own)
+    score = score - _project(orthonormal, score)  # once more: the first leaves rounding of `own` behind
+    score = jnp.where(jnp.asarray(ivar) > 0, score, 0.0)  # not the rounding of the projection
+    return PixelInformation(own**2, jnp.where(jnp.isnan(bound[target]), jnp.nan, score**2))
+
+
+def mean_information(
+    flux_fn: Callable[[Float[Array, " n_labels"]], Float[Array, " n_pix"]],
+    variance_of: Callable[[Float[Array, " n_pix"]], Float[Array, " n_pix"]],
+    vectors: Float[Array | np.ndarray, "n n_labels"],
+    label: str,
+    *,
+    label_names: Sequence[str],
+    fixed: Sequence[str] = (),
+    advance: Callable[[int], None] | None = None,
+) -> PixelInformation:
+    """Returns the information in every pixel, mean over stars; stars without a bound make it NaN.
+
+    Args:
+        flux_fn: an Emulator or a NuisanceModel (any pytree that is called with one vector).
+        variance_of: flux -> variance of its pixels; hashable, or a jax.tree_util.Partial.
+        vectors: one row per star, what `flux_fn` takes.
+        label: which label.
+        label_names: names of the entries of a vector.
+        fixed: those known exactly.
+        advance: called with the number of stars just finished.
+    """
+    names, known = tuple(label_names), tuple(fixed)
+    variances = variance_of if isinstance(variance_of, Partial) else Partial(variance_of)
+    total = None
+    for start in range(0, len(vectors), CHUNK):
+        part = jnp.asarray(vectors[start : start + CHUNK])
+        found = _summed(flux_fn, variances, part, label, names, known)
+        total = found if total is None else jax.tree.map(jnp.add, total, found)
+        if advance is not None:
+            advance(len(part))
+    if total is None:
+        raise UsageError("vectors: needed at least one star, found none")
+    return PixelInformation(*(np.asarray(x) / len(vectors) for x in total))
+
+
+@partial(jax.jit, static_argnames=("label", "label_names", "fixed"))
+def _summed(
+    flux_fn: Callable[[Array], Array],
+    variance_of: Partial,
+    vectors: Float[Array, "n n_labels"],
+    label: str,
+    label_names: tuple[str, ...],
+    fixed: tuple[str, ...],
+) -> PixelInformation:
+    def at_star(vector: Float[Array, " n_labels"]) -> PixelInformation:
+        ivar = 1 / variance_of(flux_fn(vector))
+        jac = flux_jacobian(flux_fn, vector)
+        return pixel_information(jac, ivar, label, label_names=label_names, fixed=fixed)
+
+    return jax.tree.map(lambda x: x.sum(axis=0), jax.vmap(at_star)(vectors))
+
+
+def per_angstrom(
+    information: Float[Array | np.ndarray, " n_pix"], wave: Float[Array | np.ndarray, " n_pix"]
+) -> Float[np.ndarray, " n_pix"]:
+    """Returns information per Å, 1/(unit^2 Å), from that per pixel; `wave` holds pixel centres in Å."""
+    return np.asarray(information) / np.diff(cell_edges(np.asarray(wave)))
+
+
+def cumulative_share(information: Float[Array | np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
+    """Returns the share of the information in this pixel and all bluer ones, up to 1."""
+    total = np.cumsum(np.asarray(information))
+    return total / total[-1]
+
+
+def ranked_windows(
+    wave: Float[Array | np.ndarray, " n_pix"],
+    information: Float[Array | np.ndarray, " n_pix"],
+    *,
+    width: float = 10.0,
+    n: int = 10,
+) -> list[Window]:
+    """Returns windows that do not overlap, the most informative first: each the best that is left.
+
+    Args:
+        wave: pixel centres, vacuum Å, increasing.
+        information: per pixel, 1/unit^2.
+        width: of a window, Å, rounded down to whole pixels (at least one).
+        n: how many windows, at most.
+
+    Raises:
+        UsageError: a width that is not positive or exceeds the spectrum.
+    """
+    edges = cell_edges(np.asarray(wave, np.float64))
+    if not 0 < width <= edges[-1] - edges[0]:
+        raise UsageError(f"width must lie between 0 and {edges[-1] - edges[0]:.1f} Å, found {width}")
+    total = np.concatenate([[0.0], np.cumsum(np.asarray(information, np.float64))])
+    starts = np.arange(len(edges) - 1)
+    stops = np.maximum(np.searchsorted(edges, edges[:-1] + width * (1 + 1e-9), side="right") - 1, starts + 1)
+    whole = edges[:-1] + width <= edges[-1] + 1e-9 * width
+    gain = np.where(whole, total[stops] - total[starts], -np.inf)
+    windows: list[Window] = []
+    while len(windows) < n and np.isfinite(gain).any():
+        best = int(np.argmax(gain))
+        low, high = float(edges[best]), float(edges[stops[best]])
+        share = float(gain[best] / total[-1])
+        windows.append(Window(low, high, float(gain[best]), share, features_near(low, high)))
+        gain[(starts < stops[best]) & (stops > best)] = -np.inf
+    return windows
+
+
+def _project(orthonormal: Float[Array, "n_pix m"], vector: Float[Array, " n_pix"]) -> Float[Array, " n_pix"]:
+    inside = jnp.matmul(orthonormal.T, vector, precision="highest")
+    return jnp.matmul(orthonormal, inside, precision="highest")
+
+
+def _position(names: Sequence[str], label: int | str) -> int:
+    if isinstance(label, str) and label in names:
+        return list(names).index(label)
+    if not isinstance(label, str) and 0 <= label < len(names):
+        return label
+    raise UsageError(f"label must be one of {', '.join(names)} or its index, found {label!r}")

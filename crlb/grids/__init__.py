@@ -1,0 +1,1 @@
+"""Grids of model spectra: in memory, on disk, compressed, with holes, interpolated."""

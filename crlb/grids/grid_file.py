@@ -1,0 +1,256 @@
+"""Grids of model spectra, read from and written to HDF5."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Float
+
+from crlb.errors import DataError, UsageError
+from crlb.files.hdf5 import dataset, open_input, read_numbers
+from crlb.files.output import new_file
+from crlb.grids.compression import Factors, quantise
+from crlb.grids.holes import Policy
+from crlb.grids.spectral_grid import SpectralGrid, grid_from_nodes, make_grid
+from crlb.labels import SOLAR_SCALED
+
+__all__ = [
+    "SpectralGrid",
+    "default_grid_path",
+    "grid_from_nodes",
+    "grid_labels",
+    "load_grid",
+    "load_slice",
+    "make_grid",
+    "save_grid",
+]
+
+NODE_TOLERANCE = 1e-9  # of a label: so near a value counts as that of a node
+
+
+def default_grid_path() -> Path:
+    """Returns where the embedded grid lies (own LTE synthesis, not BOSZ)."""
+    return Path(str(resources.files("crlb") / "data" / "embedded_grid.h5"))
+
+
+def load_grid(
+    path: str | Path, fixed: Mapping[str, float] | None = None, holes: Policy = "refuse"
+) -> SpectralGrid:
+    """Returns the grid in an HDF5 file.
+
+    The file holds `wave` (n_pix) in vacuum Å, `labels` (n, n_labels) in any order, and `flux` (n, n_pix)
+    or its factors `coefficients` (n, k) and `basis` (k, n_pix); optional `cont` likewise (factors
+    `cont_coefficients`, `cont_basis`) and `filled` (n), nodes that were interpolated; root attributes
+    `label_names`, `wave_medium` = "vacuum", `flux_unit`, `resolving_power`, `source`. Factors of whole
+    numbers stand for flux = scale (n) * (coefficients * quantum (k)) @ basis.
+
+    Args:
+        path: the file.
+        fixed: labels held at a value, which must be that of a node; the grid has no axis for them.
+        holes: what to do where nodes of the tensor are missing: `refuse` lists them, `drop` leaves out axis
+            values, `fill` interpolates (see `crlb.grids.holes`).
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: it is not HDF5, is truncated, lacks something, or its content fails a check.
+        UsageError: `fixed` names an unknown label, or a value between the nodes.
+    """
+    with open_input(path, "grid") as file:
+        return _read_grid(file, fixed or {}, holes)
+
+
+def grid_labels(path: str | Path) -> tuple[str, ...]:
+    """The names of all labels of the grid in a file; errors as `load_grid`."""
+    with open_input(path, "grid") as file:
+        return _label_names(file)
+
+
+def load_slice(
+    path: str | Path,
+    labels: Sequence[str] | None = None,
+    fixed: Mapping[str, float] | None = None,
+    holes: Policy = "refuse",
+) -> SpectralGrid:
+    """Returns the grid in a file with the labels that are not asked for held at a value.
+
+    Args:
+        path: the file.
+        labels: the free ones; None: all but the abundance ratios a_M and C_M.
+        fixed: values of others, at nodes; a_M and C_M are held at 0 if they are neither free nor here.
+        holes: as `load_grid`.
+
+    Raises:
+        UsageError: a label is both free and fixed; otherwise as `load_grid`.
+    """
+    names = grid_labels(path)
+    free = [name for name in names if name not in SOLAR_SCALED] if labels is None else list(labels)
+    both = [name for name in fixed or {} if name in (labels or ())]
+    if both:
+        raise UsageError(f"a label is either free or fixed, found both for {', '.join(both)}")
+    held = {name: value for name, value in SOLAR_SCALED.items() if name in names and name not in free}
+    return load_grid(path, held | dict(fixed or {}), holes)
+
+
+def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> SpectralGrid:
+    medium = _text(file, "wave_medium")
+    if medium != "vacuum":
+        raise DataError(f"wave_medium must be 'vacuum', found '{medium}'; convert the wavelengths first")
+    wave, labels = _array(file, "wave", ("n_pix",)), _array(file, "labels", ("n", "n_labels"))
+    label_names = _label_names(file)
+    if len(label_names) != labels.shape[1]:
+        raise DataError(
+            f"label_names must give {labels.shape[1]} different names, one per column of labels, found "
+            f"{', '.join(label_names)}"
+        )
+    rows, columns = _slice(labels, label_names, fixed)
+    parts = {"flux": _table(file, "flux", "")}
+    if "cont" in file or "cont_coefficients" in file:
+        parts["cont"] = _table(file, "cont", "cont_")
+    for name, factors in parts.items():
+        if factors.shape != (len(labels), len(wave)):
+            raise DataError(
+                f"{name} must have shape ({len(labels)}, {len(wave)}) (labels, wave), found {factors.shape}"
+            )
+        parts[name] = Factors(factors.coefficients[rows], factors.basis)
+    return grid_from_nodes(
+        wave,
+        labels=labels[np.ix_(rows, columns)],
+        flux=parts["flux"],
+        cont=parts.get("cont"),
+        filled=_flags(file, len(labels))[rows] if "filled" in file else None,
+        label_names=tuple(label_names[i] for i in columns),
+        resolving_power=_positive_number(file, "resolving_power"),
+        flux_unit=_text(file, "flux_unit"),
+        source=_text(file, "source"),
+        holes=holes,
+    )
+
+
+def _label_names(file: h5py.File) -> tuple[str, ...]:
+    names = np.atleast_1d(_attribute(file, "label_names"))
+    label_names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+    if len(set(label_names)) != len(label_names):
+        raise DataError(f"label_names must give different names, found {', '.join(label_names)}")
+    return label_names
+
+
+def _slice(
+    labels: np.ndarray, label_names: tuple[str, ...], fixed: Mapping[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nodes at the fixed labels, and the labels that stay axes; both as indices."""
+    rows = np.ones(len(labels), bool)
+    for name, value in fixed.items():
+        if name not in label_names:
+            raise UsageError(f"unknown label {name}: this grid has {', '.join(label_names)}")
+        column = labels[:, label_names.index(name)]
+        here = np.isclose(column, value, rtol=0, atol=NODE_TOLERANCE)
+        if not here.any():
+            nodes = " ".join(f"{x:g}" for x in np.unique(column))
+            raise UsageError(f"{name} can be fixed at a node of the grid only, {nodes}; found {value:g}")
+        rows &= here
+    columns = np.array([i for i, name in enumerate(label_names) if name not in fixed], int)
+    if not len(columns):
+        raise UsageError("at least one label must be left free, but all of the grid's are fixed")
+    return np.flatnonzero(rows), columns
+
+
+def _array(file: h5py.File, name: str, dims: tuple[str, ...]) -> np.ndarray:
+    return read_numbers(file, name, dims).astype(np.float64)
+
+
+def _flags(file: h5py.File, n: int) -> np.ndarray:
+    values = dataset(file, "filled")
+    if values.dtype.kind not in "bui" or values.shape != (n,):
+        raise DataError(f"'filled' must be {n} flags, one per node, found {values.dtype} {values.shape}")
+    return values[()].astype(bool)
+
+
+def _table(file: h5py.File, name: str, prefix: str) -> Factors:
+    """Reads a table stored whole as `name`, or as its factors."""
+    if f"{prefix}coefficients" not in file:
+        return Factors(_array(file, name, ("n", "n_pix")))
+    coefficients = _array(file, f"{prefix}coefficients", ("n", "k"))
+    basis = _array(file, f"{prefix}basis", ("k", "n_pix"))
+    if coefficients.shape[1] != len(basis):
+        raise DataError(
+            f"{prefix}coefficients {coefficients.shape} and {prefix}basis {basis.shape} must agree in k"
+        )
+    if f"{prefix}quantum" in file:
+        quantum, scale = _array(file, f"{prefix}quantum", ("k",)), _array(file, f"{prefix}scale", ("n",))
+        if (len(scale), len(quantum)) != coefficients.shape:
+            raise DataError(
+                f"{prefix}scale and {prefix}quantum must have the lengths of {prefix}coefficients, "
+                f"{coefficients.shape}, found {len(scale)} and {len(quantum)}"
+            )
+        coefficients *= quantum * scale[:, None]
+    return Factors(coefficients, basis)
+
+
+def _attribute(file: h5py.File, name: str) -> Any:
+    if name not in file.attrs:
+        raise DataError(f"root attribute '{name}' is missing; found {', '.join(file.attrs) or 'none'}")
+    return file.attrs[name]
+
+
+def _text(file: h5py.File, name: str) -> str:
+    value = _attribute(file, name)
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _positive_number(file: h5py.File, name: str) -> float:
+    value = np.asarray(_attribute(file, name))
+    if value.size != 1 or value.dtype.kind not in "fiu" or not (np.isfinite(value) & (value > 0)).all():
+        raise DataError(f"root attribute '{name}' must be one positive number, found {value}")
+    return float(value.reshape(()))
+
+
+def save_grid(
+    grid: SpectralGrid,
+    path: str | Path,
+    overwrite: bool = False,
+    rtol: float | Float[np.ndarray, "*nodes"] | None = None,
+) -> None:
+    """Writes a grid file in float32, whole or not at all.
+
+    Args:
+        grid: what to write.
+        path: the file to create, in an existing folder.
+        overwrite: whether an existing file may be replaced.
+        rtol: None stores `flux` itself; otherwise its factors in whole numbers, within `rtol * flux` at
+            all nodes and pixels; one number, or one per node.
+
+    Raises:
+        OutputError: the file exists, or cannot be created.
+        UsageError: `rtol` is below what the factors can hold.
+    """
+    with new_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["label_names"] = list(grid.label_names)
+        file.attrs["wave_medium"] = "vacuum"
+        file.attrs["flux_unit"] = grid.flux_unit
+        file.attrs["resolving_power"] = grid.resolving_power
+        file.attrs["source"] = grid.source
+        file["wave"] = grid.wave
+        file.create_dataset("labels", data=grid.nodes, compression="gzip", shuffle=True)
+        if grid.filled is not None:
+            file["filled"] = grid.filled.ravel()
+        _write_table(file, "flux", "", grid.flux, rtol)
+        if grid.cont is not None:
+            _write_table(file, "cont", "cont_", grid.cont, rtol)
+
+
+def _write_table(
+    file: h5py.File, name: str, prefix: str, tensor: np.ndarray, rtol: float | np.ndarray | None
+) -> None:
+    table = tensor.reshape(-1, tensor.shape[-1])
+    if rtol is None:
+        file.create_dataset(name, data=table.astype(np.float32))
+        return
+    parts = quantise(table, rtol if isinstance(rtol, float) else rtol.ravel())
+    for part in ("coefficients", "basis"):
+        file.create_dataset(
+            prefix + part, data=getattr(parts, part), compression="gzip", compression_opts=9, shuffle=True
+        )
+    file[f"{prefix}scale"], file[f"{prefix}quantum"] = parts.scale, parts.quantum

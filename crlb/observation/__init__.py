@@ -1,0 +1,1 @@
+"""What telescope, sky and detector make of a spectrum."""

@@ -1,0 +1,294 @@
+"""Model flux -> detector pixels: radial velocity, line-spread function, pixel integration.
+
+The input is taken as constant over each of its cells (edges halfway between samples). With the Gaussian
+line-spread function of width s and K(x) = int Phi(x/s) dx = x Phi(x/s) + s phi(x/s), the mean over detector
+pixel [a, b] of the blurred spectrum is an exact double integral,
+
+    flux_j = sum_i flux_i [K(b - e_i) - K(b - e_i+1) - K(a - e_i) + K(a - e_i+1)] / (b - a),
+
+which for s -> 0, K(x) -> max(x, 0), is plain rebinning by overlap.
+"""
+
+import dataclasses
+import math
+from functools import partial
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int
+from numpy.polynomial.legendre import legvander
+from scipy.sparse import csr_array
+
+from crlb.errors import DataError, UsageError
+from crlb.grids.compression import Factors
+from crlb.grids.spectral_grid import SpectralGrid
+from crlb.labels import coordinate
+
+SPEED_OF_LIGHT_KMS = 299792.458  # exact, SI
+FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))  # of a Gaussian
+
+# Pixel centres, vacuum A: 4096 equal pixels between 7100 and 8850 A, the PFS medium-resolution red arm.
+DETECTOR_WAVE: Float[np.ndarray, "4096"] = 7100.0 + (np.arange(4096) + 0.5) * (1750.0 / 4096)
+DEFAULT_LSF_FWHM = 1.6  # A, stated for the published data set (R = 5000 at mid-arm); measured 1.34-1.36 A
+
+WINDOW_SIGMA = 6.0  # the kernel is cut here; 2e-9 of a line lies outside
+MAX_TRACED_SIGMA = 1.5  # A; sizes the window when lsf_sigma is not a number yet (inside jit, grad, vmap)
+MEDIAN_DEGREE = 6  # of the polynomials that smooth the median flux over the labels
+EDGE_TOLERANCE = 1e-3  # of a pixel: by so much a pixel may stick out of the input and still count as covered
+
+
+def pixels_within(low: float, high: float) -> Int[np.ndarray, " n"]:
+    """Which of the detector's pixels have their centres between two vacuum wavelengths (A).
+
+    Raises:
+        UsageError: fewer than two have.
+    """
+    found = np.flatnonzero((low <= DETECTOR_WAVE) & (high >= DETECTOR_WAVE))
+    if len(found) < 2:
+        raise UsageError(
+            f"wave_range must hold at least two of the detector's pixels, {DETECTOR_WAVE[0]:.2f} to "
+            f"{DETECTOR_WAVE[-1]:.2f} A; found {low:g} to {high:g}"
+        )
+    return found
+
+
+def cell_edges(wave: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n+1"]:
+    """Edges of the cells around samples: halfway between neighbours, the outer cells symmetric (A)."""
+    middle = 0.5 * (wave[1:] + wave[:-1])
+    return np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
+
+
+def detector_flux(
+    wave: Float[np.ndarray, " n_wave"],
+    flux: Float[Array, " n_wave"],
+    detector_wave: Float[np.ndarray, " n_pix"],
+    *,
+    lsf_sigma: Float[ArrayLike, ""] | Float[ArrayLike, " n_pix"],
+    rv_kms: Float[ArrayLike, ""] = 0.0,
+) -> Float[Array, " n_pix"]:
+    """Mean flux per Angstrom in each detector pixel.
+
+    Linear in `flux`, differentiable in `flux`, `lsf_sigma` and `rv_kms`; jit- and vmap-able over these three.
+    The wavelengths are host arrays, because they fix the size of the window each pixel gathers.
+
+    The spectrum is moved by lambda -> lambda (1 + v/c), the classical form (v = cz, not relativistic), at
+    unchanged level. Where the wings of the line-spread function leave the input, the covered part of the
+    kernel is renormalised; a pixel that is not itself covered by the input is NaN.
+
+    Args:
+        wave: Sample wavelengths, increasing, vacuum A, at rest.
+        flux: Flux per A at `wave`, any scale.
+        detector_wave: Pixel centres, increasing, vacuum A.
+        lsf_sigma: Gaussian width in A, one number or one per detector pixel; 0 is pure rebinning. Traced, it
+            must stay below `MAX_TRACED_SIGMA`: beyond, the pixel is NaN.
+        rv_kms: Radial velocity in km/s, receding positive.
+
+    Returns:
+        Flux per A in the units of `flux`.
+
+    Raises:
+        UsageError: wavelengths not increasing, lengths that differ, or a negative width.
+    """
+    _check_wave("wave", wave)
+    _check_wave("detector_wave", detector_wave)
+    if flux.shape != wave.shape:
+        raise UsageError(
+            f"detector_flux: flux must have one value per wavelength, {wave.shape}, found {flux.shape}"
+        )
+    first, weights = _weights(wave, detector_wave, lsf_sigma, rv_kms, flux.dtype)
+    return _apply(first, weights, flux)
+
+
+def to_detector(
+    grid: SpectralGrid,
+    *,
+    detector_wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE,
+    lsf_fwhm: float = DEFAULT_LSF_FWHM,
+    rv_kms: float = 0.0,
+    normalise: bool = True,
+) -> SpectralGrid:
+    """The grid as the detector sees it: every node (and continuum) through `detector_flux`.
+
+    The line-spread function is topped up in quadrature, fwhm^2 = lsf_fwhm^2 - (wave/resolving_power)^2, and
+    left out where the grid is already as broad. A grid with the detector's sampling and no top-up is
+    unchanged.
+
+    Args:
+        grid: Model grid, vacuum A.
+        detector_wave: Pixel centres, vacuum A.
+        lsf_fwhm: Full width at half maximum of the instrument's Gaussian, A.
+        rv_kms: Radial velocity, km/s, receding positive.
+        normalise: Scale each node to a median of 0.5 over the arm, as in the data (to a few parts in a
+            thousand, by a smooth function of the labels); its continuum likewise.
+
+    Returns:
+        A grid on `detector_wave`; its `resolving_power` is that at mid-arm.
+
+    Raises:
+        DataError: the grid does not cover the detector.
+        UsageError: a width that is not positive, detector wavelengths that do not increase.
+    """
+    if not lsf_fwhm > 0:
+        raise UsageError(
+            f"lsf_fwhm must be positive (A), found {lsf_fwhm}; the default is {DEFAULT_LSF_FWHM}"
+        )
+    _check_wave("detector_wave", detector_wave)
+    grid_fwhm = detector_wave / grid.resolving_power
+    sigma = np.sqrt(np.maximum(lsf_fwhm**2 - grid_fwhm**2, 0.0)) / FWHM_PER_SIGMA
+    with jax.enable_x64(True):  # host preparation: float64 whatever the caller computes in
+        first, weights = map(
+            np.asarray, _weights(grid.wave, detector_wave, sigma, rv_kms, np.dtype(np.float64))
+        )
+    if not np.isfinite(weights).all():
+        seen = cell_edges(grid.wave)[[0, -1]] * (1 + rv_kms / SPEED_OF_LIGHT_KMS)
+        need = cell_edges(detector_wave)[[0, -1]]
+        raise DataError(
+            f"grid: needed the detector's range {need[0]:.2f}-{need[1]:.2f} A, found {seen[0]:.2f}-"
+            f"{seen[1]:.2f} A (radial velocity included); use a wider grid, or fewer pixels (--wave-range)"
+        )
+    n_pix, width = weights.shape
+    columns = first[:, None] + np.arange(width)
+    rows = np.arange(n_pix + 1) * width
+    matrix = csr_array((weights.ravel(), columns.ravel(), rows), shape=(n_pix, grid.wave.size))
+
+    def observe(factors: Factors) -> Factors:
+        return factors.replace_rows((matrix @ factors.rows.T).T)
+
+    spectra = observe(grid.spectra)
+    continuum = None if grid.continuum is None else observe(grid.continuum)
+    if normalise:
+        scale = 0.5 / smooth_median(spectra, grid)
+        spectra, continuum = spectra.scaled(scale), continuum and continuum.scaled(scale)
+    return dataclasses.replace(
+        grid,
+        wave=detector_wave,
+        spectra=spectra,
+        continuum=continuum,
+        resolving_power=min(grid.resolving_power, float(detector_wave.mean()) / lsf_fwhm),
+    )
+
+
+def smooth_median(spectra: Factors, grid: SpectralGrid) -> Float[np.ndarray, "*nodes"]:
+    """Returns the median flux of every node over the arm, as its mean times a smooth function of the labels.
+
+    Which pixel is the median changes from node to node, so medians themselves are rough, by 0.03 % from one
+    temperature to the next on the embedded grid: grey errors between the nodes that a fit would take for
+    labels. ln(median/mean) is fitted by Legendre polynomials in the labels, of degree 6 in all (fewer on
+    axes of fewer nodes; with few nodes the fit is exact).
+    """
+    chunks = [(np.median(flux, axis=-1), flux.mean(axis=-1)) for flux in spectra.chunks()]
+    median, mean = (np.concatenate(part) for part in zip(*chunks, strict=True))
+    degrees = [min(MEDIAN_DEGREE, len(axis) - 1) for axis in grid.axes]
+    places = [
+        np.asarray(coordinate(name, axis)) for name, axis in zip(grid.label_names, grid.axes, strict=True)
+    ]
+    unit = [(2 * x - x[0] - x[-1]) / (np.ptp(x) or 1.0) for x in places]
+    columns = [legvander(x, degree) for x, degree in zip(unit, degrees, strict=True)]
+    terms = [t for t in product(*(range(d + 1) for d in degrees)) if sum(t) <= MEDIAN_DEGREE]
+    nodes = np.indices([len(axis) for axis in grid.axes]).reshape(len(grid.axes), -1)
+    design = np.stack(
+        [np.prod([columns[i][nodes[i], n] for i, n in enumerate(term)], axis=0) for term in terms], axis=1
+    )
+    fit = design @ np.linalg.lstsq(design, np.log(median / mean), rcond=None)[0]
+    return (mean * np.exp(fit)).reshape(spectra.shape[:-1])
+
+
+def _check_wave(name: str, wave: np.ndarray) -> None:
+    if wave.ndim != 1 or wave.size < 2 or not (np.diff(wave) > 0).all():
+        raise UsageError(f"{name}: needed at least two increasing wavelengths (A), found {wave!r}; sort them")
+
+
+def _largest_sigma(lsf_sigma: ArrayLike) -> float:
+    """The width in A that sizes the window: the largest value, or the documented bound when traced."""
+    if isinstance(lsf_sigma, jax.core.Tracer):
+        return MAX_TRACED_SIGMA
+    largest, smallest = float(np.max(lsf_sigma)), float(np.min(lsf_sigma))
+    if not 0 <= smallest <= largest < math.inf:
+        raise UsageError(f"lsf_sigma must be finite and not negative (A), found {smallest}..{largest}")
+    return largest
+
+
+def _window_size(edges: np.ndarray, span: float) -> int:
+    """Cells that any stretch of `span` A can touch, with one to spare at either end."""
+    reached = np.searchsorted(edges, edges[:-1] + span, side="right") - np.arange(edges.size - 1)
+    return int(min(reached.max() + 2, edges.size - 1))
+
+
+def _split(values: np.ndarray, dtype: np.dtype) -> tuple[Array, Array]:
+    """values = high + low in `dtype`: float32 alone would place 8000 A to 0.0005 A only."""
+    high = values.astype(dtype)
+    return jnp.asarray(high), jnp.asarray((values - high).astype(dtype))
+
+
+def _weights(
+    wave: Float[np.ndarray, " n_wave"],
+    detector_wave: Float[np.ndarray, " n_pix"],
+    lsf_sigma: ArrayLike,
+    rv_kms: ArrayLike,
+    dtype: np.dtype,
+) -> tuple[Int[Array, " n_pix"], Float[Array, "n_pix n_window"]]:
+    """First input sample of each pixel's window, and the weights of the samples in it (sum 1, or NaN)."""
+    edges, bounds = cell_edges(wave), cell_edges(detector_wave)
+    reach = WINDOW_SIGMA * _largest_sigma(lsf_sigma)
+    width = _window_size(edges, 2 * reach + float(np.diff(bounds).max()))
+    return _window_weights(
+        _split(edges, dtype),
+        _split(bounds, dtype),
+        jnp.asarray(lsf_sigma, dtype),
+        jnp.asarray(rv_kms, dtype) / SPEED_OF_LIGHT_KMS,
+        jnp.asarray(reach, dtype),
+        width=width,
+    )
+
+
+@partial(jax.jit, static_argnames="width")
+def _window_weights(
+    edges: tuple[Array, Array],
+    bounds: tuple[Array, Array],
+    sigma: Array,
+    beta: Array,
+    reach: Array,
+    *,
+    width: int,
+) -> tuple[Array, Array]:
+    """`_weights` from cell edges and pixel bounds (each high + low, A), with a window of `width` cells."""
+    edge, edge_low = edges
+    left, right = ((bounds[0][part], bounds[1][part]) for part in (slice(None, -1), slice(1, None)))
+    pixel = (right[0] - left[0]) + (right[1] - left[1])
+    sigma = jnp.broadcast_to(sigma, pixel.shape)
+
+    def offset(bound: tuple[Array, Array], edge: Array, edge_low: Array) -> Array:
+        return (bound[0] - edge) + (bound[1] - edge_low) - beta * edge  # A, exact to the last bits
+
+    first = jnp.searchsorted(jax.lax.stop_gradient(edge * (1 + beta)), left[0] - reach, side="right") - 2
+    first = jnp.clip(first, 0, edge.size - 1 - width)
+    index = first[:, None] + jnp.arange(width + 1)[None, :]
+
+    def kernel(bound: tuple[Array, Array]) -> Array:
+        column = (bound[0][:, None], bound[1][:, None])
+        return jnp.diff(_ramp(offset(column, edge[index], edge_low[index]), sigma[:, None]), axis=1)
+
+    weights = kernel(left) - kernel(right)
+    covered = (offset(left, edge[0], edge_low[0]) >= -EDGE_TOLERANCE * pixel) & (
+        offset(right, edge[-1], edge_low[-1]) <= EDGE_TOLERANCE * pixel
+    )
+    usable = covered & (sigma * WINDOW_SIGMA <= reach * (1 + 1e-6))
+    total = jnp.where(usable, weights.sum(axis=1), jnp.nan)
+    return first, weights / total[:, None]
+
+
+@jax.jit
+def _apply(first: Array, weights: Array, flux: Array) -> Array:
+    index = first[:, None] + jnp.arange(weights.shape[1])[None, :]
+    return jnp.einsum("pw,pw->p", weights, flux[index], precision="highest")
+
+
+def _ramp(x: Float[Array, "n_pix m"], sigma: Float[Array, "n_pix 1"]) -> Float[Array, "n_pix m"]:
+    """K(x) = x Phi(x/sigma) + sigma phi(x/sigma) in A, max(x, 0) at sigma = 0; dK/dsigma = phi(x/sigma)."""
+    blurred = sigma > 0
+    safe = jnp.where(blurred, sigma, 1.0)
+    z = x / safe
+    smooth = x * jax.scipy.stats.norm.cdf(z) + safe * jax.scipy.stats.norm.pdf(z)
+    return jnp.where(blurred, smooth, jnp.maximum(x, 0.0))

@@ -1,0 +1,1 @@
+"""How far an emulator is from nodes it was not given."""

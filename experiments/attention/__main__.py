@@ -1,0 +1,6 @@
+"""`python -m experiments.attention`."""
+
+from experiments.attention.experiment import STUDY
+from experiments.study.frame import enter
+
+enter(STUDY)

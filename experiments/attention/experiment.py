@@ -1,0 +1,287 @@
+"""Where the network looks, and whether the information is there.
+
+Claim:    attention says little about where a network takes log g from, least of all behind whitening, which
+          mixes all pixels into every patch; the gradient of log g by the flux says it, and is close to the
+          filter that is optimal for log g with the other labels unknown.
+Command:  python -m experiments.attention [--preset smoke|cpu|gpu]
+Hardware: cpu: two CPU cores, some minutes; gpu: one GPU.
+Expect:   cpu: cosine of the gradient of `tiny` and the optimal filter 0.86 (median of 2,000 stars), 0.52
+          without whitening, 0.0 with random weights, at most 0.99 behind its whitening; rank correlation
+          with the information of patches 0.77 for the gradient and 0.32 for rollout, where shifted patches
+          give up to 0.27.
+
+Networks: the reference (`tiny`), the same with random weights behind the same scalers, and a base trained
+without whitening, the only one in which a token is a stretch of wavelength. For the first stars of the test
+set the gradient at each noisy spectrum is compared with the optimal filters at the true labels
+(attention/filters.py), in units of sigma. Rank correlations run over the patches of a star and are averaged
+over stars. Their interval is a bootstrap over stars: it says how well that average is known, for these
+patches. Whether so few patches, which resemble their neighbours, could agree by chance is another question:
+beside it stands the range of the same average with the patches moved round by 1, 2, ... places.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from crlb.fisher.information import per_angstrom, ranked_windows
+from experiments.attention import filters
+from experiments.attention.figure import draw, table
+from experiments.study.frame import Study, Work
+from experiments.study.resampling import TAILS, with_ends
+from experiments.study.stars import LABEL
+from experiments.study.training import base, reference, scores, weights_of
+from specvit_jax import metrics
+from specvit_jax.evaluation.attention import attention_weights, input_gradient, rollout
+from specvit_jax.evaluation.predict import SNR_EDGES
+from specvit_jax.network.tokens import windows
+from specvit_jax.spectra.source import CHUNK
+from specvit_jax.training.checkpoint import Weights
+from specvit_jax.training.step import make_state
+
+WINDOW_A = 12.0  # A, of the stretches of most information that the figure names
+N_WINDOWS = 9
+
+Arrays = dict[str, np.ndarray]  # the first axis is that of the stars
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    n_test: int
+    n_stars: int  # of the test set, whose attention, gradients and filters are taken
+    mag: tuple[float, float] = (20.5, 22.5)
+
+
+SIZES = {"smoke": Size(300, 130), "cpu": Size(10_000, 2_000), "gpu": Size(10_000, 10_000)}
+
+
+def run(work: Work) -> dict[str, Any]:
+    """How every network looks at the first stars of the test set, and what would be best."""
+    networks = trained(work)
+    asked = {
+        "n_stars": work.size.n_stars,
+        "n_test": work.size.n_test,
+        "mag": list(work.size.mag),
+        "networks": {name: asdict(weights.config) for name, weights in networks.items()},
+    }
+    return work.part("stars", asked, lambda: compared(work, networks))
+
+
+def trained(work: Work) -> dict[str, Weights]:
+    """The networks, by name."""
+    tiny = reference(work)
+    plain = base(work.options.preset, ["data.preprocess=none"])
+    return {
+        "trained": tiny,
+        "random": tiny._replace(params=make_state(tiny.config).params),
+        "unwhitened": weights_of(work, "unwhitened", plain),
+    }
+
+
+def compared(work: Work, networks: Mapping[str, Weights]) -> dict[str, Any]:
+    """All numbers of the study."""
+    found = of_stars(work, networks)
+    rows = [row for name in networks for row in correlations(work, name, found)]
+    return {
+        "networks": {name: about(work, weights) for name, weights in networks.items()},
+        "cosines": [row for name in networks for row in cosines(work, name, found)],
+        "limits": limits(work, networks, found),
+        "correlations": rows,
+        "response": {name: response(work, name, found) for name in networks},
+        "information": information(work, found),
+        "patches": patches(work, networks, found),
+    }
+
+
+def about(work: Work, weights: Weights) -> dict[str, Any]:
+    """R2 of a network on the whole test set, and how much of a patch of its input is of that patch."""
+    score = scores(work, weights, work.stars)
+    ends = {key: score[key] for key in ("r2", "r2_low", "r2_high")}
+    return ends | {"locality": locality(weights), "steps": weights.config.train.steps}
+
+
+def locality(weights: Weights) -> float:
+    """Share of what enters a patch, by squared weight, that comes from pixels of that very patch.
+
+    1 without whitening; ZCA maps scaled pixels p to input pixels q with the matrix analysis @ synthesis.
+    """
+    scaler = weights.input_scaler
+    if scaler.analysis is None or scaler.synthesis is None:
+        return 1.0
+    mix = (np.asarray(scaler.analysis, np.float64) @ np.asarray(scaler.synthesis, np.float64)) ** 2
+    pixels = pixels_of(weights)
+    own = [mix[np.ix_(row, row)].sum() / mix[:, row].sum() for row in pixels]
+    return float(np.mean(own))
+
+
+def pixels_of(weights: Weights) -> Int[np.ndarray, "n_patches patch_size"]:
+    """The pixels of every patch."""
+    cfg = weights.config.model
+    return np.asarray(windows(jnp.arange(cfg.input_size)[None], cfg.patch_size, cfg.step)[0])
+
+
+def of_stars(work: Work, networks: Mapping[str, Weights]) -> Arrays:
+    """What is kept of every star, computed piece by piece."""
+    n = min(work.size.n_stars, len(work.stars.mag))
+    pieces = []
+    for start in range(0, n, CHUNK):
+        print(f"attention: stars {start:,} of {n:,}")
+        pieces.append(of_piece(work, networks, slice(start, min(start + CHUNK, n))))
+    return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
+
+
+def of_piece(work: Work, networks: Mapping[str, Weights], rows: slice) -> Arrays:
+    """Of some stars: shares of patches, cosines, responses."""
+    stars, column = work.stars.take(rows), work.column
+    best = filters.filters(work.simulator, stars)
+    power = best.unbiased.astype(np.float64) ** 2
+    found: Arrays = {
+        "snr": stars.snr,
+        "pixels": power[:, column] / power[:, column].sum(axis=1, keepdims=True) ** 2,
+        "share": filters.shares(best.unbiased, pixels_of(networks["trained"])),
+        "own/response": np.einsum("sp,slp->sl", best.prior[:, column], best.change),
+    }
+    for name, weights in networks.items():
+        gradient = input_gradient(weights, stars.noisy, LABEL) * best.error
+        seen = attention_weights(weights, stars.noisy)
+        found |= {
+            f"{name}/response": np.einsum("sp,slp->sl", gradient, best.change),
+            f"{name}/sensitivity": filters.shares(gradient, pixels_of(weights)),
+            f"{name}/rollout": rollout(seen, weights.config.model),
+            f"{name}/received": received(seen, weights),
+            f"{name}/reach": filters.reach(weights.input_scaler, best.error, best.prior[:, column]),
+            f"{name}/reach unbiased": filters.reach(
+                weights.input_scaler, best.error, best.unbiased[:, column]
+            ),
+        }
+        for kind, wanted in wanted_filters(work, best).items():
+            found[f"{name}/cosine/{kind}"] = filters.cosine(gradient, wanted)
+    return found
+
+
+def received(seen: np.ndarray, weights: Weights) -> Float[np.ndarray, "n depth heads n_patches"]:
+    """Attention that every patch receives, mean over the tokens that give it; 1/n_tokens if all are alike."""
+    return seen.mean(axis=-2)[..., int(weights.config.model.pool == "cls") :]
+
+
+def wanted_filters(work: Work, best: filters.Filters) -> dict[str, Float[np.ndarray, "n n_pix"]]:
+    """What gradients are compared with: filters of log g, and those of the other labels as a control."""
+    own = {kind: getattr(best, kind)[:, work.column] for kind in ("prior", "unbiased", "known")}
+    others = [(i, name) for i, name in enumerate(work.simulator.label_names) if name != LABEL]
+    return own | {name: best.unbiased[:, i] for i, name in others}
+
+
+def cosines(work: Work, name: str, found: Arrays) -> list[dict[str, Any]]:
+    """Medians over stars of the cosine of a network's gradient with each filter, all stars and by SNR."""
+    rows = []
+    for key in found:
+        if key.startswith(f"{name}/cosine/"):
+            kind = key.rsplit("/", 1)[1]
+            row = {"network": name, "filter": kind, "by_snr": medians(found["snr"], found[key])}
+            rows.append(row | spread(found[key]))
+    return rows
+
+
+def spread(values: Float[np.ndarray, " n"]) -> dict[str, Any]:
+    """The median over stars with its 95 % bootstrap interval, and the 10th and 90th percentile."""
+    p10, p90 = np.quantile(values, (0.1, 0.9))
+    median = with_ends("median", lambda v: np.median(v, axis=-1), values)
+    return median | {"p10": float(p10), "p90": float(p90)}
+
+
+def medians(snr: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> list[dict[str, Any]]:
+    """`spread` in the bins of SNR that hold enough stars."""
+    rows = []
+    for low, high in pairwise(SNR_EDGES):
+        inside = (snr >= low) & (snr < high)
+        if inside.sum() >= metrics.MIN_BIN:
+            middle = {"snr": float(np.median(snr[inside])), "n": int(inside.sum())}
+            rows.append(middle | spread(values[inside]))
+    return rows
+
+
+def limits(work: Work, networks: Mapping[str, Weights], found: Arrays) -> dict[str, Any]:
+    """The largest cosine that the components kept by each network's whitening allow."""
+    return {
+        name: {"by_snr": medians(found["snr"], found[f"{name}/reach"])}
+        | {"prior": spread(found[f"{name}/reach"]), "unbiased": spread(found[f"{name}/reach unbiased"])}
+        for name in networks
+    }
+
+
+def response(work: Work, name: str, found: Arrays) -> dict[str, Any]:
+    """Median change of the estimated log g with each true label, of the network and of the optimal filter.
+
+    1 for log g and 0 for the others if it were unbiased; the optimal filter with the prior has less.
+    """
+    names = work.simulator.label_names
+    network, best = np.median(found[f"{name}/response"], axis=0), np.median(found["own/response"], axis=0)
+    return {label: {"network": float(network[i]), "optimal": float(best[i])} for i, label in enumerate(names)}
+
+
+def correlations(work: Work, name: str, found: Arrays) -> list[dict[str, Any]]:
+    """Rank correlation of each measure with the information on log g; for two of them on the other labels."""
+    heads = found[f"{name}/received"]
+    measures = {"sensitivity": found[f"{name}/sensitivity"], "rollout": found[f"{name}/rollout"]}
+    depth, n_heads = heads.shape[1:3]
+    single = {f"block {i + 1}, head {j + 1}": heads[:, i, j] for i in range(depth) for j in range(n_heads)}
+    rows = []
+    for i, label in enumerate(work.simulator.label_names):
+        for measure, values in (measures | single if label == LABEL else measures).items():
+            about = {"network": name, "measure": measure, "label": label}
+            rows.append(about | correlated(found["share"][:, i], values))
+    return rows
+
+
+def correlated(share: Float[np.ndarray, "n p"], values: Float[np.ndarray, "n p"]) -> dict[str, Any]:
+    """Mean rank correlation over stars, its interval, and the range that shifted patches give."""
+    rho = filters.rank_correlation(share, values)
+    low, high = np.quantile(filters.by_chance(share, values), TAILS)
+    mean = with_ends("rho", lambda v: v.mean(axis=-1), rho)
+    return mean | {"chance_low": float(low), "chance_high": float(high)}
+
+
+def information(work: Work, found: Arrays) -> dict[str, Any]:
+    """Information about log g along the spectrum, mean over stars, and where most of it is."""
+    wave, mean = np.asarray(work.simulator.wave, np.float64), found["pixels"].mean(axis=0)
+    best = ranked_windows(wave, mean, width=WINDOW_A, n=N_WINDOWS)
+    named = [
+        {
+            "low": w.low,
+            "high": w.high,
+            "share": w.share,
+            "features": [near.feature.name for near in w.features],
+        }
+        for w in best
+    ]
+    return {
+        "wave": [round(float(x), 2) for x in wave],
+        "per_angstrom": [float(f"{x:.4g}") for x in per_angstrom(mean, wave)],
+        "windows": named,
+    }
+
+
+def patches(work: Work, networks: Mapping[str, Weights], found: Arrays) -> dict[str, Any]:
+    """Means over stars patch by patch: where they lie, information, attention, sensitivity."""
+    wave, pixels = np.asarray(work.simulator.wave), pixels_of(networks["trained"])
+    names = work.simulator.label_names
+    return {
+        "low": wave[pixels[:, 0]].tolist(),
+        "high": wave[pixels[:, -1]].tolist(),
+        "information": {label: found["share"][:, i].mean(axis=0).tolist() for i, label in enumerate(names)},
+    } | {
+        name: {
+            what: found[f"{name}/{what}"].mean(axis=0).tolist()
+            for what in ("sensitivity", "rollout", "received")
+        }
+        for name in networks
+    }
+
+
+STUDY = Study("attention", __doc__, SIZES, run, table, draw)

@@ -1,0 +1,5 @@
+"""`python -m experiments.r2_vs_snr`."""
+
+from experiments.r2_vs_snr.experiment import main
+
+main()

@@ -1,0 +1,1 @@
+"""The machinery that experiments share: stars, trained arms, intervals, style."""

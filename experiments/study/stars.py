@@ -1,0 +1,182 @@
+"""The stars every method is judged on: their spectra, and what could be known of each of them.
+
+The test set is a function of a grid, a noise, a range of magnitudes and `TEST_SEED` alone; every result names
+its digest. Its exact posteriors take minutes, so they are kept: in the output folder while they grow, and for
+the embedded grid in results/accuracy.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from rich.progress import Progress, track
+
+from crlb.errors import DataError
+from crlb.files.output import new_file
+from crlb.grids.grid_file import default_grid_path
+from crlb.observation.noise import variance
+from specvit_jax import metrics
+from specvit_jax.evaluation import limits as bounds
+from specvit_jax.spectra.source import CHUNK, Batch, Simulator, chunks, median_snr
+
+LABEL = "log_g"
+SNR_DEFINITION = "median over usable pixels (0.42725 A) of flux/error, 12 x 900 s"
+TEST_SEED = 20_001  # the key of the test set, and of nothing else; training: 42, 43, ...
+FIT_SEED, CHOICE_SEED = 20_002, 20_003  # spectra that baselines learn from, and choose their settings on
+TYPES = (("giants", -np.inf, 2.5), ("subgiants", 2.5, 3.5), ("dwarfs", 3.5, np.inf))  # log g, dex
+
+PIECE = 500  # stars between two savings of their posteriors
+SHIPPED = Path("results/accuracy/posterior.npz")  # of the 10,000 stars of the embedded grid, mag 20.5-22.5
+SAME = 1e-5  # difference of marks, relative or absolute, of one star: float32 of another machine
+PIXELS_APART = 1024  # of the noisy pixels that tell stars apart
+
+
+class Stars(NamedTuple):
+    """A set of stars on the host: spectra as observed and without noise, labels, magnitude, SNR per pixel."""
+
+    noisy: Float[np.ndarray, "n n_pix"]
+    labels: Float[np.ndarray, "n n_labels"]
+    mag: Float[np.ndarray, " n"]
+    snr: Float[np.ndarray, " n"]
+    clean: Float[np.ndarray, "n n_pix"]
+
+    def take(self, rows: np.ndarray | slice) -> "Stars":
+        """Some of the stars."""
+        return Stars(*(array[rows] for array in self))
+
+
+def source_files(grid: Path | None, noise: Path | None) -> list[Path]:
+    """What spectra are made from: the grid, or the embedded one, and noise curves if not built in."""
+    return [grid or default_grid_path(), *([noise] if noise else [])]
+
+
+def test_stars(simulator: Simulator, n: int) -> Stars:
+    """The test set."""
+    return stars_of(simulator, TEST_SEED, n, "Test spectra")
+
+
+def stars_of(simulator: Simulator, seed: int, n: int, what: str) -> Stars:
+    """The first stars of a seed, drawn under a progress bar."""
+    pieces = [on_host(batch) for batch in drawn(simulator, seed, n, what)]
+    return Stars(*map(np.concatenate, zip(*pieces, strict=True)))
+
+
+def drawn(simulator: Simulator, seed: int, n: int, what: str) -> Iterator[Batch]:
+    """Spectra of a seed, piece by piece, under a progress bar."""
+    return iter(track(chunks(simulator, jax.random.key(seed), n), what, total=-(-n // CHUNK)))
+
+
+def on_host(batch: Batch) -> Stars:
+    """A piece of a set of stars."""
+    noisy, labels, mag, clean, error = map(np.asarray, batch)
+    return Stars(noisy, labels, mag, median_snr(clean, error), clean)
+
+
+def about(stars: Stars, mag: Sequence[float]) -> dict[str, Any]:
+    """How a result names the test set."""
+    return {"n": len(stars.mag), "mag": list(mag), "seed": TEST_SEED, "digest": digest(stars)}
+
+
+def digest(stars: Stars) -> str:
+    """Twelve hexadecimal digits of mean and deviation of labels and magnitudes.
+
+    Of these only, to five digits: the last digits of single values differ from machine to machine.
+    """
+    values = np.column_stack([stars.labels, stars.mag]).astype(np.float64)
+    text = ",".join(f"{value:.5g}" for value in [*values.mean(axis=0), *values.std(axis=0)])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def error_of(
+    simulator: Simulator, clean: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "n n_pix"]:
+    """1-sigma noise of spectra, in the unit of their flux."""
+    pieces = [
+        np.asarray(_error(simulator, jnp.asarray(clean[i : i + CHUNK]), jnp.asarray(mag[i : i + CHUNK])))
+        for i in range(0, len(mag), CHUNK)
+    ]
+    return np.concatenate(pieces)
+
+
+@jax.jit
+def _error(simulator: Simulator, clean: jax.Array, mag: jax.Array) -> jax.Array:
+    one = lambda flux, mag: variance(flux, mag, simulator.noise, simulator.exposure)  # noqa: E731
+    return simulator.observer.noise_level * jnp.sqrt(jax.vmap(one)(clean, mag))
+
+
+def exact_posterior(simulator: Simulator, stars: Stars, path: Path) -> Float[np.ndarray, "n n_labels 2"]:
+    """Posterior mean and standard deviation of every label of every star, under the prior of the box.
+
+    Those in `path`, or shipped, are taken; what is missing is computed and kept there, piece by piece.
+    """
+    found, n = stored_posteriors(path, stars), len(stars.mag)
+    with Progress(disable=len(found) >= n) as progress:
+        task = progress.add_task("Exact posteriors", total=n, completed=len(found))
+        for start in range(len(found), n, PIECE):
+            found = np.concatenate([found, _solve(simulator, stars.take(slice(start, start + PIECE)))])
+            with new_file(path, overwrite=True) as temporary:
+                store(temporary, found, stars)
+            progress.update(task, completed=len(found))
+    return found[:n]
+
+
+def stored_posteriors(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
+    """The posteriors of the first of these stars that `path` holds, or that are shipped."""
+    return max((_stored(source, stars) for source in (path, SHIPPED)), key=len)
+
+
+def store(path: Path, found: Float[np.ndarray, "m n_labels 2"], stars: Stars) -> None:
+    """Writes the posteriors of the first of some stars with what tells these stars from others, float32."""
+    np.savez_compressed(path, found=found.astype(np.float32), marks=marks(stars)[: len(found)])
+
+
+def marks(stars: Stars) -> Float[np.ndarray, "n n_marks"]:
+    """Labels, magnitude and four noisy pixels of every star: other noise or magnitudes are other stars."""
+    return np.column_stack([stars.labels, stars.mag, stars.noisy[:, ::PIXELS_APART]]).astype(np.float32)
+
+
+def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
+    """The posteriors in a file if they are of the first of these stars; else none."""
+    nothing = np.empty((0, stars.labels.shape[1], 2))
+    if not path.exists():
+        return nothing
+    with np.load(path, allow_pickle=False) as file:
+        if {"found", "marks"} - set(file.files):
+            raise DataError(f"{path} must hold found and marks, found {', '.join(file.files)}; delete it")
+        found, known = file["found"], file["marks"]
+    own, n = marks(stars), min(len(known), len(stars.mag))
+    if known.shape[1] != own.shape[1] or not np.allclose(known[:n], own[:n], rtol=SAME, atol=SAME):
+        return nothing
+    return found[:n].astype(np.float64)
+
+
+def _solve(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels 2"]:
+    """Posterior mean and standard deviation of some stars, in float64."""
+    exact = bounds.exact_posterior(simulator, stars.noisy, stars.mag)
+    return np.stack([exact.mean, exact.sigma], axis=-1)
+
+
+def by_type(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"]) -> list[dict[str, Any]]:
+    """Scores of giants, subgiants and dwarfs, by the true log g (dex); R2 with each class's own variance."""
+    rows = []
+    for name, low, high in TYPES:
+        inside = (truth >= low) & (truth < high)
+        row: dict[str, Any] = {"type": name, "low": _end(low), "high": _end(high), "n": int(inside.sum())}
+        if row["n"] >= metrics.MIN_BIN:
+            row |= metrics.summary(truth[inside], pred[inside])
+        rows.append(row)
+    return rows
+
+
+def _end(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def limit(truth: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]) -> float:
+    """R2_Bayes of these very stars: 1 - mean(posterior variance) / variance(truth)."""
+    return float(1 - np.mean(sigma**2) / np.var(truth, dtype=np.float64))

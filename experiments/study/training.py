@@ -1,0 +1,169 @@
+"""Networks trained for an experiment: a base that learns in minutes, arms that change it, scores."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.study.frame import Work, digest_of
+from experiments.study.stars import LABEL, Stars, source_files
+from specvit_jax import metrics
+from specvit_jax.evaluation.predict import SNR_EDGES, find_weights, predict
+from specvit_jax.network.networks import cost, parameter_counts
+from specvit_jax.runs.manifest import read_manifest
+from specvit_jax.settings.config import Config, preset
+from specvit_jax.settings.config_file import from_yaml, override
+from specvit_jax.training.checkpoint import Weights, load_weights, shipped_weights
+from specvit_jax.training.loop import train
+from specvit_jax.training.step import Source
+
+FIRST_SEED = 42
+
+
+class Arm(NamedTuple):
+    """One variant: its name, and the settings (``model.patch_size=32``) it changes in the base."""
+
+    name: str
+    settings: tuple[str, ...] = ()
+
+
+# The base of every comparison: `tiny`, cut to the time a preset has.
+_QUICK = (
+    "train.steps=6",
+    "train.batch_size=32",
+    "model.embed_dim=16",
+    "model.depth=1",
+    "model.num_heads=2",
+    "data.n_scaling=200",
+    "data.n_validation=100",
+    "data.components=8",
+)
+BASES: dict[str, tuple[str, ...]] = {
+    "smoke": _QUICK,
+    "cpu": ("train.steps=600",),
+    "gpu": ("train.steps=20000", "train.batch_size=1024"),
+}
+
+
+def base(name: str, settings: Iterable[str] = ()) -> Config:
+    """`tiny` as a preset of the experiments trains it, scored and saved on the way; best weights are kept."""
+    config = override(preset("tiny"), [*BASES[name], *settings])
+    every = max(3, config.train.steps // 10)
+    return replace(
+        config,
+        train=replace(config.train, eval_every=every, checkpoint_every=every, log_every=min(50, every)),
+    )
+
+
+def trained(config: Config, source: Source, folder: Path, files: Sequence[Path]) -> Path:
+    """The best weights of a network trained in a run directory on a source made from `files`.
+
+    A run that was cut off is resumed; one with other settings, or older than a file, is begun anew.
+    """
+    resume = same_run(folder / "config.yaml", config, files)
+    if resume and "finished" in read_manifest(folder):
+        return find_weights(folder)
+    return train(config, source, folder, resume=resume, overwrite=not resume).weights
+
+
+def same_run(path: Path, config: Config, files: Sequence[Path]) -> bool:
+    """Whether the run there is this one, begun after the files were last changed."""
+    if not path.exists() or from_yaml(path.read_text()) != config:
+        return False
+    return all(file.stat().st_mtime < path.stat().st_mtime for file in files)
+
+
+def run_arms(
+    work: Work, arms: Sequence[Arm], seeds: int, settings: Iterable[str] = (), source: Source | None = None
+) -> list[dict[str, Any]]:
+    """A row for every arm and seed, each kept as a part of the study."""
+    rows = []
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        for arm in arms:
+            config = base(work.options.preset, [*settings, *arm.settings, f"train.seed={seed}"])
+            rows.append(run_arm(work, arm.name, config, source))
+    return rows
+
+
+def run_arm(work: Work, name: str, config: Config, source: Source | None = None) -> dict[str, Any]:
+    """Trains and scores one network on the test set, unless that was done; the part of the study it makes."""
+    tag = f"{slug(name)}-{config.train.seed}"
+    asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": list(work.size.mag)}
+
+    def compute() -> dict[str, Any]:
+        print(f"{work.study.name}: {name}, seed {config.train.seed}")
+        weights = weights_of(work, name, config, source)
+        return row_of(work, name, weights) | seconds(work.folder / "runs" / tag, config)
+
+    return work.part(tag, asked, compute)
+
+
+def weights_of(work: Work, name: str, config: Config, source: Source | None = None) -> Weights:
+    """The network of an arm, trained if need be."""
+    folder = work.folder / "runs" / f"{slug(name)}-{config.train.seed}"
+    files = source_files(work.options.grid, work.options.noise)
+    return load_weights(trained(config, source or work.simulator, folder, files))
+
+
+def reference(work: Work) -> Weights:
+    """`tiny` as shipped, which knows the embedded grid and the built-in noise; trained anew for others."""
+    if work.options.grid is None and work.options.noise is None:
+        return load_weights(shipped_weights("tiny"))
+    return weights_of(work, "tiny", base(work.options.preset))
+
+
+def row_of(work: Work, name: str, weights: Weights) -> dict[str, Any]:
+    """What an arm is and how it scores on the test set: R2 of every label it reads, by SNR for the label."""
+    config = weights.config
+    return {
+        "arm": name,
+        "seed": config.train.seed,
+        "parameters": sum(parameter_counts(config.model).values()),
+        "tokens": config.model.num_patches,
+        "forward_mflop": cost(config.model)["forward_flops"] / 1e6,
+        "spectra": config.train.steps * config.train.batch_size,
+    } | scores(work, weights, work.stars)
+
+
+def scores(work: Work, weights: Weights, stars: Stars) -> dict[str, Any]:
+    """Scores of the study's label on some stars, all labels beside it, and by SNR."""
+    names = weights.config.model.label_names
+    pred = predict(weights, stars.noisy)
+    truth = stars.labels[:, [work.simulator.label_names.index(name) for name in names]]
+    labels = {name: metrics.summary(truth[:, i], pred[:, i]) for i, name in enumerate(names)}
+    own = names.index(LABEL) if LABEL in names else 0
+    by_snr = metrics.by_snr(truth[:, own], pred[:, own], stars.snr, SNR_EDGES)
+    return labels[names[own]] | {"labels": labels, "by_snr": by_snr}
+
+
+def seconds(folder: Path, config: Config) -> dict[str, Any]:
+    """Time of a training step in the fastest stretch that the run logged: other work only slows it down."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rates = [line["spectra_per_s"] for line in lines if "spectra_per_s" in line]
+    return {"step_s": config.train.batch_size / max(rates)}
+
+
+def combined(rows: Sequence[dict[str, Any]], key: str = "r2") -> list[dict[str, Any]]:
+    """One row per arm: the mean over seeds, with a 95 % interval of test stars and seeds together.
+
+    sigma^2 = mean(bootstrap variance) + variance(seeds) / n_seeds
+    """
+    out = []
+    for name in dict.fromkeys(row["arm"] for row in rows):
+        mine = [row for row in rows if row["arm"] == name]
+        values = np.array([row[key] for row in mine])
+        stars = np.mean([((row[f"{key}_high"] - row[f"{key}_low"]) / 3.92) ** 2 for row in mine])
+        seeds = values.var(ddof=1) / len(values) if len(values) > 1 else 0.0
+        reach, mean = 1.96 * float(np.sqrt(stars + seeds)), float(values.mean())
+        ends = {key: mean, f"{key}_low": mean - reach, f"{key}_high": mean + reach}
+        out.append(mine[0] | ends | {"seeds": len(values), "values": values.tolist()})
+    return out
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name; names that differ do not meet in one."""
+    plain = "".join(c if c.isalnum() else "_" for c in name.lower())
+    return f"{plain}-{digest_of(name)}"

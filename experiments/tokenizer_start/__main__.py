@@ -1,0 +1,5 @@
+"""`python -m experiments.tokenizer_start`."""
+
+from experiments.tokenizer_start.experiment import main
+
+main()

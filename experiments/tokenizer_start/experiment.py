@@ -1,0 +1,290 @@
+"""Does the start decide whether the sliding-window tokenizer trains? Token strengths, R2 of log g by step.
+
+Claim:    from the original's start (convolution U(+-1/sqrt(fan_in)), every other linear map normal(0.02),
+          class and position tokens normal(1)) signal is a quarter of conv's tokens and 0.6 % of linear's.
+          In a small network that does not stop linear from training.
+Command:  python -m experiments.tokenizer_start [--steps N] [--seeds N] [--out DIR]
+Hardware: two CPU cores (shared), about three minutes.
+Expect:   tokens of conv 7.2 times as strong as those of linear at the published start (0.577 and 0.08 for
+          unit-variance pixels); equal at the scaled one, where conv and linear are one and the same network.
+          R2 after 350 steps, one seed: conv 0.79, linear 0.64 as published; 0.72 from the scaled start.
+Writes:   outputs/tokenizer_start/{results.json, table.md}.
+
+The network is small and reads spectra averaged over some pixels; patch 16, class token, learned position, L1
+loss, AdamW and clipping at 0.5 are the published ones. There is no dropout.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import Array, Float, Int
+from rich.console import Console
+from rich.progress import track
+
+from crlb.errors import run_cli
+from experiments.study.frame import provenance, write_results
+from experiments.study.stars import LABEL
+from experiments.tokenizer_start.tables import markdown, screen, tables
+from specvit_jax import metrics
+from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
+from specvit_jax.network.tokens import KERNEL_STD, Tokens, windows
+from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
+from specvit_jax.spectra.source import Batch, Simulator, chunks, make_simulator
+from specvit_jax.training.step import Scalers, TrainState, make_state, predict, select, train_step
+
+POOL_SEED, TEST_SEED, TOKEN_SEED = 20_101, 20_102, 20_103
+N_KERNELS = 64  # starts over which the strength of tokens is averaged
+N_STRENGTH = 256  # spectra it is measured on
+
+
+class Start(NamedTuple):
+    """A tokenizer and how the network begins."""
+
+    tokenizer: Any
+    init: Any
+    token_std: float
+
+    @property
+    def name(self) -> str:
+        """As in the tables."""
+        return f"{self.tokenizer}, {self.init} maps, tokens {self.token_std:g}"
+
+
+STARTS = (
+    Start("conv", "published", 1.0),
+    Start("linear", "published", 1.0),
+    Start("linear", "published", 0.02),  # what is left when only the position is made weaker
+    Start("conv", "scaled", 0.02),
+    Start("linear", "scaled", 0.02),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Both tokenizers from both starts."""
+
+    steps: int = 350
+    """Training steps of 64 spectra."""
+    seeds: int = 1
+    """Trainings of every start."""
+    learning_rate: float = 1e-3
+    """The highest; cosine to 1e-5 after a warm-up of 2 % of the steps."""
+    depth: int = 3
+    """Blocks of the network."""
+    average: int = 8
+    """Neighbouring pixels averaged to one."""
+    mag: tuple[float, float] = (18.0, 20.0)
+    """AB magnitudes in i, drawn uniformly [bright faint]."""
+    n_train: int = 8192
+    """Training spectra, drawn once with their noise."""
+    n_test: int = 1024
+    """Held-out spectra."""
+    evaluations: int = 7
+    """Times that R2 is measured along the steps."""
+    grid: Path | None = None
+    """Grid file; default: the embedded grid."""
+    out: Path = Path("outputs/tokenizer_start")
+    """Folder of the results."""
+
+
+class Spectra(NamedTuple):
+    """Averaged noisy spectra to train on and to score on, and their scalers."""
+
+    train: Batch
+    test: Batch
+    scalers: Scalers
+
+
+def main() -> None:
+    """Console entry."""
+    options = tyro.cli(Options)
+    run_cli(lambda: report(options))
+
+
+def report(options: Options) -> None:
+    """Measures, writes and prints the tables."""
+    results = run(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    written = write_results(options.out, results, markdown(results))
+    console = Console()
+    for heads, rows in tables(results):
+        console.print(screen(heads, rows))
+    console.print(str(written), soft_wrap=True, highlight=False)
+
+
+def run(options: Options) -> dict[str, Any]:
+    """All numbers, as plain JSON values."""
+    begin = time.monotonic()
+    spectra = draw_spectra(options)
+    arms = [(start, config_of(start, options)) for start in STARTS]
+    results = {
+        "experiment": "tokenizer_start",
+        "label": LABEL,
+        "network": asdict(arms[0][1].model),
+        "tokens": [
+            start._asdict() | {"name": start.name} | strength(config.model, spectra) for start, config in arms
+        ],
+        "training": trainings(options, spectra),
+        "test": {"n": options.n_test, "mag": list(options.mag)},
+    }
+    about = provenance(options, time.monotonic() - begin, "tokenizer_start")
+    about["seeds"] = {"pool": POOL_SEED, "test": TEST_SEED, "tokens": TOKEN_SEED, "training": "0, 1, ..."}
+    return results | {"provenance": about}
+
+
+def config_of(start: Start, options: Options, seed: int = 0) -> Config:
+    """The small network with that start, trained as published."""
+    model = ModelConfig(
+        input_size=4096 // options.average,
+        embed_dim=64,
+        depth=options.depth,
+        num_heads=4,
+        dropout=0.0,
+        attention_dropout=0.0,
+        gelu="tanh",
+        label_names=(LABEL,),
+        **start._asdict(),
+    )
+    train = TrainConfig(options.steps, 64, learning_rate=options.learning_rate, seed=seed)
+    return Config(model=model, train=train)
+
+
+def draw_spectra(options: Options) -> Spectra:
+    """The pool, the held-out spectra, and scalers measured on the pool."""
+    simulator = make_simulator(options.grid, mag=options.mag)
+    config = config_of(STARTS[0], options)
+    pool, test = (
+        select(drawn(simulator, seed, n, options.average), simulator.label_names, config)
+        for seed, n in ((POOL_SEED, options.n_train), (TEST_SEED, options.n_test))
+    )
+    noisy, labels, _, clean, error = map(np.asarray, pool)
+    data = DataConfig()
+    scalers = Scalers(fit_label_scaler(labels, "zscore"), fit_input_scaler(noisy, clean, error, data))
+    return Spectra(pool, test, scalers)
+
+
+def drawn(simulator: Simulator, seed: int, n: int, pixels: int) -> Batch:
+    """So many noisy spectra, neighbouring pixels averaged."""
+    parts = [averaged(batch, pixels) for batch in chunks(simulator, jax.random.key(seed), n)]
+    return Batch(*map(jnp.concatenate, zip(*parts, strict=True)))
+
+
+def averaged(batch: Batch, pixels: int) -> Batch:
+    """Means of neighbouring pixels, and the 1-sigma error of these means."""
+
+    def mean(x: Float[Array, "n n_pix"]) -> Float[Array, "n n_means"]:
+        return x.reshape(len(x), -1, pixels).mean(axis=2)
+
+    error = jnp.sqrt(mean(batch.error**2) / pixels)
+    return batch._replace(flux=mean(batch.flux), clean=mean(batch.clean), error=error)
+
+
+def strength(model: ModelConfig, spectra: Spectra) -> dict[str, float]:
+    """RMS of tokens (kernel times pixels, no bias), of positions, and the tokens' share of their squares.
+
+    Averaged over `N_KERNELS` starts; `rms_closed` is the closed form for pixels of unit variance.
+    """
+    x = jnp.asarray(spectra.scalers.input.encode(spectra.test.flux[:N_STRENGTH]))
+    patches = windows(x, model.patch_size, model.step)
+
+    def squares(key: Array) -> tuple[Array, Array]:
+        params = Tokens(model).init(key, x[:1])["params"]
+        kernel = params["patches"]["kernel"]
+        return jnp.mean((patches @ kernel) ** 2), jnp.mean(params["position"] ** 2)
+
+    keys = jax.random.split(jax.random.key(TOKEN_SEED), N_KERNELS)
+    token, place = (float(jnp.mean(square)) for square in jax.lax.map(squares, keys))
+    closed = closed_rms(model)
+    return {
+        "pixel_rms": float(jnp.sqrt(jnp.mean(x**2))),
+        "rms": math.sqrt(token),
+        "rms_closed": closed,
+        "position_rms": math.sqrt(place),
+        "share": token / (token + place),
+        "share_closed": closed**2 / (closed**2 + model.token_std**2),
+    }
+
+
+def closed_rms(model: ModelConfig) -> float:
+    """RMS of kernel times patch for unit-variance pixels, correlated or not: kernel std x sqrt(size)."""
+    size = model.patch_size
+    if model.init == "scaled":
+        return 1.0  # kernel std 1/sqrt(size)
+    std = 1 / math.sqrt(3 * size) if model.tokenizer == "conv" else KERNEL_STD
+    return std * math.sqrt(size)
+
+
+def trainings(options: Options, spectra: Spectra) -> list[dict[str, Any]]:
+    """R2 along the steps of every start and seed; a start equal to an earlier one is not trained again."""
+    found: list[dict[str, Any]] = []
+    for seed, start in product(range(options.seeds), STARTS):
+        config, twin = config_of(start, options, seed), start._replace(tokenizer="conv")
+        row: dict[str, Any] = start._asdict() | {"name": start.name, "seed": seed}
+        if start.tokenizer == "linear" and same_start(config, config_of(twin, options, seed)):
+            earlier = next(r for r in found if r["seed"] == seed and r["name"] == twin.name)
+            found.append(row | {"same_as": twin.name, "curve": earlier["curve"]})
+        else:
+            found.append(row | {"same_as": None, "curve": curve(config, spectra, options)})
+    return found
+
+
+def same_start(one: Config, other: Config) -> bool:
+    """Whether two networks, the same function of their parameters, begin with the same, bit for bit."""
+    pairs = zip(*(jax.tree.leaves(make_state(config).params) for config in (one, other)), strict=True)
+    return all(bool((a == b).all()) for a, b in pairs)
+
+
+@partial(jax.jit, static_argnames="config", donate_argnames="state")
+def step(
+    state: TrainState, pool: Batch, rows: Int[Array, " batch"], scalers: Scalers, config: Config
+) -> tuple[TrainState, Array]:
+    """A training step on some spectra of the pool; and its loss."""
+    batch = jax.tree.map(lambda leaf: leaf[rows], pool)
+    state, found = train_step(state, batch, jnp.arange(len(rows)), scalers, config)
+    return state, found["loss"]
+
+
+def curve(config: Config, spectra: Spectra, options: Options) -> list[dict[str, float]]:
+    """R2 on the held-out spectra and the mean training loss since the last time, along the steps.
+
+    The start lives in the parameters alone: one compiled step serves all.
+    """
+    state, out, losses = make_state(config), [], []
+    common = config_of(STARTS[0], options)
+    marks = {round(steps) for steps in np.linspace(0, options.steps, options.evaluations + 1)[1:]}
+    batches = order(len(spectra.train.flux), config)
+    model = config.model
+    about = f"{model.tokenizer}, {model.init}, {model.token_std:g}"
+    for done in track(range(1, options.steps + 1), about):
+        state, loss = step(state, spectra.train, next(batches), spectra.scalers, common)
+        losses.append(loss)
+        if done in marks:
+            out.append(
+                {"step": done, "loss": float(jnp.mean(jnp.stack(losses))), "r2": r2(state, spectra, common)}
+            )
+            losses = []
+    return out
+
+
+def order(n: int, config: Config) -> Iterator[Int[np.ndarray, " batch"]]:
+    """Rows of the pool for one step after the other, every spectrum once in each pass."""
+    rng, size = np.random.default_rng(config.train.seed), config.train.batch_size
+    while True:
+        rows = rng.permutation(n)
+        yield from (rows[start : start + size] for start in range(0, n - size + 1, size))
+
+
+def r2(state: TrainState, spectra: Spectra, config: Config) -> float:
+    """R2 of log g on the held-out spectra."""
+    pred = predict(state.params, spectra.test.flux, spectra.scalers, config)
+    return float(metrics.r2(np.asarray(spectra.test.labels)[:, 0], np.asarray(pred)[:, 0]))

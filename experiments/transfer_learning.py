@@ -1,0 +1,272 @@
+"""What a network trained on one grid is worth on another: as it is, recalibrated, fine-tuned, from scratch.
+
+Claim:    the network of one grid reads another code's spectra as well as a network trained on a hundred of
+          them; a thousand, seen with fresh noise, teach more than fine-tuning saves, and recalibrating the
+          outputs repairs little of what is left to the exact limit.
+Command:  python -m experiments.transfer_learning [--preset smoke|cpu|gpu] [--target GRID.h5]
+Hardware: cpu: two CPU cores, about 20 minutes a seed; gpu: one GPU.
+Expect:   from the embedded to the SYNSPEC grid (cpu, one seed): zero-shot R2 0.785, recalibrated 0.79; from
+          100, 1,000, 10,000 and endless spectra 0.797, 0.809, 0.815, 0.814 fine-tuned, and 0.778, 0.816,
+          0.818, 0.817 from scratch. Exact limit: 0.867.
+
+Source: `tiny` as shipped (of --grid, where given, a base trained on it). Target: another grid's stars, which
+are the test set here. Zero-shot: the source network reads them. Recalibrated: log g as a linear function of
+its outputs, by least squares on n spectra observed once. Fine-tuned and from scratch: the same steps on n
+spectra with fresh noise (baselines/finite.py); fine-tuning keeps the source's scalers and has a lower rate.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from crlb.errors import MissingInputError
+from crlb.grids.grid_file import make_grid, save_grid
+from experiments.baselines.finite import chunks_of, finite_set, n_validation
+from experiments.study.drawing import COLORS, PAGE_WIDTH_IN, curve, interval, markdown
+from experiments.study.frame import Options, Study, Work, enter
+from experiments.study.stars import about, exact_posterior, limit, source_files
+from experiments.study.training import FIRST_SEED, base, combined, run_arm, scores, trained
+from specvit_jax import metrics
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.spectra.source import Simulator
+from specvit_jax.training.checkpoint import Weights, load_weights, shipped_weights
+
+DEFAULT_TARGET = Path("../shared/reference/synspec_grid_coarse.h5")  # not part of this project
+FINE_TUNING_RATE = 1e-3  # a fifth of that from scratch
+TILT, PIVOT_A = 2.0, 8000.0  # of the stand-in: flux times (wavelength / pivot)^tilt
+
+
+@dataclass(frozen=True)
+class TransferOptions(Options):
+    """What this experiment can be asked for."""
+
+    target: Path | None = None
+    """Grid file to transfer to; default: ../shared/reference/synspec_grid_coarse.h5. At the smoke preset a
+    coarse, tilted copy of the source grid stands in for it where it is absent."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything; a number of spectra of None is endless fresh ones.
+
+    Of the target's stars the first `n_limit` get exact posteriors, 0: none, as they take minutes.
+    """
+
+    n_test: int
+    numbers: tuple[int | None, ...]
+    seeds: int = 2
+    n_limit: int = 2_000
+    mag: tuple[float, float] = (20.5, 22.5)
+
+
+SIZES = {
+    "smoke": Size(300, (100,), seeds=1, n_limit=0),
+    "cpu": Size(10_000, (100, 1_000, 10_000, None)),
+    "gpu": Size(10_000, (100, 1_000, 10_000, 100_000, None), seeds=3, n_limit=10_000),
+}
+
+
+def run(work: Work) -> dict[str, Any]:
+    """A row for every method, number of spectra and seed, and one for every curve's point."""
+    path, title = target_grid(work)
+    target = Work(work.study, replace(work.options, grid=path))
+    source = source_weights(work)
+    weights = load_weights(source)
+    zero = {"method": "zero-shot"} | scored(target, weights)
+    runs = [row for seed in seeds(work) for row in of_seed(target, source, weights, seed)]
+    return {
+        "target": {"title": title, "source": target.simulator.emulator.source},
+        "test": about(target.stars, work.size.mag),
+        "source_on_its_own_grid": scored(work, weights),
+        "zero_shot": zero,
+        "runs": runs,
+        "rows": combined(runs),
+        "limit": limit_of(target),
+    }
+
+
+def limit_of(target: Work) -> float | None:
+    """R2_Bayes of the first stars of the target; None: not asked for."""
+    some = target.stars.take(slice(0, target.size.n_limit))
+    if not len(some.mag):
+        return None
+    exact = exact_posterior(target.simulator, some, target.folder / "posterior.npz")
+    return limit(some.labels[:, target.column], exact[:, target.column, 1])
+
+
+def seeds(work: Work) -> range:
+    """Of training sets and networks."""
+    return range(FIRST_SEED, FIRST_SEED + work.size.seeds)
+
+
+def target_grid(work: Work) -> tuple[Path, str]:
+    """The file of the target grid and its title; built at the smoke preset where the default is absent.
+
+    Raises:
+        MissingInputError: it does not exist.
+    """
+    assert isinstance(work.options, TransferOptions)
+    asked = work.options.target
+    path = asked or DEFAULT_TARGET
+    if path.is_file():
+        return path, path.name
+    if asked is None and work.options.preset == "smoke":
+        return stand_in(work), f"coarse copy of the source grid, flux times (wavelength/8000 Å)^{TILT:g}"
+    raise MissingInputError(f"target grid {path} does not exist; name one with --target GRID.h5")
+
+
+def stand_in(work: Work) -> Path:
+    """A grid of four nodes per label with the spectra of the source grid, their continuum tilted."""
+    path = work.folder / "runs" / "target.h5"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_grid(tilted(work.simulator), path)
+    return path
+
+
+def tilted(simulator: Simulator, nodes: int = 4) -> Any:
+    """The grid of `stand_in`."""
+    emulator, wave = simulator.emulator, np.asarray(simulator.wave, np.float64)
+    axes = tuple(np.linspace(low, high, nodes) for low, high in zip(emulator.low, emulator.high, strict=True))
+    labels = np.array(list(product(*axes)), np.float32)
+    flux = np.asarray(simulator.clean(jnp.asarray(labels))) * (wave / PIVOT_A) ** TILT
+    return make_grid(
+        wave=wave,
+        axes=axes,
+        flux=flux.reshape(*(nodes,) * len(axes), -1),
+        label_names=emulator.label_names,
+        resolving_power=emulator.resolving_power,
+        flux_unit="relative",
+        source=f"tilted copy of: {emulator.source}",
+    )
+
+
+def source_weights(work: Work) -> Path:
+    """The network of the source grid: as shipped for the embedded one, else trained here."""
+    options = work.options
+    if options.preset != "smoke" and options.grid is None and options.noise is None:
+        return shipped_weights("tiny")
+    files = source_files(options.grid, options.noise)
+    return trained(base(options.preset), work.simulator, work.folder / "runs" / "source", files)
+
+
+def scored(work: Work, weights: Weights) -> dict[str, Any]:
+    """Scores of a network on the test set of a grid."""
+    return {key: value for key, value in scores(work, weights, work.stars).items() if key != "by_snr"}
+
+
+def of_seed(target: Work, source: Path, weights: Weights, seed: int) -> Iterator[dict[str, Any]]:
+    """All rows of one seed."""
+    for n in target.size.numbers:
+        if n is not None:
+            yield recalibrated(target, source, weights, n, seed)
+        yield network(target, "fine-tuned", n, seed, source)
+        yield network(target, "from scratch", n, seed)
+
+
+def network(
+    target: Work, method: str, n: int | None, seed: int, source: Path | None = None
+) -> dict[str, Any]:
+    """A network trained on n spectra of the target, from the weights of the source or from random ones."""
+    preset = target.options.preset
+    settings = [f"train.seed={seed}"]
+    if n is not None:
+        usual = base(preset)
+        settings += [
+            f"data.n_validation={n_validation(n)}",
+            f"data.n_scaling={min(n, usual.data.n_scaling)}",
+            f"train.batch_size={min(n, usual.train.batch_size)}",
+        ]
+    if source is not None:
+        settings += [f"train.init_weights={source}", f"train.learning_rate={FINE_TUNING_RATE}"]
+    spectra = target.simulator if n is None else finite_set(target.simulator, n, seed)
+    row = run_arm(target, f"{method} {n or 'endless'}", base(preset, settings), spectra)
+    return row | point(method, n, seed)
+
+
+def point(method: str, n: int | None, seed: int) -> dict[str, Any]:
+    """What a row is about; rows of one `arm` differ by their seed only."""
+    return {"arm": f"{method} {n or 'endless'}", "method": method, "n": n, "seed": seed}
+
+
+def recalibrated(target: Work, source: Path, weights: Weights, n: int, seed: int) -> dict[str, Any]:
+    """log g as a linear function of the source network's outputs, fitted to n spectra of the target."""
+    chunks = chunks_of(finite_set(target.simulator, n, seed), 0, n, target.column)
+
+    def compute() -> dict[str, Any]:
+        flux, labels = map(np.concatenate, zip(*chunks, strict=True))
+        pred = linear_fit(predict(weights, flux), labels[:, 0])(predict(weights, target.stars.noisy))
+        return metrics.summary(target.truth, pred) | point("recalibrated", n, seed)
+
+    asked = {"source": str(source), "n_test": target.size.n_test, "mag": list(target.size.mag)}
+    return target.part(f"recalibrated-{n}-{seed}", asked, compute)
+
+
+def linear_fit(outputs: Float[np.ndarray, "n n_out"], truth: Float[np.ndarray, " n"]) -> Any:
+    """The function outputs -> label, linear with an intercept, that fits best by least squares."""
+    mean, scale = outputs.mean(axis=0), outputs.std(axis=0)
+    encode = lambda x: np.column_stack([np.ones(len(x)), (x - mean) / scale])  # noqa: E731
+    solution = np.linalg.lstsq(encode(outputs), truth, rcond=None)[0]
+    return lambda x: encode(x) @ solution
+
+
+def table(results: dict[str, Any]) -> str:
+    """One line per method and number of spectra."""
+    heads = ["method", "spectra of the target", "R2 (95 %)", "MAE, dex", "seeds"]
+    own, zero = results["source_on_its_own_grid"], results["zero_shot"]
+    rows = [
+        ["source network on its own grid", "-", interval(own), f"{own['mae']:.3f}", "1"],
+        ["zero-shot", "0", interval(zero), f"{zero['mae']:.3f}", "1"],
+    ]
+    for row in sorted(results["rows"], key=lambda row: (row["method"], row["n"] or np.inf)):
+        n = "endless" if row["n"] is None else f"{row['n']:,}"
+        rows.append([row["method"], n, interval(row), f"{row['mae']:.3f}", str(row["seeds"])])
+    n = results["size"]["n_limit"]
+    exact = "not computed" if results["limit"] is None else f"{results['limit']:.3f} (first {n:,} stars)"
+    return f"{markdown(heads, rows)}\n\nTarget: {results['target']['title']}. Exact limit: {exact}"
+
+
+STYLES: dict[str, dict[str, Any]] = {
+    "fine-tuned": {"color": COLORS["SpecViT"], "marker": "o", "linestyle": "-"},
+    "from scratch": {"color": COLORS["CNN"], "marker": "s", "linestyle": "--"},
+    "recalibrated": {"color": COLORS["Ridge"], "marker": "^", "linestyle": ":"},
+}
+
+
+def draw(results: dict[str, Any]) -> Figure:
+    """R2 against the number of spectra of the target grid."""
+    figure, axes = plt.subplots(figsize=(0.8 * PAGE_WIDTH_IN, 2.9))
+    axes.set_xscale("log")
+    endless = 8 * max(row["n"] or 1 for row in results["rows"])
+    for method, style in STYLES.items():
+        rows = [row for row in results["rows"] if row["method"] == method]
+        curve(axes, sorted(rows, key=lambda row: row["n"] or np.inf), endless, style | {"label": method})
+    zero = results["zero_shot"]
+    axes.axhspan(zero["r2_low"], zero["r2_high"], color="0.9", linewidth=0, zorder=0)
+    axes.axhline(zero["r2"], color="0.5", linewidth=0.8, linestyle="-.", label="zero-shot")
+    if results["limit"] is not None:
+        axes.axhline(results["limit"], color=COLORS["limit"], linewidth=1.0, label="exact limit")
+    axes.axvline(endless / 8**0.5, color="0.8", linewidth=0.6)
+    finite = sorted({row["n"] for row in results["rows"]} - {None})
+    axes.set_xticks([*finite, endless], [*(f"{n:,}" for n in finite), "endless"])
+    axes.minorticks_off()
+    axes.set_xlabel(f"training spectra of the target grid ({results['target']['title']})")
+    axes.set_ylabel("$R^2$ of log $g$")
+    axes.grid(color="0.93", linewidth=0.4)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside right center", frameon=False, handlelength=3.2)
+    return figure
+
+
+STUDY = Study("transfer_learning", __doc__, SIZES, run, table, draw, TransferOptions)
+
+if __name__ == "__main__":
+    enter(STUDY)

@@ -1,0 +1,1 @@
+"""Labels from spectra, their scores, and where a network looks."""

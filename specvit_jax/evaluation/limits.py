@@ -1,0 +1,109 @@
+"""What can be known of a simulator's stars: Cramer-Rao bound and exact posterior under its own noise.
+
+A second door to crlb beside `data.py`: the bound means something only with the emulator, noise and exposure
+that made the spectra, so it takes all three from the simulator.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from crlb.bayes.posterior import Posterior, posterior
+from crlb.bayes.prior import Prior, make_prior
+from crlb.errors import UsageError
+from crlb.fisher.field import fisher_field
+from crlb.fisher.matrix import bounds
+from crlb.grids.emulator import Emulator
+from crlb.observation.noise import NoiseModel
+from specvit_jax.spectra.priors import Snapped, Uniform
+from specvit_jax.spectra.source import Simulator
+
+SEED = 0  # of the quasi-random points of exact posteriors
+
+
+def label_box(simulator: Simulator) -> tuple[Float[np.ndarray, " n_labels"], Float[np.ndarray, " n_labels"]]:
+    """Lower and upper edge of every label of a simulator's stars, in the label's unit."""
+    prior = simulator.prior.box if isinstance(simulator.prior, Snapped) else simulator.prior
+    return np.asarray(prior.low, np.float64), np.asarray(prior.high, np.float64)
+
+
+def cramer_rao(
+    simulator: Simulator, labels: Float[np.ndarray, "n n_labels"], mags: Float[np.ndarray, "*star n_mag"]
+) -> Float[np.ndarray, "n n_mag n_labels"]:
+    """The 1-sigma Cramer-Rao bound of every label, in its unit, all that vary unknown; float64.
+
+    0 for labels that the simulator holds; NaN where the spectrum does not tell the labels apart.
+
+    Args:
+        simulator: emulator, noise and exposure; its noise must be as it is.
+        labels: of the stars, within the grid.
+        mags: AB magnitudes in i: the same for all stars, or a row for each.
+
+    Raises:
+        UsageError: the simulator's noise is scaled.
+    """
+    _check_noise(simulator)
+    low, high = label_box(simulator)
+    columns = tuple(np.flatnonzero(low < high).tolist())
+    with jax.enable_x64(True):
+        emulator, noise = in_float64(simulator)
+        fishers = fisher_field(emulator, noise, mags, labels, columns=columns, exposure=simulator.exposure)
+        sigma = bounds(fishers.reshape(-1, len(columns), len(columns))).sigma
+    found = np.zeros((len(labels), mags.shape[-1], len(low)))
+    found[..., columns] = sigma.reshape(len(labels), mags.shape[-1], len(columns))
+    return found
+
+
+def exact_posterior(
+    simulator: Simulator,
+    flux: Float[np.ndarray, "n n_pix"],
+    mag: Float[np.ndarray, " n"],
+    truth: Float[np.ndarray, "n n_labels"] | None = None,
+) -> Posterior:
+    """The exact posterior of observed stars under the simulator's prior; float64.
+
+    Args:
+        simulator: what the spectra were drawn from.
+        flux: observed spectra.
+        mag: AB magnitude in i of every star, taken as known.
+        truth: true labels, whose ranks among the points are wanted.
+
+    Raises:
+        UsageError: the simulator's noise is scaled, its prior has no density (snapped), or holds a label.
+    """
+    _check_noise(simulator)
+    prior = _density(simulator)
+    with jax.enable_x64(True):
+        emulator, noise = in_float64(simulator)
+        return posterior(
+            flux, mag, emulator, noise, prior,
+            key=jax.random.key(SEED), exposure=simulator.exposure, truth=truth,
+        )  # fmt: skip
+
+
+def has_density(simulator: Simulator) -> bool:
+    """Whether `exact_posterior` exists: the noise is as it is, and every label varies with a density."""
+    low, high = label_box(simulator)
+    plain = simulator.observer.noise_level == 1.0 and not isinstance(simulator.prior, Snapped)
+    return plain and bool((low < high).all())
+
+
+def in_float64(simulator: Simulator) -> tuple[Emulator, NoiseModel]:
+    """Emulator and noise for sums that need it; call it under ``jax.enable_x64``."""
+    parts = (simulator.emulator, simulator.noise)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), parts)
+
+
+def _check_noise(simulator: Simulator) -> None:
+    level = simulator.observer.noise_level
+    if level != 1.0:
+        raise UsageError(f"bounds hold for the noise as it is; noise_level must be 1, got {level:g}")
+
+
+def _density(simulator: Simulator) -> Prior:
+    if isinstance(simulator.prior, Prior):
+        return simulator.prior
+    if not isinstance(simulator.prior, Uniform):
+        raise UsageError("the posterior needs a prior with a density; data.prior must be continuous")
+    return make_prior(*label_box(simulator), simulator.label_names)

@@ -1,0 +1,1 @@
+"""SpecViT and the networks it is compared with."""

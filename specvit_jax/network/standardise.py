@@ -1,0 +1,226 @@
+"""Scaling of labels and spectra: what the network sees and what it predicts are of order one."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jaxtyping import Array, Float
+
+from crlb.errors import DataError, UsageError
+from specvit_jax.settings.config import DataConfig
+
+
+class LabelScaler(NamedTuple):
+    """Shift and unit of labels: scaled = (labels - mean) / scale. A pytree."""
+
+    mean: Float[Array | np.ndarray, " n_labels"]
+    scale: Float[Array | np.ndarray, " n_labels"]
+
+    def encode(
+        self, labels: Float[Array | np.ndarray, "n n_labels"]
+    ) -> Float[Array | np.ndarray, "n n_labels"]:
+        """Labels in their units -> scaled."""
+        return (labels - self.mean[None, :]) / self.scale[None, :]
+
+    def decode(
+        self, scaled: Float[Array | np.ndarray, "n n_labels"]
+    ) -> Float[Array | np.ndarray, "n n_labels"]:
+        """Scaled -> labels in their units."""
+        return scaled * self.scale[None, :] + self.mean[None, :]
+
+
+class InputScaler(NamedTuple):
+    """What a network sees of a noisy spectrum: scaled = (flux - mean) / scale, then whitened. A pytree.
+
+    Args:
+        mean: of every pixel.
+        scale: of every pixel.
+        analysis: spectrum -> components of unit variance; None: no whitening.
+        synthesis: components -> whitened spectrum (ZCA); None: the components themselves (PCA).
+    """
+
+    mean: Float[Array | np.ndarray, " n_pix"]
+    scale: Float[Array | np.ndarray, " n_pix"]
+    analysis: Float[Array | np.ndarray, "n_pix k"] | None = None
+    synthesis: Float[Array | np.ndarray, "k n_pix"] | None = None
+
+    def encode(self, flux: Float[Array | np.ndarray, "n n_pix"]) -> Float[Array | np.ndarray, "n n_in"]:
+        """Noisy flux -> network input."""
+        x = (flux - self.mean[None, :]) / self.scale[None, :]
+        for matrix in (self.analysis, self.synthesis):
+            x = x if matrix is None else jnp.matmul(x, matrix, precision="highest")
+        return x
+
+
+def fit_label_scaler(labels: Float[np.ndarray, "n n_labels"], label_scaling: str) -> LabelScaler:
+    """The scaling of labels that ``data.label_scaling`` asks for.
+
+    ``zscore``: to mean 0 and standard deviation 1; ``minmax``: to [0, 1]; ``none``: labels in their units.
+    Labels beyond those at hand are scaled by the same straight line; nothing is clipped.
+
+    Raises:
+        UsageError: a label does not vary.
+        ValueError: unknown scaling.
+    """
+    if label_scaling == "zscore":
+        return measured_scaler(labels)
+    low, high = labels.min(axis=0).astype(np.float32), labels.max(axis=0).astype(np.float32)
+    if label_scaling == "minmax":
+        _check_varies(high - low)
+        return LabelScaler(low, high - low)
+    if label_scaling == "none":
+        return LabelScaler(np.zeros_like(low), np.ones_like(low))
+    raise ValueError(f"label_scaling must be zscore, minmax or none, got {label_scaling!r}")
+
+
+def measured_scaler(labels: Float[np.ndarray, "n n_labels"]) -> LabelScaler:
+    """z-score of the labels at hand.
+
+    Raises:
+        UsageError: a label does not vary.
+    """
+    mean, scale = labels.mean(axis=0, dtype=np.float64), labels.std(axis=0, dtype=np.float64)
+    _check_varies(scale)
+    return LabelScaler(mean.astype(np.float32), scale.astype(np.float32))
+
+
+def _check_varies(scale: Float[np.ndarray, " n_labels"]) -> None:
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise UsageError(f"every label to be predicted must vary, found spreads {scale.tolist()}")
+
+
+def fit_input_scaler(
+    noisy: Float[np.ndarray, "n n_pix"],
+    clean: Float[np.ndarray, "n n_pix"],
+    error: Float[np.ndarray, "n n_pix"],
+    config: DataConfig,
+) -> InputScaler:
+    """The scaling and whitening of spectra that ``data.input_scaling`` and ``data.preprocess`` ask for.
+
+    Args:
+        noisy: flux as observed.
+        clean: the same spectra without noise; read for whitening only.
+        error: their 1-sigma noise; read for whitening only.
+        config: of the data.
+
+    Raises:
+        DataError: a pixel does not vary, or is not finite.
+        UsageError: more components asked for than there are spectra or pixels.
+        ValueError: unknown setting.
+    """
+    scaler = _standardisation(noisy, config.input_scaling)
+    if config.preprocess == "none":
+        return scaler
+    if config.preprocess in ("pca", "zca"):
+        return whitened(scaler, clean, error, config.components, zca=config.preprocess == "zca")
+    raise ValueError(f"preprocess must be none, pca or zca, got {config.preprocess!r}")
+
+
+def _standardisation(noisy: Float[np.ndarray, "n n_pix"], input_scaling: str) -> InputScaler:
+    if input_scaling == "none":
+        n_pix = noisy.shape[1]
+        return InputScaler(np.zeros(n_pix, np.float32), np.ones(n_pix, np.float32))
+    if input_scaling not in ("pixel", "overall"):
+        raise ValueError(f"input_scaling must be pixel, overall or none, got {input_scaling!r}")
+    moments = Moments()
+    moments.add(noisy)
+    return moments.scaler(overall=input_scaling == "overall")
+
+
+def whitened(
+    scaler: InputScaler,
+    clean: Float[np.ndarray, "n n_pix"],
+    error: Float[np.ndarray, "n n_pix"],
+    components: int,
+    *,
+    zca: bool,
+) -> InputScaler:
+    """The scaler followed by whitening within the directions in which clean spectra differ most.
+
+    Noise is independent from pixel to pixel, so that the covariance of scaled noisy spectra is known without
+    drawing any: C + N, with C that of clean spectra and N = diag(mean error^2 / scale^2). With the leading
+    eigenvectors V of C (n_pix x k) and K = V^T (C + N) V = U diag(m) U^T:
+
+        analysis = V U m^(-1/2)          components of unit covariance, noise included
+        synthesis = (V U)^T D            back to pixels; D gives every pixel unit variance
+
+    Where clean spectra span fewer than k directions, the components beyond carry noise alone. The mean
+    becomes that of the clean spectra pixel by pixel, whatever it was.
+
+    Args:
+        scaler: mean and scale of every pixel.
+        clean: spectra without noise.
+        error: their 1-sigma noise.
+        components: k.
+        zca: back to pixels (zero-phase components), or the components themselves (principal components).
+
+    Raises:
+        UsageError: more components than spectra or pixels.
+        DataError: a flux or error is not finite.
+
+    Source: Bell & Sejnowski 1997, Vision Research 37, 3327 (ZCA).
+    """
+    if components > min(clean.shape):
+        raise UsageError(
+            f"data.components must be at most the {clean.shape[0]} spectra (data.n_scaling) "
+            f"and {clean.shape[1]} pixels, got {components}"
+        )
+    if not (np.isfinite(clean).all() and np.isfinite(error).all()):
+        raise DataError("whitening needs clean flux and errors that are finite, found NaN or infinity")
+    mean, scale = clean.mean(axis=0, dtype=np.float64), np.asarray(scaler.scale, np.float64)
+    x = (clean - mean[None, :]) / scale[None, :]
+    vectors = _leading(x, components)
+    noise = (error.astype(np.float64) ** 2).mean(axis=0) / scale**2
+    within = x @ vectors
+    total, rotation = np.linalg.eigh(within.T @ within / len(x) + vectors.T @ (noise[:, None] * vectors))
+    vectors = vectors @ rotation[:, ::-1]
+    analysis = vectors / np.sqrt(total[None, ::-1])
+    synthesis = vectors.T / np.linalg.norm(vectors, axis=1)[None, :]
+    return InputScaler(
+        mean.astype(np.float32),
+        scaler.scale,
+        analysis.astype(np.float32),
+        synthesis.astype(np.float32) if zca else None,
+    )
+
+
+def _leading(x: Float[np.ndarray, "n n_pix"], count: int) -> Float[np.ndarray, "n_pix k"]:
+    """Orthonormal basis of the leading right singular vectors, by the smaller of x x^T and x^T x."""
+    wide = len(x) < x.shape[1]
+    gram = x @ x.T if wide else x.T @ x
+    _, vectors = scipy.linalg.eigh(gram, subset_by_index=[len(gram) - count, len(gram) - 1])
+    return np.linalg.qr(x.T @ vectors if wide else vectors)[0]
+
+
+class Moments:
+    """Running mean and variance per pixel over chunks of spectra, accumulated in float64."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean: np.ndarray | float = 0.0
+        self.squares: np.ndarray | float = 0.0
+
+    def add(self, flux: Float[np.ndarray, "n n_pix"]) -> None:
+        """Takes in a chunk (Chan, Golub & LeVeque 1983, Am. Stat. 37, 242: update of paired samples)."""
+        values = flux.astype(np.float64)
+        mean = values.mean(axis=0)
+        n, shift = self.n + len(values), mean - self.mean
+        self.squares = self.squares + ((values - mean) ** 2).sum(axis=0)
+        self.squares = self.squares + shift**2 * (self.n * len(values) / n)
+        self.mean, self.n = self.mean + shift * (len(values) / n), n
+
+    def scaler(self, overall: bool = False) -> InputScaler:
+        """Standardisation per pixel, or with one mean and one scale for all pixels (`overall`).
+
+        Raises:
+            DataError: a pixel does not vary, or is not finite.
+        """
+        mean, variance = np.asarray(self.mean), np.asarray(self.squares) / self.n
+        if overall:
+            variance = np.full_like(mean, variance.mean() + mean.var())
+            mean = np.full_like(mean, mean.mean())
+        if not (np.isfinite(variance) & (variance > 0)).all():
+            worst = int(np.argmin(np.isfinite(variance) & (variance > 0)))
+            raise DataError(f"every pixel must vary from spectrum to spectrum, but pixel {worst} does not")
+        return InputScaler(mean.astype(np.float32), np.sqrt(variance).astype(np.float32))

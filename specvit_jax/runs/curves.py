@@ -1,0 +1,84 @@
+"""The training curves of a run as a figure, drawn from its ``metrics.jsonl``."""
+
+from pathlib import Path
+from typing import Any
+
+from crlb.errors import DataError
+from crlb.labels import LABELS
+from crlb.files.output import new_file
+from specvit_jax.runs.listing import read_config, read_metrics
+
+FILE = "training_curves.png"
+
+
+def draw_curves(run: str | Path, out: str | Path | None = None) -> Path:
+    """Draws loss, validation R2 and MAE, learning rate and spectra/s against the step.
+
+    Args:
+        run: run directory.
+        out: the figure, of any format matplotlib writes; default: training_curves.png in the run.
+
+    Returns:
+        Where the figure is.
+
+    Raises:
+        DataError: the run's files are damaged, or it has no row of metrics yet.
+        OutputError, DiskError: the figure cannot be written.
+    """
+    import matplotlib.figure
+
+    run = Path(run)
+    out = run / FILE if out is None else Path(out)
+    rows = read_metrics(run)
+    if not rows:
+        raise DataError(f"{run} has no row in metrics.jsonl; let it train first")
+    labels = read_config(run).model.label_names
+    panels = _panels(rows, labels)
+    figure = matplotlib.figure.Figure(figsize=(7, 2.1 * len(panels)), layout="constrained")
+    all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (text, lines, scale) in zip(all_axes, panels, strict=True):
+        for name, label in lines.items():
+            steps, values = zip(*((row["step"], row[name]) for row in rows if name in row), strict=True)
+            color = f"C{labels.index(label) if label else 0}"  # a label keeps its colour
+            axes.plot(steps, values, color=color, label=label, marker="." if label else None)
+        axes.set_ylabel(text)
+        axes.set_yscale(scale)
+        _number(axes)
+        axes.grid(alpha=0.3)
+        if len(lines) > 1:
+            axes.legend(frameon=False)
+    all_axes[-1].set_xlabel("training step")
+    all_axes[0].set_title(run.resolve().name)
+    with new_file(out, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=120)
+    return out
+
+
+def _panels(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> list[tuple[str, dict[str, str], str]]:
+    """Panels of what was logged: text of the axis, name in a row -> legend, scale of the axis."""
+    logged = {name for row in rows for name in row}
+    panels = [("loss\n(scaled labels)", {"loss": ""}, "log" if _positive(rows, "loss") else "linear")]
+    panels.append(("validation $R^2$", {f"val_r2_{label}": label for label in labels}, "linear"))
+    for unit in dict.fromkeys(LABELS[label].unit for label in labels):
+        names = [label for label in labels if LABELS[label].unit == unit]
+        panels.append((f"validation MAE\n({unit})", {f"val_mae_{label}": label for label in names}, "log"))
+    panels.append(("learning rate", {"learning_rate": ""}, "linear"))
+    panels.append(("spectra / s", {"spectra_per_s": ""}, "linear"))
+    shown = [
+        (text, {name: label for name, label in lines.items() if name in logged}, scale)
+        for text, lines, scale in panels
+    ]
+    return [panel for panel in shown if panel[1]]
+
+
+def _positive(rows: list[dict[str, Any]], name: str) -> bool:
+    """Whether a logarithm exists: a Gaussian likelihood goes below 0."""
+    return all(row[name] > 0 for row in rows if name in row)
+
+
+def _number(axes: Any) -> None:
+    """Plain numbers at the ticks; between the decades too where fewer than one is shown."""
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter("{x:g}")
+    if axes.get_yscale() == "log" and high < 10 * low:
+        axes.yaxis.set_minor_formatter("{x:g}")

@@ -1,0 +1,136 @@
+"""What the runs below a folder have come to, read from the files they leave."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from crlb.errors import DataError, MissingInputError, UsageError
+from specvit_jax.settings.config import Config
+from specvit_jax.settings.config_file import from_yaml
+from specvit_jax.runs.lock import owner_of
+from specvit_jax.runs.manifest import read_manifest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in one line; what it has not come to yet is None."""
+
+    name: str  # its path below the folder
+    state: str  # running, finished, interrupted, damaged or not begun
+    problem: str = ""  # why it is damaged
+    preset: str | None = None
+    step: int = 0
+    steps: int | None = None
+    best_r2: float | None = None  # of validation, the mean over labels
+    best_step: int | None = None
+    mae: dict[str, float] | None = None  # label -> that of validation at the best step; K for T_eff, dex
+    spectra_per_s: float | None = None  # when it last trained
+    updated: str | None = None  # UTC, ISO 8601
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields, plain."""
+        return asdict(self)
+
+
+def list_runs(folder: str | Path) -> list[Summary]:
+    """Every run below a folder (or the folder itself, if it is one), the best first, damaged ones last.
+
+    Raises:
+        MissingInputError: no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MissingInputError(f"{folder} is not a folder; give the one your runs are in")
+    found = sorted(file.parent for file in folder.rglob("config.yaml"))
+    runs = [summarise(path, "." if path == folder else str(path.relative_to(folder))) for path in found]
+    return sorted(runs, key=_rank)
+
+
+def summarise(path: Path, name: str) -> Summary:
+    """What a run has come to; a damaged one says why."""
+    if not (path / "config.yaml").exists():
+        return Summary(name, "not begun")
+    try:
+        config = read_config(path)
+        rows = read_metrics(path)
+        finished = "finished" in read_manifest(path)  # early stopping ends a run before its last step
+    except (DataError, MissingInputError) as error:
+        return Summary(name, "damaged", str(error), updated=_updated(path))
+    step = max((row["step"] for row in rows), default=0)
+    scored = [row for row in rows if math.isfinite(row.get("val_r2", math.nan))]
+    best = max(scored, key=lambda row: row["val_r2"]) if scored else {}
+    rates = [row["spectra_per_s"] for row in rows if "spectra_per_s" in row]
+    return Summary(
+        name=name,
+        state=_state(path, finished or step >= config.train.steps),
+        preset=config.preset,
+        step=step,
+        steps=config.train.steps,
+        best_r2=best.get("val_r2"),
+        best_step=best.get("step"),
+        mae={
+            label: best[f"val_mae_{label}"]
+            for label in config.model.label_names
+            if f"val_mae_{label}" in best
+        },
+        spectra_per_s=rates[-1] if rates else None,
+        updated=_updated(path),
+    )
+
+
+def read_config(path: Path) -> Config:
+    """The config of a run.
+
+    Raises:
+        DataError: not readable.
+    """
+    file = path / "config.yaml"
+    try:
+        return from_yaml(file.read_text())
+    except (OSError, UnicodeDecodeError, UsageError) as error:
+        raise DataError(f"{file} is damaged: {error}") from error
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a run's ``metrics.jsonl``; a last line that was cut short is left out.
+
+    Raises:
+        DataError: another line is not a row.
+    """
+    file = Path(path) / "metrics.jsonl"
+    if not file.exists():
+        return []
+    rows = []
+    lines = file.read_text(errors="replace").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            rows.append({**row, "step": int(row["step"])})
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines) and not line.endswith("\n"):
+                break
+            raise DataError(
+                f"{file} line {number} must be a JSON object with a step, got {line[:40]!r}"
+            ) from error
+    return rows
+
+
+def _state(path: Path, finished: bool) -> str:
+    owner = owner_of(path)
+    if owner is not None and not owner.is_gone():
+        return "running"
+    return "finished" if finished else "interrupted"
+
+
+def _updated(path: Path) -> str | None:
+    files = [file for file in (path / "metrics.jsonl", path / "manifest.json") if file.exists()]
+    if not files:
+        return None
+    return datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC).isoformat(" ", "seconds")
+
+
+def _rank(run: Summary) -> tuple[bool, float, str]:
+    return (run.state == "damaged", -(run.best_r2 if run.best_r2 is not None else -1e9), run.name)

@@ -1,0 +1,286 @@
+"""A sweep: one file of settings becomes many runs, trained one after another or as a Slurm array."""
+
+import hashlib
+import itertools
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from crlb.errors import ConfigError, Interrupted, MissingInputError, OutputError, UsageError
+from crlb.files.output import new_file
+from specvit_jax.settings.config import Config, preset
+from specvit_jax.settings.config_file import override, parse_yaml
+from specvit_jax.runs.listing import Summary, read_config, summarise
+
+PROGRAM = (sys.executable, "-m", "specvit_jax.cli")
+KEYS = ("preset", "data", "set", "grid", "runs")
+SHORT = {"learning_rate": "lr"}  # in names of runs
+LONGEST_NAME = 120  # characters; file systems allow 255
+INTERRUPTED = Interrupted.exit_code
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One run of a sweep."""
+
+    name: str
+    path: Path
+    settings: tuple[str, ...]  # section.key=value: those of all runs, then its own
+    config: Config
+    arguments: tuple[str, ...]  # of specvit
+
+
+def read_sweep(file: str | Path, out: Path) -> list[SweepRun]:
+    """The runs a sweep file asks for; all of its settings are checked.
+
+    Args:
+        file: YAML with ``preset``, ``data``, ``set`` (settings of all runs) and either ``grid``
+            (section.key -> list of values: every combination) or ``runs`` (a list of lists of settings).
+        out: folder the runs go into.
+
+    Raises:
+        MissingInputError: no such file.
+        ConfigError: naming what is wrong in it.
+    """
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise MissingInputError(f"cannot read sweep {file}: {error.strerror}") from error
+    try:
+        return _expand(parse_yaml(text), out)
+    except UsageError as error:
+        raise ConfigError(f"sweep {file}: {error}") from error
+
+
+def check_runs(runs: Sequence[SweepRun]) -> None:
+    """Refuses a sweep whose runs are there already with another config.
+
+    Raises:
+        OutputError: naming the run.
+        DataError: a run that is there is damaged.
+    """
+    for run in runs:
+        if (run.path / "config.yaml").exists() and read_config(run.path) != run.config:
+            raise OutputError(
+                f"{run.path} holds a run with another config; choose another --out, or delete it first"
+            )
+
+
+def train_all(
+    runs: Sequence[SweepRun], file: Path, program: Sequence[str] | None = None
+) -> list[tuple[SweepRun, int]]:
+    """Trains runs one after another, each in a process of its own; how each ended goes into a JSON file.
+
+    A run that fails does not end the sweep; one that is finished already is skipped.
+
+    Returns:
+        The runs that failed, each with its exit code (-9: killed by signal 9).
+
+    Raises:
+        Interrupted: a signal came, which was handed on, or a run was interrupted otherwise.
+    """
+    codes: dict[str, int] = {}
+    with _HandOn() as signals:
+        for number, run in enumerate(runs, 1):
+            head = f"[{number}/{len(runs)}] {run.name}"
+            done = summarise(run.path, run.name).state == "finished"
+            print(f"{head}: finished already" if done else head, file=sys.stderr, flush=True)
+            codes[run.name] = 0 if done else signals.run([*(program or PROGRAM), *run.arguments])
+            write_results(runs, codes, file)
+            if signals.received or codes[run.name] == INTERRUPTED:
+                raise Interrupted(f"stopped in {run.name}; the same command continues the sweep")
+            if codes[run.name]:
+                print(f"{head}: failed with exit code {codes[run.name]}; going on", file=sys.stderr)
+    return [(run, codes[run.name]) for run in runs if codes[run.name]]
+
+
+def summaries(runs: Sequence[SweepRun]) -> list[Summary]:
+    """What the runs have come to, the best first; those that never began are left out."""
+    begun = [summarise(run.path, run.name) for run in runs if run.path.is_dir()]
+    return sorted(begun, key=lambda run: (run.best_r2 is None, -(run.best_r2 or 0.0)))
+
+
+def write_results(runs: Sequence[SweepRun], codes: dict[str, int], file: Path) -> None:
+    """Writes settings, exit code and scores of every run as JSON; the code of one not yet run is null.
+
+    Raises:
+        OutputError, DiskError: it cannot be written.
+    """
+    rows = [
+        {"settings": list(run.settings), "exit_code": codes.get(run.name)}
+        | summarise(run.path, run.name).as_json()
+        for run in runs
+    ]
+    with new_file(file, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+class _HandOn:
+    """Runs processes, to which SIGTERM, SIGUSR1 and Ctrl-C are handed on; use it in a ``with``."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_HandOn":
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            self.before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def run(self, command: list[str]) -> int:
+        """The exit code of a command."""
+        # A group of its own: a terminal's Ctrl-C reaches it once, through this process.
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+        if self.received:  # while it was started
+            self.process.send_signal(self.received)
+        return self.process.wait()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        if self.process is not None:
+            self.process.send_signal(number)
+
+
+def _expand(plain: Any, out: Path) -> list[SweepRun]:
+    if not isinstance(plain, dict):
+        raise ConfigError(f"a sweep must be a mapping of {', '.join(KEYS)}, got {plain!r}")
+    for key in plain:
+        if key not in KEYS:
+            raise ConfigError(f"a sweep may hold {', '.join(KEYS)}, got {key!r}")
+    for key in ("preset", "data"):
+        if key not in plain:
+            raise ConfigError(f"a sweep needs {key}, got only {', '.join(plain) or 'nothing'}")
+    if ("grid" in plain) == ("runs" in plain):
+        raise ConfigError(
+            "a sweep needs either grid (key -> list of values) or runs (a list of settings each)"
+        )
+    name, data, common = plain["preset"], plain["data"], _settings(plain.get("set", []), "set")
+    if not isinstance(name, str) or not isinstance(data, str):
+        raise ConfigError(f"a sweep's preset and data must be one value each, got {name!r} and {data!r}")
+    own = _grid(plain["grid"]) if "grid" in plain else _list(plain["runs"])
+    runs = [_run(name, data, common, settings, out) for settings in own]
+    for one, two in itertools.combinations(runs, 2):
+        if one.name == two.name:
+            raise ConfigError(f"two runs of a sweep would be named {one.name}; make their settings differ")
+    return runs
+
+
+def _settings(plain: Any, name: str) -> list[str]:
+    """Settings given as a mapping or as a list of section.key=value."""
+    if isinstance(plain, dict):
+        return [f"{key}={_flat(value, key)}" for key, value in plain.items()]
+    if not isinstance(plain, list) or not all(isinstance(item, str) for item in plain):
+        raise ConfigError(f"{name} must hold settings section.key=value, got {plain!r}")
+    return plain
+
+
+def _flat(value: Any, name: str) -> str:
+    """A value as it stands behind a setting's equals sign."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return f"[{', '.join(value)}]"
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be one value or a list of values, got {value!r}")
+    return value
+
+
+def _grid(plain: Any) -> list[list[str]]:
+    if not isinstance(plain, dict) or not plain:
+        raise ConfigError(f"grid must be a mapping of section.key -> list of values, got {plain!r}")
+    for key, values in plain.items():
+        if not isinstance(values, list) or not values:
+            raise ConfigError(f"grid.{key} must be a list of values, got {values!r}")
+    choices = [[f"{key}={_flat(value, key)}" for value in values] for key, values in plain.items()]
+    return [list(chosen) for chosen in itertools.product(*choices)]
+
+
+def _list(plain: Any) -> list[list[str]]:
+    if not isinstance(plain, list) or not plain:
+        raise ConfigError(f"runs must be a list, one entry of settings for each run, got {plain!r}")
+    return [_settings(entry, f"runs, entry {number},") for number, entry in enumerate(plain, 1)]
+
+
+def _run(start: str, data: str, common: list[str], own: list[str], out: Path) -> SweepRun:
+    settings = (*common, *own)
+    config = override(preset(start), settings)
+    config = replace(config, data=replace(config.data, source=data))
+    name = run_name(own)
+    path = out / name
+    chosen = ("--set", *settings) if settings else ()
+    arguments = ("train", start, "--data", data, "--out", str(path), "--resume", *chosen)
+    return SweepRun(name, path, settings, config, arguments)
+
+
+def run_name(settings: Sequence[str]) -> str:
+    """A run's name, safe for a file: ``lr=0.001,patch_size=16``; without settings of its own, ``base``."""
+    parts = []
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        key = name.strip().rpartition(".")[2]
+        safe = re.sub(r"[^\w.+-]+", "_", value.strip()).strip("_")
+        parts.append(f"{SHORT.get(key, key)}={safe}")
+    name = ",".join(parts) or "base"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+SLURM = """\
+#!/bin/bash
+# One task for each run of the sweep; written by: specvit sweep {file} --slurm
+# Submit it with sbatch from the folder it was written in; options given to sbatch override those below.
+#SBATCH --job-name={job}
+#SBATCH --array=0-{last}
+#SBATCH --time=24:00:00
+#SBATCH --cpus-per-task=8
+#SBATCH --gpus=1
+#SBATCH --requeue
+#SBATCH --signal=B:USR1@120
+#SBATCH --open-mode=append
+
+export JAX_COMPILATION_CACHE_DIR="${{JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/specvit-jax}}"
+
+case "$SLURM_ARRAY_TASK_ID" in
+{cases}
+*) echo "error: SLURM_ARRAY_TASK_ID must be 0 to {last}, got '$SLURM_ARRAY_TASK_ID'" >&2; exit 2 ;;
+esac
+
+# Two minutes before the limit Slurm sends USR1: the run saves and ends with 75, and the task is queued again.
+told=
+trap 'told=1; kill -USR1 "$child"' USR1
+specvit "$@" &
+child=$!
+wait "$child"
+code=$?
+if [ -n "$told" ]; then
+  wait "$child"
+  code=$?
+  if [ "$code" = {again} ]; then
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+  fi
+fi
+exit "$code"
+"""
+
+
+def slurm_script(runs: Sequence[SweepRun], file: str | Path) -> str:
+    """A Slurm array script that trains every run in a task of its own, and goes on after the time limit."""
+    cases = [f"{number}) set -- {shlex.join(run.arguments)} ;;" for number, run in enumerate(runs)]
+    job = re.sub(r"[^\w.-]+", "_", Path(file).stem)
+    return SLURM.format(
+        file=shlex.quote(str(file)), job=job, last=len(runs) - 1, cases="\n".join(cases), again=INTERRUPTED
+    )

@@ -1,0 +1,1 @@
+"""Every setting of a run, its presets and files; the settings of the original system."""

@@ -1,0 +1,161 @@
+"""A config in words: YAML in and out, settings from a command line."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from crlb.errors import ConfigError, MissingInputError, UsageError
+from specvit_jax.settings import original_config
+from specvit_jax.settings.config import PRESETS, Config
+
+
+def override(config: Config, settings: Iterable[str]) -> Config:
+    """The config with dotted settings applied, all at once: ``["train.steps=100", "model.pool=mean"]``.
+
+    Raises:
+        UsageError: not of the form section.key=value.
+        ConfigError: unknown section or key, or a value its field cannot have.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not equals or not dot:
+            raise UsageError(f"a setting must read section.key=value, say train.steps=100; got {setting!r}")
+        changes.setdefault(section, {})[key] = parse_yaml(text)
+    sections = {"model": config.model, "train": config.train, "data": config.data}
+    for section in changes:
+        if section not in sections:
+            raise ConfigError(f"a setting's section must be one of {', '.join(sections)}, got {section!r}")
+    return replace(
+        config, **{section: _updated(sections[section], new, section) for section, new in changes.items()}
+    )
+
+
+def to_yaml(config: Config) -> str:
+    """The config as YAML, every setting written out."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+
+
+class Parsed(NamedTuple):
+    """A config that was read, and lines to show on what could not be taken over as it stood."""
+
+    config: Config
+    notes: list[str]
+
+
+def from_yaml(text: str) -> Config:
+    """The config that ``to_yaml`` wrote; keys left out keep the value of the preset named in it.
+
+    Raises:
+        ConfigError: not YAML, an unknown or duplicate key, or a value its field cannot have.
+    """
+    return parse(text).config
+
+
+def load(path: str | Path) -> Parsed:
+    """The config in a file: this project's YAML, or that of the original PyTorch system.
+
+    Raises:
+        MissingInputError: no such file.
+        ConfigError: naming the file and what is wrong in it.
+    """
+    try:
+        return parse(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise MissingInputError(f"cannot read config {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"config {path} must be text (UTF-8): {error}") from error
+    except UsageError as error:
+        raise ConfigError(f"config {path}: {error}") from error
+
+
+def parse(text: str) -> Parsed:
+    """The config in a text: this project's YAML, or that of the original PyTorch system.
+
+    Raises:
+        ConfigError: as ``from_yaml``.
+    """
+    plain: Any = parse_yaml(text)
+    notes: list[str] = []
+    if not isinstance(plain, dict):
+        raise ConfigError(f"a config must be a mapping of preset, model, train and data, got {plain!r}")
+    if original_config.is_original(plain):
+        plain, notes = original_config.translate(plain)
+    name = plain.pop("preset", "paper")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    config = PRESETS[name]
+    sections = {"model": config.model, "train": config.train, "data": config.data}
+    for section, new in plain.items():
+        if section not in sections:
+            raise ConfigError(f"config key must be one of preset, {', '.join(sections)}, got {section!r}")
+        if not isinstance(new, dict):
+            raise ConfigError(f"config section {section} must be a mapping, got {new!r}")
+    changed = {name: _updated(sections[name], new, name) for name, new in plain.items()}
+    return Parsed(replace(config, **changed), notes)
+
+
+class _TextLoader(yaml.BaseLoader):
+    """Reads every scalar as text, so that its field's type decides (1e-4, on, 010); no duplicate keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ConfigError(f"config key {key!r} appears twice; keep one")
+        return super().construct_mapping(node, deep=deep)
+
+
+def parse_yaml(text: str) -> Any:
+    """What YAML holds, every scalar as text.
+
+    Raises:
+        ConfigError: not YAML, or a key that appears twice.
+    """
+    try:
+        return yaml.load(text, Loader=_TextLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"a config must be YAML; {' '.join(str(error).split())}") from error
+
+
+def _updated(section: Any, new: dict[str, Any], name: str) -> Any:
+    hints = typing.get_type_hints(type(section))
+    for key in new:
+        if key not in hints:
+            raise ConfigError(f"{name} has no setting {key!r}; it has {', '.join(hints)}")
+    return replace(
+        section, **{key: _convert(value, hints[key], f"{name}.{key}") for key, value in new.items()}
+    )
+
+
+def _convert(value: Any, hint: Any, name: str) -> Any:
+    """Text, or a list of texts, as the field's type."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:  # T | None
+        return None if value in ("null", "~", "") else _convert(value, args[0], name)
+    if origin is tuple:
+        items = value if isinstance(value, list) else [item for item in str(value).split(",") if item]
+        if args[-1] is not Ellipsis and len(items) != len(args):
+            raise ConfigError(f"{name} needs {len(args)} values, got {len(items)}: {value}")
+        return tuple(_convert(item, args[0], name) for item in items)
+    if origin is Literal:
+        if value not in args:
+            raise ConfigError(f"{name} must be one of {', '.join(args)}, got {value!r}")
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be one {hint.__name__}, got {value!r}")
+    if hint is bool:
+        if value.lower() not in ("true", "false"):
+            raise ConfigError(f"{name} must be true or false, got {value!r}")
+        return value.lower() == "true"
+    try:
+        return hint(value)
+    except ValueError as error:
+        raise ConfigError(f"{name} must be of type {hint.__name__}, got {value!r}") from error

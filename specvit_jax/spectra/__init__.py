@@ -1,0 +1,1 @@
+"""Where batches of spectra come from: the emulator, or files."""

@@ -1,0 +1,270 @@
+"""What a run reads in which step. `state.step` is the only clock: a batch depends on the seed and its step.
+
+A feed can therefore start at any step without reading what lies before it. Spectra that are on the device
+need their indices only; others are fetched by threads that run ahead and put them on the device.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from crlb.errors import UsageError
+from specvit_jax.settings.config import Config
+from specvit_jax.spectra.file_sources import GIB, FedSpectra
+from specvit_jax.spectra.prefetch import Ahead
+from specvit_jax.spectra.shards import SLICE
+from specvit_jax.spectra.source import Batch, Rows
+
+BLOCK = 64  # neighbouring rows that a stream reads together: 1 MB
+MOST_BLOCKS = 256  # of a window: 256 MB; larger ones mix no better
+AHEAD = 2  # batches that wait on the device for their step
+ORDER_BYTES = 40  # per spectrum, for the order in which a stream reads them
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a step of training is given; the first axis of every array is the batch. A pytree.
+
+    Spread over devices by ``pmap`` there is an axis of devices before it.
+
+    Args:
+        index: global index of every spectrum.
+        rows: these spectra, noiseless; None where the source has them on the device.
+    """
+
+    index: Int[Array | np.ndarray, "*batch"]
+    rows: Rows | None = None
+
+    def sample(self, key: Key[Array, ""], shared: Any) -> Batch:
+        """These spectra, observed by the source as the feed shares it."""
+        return (
+            shared.sample(key, self.index) if self.rows is None else shared.sample(key, self.index, self.rows)
+        )
+
+
+def epoch_order(rows: int, seed: int, epoch: int, block: int, window: int) -> Int[np.ndarray, " rows"]:
+    """The order in which an epoch visits `rows` places.
+
+    Blocks of `block` neighbours are shuffled, then the places within every `window` successive blocks. One
+    block of all places is a permutation: `np.random.default_rng((seed, epoch)).permutation(rows)`.
+    """
+    return np.concatenate(epoch_windows(rows, seed, epoch, block, window))
+
+
+def epoch_windows(rows: int, seed: int, epoch: int, block: int, window: int) -> list[np.ndarray]:
+    """``epoch_order`` window by window."""
+    rng = np.random.default_rng((seed, epoch))
+    starts = rng.permutation(-(-rows // block)).astype(np.int32) * block
+    order = (starts[:, None] + np.arange(block, dtype=np.int32)[None]).ravel()
+    order = order[order < rows]
+    ends = np.cumsum(np.minimum(block, rows - starts))[window - 1 : -1 : window]
+    return [rng.permutation(part) for part in np.split(order, ends)]
+
+
+@lru_cache(maxsize=1)
+def _permutation(rows: int, seed: int, epoch: int) -> Int[np.ndarray, " rows"]:
+    order = epoch_order(rows, seed, epoch, rows, 1)
+    order.flags.writeable = False
+    return order
+
+
+def training_rows(source: Any, config: Config) -> int | None:
+    """Rows of files to train on, from the first; None where there is no end to them.
+
+    The last ``data.n_validation`` of them, at most a tenth, are kept for validation, unless it has a file of
+    its own.
+    """
+    if source.rows is None or config.data.validation is not None:
+        return source.rows
+    return source.rows - min(config.data.n_validation, source.rows // 10)
+
+
+def batch_index(step: int, config: Config, rows: int | None) -> Int[np.ndarray, " batch"]:
+    """The spectra of the batch after ``step`` steps, where all are at hand.
+
+    A function of the seed and the step alone. Those of the emulator are numbered within the batch, as its key
+    changes every step. The rows of files are shuffled anew every epoch; an incomplete last batch is left out.
+
+    Raises:
+        UsageError: there are fewer rows than a batch has.
+    """
+    size = config.train.batch_size
+    if rows is None:
+        return np.arange(size, dtype=np.int32)
+    _check_rows(rows, size)
+    epoch, place = divmod(step, rows // size)
+    return _permutation(rows, config.train.seed, epoch)[place * size : (place + 1) * size]
+
+
+def _check_rows(rows: int, size: int) -> None:
+    if rows < size:
+        raise UsageError(f"train.batch_size must be at most the {rows} spectra to train on, got {size}")
+
+
+class Feed:
+    """The steps of a run, one after the other; a context manager, as threads may stand behind it.
+
+    Args:
+        steps: an iterator that can be closed.
+        shared: the source as the jit argument of every step: it has `sample(key, index)`, or, where steps
+            come with their rows, `sample(key, index, rows)`.
+    """
+
+    def __init__(self, steps: Ahead[Step] | Generator[Step, None, None], shared: Any) -> None:
+        self.steps, self.shared = steps, shared
+
+    def __iter__(self) -> Iterator[Step]:
+        return self
+
+    def __next__(self) -> Step:
+        return next(self.steps)
+
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops reading ahead."""
+        self.steps.close()
+
+
+def make_feed(
+    source: Any,
+    config: Config,
+    start_step: int = 0,
+    *,
+    part: tuple[int, int] | None = None,
+    place: Callable[[Step], Any] = jax.device_put,
+) -> Feed:
+    """The batches of the steps from `start_step` to ``train.steps``.
+
+    Args:
+        source: of spectra; a `FedSpectra` is read by threads that run ahead.
+        config: of the run.
+        start_step: steps already done.
+        part: which places of every batch are wanted, (start, stop); None: all. Another process reads others.
+        place: puts a step on the devices; called in the thread that reads ahead, if there is one.
+
+    Raises:
+        UsageError: fewer rows than a batch has; too little ``data.memory_gb`` to stream.
+    """
+    rows = training_rows(source, config)
+    if rows is not None:
+        _check_rows(rows, config.train.batch_size)
+    part = part or (0, config.train.batch_size)
+    if isinstance(source, FedSpectra) and source.clean is None:
+        window = window_blocks(source, config)
+        return Feed(
+            Ahead(_placed(_streamed(source, config, start_step, part, window), place), AHEAD), source.observer
+        )
+    indices = (
+        batch_index(step, config, rows)[slice(*part)] for step in range(start_step, config.train.steps)
+    )
+    if isinstance(source, FedSpectra):
+        steps = _placed((Step(index, source.take(index)) for index in indices), place)
+        return Feed(Ahead(steps, AHEAD), source.observer)
+    return Feed(_placed((Step(index) for index in indices), place), source)
+
+
+def step_index(source: Any, config: Config, step: int) -> Int[np.ndarray, " batch"]:
+    """The spectra of one step of a feed, whatever its source: for messages; nothing is read."""
+    if not (isinstance(source, FedSpectra) and source.clean is None):
+        return batch_index(step, config, training_rows(source, config))
+    size = config.train.batch_size
+    found = np.empty(0, np.int32)
+    for index in _stream_order(source, config, step, (0, size), window_blocks(source, config)):
+        found = np.concatenate([found, index])
+        if len(found) >= size:
+            break
+    return found[:size]
+
+
+def _placed(steps: Generator[Step, None, None], place: Callable[[Step], Any]) -> Generator[Step, None, None]:
+    try:
+        for step in steps:
+            yield place(step)
+    finally:
+        steps.close()
+
+
+def window_blocks(source: FedSpectra, config: Config) -> int:
+    """Blocks of a window of a stream: as many as ``data.memory_gb`` allows, three windows being held at most.
+
+    Raises:
+        UsageError: not one.
+    """
+    row, rows = source.shards.row_bytes, source.rows
+    held = rows * (ORDER_BYTES + 4 * (len(source.label_names) + 1))
+    batches = 2 * (AHEAD + 2) * config.train.batch_size * row  # on the host and on the device
+    left = source.memory - held - batches - 2 * SLICE * row
+    blocks = left // (3 * BLOCK * row)
+    if blocks < 1:
+        least = (source.memory - left + 3 * BLOCK * row) / GIB
+        raise UsageError(
+            f"data.memory_gb must be at least {least:.2f} to stream these {rows} spectra in batches of "
+            f"{config.train.batch_size}, got {source.memory / GIB:.3g}"
+        )
+    return min(blocks, MOST_BLOCKS)
+
+
+def _streamed(
+    source: FedSpectra, config: Config, start: int, part: tuple[int, int], window: int
+) -> Generator[Step, None, None]:
+    """The steps, cut from windows that another thread reads while the one before is used up."""
+    windows = Ahead(_windows(source, config, start, part, window), 1)
+    pieces, missing = [], part[1] - part[0]
+    try:
+        for piece in windows:
+            while len(piece.index):
+                pieces.append(_cut(piece, slice(missing)))
+                piece = _cut(piece, slice(missing, None))
+                missing -= len(pieces[-1].index)
+                if not missing:
+                    yield jax.tree.map(lambda *arrays: np.concatenate(arrays), *pieces)
+                    pieces, missing = [], part[1] - part[0]
+    finally:
+        windows.close()
+
+
+def _cut(step: Step, places: slice) -> Step:
+    return jax.tree.map(lambda array: array[places], step)
+
+
+def _windows(
+    source: FedSpectra, config: Config, start: int, part: tuple[int, int], window: int
+) -> Generator[Step, None, None]:
+    """Window after window, in the order its spectra are wanted in."""
+    for index in _stream_order(source, config, start, part, window):
+        yield Step(index, source.take(index))
+
+
+def _stream_order(
+    source: FedSpectra, config: Config, start: int, part: tuple[int, int], window: int
+) -> Generator[Int[np.ndarray, " n"], None, None]:
+    """The indices of window after window, without those that no step from `start` on wants."""
+    size, rows = config.train.batch_size, training_rows(source, config)
+    assert rows is not None
+    per_epoch = rows // size
+    by_file = np.argsort(source.order[:rows]).astype(np.int32)
+    for epoch in range(start // per_epoch, -(-config.train.steps // per_epoch)):
+        first = (start - epoch * per_epoch) * size
+        last = min(per_epoch, config.train.steps - epoch * per_epoch) * size
+        at = 0
+        for places in epoch_windows(rows, config.train.seed, epoch, BLOCK, window):
+            order = np.arange(at, at + len(places))
+            at += len(places)
+            wanted = (order >= first) & (order < last)
+            wanted &= (order % size >= part[0]) & (order % size < part[1])
+            if wanted.any():
+                yield by_file[places[wanted]]

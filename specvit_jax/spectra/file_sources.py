@@ -1,0 +1,213 @@
+"""Sources that are files of noiseless spectra: on the device, in host memory, or read as they are needed.
+
+Wherever they are kept, the spectrum of a global index is the same one, and under the same key it is observed
+with the same noise, bit for bit.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from crlb.errors import DataError, UsageError
+from specvit_jax.settings.config import DataConfig
+from specvit_jax.spectra.shards import Shards, find_shards, open_shards
+from specvit_jax.spectra.source import (
+    Batch,
+    Exposure,
+    Observer,
+    Rows,
+    Simulator,
+    make_observer,
+    make_simulator,
+    parse_ranges,
+    read_spectra,
+)
+
+GIB = 2**30
+HOST_SHARE = 0.5  # of the free memory that spectra may take where `auto` keeps them in host memory
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class StoredSpectra:
+    """Noiseless spectra on the device, observed at their own magnitudes with fresh noise every time.
+
+    The index of a spectrum is its row (modulo their number).
+    """
+
+    spectra: Rows
+    observer: Observer
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Order of the labels in a batch."""
+        return self.observer.label_names
+
+    @property
+    def rows(self) -> int:
+        """Number of spectra."""
+        return len(self.spectra.mag)
+
+    def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
+        """The spectra of these global indices."""
+        rows = jnp.asarray(index) % self.rows
+        return self.observer.sample(key, index, jax.tree.map(lambda array: array[rows], self.spectra))
+
+
+@dataclass(frozen=True, eq=False)
+class FedSpectra:
+    """Noiseless spectra that are not on the device: `take` fetches some of them, `observer` observes them.
+
+    Args:
+        shards: the files.
+        order: row in the files of every global index.
+        observer: the jit argument of a step, the same in all of them.
+        memory: bytes that reading may take.
+        clean: the spectra in the order of their index, in host memory; None: they stay in the files.
+    """
+
+    shards: Shards
+    order: Int[np.ndarray, " n"]
+    observer: Observer
+    memory: int
+    clean: Float[np.ndarray, "n n_pix"] | None = None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Order of the labels in a batch."""
+        return self.observer.label_names
+
+    @property
+    def rows(self) -> int:
+        """Number of spectra."""
+        return self.shards.rows
+
+    def take(self, index: Int[Array | np.ndarray, " n"]) -> Rows:
+        """The spectra of these global indices, on the host."""
+        index = np.asarray(index) % self.rows
+        rows = self.order[index]
+        if self.clean is None:
+            return Rows(*self.shards.read(rows))
+        return Rows(self.clean[index], self.shards.labels[rows], self.shards.mag[rows])
+
+    def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
+        """The spectra of these global indices, observed; not for use under jit."""
+        return jax.jit(Observer.sample)(self.observer, key, jnp.asarray(index), self.take(index))
+
+
+def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSpectra | FedSpectra, str]:
+    """The source a configuration names, and a line that says where its spectra are kept and why.
+
+    Those of files are numbered in an order shuffled once by `seed`, so that any stretch is a fair sample.
+
+    Raises:
+        MissingInputError, DataError: as `find_shards`, `open_shards`, and the readers of grid and noise.
+        UsageError: as `make_simulator`; or a prior of labels where files bring their own.
+    """
+    if config.source == "emulator":
+        return simulator_of(config), "spectra: drawn afresh in every step from the emulator"
+    drawn = [name for name in ("labels", "ranges", "beta") if getattr(config, name)]
+    if drawn or config.prior != "continuous":
+        raise UsageError(
+            f"data.{(drawn or ['prior'])[0]} is about labels that are drawn, but the files of data.source "
+            "bring their own; leave it out, or use the emulator"
+        )
+    observer = make_observer(config, ())
+    shards = open_shards(find_shards(config.source), np.asarray(observer.noise.wave, np.float64))
+    observer = replace(observer, label_names=shards.label_names)
+    limit = int(config.memory_gb * GIB)
+    size = shards.rows * shards.row_bytes
+    place, why = residency(size, config.residency, limit, jax.default_backend(), free_memory())
+    order = np.random.default_rng(seed).permutation(shards.rows).astype(np.int32)
+    line = f"spectra: {shards.rows} of {len(shards.paths)} file(s), {size / GIB:.3g} GiB, {why}"
+    if place == "device":
+        return StoredSpectra(jax.tree.map(jnp.asarray, Rows(*shards.read(order))), observer), line
+    clean = shards.read(order)[0] if place == "host" else None
+    return FedSpectra(shards, order, observer, limit, clean), line
+
+
+def simulator_of(config: DataConfig) -> Simulator:
+    """The simulator a configuration describes.
+
+    Raises:
+        UsageError: as `make_simulator`.
+    """
+    return make_simulator(
+        config.grid,
+        config.noise,
+        config.mag,
+        exposure=Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec),
+        ranges=parse_ranges(config.ranges, "ranges"),
+        labels=config.labels or None,
+        prior=config.prior,
+        beta=parse_ranges(config.beta, "beta", "A:B, say log_g=2:5"),
+        noise_level=config.noise_level,
+    )
+
+
+def residency(size: int, where: str, limit: int, platform: str, free: int) -> tuple[str, str]:
+    """Where spectra are kept, ``device``, ``host`` or ``stream``, and the reason in words.
+
+    Args:
+        size: of the spectra, bytes.
+        where: what was asked for; ``auto``: the first of device, host and stream that has room.
+        limit: bytes they may take on the device.
+        platform: of jax; on cpu the device's memory is the host's.
+        free: bytes of the host's memory that are free.
+    """
+    words = {"device": "kept on the device", "host": "kept in host memory", "stream": "streamed from disk"}
+    if where != "auto":
+        return where, f"{words[where]}: data.residency={where}"
+    room = int(HOST_SHARE * free)
+    if size <= limit:
+        place, why = "device", f"they fit in data.memory_gb={limit / GIB:.3g}"
+    elif size <= room:
+        place = "device" if platform == "cpu" else "host"
+        why = f"more than data.memory_gb={limit / GIB:.3g}, within half of the {free / GIB:.3g} GiB free"
+    else:
+        place = "stream"
+        why = f"more than data.memory_gb={limit / GIB:.3g} and than half of the {free / GIB:.3g} GiB free"
+    return place, f"{words[place]}: {why}"
+
+
+def free_memory() -> int:
+    """Bytes of the host's memory that programs may still take."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+
+
+def stored_validation(path: str | Path, label_names: tuple[str, ...]) -> Batch:
+    """The observed spectra of a file with the noise that is stored there: every method sees the same numbers.
+
+    Args:
+        path: of a file with flux, error and noisy in the pfsspec layout, as `specvit simulate` writes it.
+        label_names: order of the labels in the batch.
+
+    Raises:
+        MissingInputError: no such file.
+        DataError: damaged, without one of these arrays or the magnitudes, other wavelengths, or noisy flux
+            that is not finite.
+        UsageError: the file lacks one of the labels.
+    """
+    spectra = read_spectra(path, need=("flux", "error", "noisy"))
+    if spectra.mag is None:
+        raise DataError(f"spectra file {path}: the label table must have the column mag")
+    assert spectra.noisy is not None
+    good = np.isfinite(spectra.noisy)
+    if not good.all():
+        row, pixel = np.argwhere(~good)[0]
+        raise DataError(
+            f"spectra file {path}: noisy flux must be finite to be scored on, found NaN at row {row}, "
+            f"pixel {pixel}; leave data.validation out and score with `specvit evaluate`"
+        )
+    labels = spectra.select(label_names)
+    arrays = (spectra.noisy, labels, spectra.mag, spectra.flux, spectra.error)
+    return Batch(*(jnp.asarray(array, jnp.float32) for array in arrays))

@@ -1,0 +1,137 @@
+"""A set of simulated spectra as a folder of shards, with the checksum of each.
+
+    OUT/shard_000/dataset.h5 ...   the spectra; a shard appears whole or not at all
+    OUT/manifest.json              settings, and the SHA-256 of every finished shard
+    OUT/shard_index.txt            the folders, one a line; written last
+
+A shard holds the spectra of a range of global indices: the same ones however many shards there are.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.output import new_file
+from specvit_jax.settings.config import DataConfig
+from specvit_jax.spectra.shards import DATASET, INDEX
+from specvit_jax.spectra.simulate import ARRAYS, check, sha256
+
+MANIFEST = "manifest.json"
+CONTENT = ("labels", "ranges", "prior", "beta", "mag", "grid", "noise", "noise_level")  # of a DataConfig
+Spans = dict[str, tuple[int, int]]  # shard -> global index of its first spectrum, and the one after its last
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a sharded set depends on.
+
+    Args:
+        n: number of spectra.
+        seed: of labels, magnitudes and noise.
+        data: prior, magnitudes, grid and noise.
+        shards: number of files.
+        arrays: stored ones, of `ARRAYS`.
+    """
+
+    n: int
+    seed: int
+    data: DataConfig
+    shards: int = 1
+    arrays: tuple[str, ...] = ARRAYS
+
+    def __post_init__(self) -> None:
+        check(self.n, self.arrays)
+        if not 1 <= self.shards <= self.n:
+            raise UsageError(f"shards must be between 1 and the {self.n} spectra, found {self.shards}")
+
+    def settings(self) -> dict[str, Any]:
+        """The recipe as JSON has it, files with their checksums."""
+        data = {name: value for name, value in asdict(self.data).items() if name in CONTENT}
+        sums = {f"{name}_sha256": sha256(data[name]) for name in ("grid", "noise") if data[name] is not None}
+        own = {"n": self.n, "seed": self.seed, "shards": self.shards, "arrays": self.arrays}
+        return dict(json.loads(json.dumps(own | data | sums)))
+
+
+def bounds(n: int, shards: int) -> Spans:
+    """Folder of every shard -> global index of its first spectrum, and the one after its last."""
+    edges = [round(i * n / shards) for i in range(shards + 1)]
+    width = max(3, len(str(shards - 1)))
+    return {f"shard_{i:0{width}}": (edges[i], edges[i + 1]) for i in range(shards)}
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """A folder of shards, as its manifest describes it.
+
+    Args:
+        path: of the folder.
+        settings: of its recipe.
+        done: SHA-256 of every finished shard, by its folder.
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    done: dict[str, str]
+
+    @property
+    def bounds(self) -> Spans:
+        """Global indices of every shard."""
+        return bounds(self.settings["n"], self.settings["shards"])
+
+    def file(self, name: str) -> Path:
+        """The file of a shard."""
+        return self.path / name / DATASET
+
+    def wrong(self, name: str) -> str:
+        """What is wrong with a shard; empty if nothing is."""
+        if name not in self.done:
+            return "not finished"
+        if not self.file(name).is_file():
+            return f"{self.file(name)} is missing"
+        sound = sha256(self.file(name)) == self.done[name]
+        return "" if sound else f"{self.file(name)} is not as it was written (SHA-256 differs)"
+
+    def write_manifest(self) -> None:
+        """Makes the manifest say what is finished."""
+        with new_file(self.path / MANIFEST, overwrite=True) as temporary:
+            content = {"settings": self.settings, "sha256": dict(sorted(self.done.items()))}
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+    def write_index(self) -> None:
+        """Makes the folder one that `data.source` may name; for when all shards are finished."""
+        with new_file(self.path / INDEX, overwrite=True) as temporary:
+            temporary.write_text("".join(f"{name}\n" for name in self.bounds))
+
+
+def read_set(path: str | Path) -> ShardSet:
+    """The set in a folder.
+
+    Raises:
+        MissingInputError: there is none.
+        DataError: a damaged manifest.
+    """
+    manifest = Path(path) / MANIFEST
+    if not manifest.is_file():
+        raise MissingInputError(f"{path} holds no set of shards: {manifest} does not exist")
+    try:
+        content = json.loads(manifest.read_text())
+        found = ShardSet(Path(path), dict(content["settings"]), dict(content["sha256"]))
+        assert found.bounds
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise DataError(
+            f"{manifest} is damaged ({error!r}); write the set again to another folder"
+        ) from error
+    return found
+
+
+def verify(path: str | Path) -> list[str]:
+    """What is wrong with a set, one line per shard: not finished, missing, or not as it was written.
+
+    Raises:
+        MissingInputError, DataError: as `read_set`.
+    """
+    found = read_set(path)
+    wrong = {name: found.wrong(name) for name in found.bounds}
+    return [f"{name}: {what}" for name, what in wrong.items() if what]

@@ -1,0 +1,157 @@
+"""A file of simulated spectra.
+
+What a spectrum looks like depends on the seed and its global index only. It is always drawn in the company of
+the same `CHUNK` neighbours, so that not even its rounding depends on the file it goes to.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+from rich.progress import Progress
+
+from crlb.errors import Interrupted, UsageError
+from crlb.files import pfsspec
+from crlb.files.output import new_file
+from crlb.files.spectra import Spectra, table_columns
+from specvit_jax.spectra.source import CHUNK, SNR_DEFINITION, Simulator, snr_of
+from specvit_jax.stopping import Signals
+
+ARRAYS = ("flux", "error", "noisy", "mask")
+Stopped = Callable[[], bool]
+Tick = Callable[[int], None]
+
+
+def check(n: int, arrays: Sequence[str]) -> None:
+    """Refuses a set without spectra, or with unknown arrays.
+
+    Raises:
+        UsageError: naming the argument.
+    """
+    if n < 1:
+        raise UsageError(f"n must be at least 1 spectrum, found {n}")
+    unknown = [name for name in arrays if name not in ARRAYS]
+    if unknown or not arrays:
+        raise UsageError(f"arrays must be of {', '.join(ARRAYS)}, found {', '.join(unknown) or 'none'}")
+
+
+def simulate(
+    out: str | Path,
+    source: Simulator,
+    n: int,
+    seed: int,
+    *,
+    arrays: tuple[str, ...] = ARRAYS,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> None:
+    """Writes a fixed set of `n` observed spectra (arrays, labels, mag, snr) to one file, piece by piece.
+
+    Raises:
+        UsageError: `n` is not positive, or an unknown array.
+        OutputError: `out` exists and `overwrite` is False, or it cannot be created.
+        Interrupted: by SIGTERM or Ctrl-C; nothing is left behind.
+    """
+    check(n, arrays)
+    with Progress(disable=not progress) as bar, Signals() as signals:
+        task = bar.add_task("simulate", total=n)
+        write_rows(
+            Path(out),
+            source,
+            seed,
+            (0, n),
+            arrays,
+            overwrite=overwrite,
+            tick=lambda done: bar.update(task, advance=done),
+            stopped=lambda: bool(signals.received),
+        )
+
+
+def write_rows(
+    path: Path,
+    source: Simulator,
+    seed: int,
+    bounds: tuple[int, int],
+    arrays: tuple[str, ...],
+    *,
+    overwrite: bool = False,
+    tick: Tick = lambda done: None,
+    stopped: Stopped = lambda: False,
+) -> str:
+    """Writes the spectra of these global indices, (first, after the last), whole or not at all.
+
+    Returns:
+        SHA-256 of the file.
+
+    Raises:
+        OutputError: as `new_file`.
+        Interrupted: `stopped` said so.
+    """
+    start, stop = bounds
+    with new_file(path, overwrite) as temporary:
+        with h5py.File(temporary, "w") as file:
+            stored = pfsspec.create(file, np.asarray(source.wave, np.float64), stop - start, arrays)
+            columns: list[dict[str, np.ndarray]] = []
+            for first, piece in pieces(source, seed, bounds, arrays):
+                if stopped():
+                    raise Interrupted(f"stopped while {path} was written; nothing of it is left")
+                columns.append(_store(stored, first - start, piece, source))
+                tick(len(piece["mag"]))
+            joined = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+            pfsspec.write_table(file, table_columns(joined))
+            file.attrs.update(seed=seed, first_index=start, snr_definition=np.bytes_(SNR_DEFINITION))
+        return sha256(temporary)
+
+
+def pieces(
+    source: Simulator, seed: int, bounds: tuple[int, int], arrays: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """The spectra of these global indices piece by piece, each with its first index.
+
+    The next piece is being computed while this one is in use.
+    """
+    start, stop = bounds
+    key, firsts = jax.random.key(seed), range(start // CHUNK * CHUNK, stop, CHUNK)
+    draw = partial(_drawn, source, key, arrays=arrays)
+    ahead = draw(jnp.arange(firsts[0], firsts[0] + CHUNK))
+    for first in firsts:
+        now, ahead = ahead, draw(jnp.arange(first + CHUNK, first + 2 * CHUNK)) if first != firsts[-1] else {}
+        rows = slice(max(start - first, 0), stop - first)
+        yield max(start, first), {name: np.asarray(array)[rows] for name, array in now.items()}
+
+
+@partial(jax.jit, static_argnames="arrays")
+def _drawn(
+    source: Simulator, key: Key[Array, ""], index: Int[Array, " n"], arrays: tuple[str, ...]
+) -> dict[str, Array]:
+    """What is stored of these spectra; what is not is not computed."""
+    batch = source.sample(key, index)
+    mask = ~jnp.isfinite(batch.error)
+    every = {"flux": batch.clean, "error": batch.error, "noisy": batch.flux, "mask": mask.astype(jnp.uint8)}
+    columns = {"labels": batch.labels, "mag": batch.mag, "snr": snr_of(batch.clean, batch.error)}
+    return {name: every[name] for name in arrays} | columns
+
+
+def _store(
+    stored: dict[str, h5py.Dataset], at: int, piece: dict[str, np.ndarray], source: Simulator
+) -> dict[str, np.ndarray]:
+    """Checks a piece, writes its arrays from row `at` on, and returns the columns of its table."""
+    labels = {name: piece["labels"][:, i] for i, name in enumerate(source.label_names)}
+    arrays = {name: piece[name] for name in ("flux", "error", "noisy") if name in piece}
+    wave = np.asarray(source.wave, np.float64)
+    spectra = Spectra(wave, labels, mag=piece["mag"], snr=piece["snr"], **arrays)
+    for name, array in stored.items():
+        array[at : at + spectra.n] = piece[name]
+    return spectra.columns()
+
+
+def sha256(path: str | Path) -> str:
+    """Checksum of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,209 @@
+"""Writing a set of shards: by several processes, resumable, every shard whole or not at all."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from crlb.errors import Interrupted, OutputError, UsageError
+from specvit_jax.settings.config import DataConfig
+from specvit_jax.spectra.file_sources import simulator_of
+from specvit_jax.spectra.shard_set import MANIFEST, Recipe, ShardSet, Spans, read_set
+from specvit_jax.spectra.shards import INDEX
+from specvit_jax.spectra.simulate import Stopped, Tick, write_rows
+from specvit_jax.spectra.source import Simulator
+from specvit_jax.stopping import Signals
+
+WORTH_A_PROCESS = 75_000  # spectra: 10 s of work, where starting takes 8 s (benchmarks/simulate.py)
+POLL_S = 0.2  # between looks at what the workers have done
+Finished = Iterator[tuple[str, str]]  # a shard and its checksum
+
+
+def simulate_shards(
+    out: str | Path,
+    recipe: Recipe,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> None:
+    """Writes a set of shards.
+
+    Args:
+        out: folder; created.
+        recipe: what to write.
+        workers: processes, each with a jax of its own; 1: this one.
+        resume: keep the shards that a set begun before has finished.
+        overwrite: delete the set that is there.
+        progress: show a bar.
+
+    Raises:
+        UsageError: both resume and overwrite, another recipe than that of the set to resume, or no workers.
+        OutputError: the folder holds a set, or something else, or cannot be written.
+        Interrupted: by SIGTERM or Ctrl-C, or a worker was killed; finished shards stay.
+    """
+    if workers < 1:
+        raise UsageError(f"workers must be at least 1, found {workers}")
+    simulator(recipe.data)  # refuses at once what cannot be drawn
+    made = _begin(Path(out), recipe, resume=resume, overwrite=overwrite)
+    todo = {name: span for name, span in made.bounds.items() if name not in made.done}
+    with _bar(progress) as bar, Signals() as signals:
+        task = bar.add_task("simulate", total=recipe.n, completed=recipe.n - _count(todo))
+        run = _inline if workers == 1 else _pooled
+        try:
+            for name, checksum in run(made, recipe, todo, workers, signals, lambda n: bar.advance(task, n)):
+                made.done[name] = checksum
+                made.write_manifest()
+        except (Interrupted, BrokenProcessPool) as error:
+            cause = signals.received or "the death of a worker"
+            raise Interrupted(
+                f"stopped by {cause} with {len(made.done)} of {recipe.shards} shards finished; continue with "
+                "--resume"
+            ) from error
+    made.write_index()
+
+
+def _count(spans: Spans) -> int:
+    return sum(stop - start for start, stop in spans.values())
+
+
+def _bar(shown: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, disable=not shown)
+
+
+def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> ShardSet:
+    """Makes the folder ready; of a set to resume, with the shards that are finished and sound."""
+    if resume and overwrite:
+        raise UsageError("--resume continues a set and --overwrite deletes it; give one of the two")
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file, but shards need a folder; choose another --out")
+    found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    if found and MANIFEST not in found:
+        raise OutputError(f"{path} holds {found[0]} and is not a set of shards; choose an empty --out")
+    if found and not (resume or overwrite):
+        raise OutputError(
+            f"{path} holds a set already; continue it with --resume, delete it with --overwrite"
+        )
+    made = ShardSet(path, recipe.settings(), {})
+    if found and resume:
+        made.done.update(_finished(read_set(path), made.settings))
+    try:
+        if found and overwrite:
+            _delete(read_set(path))
+        for name in made.bounds:
+            (path / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot create {path}: {error.strerror or error}; choose another --out") from error
+    made.write_manifest()
+    return made
+
+
+def _finished(found: ShardSet, given: dict[str, Any]) -> dict[str, str]:
+    """The sound shards of a set; names the others, and removes what an interruption left."""
+    stored = found.settings
+    changed = [
+        f"{name} {stored.get(name)} -> {given.get(name)}"
+        for name in stored | given
+        if stored.get(name) != given.get(name)
+    ]
+    if changed:
+        raise UsageError(
+            f"--resume needs the settings {found.path} began with; changed: {', '.join(changed)}"
+        )
+    for path in found.path.glob("shard_*/.*.partial*"):
+        path.unlink()
+    wrong = {name: found.wrong(name) for name in found.done}
+    for name, what in wrong.items():
+        if what:
+            print(f"{name} is written again: {what}", file=sys.stderr)
+    return {name: checksum for name, checksum in found.done.items() if not wrong[name]}
+
+
+def _delete(found: ShardSet) -> None:
+    for name in found.bounds:
+        if (found.path / name).exists():
+            shutil.rmtree(found.path / name)
+    for name in (INDEX, MANIFEST):
+        (found.path / name).unlink(missing_ok=True)
+
+
+def _inline(
+    made: ShardSet, recipe: Recipe, todo: Spans, workers: int, signals: Signals, tick: Tick
+) -> Finished:
+    for name, span in todo.items():
+        yield name, _write(made.file(name), recipe, span, tick, lambda: bool(signals.received))
+
+
+def _pooled(
+    made: ShardSet, recipe: Recipe, todo: Spans, workers: int, signals: Signals, tick: Tick
+) -> Finished:
+    context = multiprocessing.get_context("spawn")
+    counter, stop = context.Value("q", 0), context.Event()
+    pool = ProcessPoolExecutor(min(workers, len(todo) or 1), context, _start_worker, (counter, stop))
+    pending = {pool.submit(_work, made.file(name), recipe, span): name for name, span in todo.items()}
+    seen = 0
+    try:
+        while pending:
+            done, _ = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            now = counter.value
+            tick(now - seen)
+            seen = now
+            for future in done:
+                yield pending.pop(future), future.result()
+            if signals.received:
+                raise Interrupted("stopped between two pieces")
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _write(path: Path, recipe: Recipe, span: tuple[int, int], tick: Tick, stopped: Stopped) -> str:
+    source = simulator(recipe.data)
+    return write_rows(
+        path, source, recipe.seed, span, recipe.arrays, overwrite=True, tick=tick, stopped=stopped
+    )
+
+
+_worker: dict[str, Any] = {}  # what a worker process shares with the one that started it
+
+
+def _start_worker(counter: Any, stop: Any) -> None:
+    """Ctrl-C reaches the workers too, but is for the process that started them to pass on."""
+    received: list[int] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    _worker.update(counter=counter, stop=stop, received=received, parent=os.getppid())
+
+
+def _work(path: Path, recipe: Recipe, span: tuple[int, int]) -> str:
+    def tick(done: int) -> None:
+        with _worker["counter"].get_lock():
+            _worker["counter"].value += done
+
+    def stopped() -> bool:
+        orphan = os.getppid() != _worker["parent"]
+        return _worker["stop"].is_set() or bool(_worker["received"]) or orphan
+
+    return _write(path, recipe, span, tick, stopped)
+
+
+@lru_cache(maxsize=1)
+def simulator(data: DataConfig) -> Simulator:
+    """The simulator of a recipe, made once per process."""
+    return simulator_of(data)
+
+
+def default_workers(n: int) -> int:
+    """Processes for a set of `n` spectra: one per core, each with enough to do to be worth its start."""
+    return max(1, min(len(os.sched_getaffinity(0)), n // WORTH_A_PROCESS))

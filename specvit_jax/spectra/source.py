@@ -1,0 +1,294 @@
+"""Spectra in: drawn on the fly from crlb's emulator, observed with its noise. The only door to its physics.
+
+A source has `sample(key, index) -> Batch`, pure and jittable, and is itself a jit argument. What a spectrum
+looks like depends on the key and on its own global index only, not on the batch or device it sits in.
+`stored.py` has the sources that are files.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int, Key
+
+from crlb.bayes.prior import Prior, make_prior
+from crlb.errors import UsageError
+from crlb.files.spectra import Spectra as Spectra  # handed on: what a file of spectra holds
+from crlb.files.spectra import label_columns
+from crlb.files.spectra import read_spectra as read_spectra
+from crlb.grids.emulator import Emulator, make_emulator
+from crlb.grids.grid_file import default_grid_path, load_slice
+from crlb.observation.instrument import to_detector
+from crlb.observation.noise import Exposure, NoiseModel, draw, snr
+from crlb.observation.noise_curves import builtin_noise, load_noise
+from specvit_jax.settings.config import DataConfig
+from specvit_jax.spectra.priors import Snapped, Uniform, make_snapped
+
+CHUNK = 250  # spectra per piece when many are drawn on the host: 4 MB per array
+DEFAULT_EXPOSURE = Exposure()  # 12 x 900 s, seeing 0.8 arcsec
+SNR_DEFINITION = "median over usable pixels of flux/error"
+
+
+class Batch(NamedTuple):
+    """Observed spectra. A network reads `flux` only: `error` is of the clean flux and leaks labels."""
+
+    flux: Float[Array, "n n_pix"]  # as observed, noise included
+    labels: Float[Array, "n n_labels"]
+    mag: Float[Array, " n"]
+    clean: Float[Array, "n n_pix"]
+    error: Float[Array, "n n_pix"]
+
+
+def observe(
+    key: Key[Array, ""],
+    clean: Float[Array, " n_pix"],
+    mag: Float[ArrayLike, ""],
+    noise: NoiseModel,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    noise_level: float = 1.0,
+) -> tuple[Float[Array, " n_pix"], Float[Array, " n_pix"]]:
+    """One spectrum as observed, and its 1-sigma error; the noise `noise_level` times as strong. For vmap."""
+    noisy, error = draw(key, clean, mag, noise, exposure)
+    if noise_level == 1.0:
+        return noisy, error
+    return clean + noise_level * (noisy - clean), noise_level * error
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Noiseless spectra in memory, one after the other along the first axis of every array."""
+
+    clean: Float[Array | np.ndarray, "*n n_pix"]
+    labels: Float[Array | np.ndarray, "*n n_labels"]
+    mag: Float[Array | np.ndarray, "*n"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Observer:
+    """What turns noiseless spectra into observed ones; the same in every step of a run.
+
+    Args:
+        noise: curves of the instrument and the sky.
+        label_names: order of the labels in a batch.
+        exposure: number and length of exposures, seeing.
+        noise_level: factor on the 1-sigma noise.
+    """
+
+    noise: NoiseModel
+    label_names: tuple[str, ...] = field(metadata={"static": True})
+    exposure: Exposure = field(default=DEFAULT_EXPOSURE, metadata={"static": True})
+    noise_level: float = field(default=1.0, metadata={"static": True})
+
+    def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"], rows: Rows) -> Batch:
+        """The spectra `rows`, observed; row i is the spectrum of global index `index[i]`."""
+        return self.observe(fold_in(key, index), rows)
+
+    def observe(self, keys: Key[Array, " n"], rows: Rows) -> Batch:
+        """The spectra `rows`, each observed with a key of its own."""
+        clean, mag = jnp.asarray(rows.clean), jnp.asarray(rows.mag)
+        options = (self.noise, self.exposure, self.noise_level)
+        noisy, error = jax.vmap(lambda key, clean, mag: observe(key, clean, mag, *options))(keys, clean, mag)
+        return Batch(noisy, jnp.asarray(rows.labels), mag, clean, error)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Simulator:
+    """Endless spectra: labels of a prior, magnitude uniform in a range, noise drawn afresh."""
+
+    emulator: Emulator
+    prior: Uniform | Snapped | Prior
+    mag_range: Float[Array, "2"]
+    observer: Observer
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Order of the labels in a batch."""
+        return self.emulator.label_names
+
+    @property
+    def rows(self) -> None:
+        """None: there is no end to them."""
+        return None
+
+    @property
+    def wave(self) -> Float[Array | np.ndarray, " n_pix"]:
+        """Pixel centres, vacuum A."""
+        return self.emulator.wave
+
+    @property
+    def noise(self) -> NoiseModel:
+        """Curves of the instrument and the sky."""
+        return self.observer.noise
+
+    @property
+    def exposure(self) -> Exposure:
+        """Number and length of exposures, seeing."""
+        return self.observer.exposure
+
+    def clean(self, labels: Float[Array | np.ndarray, "n n_labels"]) -> Float[Array, "n n_pix"]:
+        """Noiseless spectra at labels on the grid; NaN outside."""
+        # Star after star is several times faster on a CPU, where a GPU would wait for each of them.
+        return jax.lax.platform_dependent(
+            jnp.asarray(labels), cpu=self.emulator.batch, default=jax.vmap(self.emulator)
+        )
+
+    def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
+        """The spectra of these global indices."""
+        labels, mag, keys = jax.vmap(self._star)(fold_in(key, index))
+        return self.observer.observe(keys, Rows(self.clean(labels), labels, mag))
+
+    def _star(
+        self, key: Key[Array, ""]
+    ) -> tuple[Float[Array, " n_labels"], Float[Array, ""], Key[Array, ""]]:
+        label_key, mag_key, noise_key = jax.random.split(key, 3)
+        labels = self.prior.draw(label_key, 1)[0]
+        low, high = self.mag_range
+        mag = jax.random.uniform(mag_key, (), self.mag_range.dtype, minval=low, maxval=high)
+        return labels, mag, noise_key
+
+
+def fold_in(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Array, " n"]:
+    """The key of every spectrum, from its global index."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+
+
+def make_simulator(
+    grid_path: str | Path | None = None,
+    noise_path: str | Path | None = None,
+    mag: tuple[float, float] = (20.5, 22.5),
+    *,
+    exposure: Exposure = DEFAULT_EXPOSURE,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    noise_group: str | None = None,
+    labels: tuple[str, ...] | None = None,
+    prior: str = "continuous",
+    beta: Mapping[str, tuple[float, float]] | None = None,
+    noise_level: float = 1.0,
+) -> Simulator:
+    """The simulator of a grid file (default: the embedded grid) under a noise file (default: built in).
+
+    Args:
+        grid_path: grid file, vacuum A.
+        noise_path: noise curves.
+        mag: AB magnitudes in i, (bright, faint).
+        exposure: number and length of exposures, seeing.
+        ranges: label -> (low, high) in the label's unit; labels left out span the grid.
+        noise_group: which set of curves in the noise file.
+        labels: those that vary; None: all of the grid's but a_M and C_M, which are held at 0.
+        prior: continuous, or snapped: on nodes of the grid but for one random label of each star.
+        beta: label -> (a, b) of its Beta distribution over its range; uniform where left out.
+        noise_level: factor on the 1-sigma noise.
+
+    Raises:
+        UsageError: an unknown label, a range outside the grid, or one that is not (low, high); both prior
+            snapped and beta.
+    """
+    grid = to_detector(load_slice(default_grid_path() if grid_path is None else grid_path, labels))
+    emulator = make_emulator(grid)
+    if not (np.isfinite(mag).all() and mag[0] <= mag[1]):
+        raise UsageError(f"mag must be (bright, faint) with bright <= faint, found {mag}")
+    held = [name for name in emulator.label_names if labels and name not in labels]
+    if held:
+        raise UsageError(f"labels must name {', '.join(held)} too, which a range of no width would hold")
+    low, high = _box(emulator, ranges or {})
+    noise = builtin_noise() if noise_path is None else load_noise(noise_path, noise_group)
+    return Simulator(
+        emulator,
+        _prior(emulator, low, high, prior, beta or {}),
+        jnp.asarray(mag, float),
+        Observer(noise, emulator.label_names, exposure, noise_level),
+    )
+
+
+def _box(emulator: Emulator, ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    low, high = emulator.low.copy(), emulator.high.copy()
+    for i, (name, (start, stop)) in zip(
+        label_columns(emulator.label_names, tuple(ranges)), ranges.items(), strict=True
+    ):
+        if not low[i] <= start <= stop <= high[i]:
+            raise UsageError(
+                f"range of {name} must be low <= high within the grid, {low[i]:g} to {high[i]:g}, "
+                f"found {start:g} to {stop:g}"
+            )
+        low[i], high[i] = start, stop
+    return low, high
+
+
+def _prior(
+    emulator: Emulator,
+    low: Float[np.ndarray, " n_labels"],
+    high: Float[np.ndarray, " n_labels"],
+    kind: str,
+    beta: Mapping[str, tuple[float, float]],
+) -> Uniform | Snapped | Prior:
+    if kind not in ("continuous", "snapped"):
+        raise UsageError(f"prior must be continuous or snapped, found {kind!r}")
+    if kind == "snapped" and beta:
+        raise UsageError(f"prior snapped draws nodes uniformly; leave out beta, found {', '.join(beta)}")
+    if kind == "snapped":
+        return make_snapped(emulator.axes, low, high, emulator.label_names)
+    if beta:
+        return jax.tree.map(jnp.asarray, make_prior(low, high, emulator.label_names, beta))
+    return Uniform(jnp.asarray(low), jnp.asarray(high))
+
+
+def make_observer(config: DataConfig, label_names: tuple[str, ...]) -> Observer:
+    """The noise a configuration names, for spectra with these labels."""
+    noise = builtin_noise() if config.noise is None else load_noise(config.noise)
+    exposure = Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec)
+    return Observer(noise, label_names, exposure, config.noise_level)
+
+
+def parse_ranges(
+    settings: tuple[str, ...], option: str = "range", form: str = "LOW:HIGH, say T_eff=4000:5000"
+) -> dict[str, tuple[float, float]]:
+    """``("T_eff=4000:5000",)`` as label -> (low, high), and ``("log_g=2:5",)`` as label -> (a, b).
+
+    Raises:
+        UsageError: not of that form, or a label named twice.
+    """
+    pairs: dict[str, tuple[float, float]] = {}
+    for setting in settings:
+        label, _, numbers = setting.partition("=")
+        try:
+            first, second = (float(text) for text in numbers.split(":"))
+        except ValueError as error:
+            raise UsageError(f"{option} must read LABEL={form}; got {setting}") from error
+        if label in pairs:
+            raise UsageError(f"{option} must name every label once; got {label} again")
+        pairs[label] = (first, second)
+    return pairs
+
+
+def chunks(source: Simulator, key: Key[Array, ""], n: int, size: int | None = None) -> Iterator[Batch]:
+    """Draws the spectra of indices 0..n-1 in pieces of `size` (default `CHUNK`); the last one is shorter."""
+    size = size or CHUNK
+    sample = jax.jit(type(source).sample)
+    for start in range(0, n, size):
+        batch = sample(source, key, jnp.arange(start, start + size))
+        yield Batch(*(array[: n - start] for array in batch))
+
+
+@jax.jit
+def snr_of(
+    clean: Float[Array | np.ndarray, "n n_pix"], error: Float[Array | np.ndarray, "n n_pix"]
+) -> Float[Array, " n"]:
+    """SNR per spectrum as `crlb.observation.noise.snr` defines it, of the noiseless flux."""
+    return jax.vmap(snr)(jnp.asarray(clean), jnp.asarray(error))
+
+
+def median_snr(
+    flux: Float[np.ndarray, "n n_pix"], error: Float[np.ndarray, "n n_pix"]
+) -> Float[np.ndarray, " n"]:
+    """`snr_of` piece by piece, so that memory does not grow with the number of spectra."""
+    starts = range(0, len(flux), CHUNK)
+    return np.concatenate(
+        [np.asarray(snr_of(flux[start : start + CHUNK], error[start : start + CHUNK])) for start in starts]
+    )

@@ -1,0 +1,1 @@
+"""A pure training step and the loop around it."""

@@ -1,0 +1,132 @@
+"""What a run begins with: its state, its scalers, the spectra it is validated on."""
+
+import sys
+from dataclasses import asdict
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from crlb.errors import UsageError
+from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
+from specvit_jax.settings.config import Config
+from specvit_jax.spectra.feed import training_rows
+from specvit_jax.spectra.file_sources import FedSpectra, stored_validation
+from specvit_jax.spectra.source import Batch
+from specvit_jax.training.checkpoint import Checkpoints, Weights, load_weights
+from specvit_jax.training.step import Scalers, Source, TrainState, make_state, select
+
+VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run, so that runs compare
+
+
+class Best(NamedTuple):
+    """The best evaluation so far, and for how many evaluations it has stood."""
+
+    r2: float = -np.inf
+    step: int = 0
+    stale: int = 0  # evaluations since
+    slow: int = 0  # evaluations since it, or since the learning rate was last lowered
+
+    def after(self, r2: float, step: int) -> "Best":
+        """The best once this evaluation is in."""
+        return Best(r2, step) if r2 > self.r2 else self._replace(stale=self.stale + 1, slow=self.slow + 1)
+
+
+class Start(NamedTuple):
+    """What a run begins with: fresh, or from a checkpoint."""
+
+    state: TrainState
+    scalers: Scalers
+    validation: Batch
+    best: Best = Best()
+    scored: bool = True  # whether this very state has been scored, or need not be
+
+
+def begin(config: Config, source: Source, saved: Checkpoints | None, initial: Weights | None = None) -> Start:
+    """Scalers and validation spectra, with the state of the newest sound checkpoint or a fresh one.
+
+    A fresh one has the `initial` weights and their scalers, or random weights and scalers measured here.
+    """
+    if initial is None:
+        state, scalers = make_state(config), fit_scalers(source, config)
+    else:
+        state, scalers = make_state(config, initial.params), Scalers(*initial[2:])
+    validation = validation_batch(source, config)
+    found = None if saved is None else saved.restore((state, scalers))
+    if found is None:
+        return Start(state, scalers, validation)
+    (state, scalers), about, skipped = found
+    for line in skipped:
+        print(line, file=sys.stderr)
+    best = Best(about["best_r2"], *(int(about[name]) for name in ("best_step", "stale", "slow")))
+    return Start(state, scalers, validation, best, bool(about["scored"]))
+
+
+def initial_weights(config: Config) -> Weights | None:
+    """The weights of ``train.init_weights``, where that is set.
+
+    Raises:
+        MissingInputError, DataError: as ``load_weights``.
+        UsageError: they belong to another network, or to spectra whitened in another way.
+    """
+    if config.train.init_weights is None:
+        return None
+    weights = load_weights(config.train.init_weights)
+    there, here = fixed_settings(weights.config), fixed_settings(config)
+    wrong = [
+        f"{name}={there[name]} there and {here[name]} here" for name in here if there[name] != here[name]
+    ]
+    if wrong:
+        raise UsageError(
+            f"train.init_weights (--init-weights) must be those of the network to train, but "
+            f"{config.train.init_weights} has {'; '.join(wrong)}"
+        )
+    return weights
+
+
+def fixed_settings(config: Config) -> dict[str, Any]:
+    """The settings that weights and scalers belong to, by their dotted name."""
+    free = ("dropout", "attention_dropout", "dtype")
+    model = {f"model.{key}": value for key, value in asdict(config.model).items() if key not in free}
+    data = config.data
+    return model | {
+        "data.preprocess": data.preprocess,
+        "data.components": None if data.preprocess == "none" else data.components,
+    }
+
+
+def fit_scalers(source: Source, config: Config) -> Scalers:
+    """Scalers measured on ``data.n_scaling`` observed spectra: the same for every run on this source."""
+    count = min(config.data.n_scaling, training_rows(source, config) or config.data.n_scaling)
+    batch = observe(source, SCALING_SEED, np.arange(count), config)
+    noisy, clean, error, labels = map(np.asarray, (batch.flux, batch.clean, batch.error, batch.labels))
+    return Scalers(
+        fit_label_scaler(labels, config.data.label_scaling),
+        fit_input_scaler(noisy, clean, error, config.data),
+    )
+
+
+def validation_batch(source: Source, config: Config) -> Batch:
+    """The validation spectra: those of a file, as observed there, or drawn and observed once.
+
+    Of files to train on they are the last rows, which are not trained on.
+    """
+    if config.data.validation is not None:
+        return stored_validation(config.data.validation, config.model.label_names)
+    start = training_rows(source, config) or 0
+    count = config.data.n_validation if source.rows is None else source.rows - start
+    return observe(source, VALIDATION_SEED, np.arange(start, start + count), config)
+
+
+def observe(source: Source, seed: int, index: Int[np.ndarray, " n"], config: Config) -> Batch:
+    """Spectra of a source under a key of their own."""
+    sample = source.sample if isinstance(source, FedSpectra) else partial(_sample, source)
+    return select(sample(jax.random.key(seed), jnp.asarray(index)), source.label_names, config)
+
+
+@jax.jit
+def _sample(source: Source, key: Key[Array, ""], index: Int[Array, " n"]) -> Batch:
+    return source.sample(key, index)

@@ -1,0 +1,301 @@
+"""The training loop: steps, logging, evaluation, checkpoints, stopping."""
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crlb.errors import Interrupted, NumericalError
+from specvit_jax import metrics
+from specvit_jax.runs.curves import draw_curves
+from specvit_jax.runs.directory import Run, open_run
+from specvit_jax.runs.manifest import layout_change
+from specvit_jax.settings.config import Config
+from specvit_jax.spectra.feed import make_feed, step_index
+from specvit_jax.spectra.source import Batch
+from specvit_jax.stopping import Abandoned, Signals
+from specvit_jax.training import parallel
+from specvit_jax.training.checkpoint import Checkpoints, Weights, save_weights
+from specvit_jax.training.initial_state import Start, begin, initial_weights
+from specvit_jax.training.parallel import Layout, Mode, make_layout
+from specvit_jax.training.progress import Progress
+from specvit_jax.training.step import Scalers, Source, TrainState, fresh_step, predict
+
+UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
+AGREE_EVERY = 10  # steps after which several processes ask each other whether one was told to stop
+
+
+class Result(NamedTuple):
+    """How a run ended: steps done, the best validation and its step, the weights it had then."""
+
+    step: int
+    best_r2: float
+    best_step: int
+    weights: Path
+
+
+def train(
+    config: Config,
+    source: Source,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    stop: Callable[[int], bool] = lambda step: False,
+    devices: Sequence[jax.Device] | None = None,
+    mode: Mode | None = None,
+    tensorboard: bool = False,
+) -> Result:
+    """Trains a network and leaves its weights, checkpoints and metrics in a run directory.
+
+    Args:
+        config: of the run.
+        source: of its spectra: the emulator or files.
+        out: run directory.
+        resume: continue from its newest sound checkpoint, if there is one; bit for bit on the same layout.
+        overwrite: delete the run that is there.
+        stop: asked after every step; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C do.
+        devices: to share each batch; default: all of all processes.
+        mode: `pmap` or `jit`; default as in ``make_layout``.
+        tensorboard: write the metrics for TensorBoard too.
+
+    Raises:
+        Interrupted: stopped early; everything is saved.
+        NumericalError: the loss or its gradient is not finite.
+        UsageError: the batch does not fit the devices or the file; the run to continue is another; or as
+            ``initial_weights``.
+        OutputError, DiskError, Locked: the run directory cannot be used, or another process uses it.
+    """
+    layout = make_layout(mode, devices)
+    layout.check(config.train.batch_size, config.train.accumulate)
+    step_index(source, config, 0)  # refuses at once what cannot run
+    initial = initial_weights(config)
+    opened = open_run(
+        out, config, resume=resume, overwrite=overwrite, layout=str(layout), tensorboard=tensorboard
+    )
+    parallel.meet("the run is open")
+    with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
+        call = partial(begin, config, source, saved if resume else None, initial)
+        start = signals.until(call, "it was set up")
+        run.rewind(int(start.state.step), scored=start.scored)
+        loop = Loop(config, source, run, layout, saved, signals, stop, start)
+        with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:
+            if line := layout_change(run.before, str(layout)):
+                loop.progress.say(line)
+            loop.go()
+        saved.wait()
+        run.finish(loop.done)
+        if parallel.is_first():
+            draw_curves(run.path)
+    return Result(loop.done, loop.best.r2, loop.best.step, run.weights("best"))
+
+
+class Loop:
+    """A run in motion; ``go`` trains to the end, or raises where it was stopped."""
+
+    progress: Progress
+
+    def __init__(
+        self,
+        config: Config,
+        source: Source,
+        run: Run,
+        layout: Layout,
+        saved: Checkpoints,
+        signals: Signals,
+        stop: Callable[[int], bool],
+        start: Start,
+    ) -> None:
+        self.config, self.run, self.layout, self.saved = config, run, layout, saved
+        self.signals, self.stop = signals, stop
+        self.scalers, self.validation, self.best, self.scored = start[1:]
+        self.source, self.done = source, int(start.state.step)
+        self.state = layout.replicate(start.state)
+        self.step = compiled_step(config, layout)
+        self.compiled = False
+        self.pending: list[parallel.Metrics] = []
+
+    def go(self) -> None:
+        """Trains until all steps are done, validation has stood still for too long, or a stop was asked for.
+
+        Raises:
+            Interrupted: stopped; everything is saved.
+            NumericalError: the loss or its gradient is not finite.
+        """
+        if not self.scored and self.due:
+            self.pause()  # the stop came before it
+        part = self.layout.part(self.config.train.batch_size)
+        with make_feed(self.source, self.config, self.done, part=part, place=self.layout.spread) as feed:
+            shared = self.layout.share((feed.shared, self.scalers))
+            while self.done < self.config.train.steps and not self.settled:
+                self.advance(shared, next(feed))
+                self.attend()
+
+    def attend(self) -> None:
+        """Logs, scores and saves where these are due after a step; ends the run where it was told to stop."""
+        train = self.config.train
+        stopped = self.stopped()
+        if stopped or self.due or self.done % train.log_every == 0:
+            self.log()
+        if stopped and self.done < train.steps:
+            self.leave()
+        if self.due:
+            self.pause()
+
+    @property
+    def due(self) -> bool:
+        """Whether the state is to be scored and saved: what is saved is scored as well."""
+        train = self.config.train
+        every = (train.eval_every, train.checkpoint_every)
+        return self.done == train.steps or any(self.done % steps == 0 for steps in every)
+
+    @property
+    def settled(self) -> bool:
+        """Whether validation has stood still for as long as early stopping waits."""
+        patience = self.config.train.early_stopping
+        return patience is not None and self.best.stale >= patience
+
+    def advance(self, shared: tuple[Any, Any], batch: Any) -> None:
+        """One step; the first one is compiled before."""
+        call = partial(self.step, self.state, *shared, batch)
+        if self.compiled:
+            self.state, row = call()
+        else:
+            self.state, row = self.signals.until(call, "the step was compiled")
+        self.pending.append(row)
+        self.done += 1
+        self.scored = False
+        if not self.compiled:
+            self.compiled = True
+            self.progress.compiled(self.done)
+
+    def stopped(self) -> bool:
+        """Whether a stop was asked for, in any process."""
+        asked = self.stop(self.done) or bool(self.signals.received)
+        if jax.process_count() == 1:
+            return asked
+        return self.done % AGREE_EVERY == 0 and parallel.any_process(asked)
+
+    def leave(self) -> None:
+        """Saves the state as it is, and ends the run for now."""
+        self.save(self.layout.fetch(self.state), UNSCORED)
+        self.saved.wait()
+        cause = self.signals.received or "request"
+        raise Interrupted(f"stopped by {cause} after step {self.done}; continue with --resume")
+
+    def log(self) -> None:
+        """Fetches the metrics of the last steps, writes their mean, and refuses numbers that are not finite.
+
+        Raises:
+            NumericalError: naming the step and the spectra of its batch.
+        """
+        fetched = [jax.tree.map(float, self.layout.fetch(row)) for row in self.pending]
+        bad = [i for i, row in enumerate(fetched) if not np.isfinite([*row.values()]).all()]
+        if bad:
+            raise self.not_finite(self.done - len(fetched) + bad[0], len(bad))
+        mean = {name: float(np.mean([row[name] for row in fetched])) for name in fetched[0]}
+        rate = self.progress.trained(self.done, mean["loss"])
+        self.pending = []
+        if parallel.is_first():
+            self.run.log({"step": self.done, **mean, "spectra_per_s": rate})
+
+    def not_finite(self, before: int, count: int) -> NumericalError:
+        """The error for a step that came to numbers that are not finite; ``before`` steps were sound."""
+        index = step_index(self.source, self.config, before)
+        shown = ", ".join(map(str, index[:8])) + (", ..." if len(index) > 8 else "")
+        return NumericalError(
+            f"loss or gradient is not finite at step {before + 1} ({count} such steps up to {self.done}); "
+            f"the batch held spectra {shown}; the last checkpoint is sound; "
+            "lower train.learning_rate or train.clip_norm"
+        )
+
+    def pause(self) -> None:
+        """Scores the network, lowers the learning rate on a plateau, and saves.
+
+        Raises:
+            Interrupted: stopped meanwhile; the state is saved, to be scored first when it is resumed.
+        """
+        host = self.layout.fetch(self.state)
+        scores = self.evaluate(host)
+        self.best = self.best.after(scores["val_r2"], self.done)
+        if parallel.is_first():
+            self.keep(host, scores)
+        self.progress.evaluated(self.done, scores)
+        self.scored = True
+        self.save(self.slowed(host), scores["val_r2"])
+
+    def evaluate(self, host: TrainState) -> dict[str, float]:
+        """The scores of the state on the validation spectra, the same in all processes."""
+        names = score_names(self.config)
+        values = np.full(len(names), np.nan)
+        if parallel.is_first():
+            call = partial(score, host.scored, self.scalers, self.validation, self.config)
+            try:
+                values = self.signals.until(call, f"step {self.done} was scored")
+            except Abandoned:
+                self.save(host, UNSCORED)
+                self.saved.wait()
+                if jax.process_count() == 1:
+                    raise
+        values = parallel.agree(values)
+        if np.isnan(values).all():
+            raise Interrupted(f"stopped while step {self.done} was scored; continue with --resume")
+        return dict(zip(names, map(float, values), strict=True))
+
+    def keep(self, host: TrainState, scores: dict[str, float]) -> None:
+        """Writes the scores, and the weights as ``last`` and, when they are the best so far, as ``best``."""
+        self.run.log({"step": self.done} | scores)
+        weights = Weights(host.scored, self.config, *self.scalers)
+        about = {"step": self.done, "val_r2": scores["val_r2"]}
+        for which in ("last", "best") if self.best.step == self.done else ("last",):
+            save_weights(self.run.weights(which), weights, about)
+
+    def slowed(self, host: TrainState) -> TrainState:
+        """The state, its learning rate lowered where the schedule asks for that."""
+        train = self.config.train
+        if train.schedule != "plateau" or self.best.slow < train.plateau_patience:
+            return host
+        lowest = train.min_lr / train.learning_rate
+        rate = jnp.float32(max(float(host.rate) * train.plateau_factor, lowest))
+        self.best = self.best._replace(slow=0)
+        self.state = self.state._replace(rate=self.layout.replicate(rate))
+        return host._replace(rate=rate)
+
+    def save(self, host: TrainState, r2: float) -> None:
+        """Writes a checkpoint in the background."""
+        self.run.check()
+        if self.saved.latest == self.done:
+            return  # it was saved without being scored, and this state is the same
+        best = {"best_r2": self.best.r2, "best_step": self.best.step}
+        wait = {"stale": self.best.stale, "slow": self.best.slow}
+        about = {"r2": r2, "scored": int(r2 != UNSCORED)} | best | wait
+        if parallel.is_first():
+            self.saved.save(self.done, (host, self.scalers), about)
+
+
+@cache
+def compiled_step(config: Config, layout: Layout) -> Callable[..., Any]:
+    """The step over these devices; a second run with the same config compiles nothing."""
+    return layout.compile(partial(fresh_step, config=config, axis=layout.axis))
+
+
+def score_names(config: Config) -> list[str]:
+    """What validation measures, in order: R2 and MAE of every label, the mean R2."""
+    each = [f"val_{what}_{name}" for name in config.model.label_names for what in ("r2", "mae")]
+    return [*each, "val_r2"]
+
+
+def score(params: Any, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
+    """The values that ``score_names`` names."""
+    truth = np.asarray(validation.labels)
+    pred = np.asarray(predict(params, validation.flux, scalers, config))
+    columns = range(truth.shape[1])
+    r2, mae = (
+        [float(metric(truth[:, i], pred[:, i])) for i in columns] for metric in (metrics.r2, metrics.mae)
+    )
+    each = [value for pair in zip(r2, mae, strict=True) for value in pair]
+    return np.array([*each, float(np.mean(r2))])

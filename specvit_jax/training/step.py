@@ -1,0 +1,248 @@
+"""Training, the pure part: the state, one step, evaluation. ``train.py`` runs it."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from crlb.errors import UsageError
+from specvit_jax.network.model import split
+from specvit_jax.network.networks import make_network
+from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.settings.config import Config, TrainConfig
+from specvit_jax.spectra.feed import Step
+from specvit_jax.spectra.source import Batch
+from specvit_jax.training import parallel
+from specvit_jax.training.optimizer import learning_rate, optimizer
+
+Params = dict[str, Any]
+Tree = TypeVar("Tree")
+Mean = TypeVar("Mean")
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+# What a random number is for; every use has its own stream under the run's seed.
+PARAMS, NOISE, DROPOUT = range(3)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where spectra come from; each depends only on the key and its index, which is its row in a file."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def rows(self) -> int | None: ...
+
+    def sample(self, key: Key[Array, ""], index: Int[Array, " n"]) -> Batch: ...
+
+
+class Scalers(NamedTuple):
+    """What stands between physical units and the network; stored with its weights."""
+
+    label: LabelScaler
+    input: InputScaler
+
+
+class TrainState(NamedTuple):
+    """All that training changes. ``step``, the number of steps done, is the only clock."""
+
+    step: Int[Array, ""]
+    params: Params
+    opt_state: optax.OptState
+    ema: Params | None  # running average of the weights, where the config asks for one
+    rate: Float[Array, ""]  # factor on the learning rate, lowered where validation stands still
+
+    @property
+    def scored(self) -> Params:
+        """The weights that are scored and kept: their average, or themselves."""
+        return self.params if self.ema is None else self.ema
+
+
+@partial(jax.jit, static_argnames="config")
+def make_state(config: Config, params: Params | None = None) -> TrainState:
+    """The state before the first step: of given weights, else a function of the config and its seed alone."""
+    if params is None:
+        key = stream(config, PARAMS)
+        params = make_network(config.model).init(key, jnp.zeros((1, config.model.input_size)))["params"]
+    average = jax.tree.map(jnp.copy, params) if config.train.ema else None
+    return TrainState(jnp.int32(0), params, optimizer(config.train).init(params), average, jnp.float32(1))
+
+
+def stream(config: Config, use: int) -> Key[Array, ""]:
+    """The run's key for one use of random numbers."""
+    return jax.random.fold_in(jax.random.key(config.train.seed), use)
+
+
+def loss_of(
+    out: Float[Array, "batch n_out"], target: Float[Array, "batch n_labels"], config: TrainConfig
+) -> Float[Array, "batch n_labels"]:
+    """The loss of each label of each spectrum, from the network's output and the truth in scaled units."""
+    labels, log_sigma = split(out, target.shape[1])
+    error = labels - target
+    if config.loss == "l1":
+        return jnp.abs(error)
+    if config.loss == "mse":
+        return error**2
+    if config.loss == "huber":
+        return optax.losses.huber_loss(error, delta=config.huber_delta)
+    if config.loss == "nll" and log_sigma is not None:
+        return log_sigma + 0.5 * (error * jnp.exp(-log_sigma)) ** 2 + HALF_LOG_2PI
+    raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, got {config.loss!r}")
+
+
+def loss_and_gradient(
+    state: TrainState, batch: Batch, index: Int[Array, " batch"], scalers: Scalers, config: Config
+) -> tuple[Float[Array, ""], Params]:
+    """The mean loss (scaled units) of noisy spectra, with dropout by their index, and its gradient.
+
+    Args:
+        state: the state before the step.
+        batch: noisy spectra and their labels, those of ``config.model.label_names`` in that order.
+        index: of each spectrum in the whole batch.
+        scalers: of labels and input.
+        config: the run's; static.
+    """
+    model = make_network(config.model)
+    key = jax.random.fold_in(stream(config, DROPOUT), state.step)
+    x, target = scalers.input.encode(batch.flux), jnp.asarray(scalers.label.encode(batch.labels))
+
+    def mean_loss(params: Params) -> Float[Array, ""]:
+        out = model.apply({"params": params}, x, train=True, index=index, rngs={"dropout": key})
+        return jnp.mean(loss_of(cast(Array, out), target, config.train))
+
+    return jax.value_and_grad(mean_loss)(state.params)
+
+
+def update(
+    state: TrainState, loss: Float[Array, ""], grads: Params, config: Config, axis: str | None = None
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """The state after a step with this gradient (float32), and the step's metrics.
+
+    Args:
+        state: the state before.
+        loss: mean over this device's share.
+        grads: its gradient.
+        config: the run's; static.
+        axis: device axis to average over, when inside one.
+
+    Returns:
+        The new state; ``loss`` (scaled units), ``grad_norm`` before clipping and ``learning_rate``.
+    """
+    loss, grads = parallel.average((loss, grads), axis)
+    updates, opt_state = optimizer(config.train).update(grads, state.opt_state, state.params)
+    updates = jax.tree.map(lambda update: state.rate * update, updates)
+    params = optax.apply_updates(state.params, updates)
+    ema = None if state.ema is None else optax.incremental_update(params, state.ema, 1 - config.train.ema)
+    rate = state.rate * jnp.asarray(learning_rate(config.train)(state.step), jnp.float32)
+    metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), "learning_rate": rate}
+    return TrainState(state.step + 1, params, opt_state, ema, state.rate), metrics
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    index: Int[Array, " batch"],
+    scalers: Scalers,
+    config: Config,
+    axis: str | None = None,
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """A step on a batch of noisy spectra; arguments as ``loss_and_gradient`` and ``update``."""
+    loss, grads = accumulated(
+        lambda part: loss_and_gradient(state, *part, scalers, config), (batch, index), config.train.accumulate
+    )
+    return update(state, loss, grads, config, axis)
+
+
+def fresh_step(
+    state: TrainState,
+    source: Any,
+    scalers: Scalers,
+    step: Step,
+    config: Config,
+    axis: str | None = None,
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """A step on spectra observed for it, with noise from the seed, the step and their index.
+
+    Args:
+        state: the state before.
+        source: of the spectra, as a feed shares it.
+        scalers: of labels and input.
+        step: what the feed gives: indices, and rows where the source is not on the device.
+        config: the run's; static.
+        axis: device axis to average over, when inside one.
+    """
+    key = jax.random.fold_in(stream(config, NOISE), state.step)
+
+    def observed(part: Step) -> tuple[Float[Array, ""], Params]:
+        batch = select(part.sample(key, source), source.label_names, config)
+        return loss_and_gradient(state, batch, jnp.asarray(part.index), scalers, config)
+
+    loss, grads = accumulated(observed, step, config.train.accumulate)
+    return update(state, loss, grads, config, axis)
+
+
+def accumulated(call: Callable[[Tree], Mean], batch: Tree, pieces: int) -> Mean:
+    """The mean of ``call`` over so many pieces of a batch, taken one after the other.
+
+    Piece k holds the spectra k, k + pieces, ...: a batch that is spread over devices stays spread.
+    """
+    if pieces == 1:
+        return call(batch)
+    parts = jax.tree.map(lambda leaf: leaf.reshape(-1, pieces, *leaf.shape[1:]).swapaxes(0, 1), batch)
+    shapes = jax.eval_shape(call, jax.tree.map(lambda leaf: leaf[0], parts))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    total, _ = jax.lax.scan(lambda sums, part: (jax.tree.map(jnp.add, sums, call(part)), None), zeros, parts)
+    return jax.tree.map(lambda leaf: leaf / pieces, total)
+
+
+def eval_step(
+    params: Params, flux: Float[Array, "batch n_pix"], scalers: Scalers, config: Config
+) -> tuple[Float[Array, "batch n_labels"], Float[Array, "batch n_labels"] | None]:
+    """The labels that the network reads from noisy spectra and their 1-sigma errors, in the labels' units."""
+    out = cast(Array, make_network(config.model).apply({"params": params}, scalers.input.encode(flux)))
+    labels, log_sigma = split(out, len(config.model.label_names))
+    sigma = None if log_sigma is None else jnp.exp(log_sigma) * scalers.label.scale[None, :]
+    return jnp.asarray(scalers.label.decode(labels)), sigma
+
+
+@partial(jax.jit, static_argnames="config")
+def predict_with_sigma(
+    params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
+) -> tuple[Float[Array, "n n_labels"], Float[Array, "n n_labels"] | None]:
+    """``eval_step`` in chunks, so that memory does not grow with the number of spectra."""
+
+    def one(flux: Float[Array, " n_pix"]) -> Any:
+        return jax.tree.map(lambda leaf: leaf[0], eval_step(params, flux[None], scalers, config))
+
+    labels, sigma = jax.lax.map(one, flux, batch_size=min(256, len(flux)))
+    return labels, sigma
+
+
+def predict(
+    params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
+) -> Float[Array, "n n_labels"]:
+    """The labels alone, in their own units."""
+    return predict_with_sigma(params, flux, scalers, config)[0]
+
+
+def select(batch: Batch, label_names: Sequence[str], config: Config) -> Batch:
+    """The batch with only the labels the network reads, in its order.
+
+    Raises:
+        UsageError: the source lacks one of them.
+    """
+    missing = [name for name in config.model.label_names if name not in label_names]
+    if missing:
+        raise UsageError(
+            f"model.label_names must be among {', '.join(label_names)}; got {', '.join(missing)}"
+        )
+    columns = [label_names.index(name) for name in config.model.label_names]
+    return batch._replace(labels=batch.labels[:, np.array(columns)])

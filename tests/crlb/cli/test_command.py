@@ -1,0 +1,202 @@
+"""The console script: its tables and files, and one sentence with the right exit status for bad input."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from crlb.cli.ceiling import Ceiling
+from crlb.cli.grid import Synthesize
+from crlb.grids.grid_file import load_grid
+from crlb.observation.instrument import DEFAULT_LSF_FWHM
+from crlb.observation.noise import Exposure
+from tests.crlb.conftest import MODEL_WAVE
+
+
+def test_ceiling_prints_its_table_and_writes_the_same_numbers(crlb, toy_file, tmp_path):
+    names = {kind: tmp_path / f"ceiling.{kind}" for kind in ("json", "csv", "png")}
+    status, out, err = crlb(
+        "ceiling", "--grid", toy_file, "--mag", 21.5, "--labels", "T_eff", "log_g", "--variance", 2,
+        "--json", names["json"], "--csv", names["csv"], "--plot", names["png"],
+    )  # fmt: skip
+    assert (status, err.count("error")) == (0, 0)
+    rows = [line.split() for line in out.splitlines() if line.split()[:1] == ["21.5"]]
+    assert [len(row) for row in rows] == [11]
+    for words in ("bound for unbiased estimators", "usable pixels of flux/error", "labels: T_eff, log_g."):
+        assert words in out
+    result = json.loads(names["json"].read_text())
+    assert result["label_names"] == ["T_eff", "log_g"]
+    assert result["variance"] == 2
+    assert result["provenance"]["grid_file"] == str(toy_file)
+    assert result["provenance"]["command"].split()[0] == "crlb"
+    row = next(csv.DictReader(names["csv"].read_text().splitlines()))
+    assert float(row["r2_max_median"]) == result["bins"][0]["r2_max"]["median"]
+    assert f"{float(row['r2_max_median']):.4f}" in out
+    assert names["png"].read_bytes()[:4] == b"\x89PNG"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ceiling.csv", "ceiling.json", "ceiling.png"]
+
+
+def test_nothing_is_overwritten_unless_asked(crlb, toy_file, tmp_path):
+    out = tmp_path / "ceiling.json"
+    out.write_text("precious")
+    arguments = ("ceiling", "--grid", toy_file, "--labels", "T_eff", "log_g", "--json", out, "--mag", 20)
+    status, _, err = crlb(*arguments)
+    assert (status, err.count("\n")) == (73, 1)
+    assert "exists already; choose another name or allow it with --overwrite" in err
+    assert out.read_text() == "precious"
+    assert crlb(*arguments, "--overwrite")[0] == 0
+    assert json.loads(out.read_text())["bins"][0]["mag"] == 20
+
+
+def test_outputs_are_checked_before_the_work(crlb, tmp_path):
+    """The grid does not even exist, yet it is the output that is refused."""
+    assert crlb("ceiling", "--grid", "none.h5", "--csv", tmp_path / "no" / "table.csv")[0] == 73
+
+
+def test_info_shows_axes_units_and_origin(crlb, toy_file):
+    status, out, _ = crlb("grid", "info", toy_file)
+    assert status == 0
+    assert "T_eff (K)" in out
+    assert "3 nodes: 4300 4750 5000" in out
+    assert "7090.00 to 8859.60 Å in vacuum" in out
+    assert "toy star of the tests" in out
+
+
+def broken(toy_file, tmp_path, damage):
+    path = tmp_path / "broken.h5"
+    shutil.copy(toy_file, path)
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    return path
+
+
+DAMAGE = {
+    "NaN": lambda file: file["flux"].__setitem__((0, 0), np.nan),
+    "missing dataset": lambda file: file.__delitem__("wave"),
+    "air": lambda file: file.attrs.__setitem__("wave_medium", "air"),
+    "other wavelengths": lambda file: file["wave"].__setitem__(slice(None), MODEL_WAVE + 500),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_unusable_grid_is_data_error(crlb, toy_file, tmp_path, damage):
+    status, _, err = crlb("ceiling", "--grid", broken(toy_file, tmp_path, DAMAGE[damage]))
+    assert (status, err.count("\n"), err[:7]) == (65, 1, "error: ")
+
+
+def test_files_of_other_kinds_are_data_errors(crlb, toy_file, tmp_path):
+    (tmp_path / "text.h5").write_text("not a grid")
+    assert crlb("grid", "info", tmp_path / "text.h5")[0] == 65
+    whole = toy_file.read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    assert crlb("grid", "info", tmp_path / "cut.h5")[0] == 65
+    assert crlb("ceiling", "--grid", toy_file, "--noise", tmp_path / "text.h5")[0] == 65
+
+
+def test_absent_files_are_missing_input(crlb, toy_file, tmp_path):
+    for args in (
+        ("ceiling", "--grid", tmp_path / "none.h5"),
+        ("ceiling", "--grid", toy_file, "--noise", tmp_path / "none.h5"),
+        ("grid", "info", tmp_path),
+    ):
+        status, _, err = crlb(*args)
+        assert (status, err.count("\n")) == (66, 1)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--labels", "T_eff", "gravity"), "unknown label gravity: this grid has T_eff, log_g, M_H"),
+        (("--labels", "T_eff"), "must include log_g"),
+        (("--target", "vsini"), "unknown label vsini"),
+        (("--variance", "-1"), "variance must be positive"),
+        (("--mag", "nan"), "finite magnitude"),
+        (("--n-exp", "0"), "n_exp must be positive"),
+        (("--seeing-arcsec", "9"), "0.5"),
+        (("--lsf-fwhm", "0"), "lsf_fwhm"),
+        (("--plot", "figure.xyz"), "--plot must end in .png, .pdf, .svg, found figure.xyz"),
+        (("--mag", "bright"), "bright"),
+        (("--magnitude", "20"), "magnitude"),
+    ],
+)
+def test_unusable_arguments_are_usage_errors(crlb, toy_file, args, words):
+    status, _, err = crlb("ceiling", "--grid", toy_file, *args)
+    assert status == 2
+    assert words in err
+
+
+def test_degenerate_labels_are_named(crlb, toy_file, tmp_path):
+    def deafen(file):
+        flux = file["flux"][:]
+        flux[1::2] = flux[0::2]
+        file["flux"][:] = flux
+
+    status, _, err = crlb("ceiling", "--grid", broken(toy_file, tmp_path, deafen), "--mag", 20)
+    assert status == 2
+    assert "does not depend on M_H; fix it" in err
+
+
+def test_synthesize_refuses_before_it_starts(crlb, toy_file, tmp_path):
+    assert crlb("grid", "synthesize", "--out", toy_file)[0] == 73
+    assert crlb("grid", "synthesize", "--out", tmp_path / "no" / "grid.h5")[0] == 73
+    for axis in (("5000", "4500"), ("4500", "4500"), ("nan", "4500"), ()):
+        status, _, err = crlb("grid", "synthesize", "--out", tmp_path / "grid.h5", "--T-eff", *axis)
+        assert (status, "--T-eff must be increasing values" in err) == (2, True)
+
+
+def test_defaults_shown_are_those_of_the_library():
+    default = Ceiling()
+    assert Exposure(default.exptime_s, default.n_exp, default.seeing_arcsec) == Exposure()
+    assert default.lsf_fwhm == DEFAULT_LSF_FWHM
+
+
+def test_defaults_of_synthesize_are_those_of_the_embedded_grid(tmp_path):
+    from crlb.synthesis import build
+
+    default = Synthesize(out=tmp_path)
+    axes = default.T_eff, default.log_g, default.M_H, default.a_M, default.C_M
+    for shown, axis in zip(axes, build.AXES, strict=True):
+        np.testing.assert_allclose(shown, axis)
+
+
+def test_script_runs_in_float64_with_its_exit_status(toy_file, tmp_path):
+    """The one thing only the entry point does: x64, and the status seen by a shell."""
+    out = tmp_path / "ceiling.json"
+    command = [sys.executable, "-m", "crlb.cli", "ceiling", "--grid", str(toy_file), "--mag", "20"]
+    done = subprocess.run([*command, "--json", str(out)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(out.read_text())["provenance"]["dtype"] == "float64"
+    assert subprocess.run([*command, "--json", str(out)], capture_output=True).returncode == 73
+
+
+COMMANDS = ("ceiling", "fisher", "spectrum", "information", "nuisances", "posterior")
+GRID_COMMANDS = ("info", "validate", "index", "download", "build", "synthesize")
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["grid"], *([name] for name in COMMANDS), *(["grid", name] for name in GRID_COMMANDS)]
+)
+def test_help_is_complete_without_importing_jax(args):
+    code = (
+        "import sys, time; start = time.process_time(); from crlb.cli import parse\n"
+        f"try: parse({[*args, '--help']!r})\n"
+        "except SystemExit: pass\n"
+        "print('jax' in sys.modules, time.process_time() - start)"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    has_jax, seconds = done.stdout.split()[-2:]
+    assert has_jax == "False"
+    assert float(seconds) < 1.0, f"{time.monotonic() - start:.1f} s by the wall clock"
+    if args not in ([], ["grid"]):
+        assert done.stdout.count(f"  crlb {' '.join(args)}") >= 2
+
+
+def test_written_grid_is_read_by_the_library(toy_file):
+    assert load_grid(toy_file).flux.shape == (3, 3, 2, len(MODEL_WAVE))

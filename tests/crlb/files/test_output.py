@@ -1,0 +1,141 @@
+"""Output files exist whole or not at all."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from crlb.errors import (
+    ConfigError,
+    DataError,
+    DiskError,
+    Interrupted,
+    Locked,
+    MissingInputError,
+    NumericalError,
+    OutputError,
+    UsageError,
+    run_cli,
+)
+from crlb.files.output import check_output, new_file
+
+
+def test_file_appears_when_the_block_ends(tmp_path):
+    with new_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+        assert not (tmp_path / "a.txt").exists()
+        assert temporary.suffix == ".txt"
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), DiskError),
+        (OSError(errno.EACCES, "Permission denied"), OutputError),
+        (RuntimeError("Can't decrement id (file write failed: errno = 28, error message ...)"), DiskError),
+        (ValueError("RESOURCE_EXHAUSTED: No space left [os_error_code=28]"), DiskError),
+        (MissingInputError("no input"), MissingInputError),
+        (ValueError("bug"), ValueError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path, raised, expected):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(expected) as caught, new_file(tmp_path / "a.txt", overwrite=True) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise raised
+    assert type(caught.value) is expected
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_full_disk_is_named(tmp_path):
+    with (
+        pytest.raises(DiskError, match=r"cannot write .*a\.txt: No space left.*free some space"),
+        new_file(tmp_path / "a.txt"),
+    ):
+        raise OSError(28, "No space left on device")
+
+
+def test_what_is_no_place_for_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place, words in (
+        (tmp_path, "it is a folder"),
+        (tmp_path / "none" / "a.txt", "not an existing folder"),
+        (tmp_path / "file" / "a.txt", "not an existing folder"),
+        (tmp_path / "file", "exists already"),
+    ):
+        with pytest.raises(OutputError, match=words):
+            check_output(place)
+    assert check_output(tmp_path / "file", overwrite=True) == tmp_path / "file"
+
+
+@pytest.mark.parametrize(
+    "writing",
+    [
+        "path.write_text('x' * 200_000)",
+        "import h5py, numpy\n    with h5py.File(path, 'w') as file: file['x'] = numpy.zeros(50_000)",
+        "import safetensors.numpy as s, numpy\n    s.save_file({'x': numpy.zeros(50_000)}, path)",
+    ],
+    ids=["text", "hdf5", "safetensors"],
+)
+def test_a_disk_that_takes_no_more_ends_the_command_with_74(tmp_path, writing):
+    (tmp_path / "a.txt").write_text("old")
+    code = f"""
+import resource
+from crlb.errors import run_cli
+from crlb.files.output import new_file
+def command():
+  with new_file({str(tmp_path / "a.txt")!r}, overwrite=True) as path:
+    {writing}
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+run_cli(command)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 74, done.stderr
+    assert "a.txt: File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("x"), 2),
+        (DataError("x"), 65),
+        (MissingInputError("x"), 66),
+        (NumericalError("x"), 70),
+        (OutputError("x"), 73),
+        (DiskError("x"), 74),
+        (OSError(errno.ENOSPC, "full", "x"), 74),
+        (OSError(errno.EROFS, "read-only", "x"), 74),
+        (OSError(errno.EIO, "failing", "x"), 74),
+        (OSError(errno.EDQUOT, "quota", "x"), 74),
+        (Interrupted("x"), 75),
+        (Locked("x"), 75),
+        (ConfigError("x"), 78),
+    ],
+)
+def test_every_error_has_its_exit_code_and_one_line(error, code, capsys):
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run_cli(command)
+    assert stop.value.code == code
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "x" in said
+    assert said.count("\n") == 1
+
+
+def test_what_is_not_the_disks_fault_is_not_hidden():
+    def command():
+        raise OSError(errno.ECONNREFUSED, "refused")
+
+    with pytest.raises(ConnectionRefusedError):
+        run_cli(command)

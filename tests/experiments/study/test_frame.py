@@ -1,0 +1,200 @@
+"""The frame of the experiments: headers, parts that are kept; every experiment at its smoke size."""
+
+import importlib
+import json
+import os
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crlb.errors import OutputError, UsageError
+from crlb.grids.grid_file import default_grid_path
+from experiments.__main__ import NAMES, All, run_all
+from experiments.study import frame as study
+from experiments.study import stars
+from experiments.study.drawing import markdown
+from experiments.study.frame import Options, Study, Work, claim_folder, header, report
+from experiments.study.training import Arm, base, combined, same_run, slug
+from specvit_jax.settings.config_file import to_yaml
+from specvit_jax.spectra.source import make_simulator
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_says_what_it_claims_costs_and_expects(name):
+    found = importlib.import_module(f"experiments.{name}").STUDY
+    head = header(found.doc)
+    assert all(head.values()), head
+    assert found.name == name
+    assert f"experiments.{name}" in head["Command"]
+    assert set(found.sizes) == {"smoke", "cpu", "gpu"}
+    assert found.sizes["cpu"].n_test == 10_000  # one test set
+    assert found.sizes["cpu"].mag == found.sizes["gpu"].mag == (20.5, 22.5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_runs_at_smoke_size(name, tmp_path):
+    found = importlib.import_module(f"experiments.{name}").STUDY
+    paths = report(found, found.options("smoke", out=tmp_path))
+    assert {path.name for path in paths} == {"results.json", "figure.png", "figure.pdf"}
+    results = json.loads((tmp_path / "results.json").read_text())
+    keys = {"experiment", "title", "claim", "preset", "label", "snr_definition", "grid", "test", "provenance"}
+    assert keys <= set(results)
+    assert results["experiment"] == name
+    assert (tmp_path / "table.md").read_text().count("|") > 10
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_header_reads_paragraphs():
+    doc = "What?\n\nClaim:    one\n          two.\nCommand:  python\nHardware: no\nExpect:   0.7\n\nMore: no."
+    assert header(doc) == {"Claim": "one two.", "Command": "python", "Hardware": "no", "Expect": "0.7"}
+
+
+@pytest.fixture
+def work(tmp_path):
+    blank = Study("toy", "Toy.", {"cpu": None}, lambda work: {}, lambda results: "", lambda results: None)
+    return Work(blank, Options(out=tmp_path))
+
+
+def test_a_part_is_computed_once_for_its_settings(work):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"value": (1, 2.5)}
+
+    first = work.part("a", {"steps": 3}, compute)
+    assert work.part("a", {"steps": 3}, compute) == first == {"value": [1, 2.5]}
+    assert len(calls) == 1
+    work.part("a", {"steps": 4}, compute)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("name", ["grid", "noise"])
+def test_a_part_is_that_of_the_content_of_its_files(work, tmp_path, name):
+    file, moved = tmp_path / "one.h5", tmp_path / "moved.h5"
+
+    def part(path, value):
+        return Work(work.study, Options(out=tmp_path, **{name: path})).part("a", {}, lambda: value)
+
+    assert work.part("a", {}, lambda: 0) == 0
+    file.write_text("one")
+    assert part(file, 1) == 1
+    moved.write_text("one")
+    assert part(moved, 2) == 1
+    moved.write_text("other")
+    assert part(moved, 3) == 3
+
+
+def test_a_run_is_begun_anew_after_its_files_changed(tmp_path):
+    config, kept, grid = base("smoke"), tmp_path / "config.yaml", tmp_path / "grid.h5"
+    assert not same_run(kept, config, [])
+    kept.write_text(to_yaml(config))
+    grid.write_text("a grid")
+    os.utime(grid, (0, kept.stat().st_mtime - 1))
+    assert same_run(kept, config, [grid])
+    assert not same_run(kept, base("cpu"), [grid])
+    os.utime(grid, (0, kept.stat().st_mtime + 1))
+    assert not same_run(kept, config, [grid])
+
+
+def test_spectra_come_from_the_embedded_grid_unless_another_is_given(tmp_path):
+    grid, noise = tmp_path / "grid.h5", tmp_path / "noise.h5"
+    assert stars.source_files(None, None) == [default_grid_path()]
+    assert stars.source_files(grid, noise) == [grid, noise]
+
+
+def test_numbers_that_are_not_finite_are_no_result(work):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        work.part("a", {}, lambda: float("nan"))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("dear reader")
+    with pytest.raises(OutputError, match=r"thesis\.tex"):
+        claim_folder(tmp_path)
+
+
+def test_combined_interval_holds_stars_and_seeds():
+    rows = [{"arm": "a", "r2": r2, "r2_low": r2 - 0.0196, "r2_high": r2 + 0.0196} for r2 in (0.6, 0.62)]
+    (row,) = combined(rows)
+    assert row["r2"] == pytest.approx(0.61)
+    sigma = np.sqrt(0.01**2 + np.var([0.6, 0.62], ddof=1) / 2)
+    assert row["r2_high"] - row["r2"] == pytest.approx(1.96 * sigma, rel=1e-3)
+
+
+def test_names_that_differ_only_in_punctuation_get_folders_of_their_own():
+    assert slug("patch 8, stride 4") != slug("patch 8. stride 4")
+    assert re.fullmatch(r"[a-z0-9_-]+", slug("Patch 8, stride 4"))
+
+
+def test_arms_of_a_preset_differ_from_tiny_only_where_they_say():
+    config = base("cpu", Arm("x", ("model.patch_size=32",)).settings)
+    assert config.model.patch_size == 32
+    assert config.train.steps == 600
+    assert config.model.embed_dim == base("cpu").model.embed_dim == 64
+
+
+def test_unknown_experiments_are_named():
+    with pytest.raises(UsageError, match="nonsense"):
+        run_all(All("smoke", ("nonsense",)))
+
+
+def test_a_table_is_markdown():
+    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+@pytest.fixture(scope="module")
+def simulator(toy_grid):
+    return make_simulator(toy_grid, mag=(18.0, 20.0))
+
+
+def test_the_test_set_is_its_digest(simulator):
+    some = stars.test_stars(simulator, 30)
+    assert stars.digest(some) == stars.digest(stars.test_stars(simulator, 30))
+    assert stars.digest(some) != stars.digest(some._replace(mag=some.mag + 0.01))
+    rounded = some._replace(labels=np.nextafter(some.labels, np.float32(9), dtype=np.float32))
+    assert stars.digest(rounded) == stars.digest(some)  # last digits of another machine do not count
+
+
+def test_stored_posteriors_are_those_of_these_stars_or_none(simulator, toy_grid, tmp_path):
+    some = stars.test_stars(simulator, 20)
+    found = np.random.default_rng(0).normal(size=(20, 3, 2))
+    with open(tmp_path / "p.npz", "wb") as file:
+        stars.store(file, found, some)
+    np.testing.assert_allclose(stars.exact_posterior(simulator, some, tmp_path / "p.npz"), found, rtol=1e-6)
+    first = stars.exact_posterior(simulator, some.take(slice(0, 7)), tmp_path / "p.npz")
+    np.testing.assert_allclose(first, found[:7], rtol=1e-6)
+    fainter = make_simulator(toy_grid, mag=(18.5, 20.5))  # the same labels at other magnitudes
+    noisier = replace(simulator, observer=replace(simulator.observer, noise_level=1.5))
+    other = stars.stars_of(simulator, 5, 20, "others")
+    for others in (other, *(stars.test_stars(source, 20) for source in (fainter, noisier))):
+        assert len(stars.stored_posteriors(tmp_path / "p.npz", others)) == 0
+
+
+def test_types_share_the_stars_by_gravity():
+    truth = np.linspace(1, 5, 400)
+    rows = stars.by_type(truth, truth + 0.1)
+    assert [row["type"] for row in rows] == ["giants", "subgiants", "dwarfs"]
+    assert sum(row["n"] for row in rows) == 400
+    for row in rows:
+        assert row["bias"] == pytest.approx(0.1)
+        inside = truth[(truth >= (row["low"] or -9)) & (truth < (row["high"] or 9))]
+        assert row["r2"] == pytest.approx(1 - 0.01 / inside.var())
+
+
+def test_errors_are_those_of_the_noise_that_was_drawn(simulator):
+    some = stars.test_stars(simulator, 8)
+    error = stars.error_of(simulator, some.clean, some.mag)
+    deviates = (some.noisy - some.clean) / error
+    assert deviates.std() == pytest.approx(1, abs=0.02)
+    assert abs(deviates.mean()) < 0.02
+
+
+def test_provenance_names_command_and_versions():
+    found = study.provenance(Options(), 1.234, "toy")
+    assert found["command"].startswith("python -m experiments.toy")
+    assert {"versions", "device", "date", "seconds", "cores", "seeds", "options"} <= set(found)

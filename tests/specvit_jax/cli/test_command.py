@@ -1,0 +1,133 @@
+"""The console script: what it refuses and with which exit code; what it prints."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+from crlb.cli import command as crlb_command
+from crlb.errors import EXPECTED
+from specvit_jax import cli
+from specvit_jax.cli import command
+from specvit_jax.settings.config import preset
+
+
+def run(*args: str | Path) -> None:
+    cli.parse([str(arg) for arg in args])()
+
+
+def exit_code(monkeypatch, *args: str | Path) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["specvit", *map(str, args)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("info",), ("train",), ("simulate",), ("evaluate",), ("runs",), ("sweep",)]
+)
+def test_help_is_fast_because_jax_is_not_loaded(command):
+    code = f"""
+import sys
+from specvit_jax.cli import parse
+try:
+    parse([*{command}, "--help"])
+except SystemExit:
+    assert not {{"jax", "flax", "orbax", "h5py"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    if command:
+        assert done.stdout.count(f"specvit {command[0]} ") >= 3  # usage and two examples to copy
+
+
+def test_info_counts_the_published_parameters(capsys):
+    run("info", "paper", "--json")
+    about = json.loads(capsys.readouterr().out)
+    assert about["parameters"]["total"] == sum(about["parameters"]["modules"].values()) == 4_809_729
+    assert about["tokens"] == 257
+    assert about["memory_bytes"]["training_state"] == 16 * 4_809_729
+
+
+def test_info_as_a_table_follows_the_settings(capsys):
+    run("info", "tiny", "--set", "model.patch_size=256")
+    out = capsys.readouterr().out
+    assert "16 tokens" in out
+    assert "block_2" in out
+
+
+def test_train_options_become_the_config():
+    args = "train tiny --data emulator --out r --steps 70 --seed 5 --grid g.h5 --mag 18 19"
+    command = cli.parse([*args.split(), "--set", "train.loss=l1", "model.depth=1"])
+    config = command.configured()
+    assert (config.train.steps, config.train.seed, config.train.loss) == (70, 5, "l1")
+    assert (config.data.source, config.data.grid, config.data.mag) == ("emulator", "g.h5", (18.0, 19.0))
+    assert config.data.noise is None
+    assert config.model.depth == 1
+    assert config.train.batch_size == preset("tiny").train.batch_size
+
+
+def test_every_exit_code_is_in_the_help():
+    documented = set(re.findall(r"\b(\d\d?)\b", command.__doc__))
+    assert documented == {"0", *(str(error.exit_code) for error in EXPECTED), "78"}
+    assert set(re.findall(r"\b(\d\d?)\b", crlb_command.__doc__)) == documented
+
+
+def test_a_config_file_stands_for_a_preset(tmp_path, capsys):
+    file = tmp_path / "original.yaml"
+    file.write_text(
+        "model: {hidden_size: 64, proj_fn: SW}\nopt: {type: AdamW, lr: 1e-4}\ntrain: {workers: 8}\n"
+    )
+    args = f"train --config {file} --data emulator --out r --precision bfloat16 --set train.steps=70"
+    config = cli.parse(args.split()).configured()
+    assert (config.model.embed_dim, config.model.tokenizer, config.model.dtype) == (64, "linear", "bfloat16")
+    assert (config.train.learning_rate, config.train.steps) == (1e-4, 70)
+    assert config.data.source == "emulator"
+    assert "note: train.workers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ("info huge", 2, "paper, small, tiny"),
+        ("train huge --data emulator --out {tmp}/r", 2, "paper, small, tiny"),
+        ("train tiny --data emulator --out {tmp}/r --set train.stepz=1", 78, "stepz"),
+        ("train --out {tmp}/r", 2, "--config"),
+        ("train tiny --config c.yaml --out {tmp}/r", 2, "--config"),
+        ("train tiny --out {tmp}/r", 2, "--data"),
+        ("train --config {tmp}/none.yaml --out {tmp}/r", 66, "none.yaml"),
+        ("train tiny --data emulator --out {tmp}/r --process 0", 2, "--coordinator"),
+        ("train tiny --data emulator --out {tmp}/r --steps 0", 78, "train.steps"),
+        ("train tiny --data emulator --out {tmp}/r --resume --overwrite", 2, "--resume"),
+        ("train tiny --data {tmp}/none.h5 --out {tmp}/r", 66, "none.h5"),
+        ("train tiny --data {tmp}/text.h5 --out {tmp}/r", 65, "text.h5"),
+        ("train tiny --data {tmp}/empty.h5 --out {tmp}/r", 65, "empty.h5"),
+        ("train tiny --data emulator --grid {tmp}/none.h5 --out {tmp}/r", 66, "none.h5"),
+        ("train tiny --data emulator --out {tmp}/text.h5/r", 73, "text.h5"),
+        ("train tiny --data emulator --out {tmp}", 73, "not a run directory"),
+        ("simulate --n 5 --out {tmp}/text.h5", 73, "--overwrite"),
+        ("simulate --n 5 --out {tmp}/no/new.h5", 73, "no"),
+        ("simulate --n 5 --out {tmp}/new.h5 --range T_eff", 2, "LABEL=LOW:HIGH"),
+        ("evaluate {tmp}/none --data {tmp}/x.h5 --json {tmp}/s.json", 66, "none"),
+        ("runs {tmp}/none", 66, "none"),
+        ("runs {tmp} --json {tmp}/text.h5", 73, "--overwrite"),
+        ("sweep {tmp}/none.yaml", 66, "none.yaml"),
+        ("sweep {tmp}/text.h5", 78, "text.h5"),
+        ("sweep {tmp}/sweep.yaml --out {tmp}/text.h5 ", 73, "text.h5"),
+        ("sweep {tmp}/sweep.yaml --out {tmp}/s --slurm {tmp}/text.h5", 73, "--overwrite"),
+        ("evaluate {tmp}/none --data {tmp}/x.h5 --json {tmp}/text.h5", 73, "--overwrite"),
+    ],
+)
+def test_bad_input_ends_with_one_line_and_its_exit_code(args, code, said, tmp_path, monkeypatch, capsys):
+    (tmp_path / "text.h5").write_text("not HDF5")
+    h5py.File(tmp_path / "empty.h5", "w").close()
+    (tmp_path / "sweep.yaml").write_text("preset: tiny\ndata: emulator\nruns: [[]]\n")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert exit_code(monkeypatch, *args.format(tmp=tmp_path).split()) == code
+    message = capsys.readouterr().err
+    assert said in message
+    assert message.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

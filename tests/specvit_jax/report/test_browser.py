@@ -1,0 +1,377 @@
+"""The report in a browser: every control changes what is shown, nothing is fetched, nothing fails."""
+
+import json
+import re
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from specvit_jax.evaluation.explore import STARS
+from specvit_jax.report.page import gather, page
+from specvit_jax.report.sources import find_sources
+from specvit_jax.settings.config_file import to_yaml
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+
+
+def score(r2, **more):
+    interval = {"r2_low": r2 - 0.05, "r2_high": r2 + 0.05}
+    return {"n": 50, "r2": r2, "mae": 1 - r2, "rmse": 1.2 - r2, "bias": 0.01} | interval | more
+
+
+def estimator(r2):
+    bins = [(3.0, 5.0, 4.0), (5.0, 9.0, 7.0), (9.0, 20.0, 12.0)]
+    names = ("snr_low", "snr_high", "snr_median")
+    types = [("giants", None, 2.5), ("subgiants", 2.5, 3.5), ("dwarfs", 3.5, None)]
+    return {
+        "training": "some",
+        "overall": score(r2),
+        "by_snr": [
+            score(r2 - 0.1 + 0.1 * i, **dict(zip(names, one, strict=True))) for i, one in enumerate(bins)
+        ],
+        "by_type": [score(r2, type=name, low=low, high=high) for name, low, high in types],
+        "efficiency": [{"efficiency": r2 + 0.2} | dict(zip(names, one, strict=True)) for one in bins],
+    }
+
+
+def r2_vs_snr():
+    ceiling = [
+        {
+            "mag": mag,
+            "snr_median": snr,
+            "r2_max": {"p10": r2 - 0.2, "median": r2, "p90": 1.0},
+            "r2_bayes": {"value": r2 - 0.05, "low": r2 - 0.1, "high": r2},
+            "bound": {"median": 1.2 - r2},
+        }
+        for mag, snr, r2 in ((20.0, 24.0, 0.95), (21.5, 7.0, 0.8), (22.5, 3.0, 0.4))
+    ]
+    return {
+        "label": "log_g",
+        "snr_definition": "median over usable pixels of flux/error",
+        "grid": {"title": "a grid of three stars"},
+        "ceiling": {"label": "log_g", "variance": 1.333, "bins": ceiling},
+        "estimators": {"SpecViT": estimator(0.7), "Ridge": estimator(0.45)},
+        "published": {"curves": {"Ridge": {"snr": [3.0, 8.0], "r2": [0.1, 0.5]}}},
+        "test": {"n": 50, "mag": [20.5, 22.5]},
+        "provenance": {"command": "python -m experiments.r2_vs_snr", "device": "cpu"},
+    }
+
+
+def scaling():
+    sizes = ((1000, 0.3), (10_000, 0.5), (None, 0.7))
+    rows = [
+        {
+            "method": method,
+            "mode": mode,
+            "n": n,
+            "seed": 42,
+            "r2": r2 - less,
+            "r2_low": r2 - 0.1,
+            "r2_high": r2,
+        }
+        for method, mode, less in (
+            ("SpecViT", "steps", 0.0),
+            ("SpecViT", "epochs", 0.05),
+            ("Ridge", None, 0.1),
+        )
+        for n, r2 in sizes
+    ]
+    return {"title": "How many spectra", "claim": "more is better", "rows": rows, "limit": 0.73}
+
+
+def write_run(folder, config, first_loss):
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(to_yaml(config))
+    rows = [{"step": 10 * i, "loss": first_loss / i, "learning_rate": 1e-3 / i} for i in range(1, 9)]
+    rows += [{"step": 10 * i, "val_r2": 0.1 * i, "val_r2_log_g": 0.1 * i} for i in range(1, 9)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, toy_config) -> Path:
+    """A report with every section: the shipped network on three stars, results that look like results."""
+    folder = tmp_path_factory.mktemp("report")
+    contents = {"r2_vs_snr": r2_vs_snr(), "scaling": scaling(), "accuracy": {"claim": "close to the limit"}}
+    for name, results in contents.items():
+        (folder / "outputs" / name).mkdir(parents=True)
+        (folder / "outputs" / name / "results.json").write_text(json.dumps(results))
+    (folder / "outputs" / "accuracy" / "table.md").write_text("| SNR | R2 |\n|---|---|\n| 7-9 | 0.79 |\n")
+    runs = [write_run(folder / name, toy_config, loss) for name, loss in (("one", 0.9), ("two", 0.5))]
+    found = find_sources(["tiny", folder / "outputs", *runs])
+    options = {"stars": STARS[:3], "mags": (18.0, 20.5, 22.5), "n_draws": 4, "n_posterior": 1}
+    out = folder / "report.html"
+    out.write_text(page(gather(found, lambda step: None, **options)), encoding="utf-8")
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser, report):
+    """Opens the report; at the end there must have been no error and no request but for the file."""
+    problems, requests, contexts = [], [], []
+
+    def opened(viewport=WIDE, scheme="light"):
+        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+        tab = context.new_page()
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.goto(report.as_uri())
+        tab.wait_for_selector("#training-plots svg path")
+        contexts.append(context)
+        return tab
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert problems == []
+    assert {url for url in requests if not url.startswith("data:")} == {report.as_uri()}
+
+
+def shown(tab, place):
+    """What is displayed at a place: its markup, and the pixels of its canvases."""
+    return tab.eval_on_selector(
+        place,
+        "node => node.innerHTML + [...node.querySelectorAll('canvas')].map((one) => one.toDataURL()).join()",
+    )
+
+
+def changes(tab, place, act):
+    before = shown(tab, place)
+    act()
+    tab.wait_for_timeout(30)
+    return shown(tab, place) != before
+
+
+def test_every_section_stands_with_its_text(visit):
+    tab = visit()
+    for section in ("explorer", "spectrum", "tokens", "attention", "results", "ceiling", "training"):
+        assert tab.locator(f"section#{section} h2").is_visible()
+        assert tab.locator(f"nav a[href='#{section}']").is_visible()
+    text = tab.inner_text("body")
+    for expected in (
+        "Cramér-Rao bound", "Ca II", "64 patches of 64 pixels", "close to the limit", "Schur complement",
+        "vacuum", "a grid of three stars", "python -m experiments.r2_vs_snr", "giants (log g below 2.5)",
+    ):  # fmt: skip
+        assert expected in text + tab.content()
+    assert "NaN" not in text
+    assert "undefined" not in text
+
+
+def test_every_select_changes_what_is_shown(visit):
+    tab = visit()
+    sections = {"explorer": 1, "spectrum": 1, "tokens": 4, "attention": 3, "dashboard": 1, "training": 1}
+    for section, least in sections.items():
+        selects = tab.locator(f"#{section} select")
+        assert selects.count() >= least
+        for i in range(selects.count()):
+            n = selects.nth(i).locator("option").count()
+            other = (selects.nth(i).evaluate("select => select.selectedIndex") + 1) % n
+            choose = partial(selects.nth(i).select_option, index=other)
+            assert changes(tab, f"#{section}", choose), f"select {i} of {section}"
+
+
+def test_the_star_and_the_magnitude_move_everything_that_depends_on_them(visit):
+    tab = visit()
+    slider = tab.locator("#explorer input[type=range]")
+    places = ["#explorer-spectrum", "#explorer-readings", "#explorer-errors", "#explorer-table",
+              "#spectrum-plot", "#ceiling-numbers"]  # fmt: skip
+    for act in (lambda: slider.press("ArrowRight"), lambda: slider.press("Home"),
+                lambda: tab.locator("#explorer select").select_option(index=2)):  # fmt: skip
+        before = [shown(tab, place) for place in places]
+        act()
+        assert all(shown(tab, place) != old for place, old in zip(places, before, strict=True))
+    assert slider.get_attribute("aria-valuetext") == "18.0"
+
+
+def test_a_fainter_star_has_a_lower_snr_and_a_wider_bound(visit):
+    tab = visit()
+    slider = tab.locator("#explorer input[type=range]")
+
+    def numbers():
+        return [float(text.split()[0]) for text in tab.locator("#explorer-readings dd").all_inner_texts()]
+
+    slider.press("Home")
+    bright = numbers()
+    slider.press("End")
+    faint = numbers()
+    assert faint[0] < bright[0]
+    assert faint[1] > bright[1]
+
+
+def test_the_spectrum_pans_and_zooms_by_every_means(visit):
+    tab = visit()
+    window = lambda: [float(x) for x in re.findall(r"\d+", tab.inner_text("#spectrum-window"))]  # noqa: E731
+    assert window() == [7100, 8850]
+    plot = tab.locator("#spectrum-plot svg")
+    for zoom in (
+        lambda: tab.get_by_label("Zoom in").click(),
+        lambda: plot.press("+"),
+        lambda: plot.press("ArrowUp"),
+    ):
+        before = window()
+        zoom()
+        assert window()[1] - window()[0] < before[1] - before[0]
+    for pan, way in (
+        (lambda: tab.get_by_label("Pan to the red").click(), 1),
+        (lambda: tab.get_by_label("Pan to the blue").click(), -1),
+        (lambda: plot.press("ArrowRight"), 1),
+        (lambda: plot.press("ArrowLeft"), -1),
+    ):
+        before = window()
+        pan()
+        assert (window()[0] - before[0]) * way > 0
+    for out in (
+        lambda: tab.get_by_label("Zoom out").click(),
+        lambda: plot.press("-"),
+        lambda: plot.press("ArrowDown"),
+    ):
+        before = window()
+        out()
+        assert window()[1] - window()[0] > before[1] - before[0]
+    plot.press("0")
+    assert window() == [7100, 8850]
+
+
+def test_the_spectrum_follows_wheel_and_drag(visit):
+    tab = visit()
+    tab.locator("#spectrum-plot").scroll_into_view_if_needed()
+    box = tab.locator("#spectrum-plot svg").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.mouse.move(*middle)
+    tab.mouse.move(middle[0] + 3, middle[1])
+    assert changes(tab, "#spectrum-window", lambda: (tab.mouse.wheel(0, -300), tab.wait_for_timeout(200)))
+    tab.mouse.down()
+    assert changes(tab, "#spectrum-window", lambda: tab.mouse.move(middle[0] + 120, middle[1], steps=4))
+    tab.mouse.up()
+    assert not changes(tab, "#spectrum-window", lambda: tab.mouse.move(*middle))
+
+
+def test_every_checkbox_changes_what_is_shown_and_takes_it_back(visit):
+    tab = visit()
+    plots = {
+        "spectrum": "#spectrum-plot",
+        "dashboard": "#dashboard-plot",
+        "scaling": "#scaling-plot",
+        "training": "#training-plots",
+    }
+    for section, plot in plots.items():
+        boxes = tab.locator(f"#{section} input[type=checkbox]")
+        assert boxes.count()
+        for i in range(boxes.count()):
+            before = re.sub(r"part-\d+", "", shown(tab, plot))
+            boxes.nth(i).press("Space")
+            assert re.sub(r"part-\d+", "", shown(tab, plot)) != before, f"checkbox {i} of {section}"
+            boxes.nth(i).press("Space")
+            assert re.sub(r"part-\d+", "", shown(tab, plot)) == before
+
+
+def test_a_method_switched_off_leaves_chart_and_table(visit):
+    tab = visit()
+    assert "Ridge" in tab.inner_text("#dashboard-table")
+    tab.locator("#dashboard-methods").get_by_label("Ridge", exact=True).uncheck()
+    assert "Ridge" not in tab.inner_text("#dashboard-table")
+    assert "Ridge" not in tab.inner_text("#dashboard-types")
+
+
+def test_ceilings_are_offered_for_r2_only(visit):
+    tab = visit()
+    ceiling = tab.locator("#dashboard-methods").get_by_label("Exact limit, all stars")
+    assert ceiling.is_visible()
+    tab.locator("#dashboard-controls select").select_option(label="bias")
+    assert not ceiling.is_visible()
+
+
+def test_tokens_and_maps_are_chosen_by_keys_and_pointer(visit):
+    tab = visit()
+    slider = tab.locator("#tokens input[type=range]")
+    slider.press("Home")
+    assert tab.inner_text("#tokens-readout").startswith("Token 1: 7100.2")
+    assert changes(tab, "#tokens-plot", lambda: slider.press("ArrowRight"))
+    box = tab.locator("#tokens-plot svg").bounding_box()
+    click = lambda: tab.locator("#tokens-plot svg").click(position={"x": box["width"] / 2, "y": 120})  # noqa: E731
+    assert changes(tab, "#tokens-readout", click)
+    thumb = tab.get_by_label("Layer 3, head 4")
+    assert changes(tab, "#attention", lambda: thumb.press("Enter"))
+    assert thumb.get_attribute("aria-pressed") == "true"
+    assert tab.inner_text("#attention-readout").startswith("Layer 3, head 4")
+
+
+def test_pointing_at_a_curve_tells_its_numbers(visit):
+    tab = visit()
+    dot = tab.locator("#dashboard-plot path.dot").first
+    dot.scroll_into_view_if_needed()
+    box = dot.bounding_box()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert re.search(r"SpecViT\s*SNR 4: 0\.600", tab.locator("#dashboard-plot .tip").inner_text())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_follow_the_system_and_the_button(visit, scheme):
+    tab = visit(scheme=scheme)
+    paper = lambda: tab.evaluate("getComputedStyle(document.body).backgroundColor")  # noqa: E731
+    dark = lambda: sum(map(int, re.findall(r"\d+", paper())[:3])) < 200  # noqa: E731
+    assert dark() == (scheme == "dark")
+    assert changes(tab, "#attention-thumbs", lambda: tab.locator("#theme").press("Enter"))
+    assert dark() == (scheme == "light")
+    tab.locator("#theme").click()
+    assert dark() == (scheme == "dark")
+
+
+def test_the_page_fits_a_phone(visit):
+    tab = visit(viewport=PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    for place in (
+        "#explorer-spectrum svg",
+        "#spectrum-plot svg",
+        "#dashboard-plot svg",
+        "#attention-map svg",
+    ):
+        assert tab.locator(place).bounding_box()["width"] <= 340
+    assert changes(tab, "#explorer", lambda: tab.locator("#explorer input[type=range]").press("ArrowRight"))
+    small = tab.evaluate(
+        "[...document.querySelectorAll('button:not(.thumbs button), select')]"
+        ".filter((one) => one.getBoundingClientRect().height < 36).length"
+    )
+    assert small == 0  # fingers hit them
+
+
+def test_every_control_has_a_name_and_shows_its_focus(visit):
+    tab = visit()
+    nameless = tab.evaluate(
+        "[...document.querySelectorAll('button, select, input, [tabindex=\"0\"]')].filter((one) =>"
+        " !(one.getAttribute('aria-label') || one.labels?.length || one.textContent.trim())).length"
+    )
+    assert nameless == 0
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.className") == "skip"
+    for _ in range(3):
+        tab.keyboard.press("Tab")
+    assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def test_charts_follow_the_width_of_the_window(visit):
+    tab = visit()
+    before = tab.locator("#explorer-spectrum svg").get_attribute("viewBox")
+    tab.set_viewport_size(PHONE)
+    tab.wait_for_timeout(200)
+    assert tab.locator("#explorer-spectrum svg").get_attribute("viewBox") != before
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,0 +1,258 @@
+"""The report: what it is made of, what it refuses, and what stands on the page."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crlb.errors import DataError, MissingInputError, OutputError, UsageError
+from specvit_jax import cli
+from specvit_jax.network.model import SpecViT
+from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.report import experiments, write_report
+from specvit_jax.report import explorers as explorers_module
+from specvit_jax.report.attention_maps import attention
+from specvit_jax.report.page import page
+from specvit_jax.report.sources import find_sources
+from specvit_jax.report.training import training
+from specvit_jax.settings.config_file import to_yaml
+from specvit_jax.spectra.source import make_simulator
+from specvit_jax.training.checkpoint import Weights, shipped_weights
+from tests.specvit_jax.conftest import N_PIX
+
+SCORE = {"n": 50, "r2": 0.5, "r2_low": 0.4, "r2_high": 0.6, "mae": 0.3, "rmse": 0.4, "bias": 0.01}
+IN_BIN = SCORE | {"snr_low": 5.0, "snr_high": 7.0, "snr_median": 6.0}
+CEILING = {"mag": 20.0, "snr_median": 24.0, "r2_max": {"p10": 0.8, "median": 0.9, "p90": 1.0}}
+R2_VS_SNR = {
+    "label": "log_g",
+    "snr_definition": "median",
+    "grid": {"title": "a grid"},
+    "ceiling": {"label": "log_g", "variance": 1.3, "bins": [CEILING | {"bound": {"median": 0.2}}]},
+    "estimators": {"SpecViT": {"training": "some", "overall": SCORE, "by_snr": [IN_BIN]}},
+    "test": {"n": 50, "mag": [20, 22]},
+    "provenance": {"command": "python -m experiments.r2_vs_snr", "device": "cpu"},
+}
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def write_experiment(folder, results, table=None, figure=None):
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(results))
+    if table is not None:
+        (folder / "table.md").write_text(table)
+    if figure is not None:
+        (folder / "figure.png").write_bytes(figure)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, toy_config):
+    """A run directory that has logged a little."""
+    folder = tmp_path / "runs" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(to_yaml(toy_config))
+    rows = [
+        {"step": 3, "loss": 0.9, "learning_rate": 1e-3},
+        {"step": 4, "val_r2": 0.4, "val_r2_log_g": 0.4, "val_mae_log_g": 0.5},
+        {"step": 6, "loss": 0.5, "learning_rate": 2e-3},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def stored(text):
+    """The data of a page."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found[1])
+
+
+def test_sources_are_told_apart_by_what_they_hold(tmp_path, run):
+    outputs = tmp_path / "outputs"
+    write_experiment(outputs / "accuracy", {})
+    write_experiment(outputs / "start", {})
+    (outputs / "benchmarks").mkdir()
+    found = find_sources([run, "tiny", outputs])
+    assert list(found.runs) == ["toy"]
+    assert found.networks == {"tiny": shipped_weights("tiny")}
+    assert list(found.experiments) == ["accuracy", "start"]
+    assert list(find_sources([outputs / "start"]).experiments) == ["start"]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folder(tmp_path, run):
+    other = tmp_path / "others" / "toy"
+    other.mkdir(parents=True)
+    (other / "config.yaml").write_text((run / "config.yaml").read_text())
+    assert list(find_sources([run, other]).runs) == ["toy", "others/toy"]
+
+
+def test_what_is_no_source_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(MissingInputError, match=r"nowhere does not exist; give a run directory, a weights"):
+        find_sources([tmp_path / "nowhere"])
+    with pytest.raises(UsageError, match=r"empty is a folder without config\.yaml and results\.json; give"):
+        find_sources([tmp_path / "empty"])
+    with pytest.raises(UsageError, match=r"notes\.txt is a file, but not of weights"):
+        find_sources([tmp_path / "notes.txt"])
+    with pytest.raises(UsageError, match="needs a source"):
+        find_sources([])
+
+
+def test_two_results_of_one_name_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        write_experiment(tmp_path / folder / "accuracy", {})
+    with pytest.raises(UsageError, match="two sources hold results of accuracy"):
+        find_sources([tmp_path / "a", tmp_path / "b"])
+
+
+def test_the_page_holds_what_there_is_and_nothing_else(tmp_path, run):
+    write_experiment(tmp_path / "out" / "r2_vs_snr", R2_VS_SNR, "| a | b |\n|---|---|\n| 1 | 2 |\n", PNG)
+    everything = write_report([run, tmp_path / "out"], tmp_path / "all.html").read_text()
+    only_run = write_report([run], tmp_path / "run.html").read_text()
+    assert set(stored(everything)) == {"dashboard", "training"}
+    assert set(stored(only_run)) == {"training"}
+    for section, in_all in (("results", True), ("ceiling", True), ("scaling", False), ("explorer", False)):
+        assert (f'id="{section}"' in everything) == in_all
+        assert (f'href="#{section}"' in everything) == (in_all and section != "scaling")
+        assert f'id="{section}"' not in only_run
+    assert "data:image/webp;base64," in everything
+    assert "python -m experiments.r2_vs_snr" in everything
+    assert str(tmp_path) not in everything
+
+
+def test_the_page_asks_nobody_for_anything(tmp_path, run):
+    text = write_report([run], tmp_path / "r.html").read_text()
+    assert "default-src 'none'" in text
+    assert re.findall(r"https?://[^\"' ]*", text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b\s*\(|@import|<link[^>]+href=\"(?!data:)", text)
+
+
+def test_text_of_results_cannot_become_markup(tmp_path):
+    trick = "</script><script>alert(1)</script>"
+    results = {"title": trick, "claim": f"`x` {trick}", "provenance": {"command": trick}}
+    write_experiment(tmp_path / "odd", results, f"| {trick} | b |\n|---|---|\n| 1 | **2** |\n")
+    board = R2_VS_SNR | {"grid": {"title": trick}}
+    text = write_report(
+        [tmp_path / "odd", write_experiment(tmp_path / "r2_vs_snr", board)], tmp_path / "r.html"
+    ).read_text()
+    assert "<script>alert" not in text
+    assert stored(text)["dashboard"]["grid"]["title"] == trick
+    assert "<code>x</code>" in text
+    assert "<strong>2</strong>" in text
+
+
+def test_numbers_that_are_none_stay_json():
+    text = page({"dashboard": R2_VS_SNR | {"odd": [float("nan"), float("inf"), 1 / 3]}})
+    assert stored(text)["dashboard"]["odd"] == [None, None, 0.333333]
+
+
+def test_markdown_tables_become_tables():
+    text = experiments.markdown("# Head\n\n| a | b |\n|---|---:|\n| x | 1 |\n\nSome `code`\nin two lines.")
+    assert "<h4>Head</h4>" in text
+    assert '<th scope="col">b</th>' in text
+    assert '<tr><th scope="row">x</th><td>1</td></tr>' in text
+    assert "<p>Some <code>code</code> in two lines.</p>" in text
+    assert experiments.markdown("- one\n- two\n  lines") == "<ul><li>one</li><li>two\n  lines</li></ul>"
+    assert "<details>" not in text
+    long = "| a |\n|---|\n" + "| 1 |\n" * 13
+    assert experiments.markdown(long).startswith("<details><summary>Table of 13 rows</summary>")
+
+
+def test_damaged_results_are_named(tmp_path):
+    folder = write_experiment(tmp_path / "bad", {}, figure=b"no image")
+    with pytest.raises(DataError, match=r"figure\.png is not a PNG image"):
+        write_report([folder], tmp_path / "r.html")
+    (folder / "results.json").write_text("{")
+    with pytest.raises(DataError, match=r"results\.json must be a JSON file"):
+        write_report([folder], tmp_path / "r.html")
+    (folder / "results.json").write_text("{}")
+    (folder / "figure.png").unlink()
+    (folder / "explorer.json").write_text('{"stars": []}')
+    with pytest.raises(DataError, match=r"explorer\.json lacks methods, wave"):
+        write_report([folder], tmp_path / "r.html")
+    (folder / "results.json").write_text('{"estimators": {}, "ceiling": {}}')
+    with pytest.raises(DataError, match=r"results\.json lacks snr_definition, grid, test"):
+        write_report([folder], tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_curves_are_those_of_the_log(run):
+    found = training("toy", run)
+    panels = {panel["title"]: panel["lines"] for panel in found["panels"]}
+    assert panels["Loss"] == [{"name": "training loss", "points": [[3, 0.9], [6, 0.5]]}]
+    assert panels["Validation R²"] == [{"name": "log_g", "points": [[4, 0.4]]}]
+    assert (found["about"]["best_r2"], found["about"]["best_step"]) == (0.4, 4)
+    (run / "metrics.jsonl").write_text("")
+    assert training("toy", run) is None
+
+
+def test_the_command_writes_once(tmp_path, run, capsys):
+    out = tmp_path / "r.html"
+    command = cli.parse(["report", str(run), "-o", str(out)])
+    command()
+    assert f"wrote {out}" in capsys.readouterr().out
+    with pytest.raises(OutputError, match="--overwrite"):
+        command()
+    cli.parse(["report", str(run), "-o", str(out), "--overwrite"])()
+
+
+def test_help_is_fast_because_jax_is_not_loaded():
+    code = """
+import sys
+from specvit_jax.cli import parse
+try:
+    parse(["report", "--help"])
+except SystemExit:
+    assert not {"jax", "flax", "orbax", "h5py"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("specvit report ") >= 3  # usage and two examples to copy
+
+
+def toy_weights(config):
+    shapes = jax.eval_shape(SpecViT(config.model).init, jax.random.key(0), jnp.zeros((1, N_PIX)))["params"]
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.2, leaf.shape).astype(np.float32), shapes)
+    ones, zeros = np.ones(N_PIX, np.float32), np.zeros(N_PIX, np.float32)
+    return Weights(params, config, LabelScaler(zeros[:1], ones[:1]), InputScaler(zeros, ones))
+
+
+def test_networks_that_cannot_be_explored_are_named(two_line_grid, toy_config, monkeypatch):
+    monkeypatch.setattr(explorers_module, "simulator_of", lambda data: make_simulator(two_line_grid))
+    said = []
+    other = replace(toy_config, model=replace(toy_config.model, label_names=("T_eff",)))
+    networks = {"toy": toy_weights(toy_config), "hot": toy_weights(other)}
+    assert explorers_module.explorers(networks, said.append) == []
+    assert said == [
+        "hot does not read log_g: left out of the explorer",
+        "toy reads 64 pixels, its grid has 4096: left out of the explorer",
+    ]
+
+
+def test_attention_adds_up_and_keeps_to_its_room(toy_config):
+    wave = np.linspace(7100.0, 7127.0, N_PIX)
+    noisy = np.random.default_rng(0).normal(5000, 3000, (2, 2, N_PIX)).astype(int).tolist()
+    stars = [{"at": [{"noisy": flux} for flux in star]} for star in noisy]
+    explorer = {"wave": wave.tolist(), "mags": [20.5, 22.5], "flux_step": 1e-4, "stars": stars}
+    weights = toy_weights(toy_config)  # a class token and four patches of 16 pixels; two heads
+    found = attention("toy", weights, explorer, 1000)
+    assert [(seen["star"], seen["mag"]) for seen in found["seen"]] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert found["wave"][0] == [7100.0, round(wave[15], 2)]
+    seen = found["seen"][0]
+    assert sum(seen["rollout"]) == pytest.approx(1, abs=0.01)
+    assert sum(seen["heads"][0][1]) == pytest.approx(1, abs=0.01)
+    one = np.frombuffer(base64.b64decode(seen["maps"][0][0]), np.uint8).reshape(4, 4)
+    rows = one.sum(axis=1) / 255 * seen["largest"][0][0]
+    assert (rows > 0.5).all()
+    assert (rows < 1).all()  # the rest of each row is read of the class token
+    assert len(attention("toy", weights, explorer, 40)["seen"]) == 1
+    assert attention("toy", weights, explorer | {"wave": wave[:40].tolist()}, 1000) is None

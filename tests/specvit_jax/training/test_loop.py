@@ -1,0 +1,333 @@
+"""One step, the loop around it, stopping and resuming."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy.stats import norm
+
+from crlb.errors import Interrupted, MissingInputError, NumericalError, OutputError, UsageError
+from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.settings.config_file import override
+from specvit_jax.spectra.feed import Step, batch_index, training_rows
+from specvit_jax.spectra.source import Batch
+from specvit_jax.training.checkpoint import load_weights
+from specvit_jax.training.initial_state import begin, initial_weights
+from specvit_jax.training.loop import train
+from specvit_jax.training.step import (
+    DROPOUT,
+    NOISE,
+    Scalers,
+    fresh_step,
+    loss_of,
+    make_state,
+    predict,
+    stream,
+    train_step,
+)
+
+ONE = jax.devices("cpu")[:1]
+
+
+@pytest.fixture(scope="module")
+def scalers(toy_model) -> Scalers:
+    n = toy_model.input_size
+    return Scalers(
+        LabelScaler(np.array([3.0], np.float32), np.array([1.2], np.float32)),
+        InputScaler(np.full(n, 0.5, np.float32), np.full(n, 0.2, np.float32)),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(toy_config, toy_source, tmp_path_factory):
+    """A run that was never stopped."""
+    out = tmp_path_factory.mktemp("run") / "whole"
+    return out, train(toy_config, toy_source, out, devices=ONE)
+
+
+def leaves(path):
+    return jax.tree.leaves(load_weights(path).params)
+
+
+# --- the step
+
+
+def test_eight_spectra_are_learnt_by_heart(toy_config, toy_source, scalers):
+    config = override(toy_config, ["train.steps=300", "train.batch_size=8", "train.weight_decay=0"])
+    batch = toy_source.sample(jax.random.key(0), jnp.arange(8))
+    batch = batch._replace(labels=batch.labels[:, 1:])
+    step = jax.jit(partial(train_step, config=config))
+    state = make_state(config)
+    for _ in range(300):
+        state, metrics = step(state, batch, jnp.arange(8), scalers)
+    assert int(state.step) == 300
+    assert metrics["loss"] < 1e-4
+    error = predict(state.params, batch.flux, scalers, config) - batch.labels
+    assert np.abs(error).max() < 0.05  # dex
+
+
+def test_the_network_learns_from_noisy_flux_and_labels_only(toy_config, toy_source, scalers):
+    step, index = jax.jit(partial(train_step, config=toy_config)), jnp.arange(16)
+    batch = toy_source.sample(jax.random.key(0), index)
+    batch = batch._replace(labels=batch.labels[:, 1:])
+    other = batch._replace(error=batch.error * 0 + 7, clean=batch.clean * 0, mag=batch.mag * 0)
+    noisier = batch._replace(flux=batch.flux + 0.1)
+    states = [step(make_state(toy_config), b, index, scalers)[0].opt_state for b in (batch, other, noisier)]
+    same, changed = (
+        all((a == b).all() for a, b in zip(*map(jax.tree.leaves, (states[0], s)), strict=True))
+        for s in states[1:]
+    )
+    assert same
+    assert not changed
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"), [("l1", [0.5, 3.0]), ("mse", [0.25, 9.0]), ("huber", [0.125, 2.5])]
+)
+def test_losses(toy_config, loss, expected):
+    out, target = jnp.array([[1.5, -2.0]]), jnp.ones((1, 2))
+    found = loss_of(out, target, replace(toy_config.train, loss=loss))
+    np.testing.assert_allclose(found[0], expected)
+
+
+def test_gaussian_loss_is_minus_the_log_density(toy_config):
+    out, target = jnp.array([[1.5, -2.0, 0.3, -0.7]]), jnp.ones((1, 2))
+    found = loss_of(out, target, replace(toy_config.train, loss="nll"))
+    expected = -norm.logpdf(np.ones(2), [1.5, -2.0], np.exp([0.3, -0.7]))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+
+
+def test_average_of_the_weights_is_kept_and_scored(toy_config, toy_source, scalers):
+    config = override(toy_config, ["train.ema=0.9"])
+    step = jax.jit(partial(fresh_step, config=config))
+    state, index = make_state(config), Step(jnp.arange(16))
+    expected = jax.tree.leaves(state.params)
+    for _ in range(3):
+        state, _ = step(state, toy_source, scalers, index)
+        pairs = zip(expected, jax.tree.leaves(state.params), strict=True)
+        expected = [0.9 * old + 0.1 * new for old, new in pairs]
+    for found, right in zip(jax.tree.leaves(state.scored), expected, strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-7)
+    assert make_state(toy_config).ema is None
+
+
+def test_a_lower_rate_shortens_the_step(toy_config, toy_source, scalers):
+    step, index = jax.jit(partial(fresh_step, config=toy_config)), Step(jnp.arange(16))
+    state = make_state(toy_config)._replace(step=jnp.int32(5))
+    whole, half = (
+        step(state._replace(rate=jnp.float32(rate)), toy_source, scalers, index)[0] for rate in (1, 0.5)
+    )
+    for before, one, two in zip(*(jax.tree.leaves(s.params) for s in (state, whole, half)), strict=True):
+        np.testing.assert_allclose(two - before, 0.5 * (one - before), rtol=1e-3, atol=1e-7)
+
+
+def test_noise_differs_by_step_and_repeats_by_seed(toy_config, toy_source, scalers):
+    step = jax.jit(partial(fresh_step, config=toy_config))
+    state, index = make_state(toy_config), Step(jnp.arange(16))
+
+    def loss(number):
+        return float(step(state._replace(step=jnp.int32(number)), toy_source, scalers, index)[1]["loss"])
+
+    assert loss(3) == loss(3) != loss(4)
+
+
+def test_every_seed_and_every_use_has_its_own_random_numbers(toy_config):
+    other = override(toy_config, ["train.seed=1"])
+    keys = [stream(config, use) for config in (toy_config, other) for use in (NOISE, DROPOUT)]
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 4
+
+
+def test_labels_come_back_in_their_own_units(toy_config, scalers):
+    params = make_state(toy_config).params
+    flux = jnp.full((2, 64), 0.7)
+    shifted = scalers._replace(label=LabelScaler(scalers.label.mean + 1, 2 * scalers.label.scale))
+    one, two = (predict(params, flux, s, toy_config) for s in (scalers, shifted))
+    np.testing.assert_allclose(two, 2 * (one - 3.0) + 4.0, rtol=1e-5)
+
+
+# --- order of spectra
+
+
+def test_a_files_rows_are_shuffled_every_epoch_without_repeats(toy_config):
+    rows = 70  # 4 batches of 16, 6 rows left over
+    epochs = [[batch_index(4 * e + i, toy_config, rows) for i in range(4)] for e in range(2)]
+    for epoch in epochs:
+        assert len(set(np.concatenate(epoch))) == 64
+    assert (np.concatenate(epochs[0]) != np.concatenate(epochs[1])).any()
+    np.testing.assert_array_equal(batch_index(5, toy_config, rows), epochs[1][1])
+
+
+def test_the_emulators_spectra_are_numbered_within_the_batch(toy_config):
+    np.testing.assert_array_equal(batch_index(7, toy_config, None), np.arange(16))
+
+
+def test_a_file_smaller_than_a_batch_is_refused(toy_config):
+    with pytest.raises(UsageError, match=r"batch_size.*15"):
+        batch_index(0, toy_config, 15)
+
+
+def test_at_most_a_tenth_of_a_file_is_held_out(toy_config):
+    class File:
+        label_names, rows = ("log_g",), 200
+
+        def sample(self, key, index) -> Batch:
+            raise AssertionError
+
+    assert training_rows(File(), toy_config) == 180
+    assert training_rows(File(), override(toy_config, ["data.n_validation=5"])) == 195
+
+
+# --- the loop
+
+
+def test_a_run_learns_and_leaves_its_files(toy_config, finished):
+    out, result = finished
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [3, 4, 6, 8, 9, 10, 12]
+    assert [row["step"] for row in rows if "val_r2" in row] == [4, 8, 10, 12]
+    scores = {row["step"]: row["val_r2"] for row in rows if "val_r2" in row}
+    assert result.best_r2 == scores[result.best_step] == max(scores.values()) > 0.2
+    start = json.loads((out / "manifest.json").read_text())["starts"][0]
+    assert start["versions"]["jax"] == jax.__version__
+    assert load_weights(result.weights).config == toy_config
+
+
+def test_stopped_and_resumed_is_bit_for_bit_never_stopped(toy_config, toy_source, finished, tmp_path):
+    out = tmp_path / "pieces"
+    with pytest.raises(Interrupted, match=r"step 5.*--resume"):
+        train(toy_config, toy_source, out, stop=lambda step: step == 5, devices=ONE)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        train(
+            toy_config,
+            toy_source,
+            out,
+            resume=True,
+            stop=lambda step: step == 10 and bool(os.kill(os.getpid(), signal.SIGTERM)),
+            devices=ONE,
+        )
+    result = train(toy_config, toy_source, out, resume=True, devices=ONE)
+    for which in ("best", "last"):
+        pair = [leaves(folder / "weights" / f"{which}.safetensors") for folder in (out, finished[0])]
+        for mine, whole in zip(*pair, strict=True):
+            np.testing.assert_array_equal(mine, whole)
+    assert result[:3] == finished[1][:3]
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert steps.count(12) == 2  # one row of training, one of validation
+    assert len(json.loads((out / "manifest.json").read_text())["starts"]) == 3
+
+
+def test_rows_after_the_checkpoint_are_not_repeated(toy_config, toy_source, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(toy_config, toy_source, out, stop=lambda step: step == 4, devices=ONE)
+    with (out / "metrics.jsonl").open("a") as file:  # as if killed at step 6, in the middle of a line
+        file.write('{"step": 6, "loss": 1.0}\n{"step": 6, "lo')
+    train(toy_config, toy_source, out, resume=True, devices=ONE)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert sum(row["step"] == 6 for row in rows) == 1
+
+
+def test_numbers_that_are_not_finite_stop_the_run_and_name_the_step(toy_config, toy_source, tmp_path):
+    wild = override(toy_config, ["train.learning_rate=1e38", "train.warmup=0", "train.eval_every=12"])
+    with pytest.raises(NumericalError, match=r"step [23] .*batch held spectra 0, 1, 2"):
+        train(wild, toy_source, tmp_path / "wild", devices=ONE)
+
+
+def test_a_directory_that_holds_a_run_is_refused(toy_config, toy_source, finished, tmp_path):
+    before = (finished[0] / "metrics.jsonl").read_text()
+    with pytest.raises(OutputError, match=r"--resume.*--overwrite"):
+        train(toy_config, toy_source, finished[0], devices=ONE)
+    with pytest.raises(UsageError, match=r"seed: 42 -> seed: 1"):
+        train(override(toy_config, ["train.seed=1"]), toy_source, finished[0], resume=True, devices=ONE)
+    assert (finished[0] / "metrics.jsonl").read_text() == before
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for options in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(OutputError, match=r"thesis\.txt"):
+            train(toy_config, toy_source, tmp_path, devices=ONE, **options)
+
+
+# --- weights to begin with
+
+
+@pytest.fixture
+def tuned(toy_config, finished):
+    """A short run that goes on from the weights of the finished one."""
+    path = finished[0] / "weights" / "best.safetensors"
+    return override(toy_config, [f"train.init_weights={path}", "train.seed=7", "train.steps=8"])
+
+
+def test_a_run_begins_with_the_weights_and_scalers_it_is_given(tuned, toy_source, finished):
+    given = load_weights(finished[1].weights)
+    source = replace(toy_source, shapes=2 * toy_source.shapes)  # its own scalers would be others
+    start = begin(tuned, source, None, initial_weights(tuned))
+    for found, right in zip(*map(jax.tree.leaves, (start.state.params, given.params)), strict=True):
+        np.testing.assert_array_equal(found, right)
+    for found, right in zip(jax.tree.leaves(start.scalers), jax.tree.leaves(given[2:]), strict=True):
+        np.testing.assert_array_equal(found, right)
+    assert int(start.state.step) == 0
+    assert float(optax.tree.norm(start.state.opt_state[1][0].mu)) == 0
+
+
+def test_a_run_from_given_weights_is_resumed_bit_for_bit(tuned, toy_source, tmp_path):
+    whole = train(tuned, toy_source, tmp_path / "whole", devices=ONE)
+    with pytest.raises(Interrupted):
+        train(tuned, toy_source, tmp_path / "pieces", stop=lambda step: step == 3, devices=ONE)
+    steps = []
+    pieces = train(
+        tuned,
+        toy_source,
+        tmp_path / "pieces",
+        resume=True,
+        stop=lambda step: bool(steps.append(step)),
+        devices=ONE,
+    )
+    assert steps[0] == 4  # it did not begin again
+    for one, other in zip(leaves(whole.weights), leaves(pieces.weights), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("model.embed_dim=32", r"model\.embed_dim=16 there and 32 here"),
+        ("model.num_heads=4", r"model\.num_heads=2 there and 4 here"),  # the shapes are the same
+        ("data.preprocess=zca", r"data\.preprocess=none there and zca here"),
+    ],
+)
+def test_weights_of_another_network_are_refused_before_anything_is_written(
+    tuned, toy_source, tmp_path, setting, said
+):
+    config = override(tuned, [setting, "data.components=4"])
+    with pytest.raises(UsageError, match=said):
+        train(config, toy_source, tmp_path / "run", devices=ONE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_not_there_are_refused(toy_config, toy_source, tmp_path):
+    config = override(toy_config, [f"train.init_weights={tmp_path / 'none.safetensors'}"])
+    with pytest.raises(MissingInputError, match=r"none\.safetensors"):
+        train(config, toy_source, tmp_path / "run", devices=ONE)
+
+
+# --- refusals
+
+
+def test_overwrite_starts_again(toy_config, toy_source, tmp_path):
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(Interrupted, match="step 1;"):
+            train(toy_config, toy_source, tmp_path, stop=lambda step: True, devices=ONE, **options)
+    assert len(json.loads((tmp_path / "manifest.json").read_text())["starts"]) == 1
+
+
+def test_unknown_label_is_refused(toy_config, toy_source, tmp_path):
+    config = override(toy_config, ["model.label_names=colour"])
+    with pytest.raises(UsageError, match="colour"):
+        train(config, toy_source, tmp_path / "run", devices=ONE)
