@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from measure import in_turn, ratio, save
 
 from specvit_jax.settings.config import Config, preset
-from specvit_jax.spectra.feed import Step
+from specvit_jax.spectra.feed import TrainBatch
 from specvit_jax.spectra.file_sources import StoredSpectra
 from specvit_jax.spectra.source import Rows, Simulator, make_simulator
 from specvit_jax.training.initial_state import fit_scalers
@@ -56,8 +56,8 @@ def measure(config: Config, simulator: Simulator, count: int) -> dict[str, Any]:
     batch = select(batch, simulator.label_names, config)
     calls = {
         "constant": repeated(train_step, config, count, batch, index, scalers),
-        "on the fly": repeated(fresh_step, config, count, simulator, scalers, Step(index)),
-        "resident": repeated(fresh_step, config, count, resident(simulator), scalers, Step(index)),
+        "on the fly": repeated(fresh_step, config, count, simulator, scalers, TrainBatch(index)),
+        "resident": repeated(fresh_step, config, count, resident(simulator), scalers, TrainBatch(index)),
     }
     times = in_turn(calls, ROUNDS)
     return {

@@ -97,7 +97,7 @@ def make_embeddings(cfg: ModelConfig) -> Any:
     class PatchEmbeddings(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.projection = torch.nn.Conv1d(1, cfg.embed_dim, cfg.patch_size, cfg.step)
+            self.projection = torch.nn.Conv1d(1, cfg.embed_dim, cfg.patch_size, cfg.patch_stride)
 
         def forward(self, x: Any) -> Any:
             return self.projection(x).transpose(1, 2)

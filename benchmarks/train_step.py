@@ -18,11 +18,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from specvit_jax.network.inference import eval_step
 from specvit_jax.settings.config import preset
-from specvit_jax.spectra.feed import Step
+from specvit_jax.spectra.feed import TrainBatch
 from specvit_jax.spectra.source import make_simulator
 from specvit_jax.training.initial_state import fit_scalers
-from specvit_jax.training.step import eval_step, fresh_step, make_state, select, train_step
+from specvit_jax.training.step import fresh_step, make_state, select, train_step
 
 REPEATS = 7
 
@@ -40,7 +41,7 @@ def parts(name: str) -> dict[str, Callable[[], Any]]:
         "step on a constant batch": (partial(train_step, config=config), (state, selected, index, scalers)),
         "step on fresh spectra": (
             partial(fresh_step, config=config),
-            (state, simulator, scalers, Step(index)),
+            (state, simulator, scalers, TrainBatch(index)),
         ),
         "fresh spectra": (type(simulator).sample, (simulator, key, index)),
         "normal deviates": (lambda key: jax.random.normal(key, flux.shape), (key,)),

@@ -27,8 +27,8 @@ from experiments.study.frame import provenance, write_results
 from experiments.study.stars import LABEL, SNR_DEFINITION, about, exact_posterior, limit, test_stars
 from specvit_jax import metrics
 from specvit_jax.evaluation.predict import SNR_EDGES, find_weights, predict
+from specvit_jax.network.weights import load_weights
 from specvit_jax.spectra.source import make_simulator
-from specvit_jax.training.checkpoint import load_weights
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,9 @@ from experiments.study.stars import LABEL, Stars, limit
 from experiments.study.training import FIRST_SEED, base, combined, slug, weights_of
 from specvit_jax import metrics
 from specvit_jax.evaluation.predict import predict
+from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config
 from specvit_jax.spectra.source import Simulator, make_simulator
-from specvit_jax.training.checkpoint import Weights
 
 SOLAR, FREE = "solar-scaled stars", "stars of free ratios"
 SYMBOLS = {"T_eff": "$T_{eff}$", "log_g": "log $g$", "M_H": "[M/H]", "a_M": "[$\\alpha$/M]", "C_M": "[C/M]"}

@@ -36,8 +36,8 @@ from experiments.study.stars import about, exact_posterior, limit, source_files
 from experiments.study.training import FIRST_SEED, base, combined, run_arm, scores, trained
 from specvit_jax import metrics
 from specvit_jax.evaluation.predict import predict
+from specvit_jax.network.weights import Weights, load_weights, shipped_weights
 from specvit_jax.spectra.source import Simulator
-from specvit_jax.training.checkpoint import Weights, load_weights, shipped_weights
 
 DEFAULT_TARGET = Path("../shared/reference/synspec_grid_coarse.h5")  # not part of this project
 FINE_TUNING_RATE = 1e-3  # a fifth of that from scratch

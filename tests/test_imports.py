@@ -1,38 +1,28 @@
-"""Who may import whom, read from the syntax trees."""
+"""Who may import whom, read from the syntax trees: five rules, each over all files at once."""
 
 import ast
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# What holds no physics may be used by both: errors with their exit status, output files, label names.
-OPEN_TO_ALL = ("crlb.errors", "crlb.files.hdf5", "crlb.files.output", "crlb.labels")
-# Rooms that read and write files of spectra know the layout of these; it is no physics either.
-FILE_ROOMS = {
-    "specvit_jax/spectra/shards.py": ("crlb.files.pfsspec",),
-    "specvit_jax/spectra/simulate.py": ("crlb.files.pfsspec", "crlb.files.spectra"),
-}
-# What can be known of a simulator's stars: the one other room with physics, all of it the simulator's own.
-# The names of known lines are for the page that shows spectra.
-FILE_ROOMS |= {
-    "specvit_jax/evaluation/limits.py": (
-        "crlb.grids.emulator",
-        "crlb.fisher.matrix",
-        "crlb.fisher.field",
-        "crlb.observation.noise",
-        "crlb.bayes.posterior",
-        "crlb.bayes.prior",
-    ),
-    "specvit_jax/report/page.py": ("crlb.fisher.features",),
+# What holds no physics may be used by both: errors with their exit status, files, label names.
+PLUMBING = ("crlb.errors", "crlb.files", "crlb.labels")
+# The doors of specvit_jax to the forward model: spectra, what can be known of them, the names of their lines.
+DOORS = {
+    "specvit_jax/spectra/source.py",
+    "specvit_jax/evaluation/limits.py",
+    "specvit_jax/report/page.py",
 }
 THIRD_PARTY_OF_CRLB = {"jax", "numpy", "scipy", "h5py", "jaxtyping", "tyro", "rich", "matplotlib", "astropy"}
 
 
-def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def files(*packages: str) -> list[Path]:
+    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
 
 
 def imports(path: Path, module_level_only: bool = False) -> set[str]:
@@ -59,15 +49,43 @@ def imports(path: Path, module_level_only: bool = False) -> set[str]:
     return found
 
 
-def imports_of(path: Path, package: str, **options: bool) -> set[str]:
-    return {name for name in imports(path, **options) if name.split(".")[0] == package}
+def offences(paths: list[Path], forbidden, **options: bool) -> list[str]:
+    """`file: name` of every import that is forbidden to that file (its path from the root, the name)."""
+    return [
+        f"{place}: {name}"
+        for path in paths
+        for place in [path.relative_to(ROOT).as_posix()]
+        for name in sorted(imports(path, **options))
+        if forbidden(place, name)
+    ]
 
 
-def identify(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+def top(name: str) -> str:
+    return name.split(".")[0]
 
 
-def test_walk_sees_every_form_of_import(tmp_path, monkeypatch):
+def folder_of(place: str) -> str:
+    """The room a file lies in: `crlb/bayes`; files at the top of a package are rooms of their own."""
+    parts = place.removesuffix(".py").split("/")
+    return "/".join(parts[:2])
+
+
+def cycle(arrows: dict[str, set[str]]) -> list[str]:
+    """A circle of arrows, or nothing."""
+
+    def walk(trail: list[str]) -> Iterator[list[str]]:
+        for target in sorted(arrows.get(trail[-1], ())):
+            if target in trail:
+                yield trail[trail.index(target) :]
+            elif target not in done:
+                yield from walk([*trail, target])
+        done.add(trail[-1])
+
+    done: set[str] = set()
+    return next((found for start in sorted(arrows) for found in walk([start])), [])
+
+
+def test_walk_sees_every_form_of_import_and_every_circle(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     (tmp_path / "pkg").mkdir()
     source = tmp_path / "pkg" / "module.py"
@@ -77,40 +95,51 @@ def test_walk_sees_every_form_of_import(tmp_path, monkeypatch):
     )
     assert imports(source) == {"a.b", "c", "e.f", "pkg.g", "pkg.h.i", "j"}
     assert imports(source, module_level_only=True) == {"a.b", "c", "e.f", "pkg.g", "pkg.h.i"}
+    assert offences([source], lambda place, name: name == "j") == ["pkg/module.py: j"]
+    assert cycle({"a": {"b"}, "b": {"c", "d"}, "d": {"b"}}) == ["b", "d"]
+    assert cycle({"a": {"b", "c"}, "b": {"c"}}) == []
 
 
-@pytest.mark.parametrize("path", modules("crlb"), ids=identify)
-def test_crlb_stands_alone(path):
-    assert not imports_of(path, "specvit_jax") | imports_of(path, "experiments")
-    tops = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names) - {"crlb"}
-    assert tops <= THIRD_PARTY_OF_CRLB
+def test_imports_run_one_way_between_packages():
+    """crlb stands alone; specvit_jax reaches it through its doors only; nothing imports experiments."""
+
+    def forbidden(place: str, name: str) -> bool:
+        if place.startswith("crlb/"):
+            known = {"crlb", *THIRD_PARTY_OF_CRLB, *sys.stdlib_module_names}
+            return top(name) not in known
+        through = top(name) == "crlb" and place not in DOORS and not name.startswith(PLUMBING)
+        return top(name) == "experiments" or through
+
+    assert offences(files("crlb", "specvit_jax"), forbidden) == []
 
 
-@pytest.mark.parametrize("path", modules("specvit_jax"), ids=identify)
-def test_specvit_reaches_crlb_through_data_only(path):
-    assert not imports_of(path, "experiments")
-    if path.name == "source.py":
-        return
-    allowed = OPEN_TO_ALL + FILE_ROOMS.get(identify(path), ())
-    assert {name for name in imports_of(path, "crlb") if not name.startswith(allowed)} == set()
+def test_folders_import_without_circles():
+    arrows = defaultdict(set)
+    for path in files("crlb", "specvit_jax", "experiments"):
+        place = path.relative_to(ROOT).as_posix()
+        if path.name != "__init__.py":  # a face hands on names of its own folder
+            rooms = {folder_of(name.replace(".", "/")) for name in imports(path) if "." in name}
+            own = top(place.replace("/", "."))
+            arrows[folder_of(place)] |= {
+                room for room in rooms if room.startswith(own + "/") and room != folder_of(place)
+            }
+    assert cycle(arrows) == []
 
 
-@pytest.mark.parametrize("path", modules("crlb") + modules("specvit_jax"), ids=identify)
-def test_matplotlib_never_loads_with_a_library(path):
-    assert not imports_of(path, "matplotlib", module_level_only=True)
+def test_no_experiment_imports_another():
+    shared = {"study", "baselines"}
+
+    def forbidden(place: str, name: str) -> bool:
+        own, other = folder_of(place).split("/")[1], name.split(".")[1] if "." in name else ""
+        return top(name) == "experiments" and own != "__main__" and other not in {*shared, own}
+
+    assert offences(files("experiments"), forbidden) == []
 
 
 @pytest.mark.parametrize("package", ["crlb", "specvit_jax"])
-def test_importing_a_package_starts_no_jax(package):
-    code = f"import {package}, sys; print('jax' in sys.modules)"
+def test_importing_a_package_loads_neither_jax_nor_matplotlib(package):
+    code = f"import {package}, sys; print(sorted({{'jax', 'matplotlib', 'h5py'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "False"
-
-
-def test_every_name_crlb_hands_on_exists():
-    import crlb
-
-    for name in crlb.__all__:
-        assert getattr(crlb, name).__name__ == name
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        crlb.nothing  # noqa: B018
+    assert done.stdout.strip() == "[]"
+    is_matplotlib = lambda place, name: top(name) == "matplotlib"  # noqa: E731
+    assert offences(files(package), is_matplotlib, module_level_only=True) == []

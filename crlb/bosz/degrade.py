@@ -12,8 +12,9 @@ from jaxtyping import Float
 
 from crlb.bosz.catalogue import ORIGINAL
 from crlb.bosz.read import AIR_ABOVE, BoszSpectrum, air_to_vacuum, vacuum_to_air
+from crlb.detector import FWHM_PER_SIGMA
 from crlb.errors import DataError, UsageError
-from crlb.synthesis.spectrum import FWHM_PER_SIGMA, kernel_half_width, log_wave, smooth
+from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth
 
 ORIGINAL_STEP = 1e-6  # in ln wave: what the 2024 originals are interpolated to before they are smoothed
 MIN_KERNEL_SIGMA = 0.7  # pixels; the width of a narrower Gaussian is wrong when it is sampled

@@ -10,11 +10,11 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
+from crlb.detector import DEFAULT_LSF_FWHM
 from crlb.errors import UsageError
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.observation import noise as noise_module
-from crlb.observation.instrument import DEFAULT_LSF_FWHM
 from crlb.observation.noise import Exposure, NoiseModel
 from crlb.observation.nuisance import NuisanceModel, with_nuisances
 

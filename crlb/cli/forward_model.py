@@ -71,7 +71,7 @@ class ForwardModel:
 
     def observation(self) -> "tuple[NoiseModel, Exposure, np.ndarray]":
         """Noise curves, exposure and pixel centres (vacuum Å), on the pixels asked for."""
-        from crlb.observation.instrument import DETECTOR_WAVE, pixels_within
+        from crlb.detector import DETECTOR_WAVE, pixels_within
         from crlb.observation.noise import Exposure
         from crlb.observation.noise_curves import builtin_noise, load_noise
 

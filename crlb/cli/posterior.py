@@ -115,8 +115,8 @@ class PosteriorOf(WithPrior):
         """The stars asked for, on the pixels of the emulator, and their magnitudes."""
         import numpy as np
 
+        from crlb.detector import DETECTOR_WAVE
         from crlb.files.spectra import read_spectra
-        from crlb.observation.instrument import DETECTOR_WAVE
 
         stars = read_spectra(self.spectra, need=("noisy", "error"))
         if stars.mag is None and self.mag is None:

@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
 from crlb.files import pfsspec
 from crlb.files.hdf5 import open_input
 from crlb.files.output import new_file
 from crlb.labels import LABEL_NAMES
-from crlb.observation.instrument import DETECTOR_WAVE
 
 EDGES = (0, -1)  # pixels where the field's own files have NaN errors
 

@@ -19,10 +19,10 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
+from crlb.detector import cell_edges
 from crlb.errors import UsageError
 from crlb.fisher.features import Nearby, features_near
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
-from crlb.observation.instrument import cell_edges
 
 CHUNK = 16  # nodes computed together
 

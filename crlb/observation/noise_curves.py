@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA
 from crlb.errors import DataError
 from crlb.files.hdf5 import open_input, read_numbers
-from crlb.observation.instrument import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA, detector_flux
+from crlb.observation.instrument import detector_flux
 
 REFERENCE_WAVE = 7975.0  # A, mid-arm; keeps numbers of order one in float32
 DEFAULT_GROUP = "legacy_20211220"  # in the reference file: the instrument behind the published SNR table

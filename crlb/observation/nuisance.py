@@ -19,19 +19,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.polynomial.legendre import legvander
 
+from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA, cell_edges
 from crlb.errors import DataError, UsageError
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.spectral_grid import SpectralGrid
-from crlb.observation.instrument import (
-    DEFAULT_LSF_FWHM,
-    DETECTOR_WAVE,
-    FWHM_PER_SIGMA,
-    MAX_TRACED_SIGMA,
-    cell_edges,
-    detector_flux,
-    smooth_median,
-    to_detector,
-)
+from crlb.observation.instrument import MAX_TRACED_SIGMA, detector_flux, smooth_median, to_detector
 
 ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 A per sample in float64
 

@@ -6,6 +6,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from crlb.detector import FWHM_PER_SIGMA
 from crlb.synthesis.atmosphere import LOG_TAU, REFERENCE_WAVE, build_atmosphere
 from crlb.synthesis.continuum import continuum_opacity
 from crlb.synthesis.lines import Lines, line_opacity, load_lines
@@ -15,7 +16,6 @@ from crlb.synthesis.state import State
 
 CONTINUUM_STEP = 5.0  # Å between the points the continuous opacity is computed at
 KERNEL_SIGMAS = 4.0  # half-width of the smoothing kernel
-FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
 def synthesize(

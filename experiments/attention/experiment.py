@@ -39,8 +39,8 @@ from specvit_jax import metrics
 from specvit_jax.evaluation.attention import attention_weights, input_gradient, rollout
 from specvit_jax.evaluation.predict import SNR_EDGES
 from specvit_jax.network.tokens import windows
+from specvit_jax.network.weights import Weights
 from specvit_jax.spectra.source import CHUNK
-from specvit_jax.training.checkpoint import Weights
 from specvit_jax.training.step import make_state
 
 WINDOW_A = 12.0  # A, of the stretches of most information that the figure names
@@ -123,7 +123,7 @@ def locality(weights: Weights) -> float:
 def pixels_of(weights: Weights) -> Int[np.ndarray, "n_patches patch_size"]:
     """The pixels of every patch."""
     cfg = weights.config.model
-    return np.asarray(windows(jnp.arange(cfg.input_size)[None], cfg.patch_size, cfg.step)[0])
+    return np.asarray(windows(jnp.arange(cfg.input_size)[None], cfg.patch_size, cfg.patch_stride)[0])
 
 
 def of_stars(work: Work, networks: Mapping[str, Weights]) -> Arrays:

@@ -18,9 +18,9 @@ from jaxtyping import Array, Float, Int, Key
 from crlb.errors import DataError, UsageError
 from experiments.baselines.protocol import Arrays, Chunk, checked, collected, fitted
 from specvit_jax.evaluation.predict import predict
+from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.spectra.source import Batch
-from specvit_jax.training.checkpoint import Weights, load_weights, save_weights
 from specvit_jax.training.loop import train as train_network
 
 TRAINED_PER_VALIDATED = 9  # the training loop validates on at most a tenth of the spectra it is given

@@ -35,7 +35,7 @@ from experiments.study.frame import Study, Work
 from experiments.study.stars import LABEL, limit
 from experiments.study.training import FIRST_SEED, Arm, base, combined, run_arms, slug, weights_of
 from specvit_jax import metrics
-from specvit_jax.training.checkpoint import Weights
+from specvit_jax.network.weights import Weights
 
 POSITIONS, POOLS = ("none", "learned", "sinusoidal", "rotary", "wavelength"), ("flat", "mean")
 SETTINGS = ("data.preprocess=none",)

@@ -13,9 +13,9 @@ from experiments.study.stars import Stars, error_of
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler
+from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config
 from specvit_jax.spectra.source import Simulator
-from specvit_jax.training.checkpoint import Weights
 
 PIECE = 250  # spectra at a time
 NOISE_SEED = 20_301  # of the noise on pixels of another size

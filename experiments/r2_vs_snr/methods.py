@@ -24,10 +24,10 @@ from experiments.baselines.template_fit import TemplateFit
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
 from experiments.study.training import trained
 from specvit_jax.evaluation.predict import predict
+from specvit_jax.network.weights import load_weights, read_metadata, shipped_weights
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import override
 from specvit_jax.spectra.source import Simulator
-from specvit_jax.training.checkpoint import load_weights, read_metadata, shipped_weights
 
 MAX_TREES = 1000  # of LightGBM, with early stopping
 

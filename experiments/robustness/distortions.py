@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.fft import dct, idct
 from scipy.interpolate import make_interp_spline
 
-from crlb.observation.instrument import DEFAULT_LSF_FWHM, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS
+from crlb.detector import DEFAULT_LSF_FWHM, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS
 from crlb.observation.noise import Exposure, NoiseModel, background
 from experiments.study.stars import Stars, error_of
 from specvit_jax.spectra.source import Simulator

@@ -13,10 +13,10 @@ from experiments.study.stars import LABEL, Stars, source_files
 from specvit_jax import metrics
 from specvit_jax.evaluation.predict import SNR_EDGES, find_weights, predict
 from specvit_jax.network.networks import cost, parameter_counts
+from specvit_jax.network.weights import Weights, load_weights, shipped_weights
 from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import from_yaml, override
-from specvit_jax.training.checkpoint import Weights, load_weights, shipped_weights
 from specvit_jax.training.loop import train
 from specvit_jax.training.step import Source
 

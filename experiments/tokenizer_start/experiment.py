@@ -36,11 +36,12 @@ from experiments.study.frame import provenance, write_results
 from experiments.study.stars import LABEL
 from experiments.tokenizer_start.tables import markdown, screen, tables
 from specvit_jax import metrics
+from specvit_jax.network.inference import Scalers, predict
 from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
 from specvit_jax.network.tokens import KERNEL_STD, Tokens, windows
 from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.spectra.source import Batch, Simulator, chunks, make_simulator
-from specvit_jax.training.step import Scalers, TrainState, make_state, predict, select, train_step
+from specvit_jax.training.step import TrainState, make_state, select, train_step
 
 POOL_SEED, TEST_SEED, TOKEN_SEED = 20_101, 20_102, 20_103
 N_KERNELS = 64  # starts over which the strength of tokens is averaged
@@ -195,7 +196,7 @@ def strength(model: ModelConfig, spectra: Spectra) -> dict[str, float]:
     Averaged over `N_KERNELS` starts; `rms_closed` is the closed form for pixels of unit variance.
     """
     x = jnp.asarray(spectra.scalers.input.encode(spectra.test.flux[:N_STRENGTH]))
-    patches = windows(x, model.patch_size, model.step)
+    patches = windows(x, model.patch_size, model.patch_stride)
 
     def squares(key: Array) -> tuple[Array, Array]:
         params = Tokens(model).init(key, x[:1])["params"]

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb.errors import UsageError
+from specvit_jax.network.inference import Scalers, eval_step
 from specvit_jax.network.model import SpecViT, head_weights
+from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, ModelConfig
-from specvit_jax.training.checkpoint import Weights
-from specvit_jax.training.step import Scalers, eval_step
 
 
 def attention_weights(
@@ -98,7 +98,7 @@ def token_wave(cfg: ModelConfig, wave: Float[np.ndarray, " n_pix"]) -> Float[np.
     """
     if len(wave) != cfg.input_size:
         raise UsageError(f"wave must have the {cfg.input_size} inputs of the network, got {len(wave)} pixels")
-    first = cfg.step * np.arange(cfg.num_patches)
+    first = cfg.patch_stride * np.arange(cfg.num_patches)
     return np.stack([np.asarray(wave)[first], np.asarray(wave)[first + cfg.patch_size - 1]], axis=1)
 
 

@@ -14,11 +14,11 @@ from jaxtyping import Array, Float
 from crlb.errors import DataError, MissingInputError
 from crlb.files.output import check_output, new_file
 from specvit_jax import metrics
+from specvit_jax.network.inference import Scalers
+from specvit_jax.network.inference import predict_with_sigma as forward
+from specvit_jax.network.weights import Weights, load_weights, shipped_weights
 from specvit_jax.settings.config import PRESETS
 from specvit_jax.spectra.source import SNR_DEFINITION, Spectra, median_snr, read_spectra
-from specvit_jax.training.checkpoint import Weights, load_weights, shipped_weights
-from specvit_jax.training.step import Scalers
-from specvit_jax.training.step import predict_with_sigma as forward
 
 BATCH = 256  # spectra in one call of the network
 SNR_EDGES = (1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.5, 20.0, 35.0, 60.0, 110.0)  # magnitudes 23 to 18

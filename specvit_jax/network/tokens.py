@@ -38,7 +38,7 @@ class Tokens(nn.Module):
             kernel_init, bias_init = linear_init(cfg), nn.initializers.zeros_init()
         else:
             raise ValueError(f"tokenizer must be conv or linear, got {cfg.tokenizer!r}")
-        patches = windows(x, cfg.patch_size, cfg.step)
+        patches = windows(x, cfg.patch_size, cfg.patch_stride)
         patches = chunk_norm(patches) if cfg.chunk_norm else patches
         layer = nn.Dense(
             cfg.embed_dim, dtype=cfg.dtype, kernel_init=kernel_init, bias_init=bias_init, name="patches"
@@ -97,7 +97,7 @@ def wavelength_features(
     first, last = cfg.wave_range
     pixels = jnp.asarray(np.linspace(first, last, cfg.input_size) if wave is None else wave, jnp.float32)
     log_wave = jnp.log1p((pixels - first) / first)  # the difference first: float32 keeps 1e-4 of a pixel
-    means = windows(log_wave[None], cfg.patch_size, cfg.step).mean(axis=2)[0]
+    means = windows(log_wave[None], cfg.patch_size, cfg.patch_stride).mean(axis=2)[0]
     return position.wavelength(means, math.log(last / first), cfg.num_patches, cfg.embed_dim)
 
 

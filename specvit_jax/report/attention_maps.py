@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from specvit_jax.evaluation.attention import attention_weights, rollout, token_wave
+from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import ModelConfig
-from specvit_jax.training.checkpoint import Weights
 
 MOST_TOKENS = 96  # of a map; where there are more, neighbours are averaged
 LEVELS = 255
@@ -41,7 +41,7 @@ def attention(
     return {
         "name": name,
         "patch_size": cfg.patch_size,
-        "stride": cfg.step,
+        "stride": cfg.patch_stride,
         "depth": cfg.depth,
         "num_heads": cfg.num_heads,
         "pool": cfg.pool,

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from specvit_jax.evaluation.explore import LABEL, Predictor, explore
 from specvit_jax.evaluation.limits import has_density
 from specvit_jax.evaluation.predict import predict
+from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.spectra.source import Simulator
-from specvit_jax.training.checkpoint import Weights
 
 Say = Callable[[str], None]
 

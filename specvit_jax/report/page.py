@@ -97,9 +97,9 @@ def _networks(found: Sources, say: Say, options: dict[str, Any]) -> dict[str, An
     """Stars at every magnitude, and where the networks look in them."""
     if not found.networks:
         return {"explorers": [experiments.read_explorer(found.explored)] if found.explored else []}
+    from specvit_jax.network.weights import load_weights
     from specvit_jax.report.attention_maps import attention
     from specvit_jax.report.explorers import explorers
-    from specvit_jax.training.checkpoint import load_weights
 
     networks = {name: load_weights(path) for name, path in found.networks.items()}
     kept = [experiments.read_explorer(found.explored)] if found.explored else []

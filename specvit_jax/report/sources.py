@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crlb.errors import MissingInputError, UsageError
+from specvit_jax.network.weights import shipped_weights
 from specvit_jax.settings.config import PRESETS
-from specvit_jax.training.checkpoint import shipped_weights
 
 KINDS = "give a run directory, a weights file, tiny, or a folder of results (NAME/results.json)"
 

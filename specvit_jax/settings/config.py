@@ -58,7 +58,7 @@ class ModelConfig:
             )
         if self.embed_dim % self.num_heads:
             raise ConfigError(f"model.num_heads must divide embed_dim {self.embed_dim}, got {self.num_heads}")
-        if self.step > self.patch_size:
+        if self.patch_stride > self.patch_size:
             raise ConfigError(
                 f"model.stride must be at most patch_size {self.patch_size}, or pixels go unread; "
                 f"got {self.stride}"
@@ -83,14 +83,14 @@ class ModelConfig:
             raise ConfigError(f"model.label_names must name each label once, got {self.label_names}")
 
     @property
-    def step(self) -> int:
+    def patch_stride(self) -> int:
         """Pixels from one token to the next."""
         return self.patch_size if self.stride is None else self.stride
 
     @property
     def num_patches(self) -> int:
         """Tokens cut from a spectrum; pixels after the last whole window are not read."""
-        return (self.input_size - self.patch_size) // self.step + 1
+        return (self.input_size - self.patch_size) // self.patch_stride + 1
 
     @property
     def num_tokens(self) -> int:

@@ -29,7 +29,7 @@ ORDER_BYTES = 40  # per spectrum, for the order in which a stream reads them
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class Step:
+class TrainBatch:
     """What a step of training is given; the first axis of every array is the batch. A pytree.
 
     Spread over devices by ``pmap`` there is an axis of devices before it.
@@ -117,13 +117,13 @@ class Feed:
             come with their rows, `sample(key, index, rows)`.
     """
 
-    def __init__(self, steps: Ahead[Step] | Generator[Step, None, None], shared: Any) -> None:
+    def __init__(self, steps: Ahead[TrainBatch] | Generator[TrainBatch, None, None], shared: Any) -> None:
         self.steps, self.shared = steps, shared
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[TrainBatch]:
         return self
 
-    def __next__(self) -> Step:
+    def __next__(self) -> TrainBatch:
         return next(self.steps)
 
     def __enter__(self) -> "Feed":
@@ -145,7 +145,7 @@ def make_feed(
     start_step: int = 0,
     *,
     part: tuple[int, int] | None = None,
-    place: Callable[[Step], Any] = jax.device_put,
+    place: Callable[[TrainBatch], Any] = jax.device_put,
 ) -> Feed:
     """The batches of the steps from `start_step` to ``train.steps``.
 
@@ -172,9 +172,9 @@ def make_feed(
         batch_index(step, config, rows)[slice(*part)] for step in range(start_step, config.train.steps)
     )
     if isinstance(source, FedSpectra):
-        steps = _placed((Step(index, source.take(index)) for index in indices), place)
+        steps = _placed((TrainBatch(index, source.take(index)) for index in indices), place)
         return Feed(Ahead(steps, AHEAD), source.observer)
-    return Feed(_placed((Step(index) for index in indices), place), source)
+    return Feed(_placed((TrainBatch(index) for index in indices), place), source)
 
 
 def step_index(source: Any, config: Config, step: int) -> Int[np.ndarray, " batch"]:
@@ -190,7 +190,9 @@ def step_index(source: Any, config: Config, step: int) -> Int[np.ndarray, " batc
     return found[:size]
 
 
-def _placed(steps: Generator[Step, None, None], place: Callable[[Step], Any]) -> Generator[Step, None, None]:
+def _placed(
+    steps: Generator[TrainBatch, None, None], place: Callable[[TrainBatch], Any]
+) -> Generator[TrainBatch, None, None]:
     try:
         for step in steps:
             yield place(step)
@@ -220,7 +222,7 @@ def window_blocks(source: FedSpectra, config: Config) -> int:
 
 def _streamed(
     source: FedSpectra, config: Config, start: int, part: tuple[int, int], window: int
-) -> Generator[Step, None, None]:
+) -> Generator[TrainBatch, None, None]:
     """The steps, cut from windows that another thread reads while the one before is used up."""
     windows = Ahead(_windows(source, config, start, part, window), 1)
     pieces, missing = [], part[1] - part[0]
@@ -237,16 +239,16 @@ def _streamed(
         windows.close()
 
 
-def _cut(step: Step, places: slice) -> Step:
+def _cut(step: TrainBatch, places: slice) -> TrainBatch:
     return jax.tree.map(lambda array: array[places], step)
 
 
 def _windows(
     source: FedSpectra, config: Config, start: int, part: tuple[int, int], window: int
-) -> Generator[Step, None, None]:
+) -> Generator[TrainBatch, None, None]:
     """Window after window, in the order its spectra are wanted in."""
     for index in _stream_order(source, config, start, part, window):
-        yield Step(index, source.take(index))
+        yield TrainBatch(index, source.take(index))
 
 
 def _stream_order(

@@ -1,31 +1,19 @@
-"""What survives a run: orbax checkpoints to resume from, and weights files that predict by themselves."""
+"""What survives a run that was cut off: orbax checkpoints to resume from."""
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-import safetensors
-import safetensors.numpy
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from crlb.errors import DataError, MissingInputError, OutputError, UsageError
-from crlb.files.output import new_file, writing
-from specvit_jax.network.networks import make_network
-from specvit_jax.network.standardise import InputScaler, LabelScaler
-from specvit_jax.settings.config import PRESETS, Config
-from specvit_jax.settings.config_file import from_yaml
-
-FORMAT = "specvit-jax weights 1"
-Tree = TypeVar("Tree")
+from crlb.errors import DataError, OutputError
+from crlb.files.output import writing
+from specvit_jax.network.weights import Tree, flatten, unflatten
 
 
 class Checkpoints:
@@ -135,144 +123,6 @@ class Checkpoints:
                 (self.folder / str(step)).rename(self.folder / (f"{name}_{taken}" if taken else name))
         if steps:
             self.manager.reload()
-
-
-class Weights(NamedTuple):
-    """A trained network: all that prediction needs."""
-
-    params: dict[str, Any]
-    config: Config
-    label_scaler: LabelScaler
-    input_scaler: InputScaler
-
-
-def save_weights(path: Path, weights: Weights, about: Mapping[str, float | int]) -> None:
-    """Writes a weights file (safetensors), replacing what was there only once it is complete.
-
-    Raises:
-        OutputError: the file cannot be created.
-    """
-    tensors = flatten(
-        {
-            "params": weights.params,
-            "label_scaler": weights.label_scaler._asdict(),
-            "input_scaler": weights.input_scaler._asdict(),
-        }
-    )
-    metadata = {
-        "format": FORMAT,
-        "config": json.dumps(dataclasses.asdict(weights.config)),
-        "label_names": json.dumps(weights.config.model.label_names),
-        "about": json.dumps(dict(about)),
-    }
-    with new_file(path, overwrite=True) as temporary:
-        # safetensors writes the bytes as they lie: a transposed array would come back scrambled.
-        ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        safetensors.numpy.save_file(ordered, temporary, metadata)
-
-
-def load_weights(path: str | Path) -> Weights:
-    """The network in a weights file.
-
-    Raises:
-        MissingInputError: no such file.
-        DataError: not a weights file of this project, or its arrays are not those its config asks for.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingInputError(f"weights {path} does not exist; give a weights/*.safetensors of a run")
-    try:
-        tensors = safetensors.numpy.load_file(path)
-        metadata = read_metadata(path)
-    except safetensors.SafetensorError as error:
-        raise DataError(f"weights {path} is not a readable safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise DataError(f"weights {path} must have format {FORMAT!r}, found {metadata.get('format')!r}")
-    config = _stored_config(metadata["config"])
-    like = _like(config, tensors)
-    needed = {name: leaf.shape for name, leaf in flatten(like).items()}
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    wrong = sorted(name for name in needed | found if needed.get(name) != found.get(name))
-    if wrong:
-        name = wrong[0]
-        raise DataError(
-            f"weights {path} does not fit its config: {name} must have shape {needed.get(name, 'none')}, "
-            f"found {found.get(name, 'none')} ({len(wrong)} such arrays); it was cut or mixed up"
-        )
-    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-        raise DataError(f"weights {path} holds numbers that are not finite; take an earlier file")
-    tree = unflatten(like, tensors)
-    return Weights(
-        tree["params"], config, LabelScaler(**tree["label_scaler"]), InputScaler(**tree["input_scaler"])
-    )
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The texts stored with a weights file: ``format``, ``config``, ``label_names``, ``about``."""
-    with safetensors.safe_open(path, framework="numpy") as file:
-        return dict(file.metadata() or {})
-
-
-def shipped_weights(preset: str) -> Path:
-    """The weights that come with the package for a preset.
-
-    Raises:
-        UsageError: no such preset.
-        MissingInputError: none are shipped for it.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-    path = Path(str(resources.files("specvit_jax") / "weights" / f"{preset}.safetensors"))
-    if not path.is_file():
-        raise MissingInputError(f"no weights are shipped for preset {preset}; train it with specvit train")
-    return path
-
-
-def flatten(tree: Any) -> dict[str, np.ndarray]:
-    """The leaves of a tree on the host, by their path: ``params/block_0/query/kernel``."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
-
-
-def unflatten(like: Tree, flat: dict[str, np.ndarray]) -> Tree:
-    """The tree of the structure of ``like`` with the leaves of ``flat``."""
-    leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
-    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-    return jax.tree_util.tree_unflatten(treedef, [jnp.asarray(flat[name]) for name in names])
-
-
-def _stored_config(text: str) -> Config:
-    """The config in a weights file; younger settings take their defaults, whatever its preset says."""
-    plain = json.loads(text)
-    default = dataclasses.asdict(Config())
-    sections = {name: default[name] | plain.get(name, {}) for name in ("model", "train", "data")}
-    return from_yaml(json.dumps(plain | sections))
-
-
-def _like(config: Config, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The tree a weights file of this config holds, its leaves shapes only in memory no larger than one.
-
-    What pca reads has the pixels of the mean that was ``found``; the network behind it sees components.
-    """
-    model, data = config.model, config.data
-    shapes = jax.eval_shape(make_network(model).init, jax.random.key(0), jnp.zeros((1, model.input_size)))
-    n_pix, n_labels = model.input_size, len(model.label_names)
-    if data.preprocess == "pca" and "input_scaler/mean" in found:
-        n_pix = found["input_scaler/mean"].size
-    arrays: dict[str, tuple[int, ...]] = {"mean": (n_pix,), "scale": (n_pix,)}
-    if data.preprocess != "none":
-        arrays["analysis"] = (n_pix, data.components)
-    if data.preprocess == "zca":
-        arrays["synthesis"] = (data.components, n_pix)
-    return {
-        "params": jax.tree.map(lambda leaf: _shape_only(leaf.shape), shapes["params"]),
-        "label_scaler": {name: _shape_only((n_labels,)) for name in ("mean", "scale")},
-        "input_scaler": {name: _shape_only(shape) for name, shape in arrays.items()},
-    }
-
-
-def _shape_only(shape: tuple[int, ...]) -> np.ndarray:
-    return np.broadcast_to(np.float32(0), shape)
 
 
 def _digests(flat: dict[str, np.ndarray]) -> dict[str, str]:

@@ -11,13 +11,15 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from crlb.errors import UsageError
+from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
+from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.settings.config import Config
 from specvit_jax.spectra.feed import training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, stored_validation
 from specvit_jax.spectra.source import Batch
-from specvit_jax.training.checkpoint import Checkpoints, Weights, load_weights
-from specvit_jax.training.step import Scalers, Source, TrainState, make_state, select
+from specvit_jax.training.checkpoint import Checkpoints
+from specvit_jax.training.step import Source, TrainState, make_state, select
 
 VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run, so that runs compare
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from crlb.errors import Interrupted, NumericalError
 from specvit_jax import metrics
+from specvit_jax.network.inference import Scalers, predict
+from specvit_jax.network.weights import Weights, save_weights
 from specvit_jax.runs.curves import draw_curves
 from specvit_jax.runs.directory import Run, open_run
 from specvit_jax.runs.manifest import layout_change
@@ -19,11 +21,11 @@ from specvit_jax.spectra.feed import make_feed, step_index
 from specvit_jax.spectra.source import Batch
 from specvit_jax.stopping import Abandoned, Signals
 from specvit_jax.training import parallel
-from specvit_jax.training.checkpoint import Checkpoints, Weights, save_weights
+from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.initial_state import Start, begin, initial_weights
 from specvit_jax.training.parallel import Layout, Mode, make_layout
 from specvit_jax.training.progress import Progress
-from specvit_jax.training.step import Scalers, Source, TrainState, fresh_step, predict
+from specvit_jax.training.step import Source, TrainState, fresh_step
 
 UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
 AGREE_EVERY = 10  # steps after which several processes ask each other whether one was told to stop

@@ -12,16 +12,15 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import UsageError
+from specvit_jax.network.inference import Params, Scalers
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
-from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.settings.config import Config, TrainConfig
-from specvit_jax.spectra.feed import Step
+from specvit_jax.spectra.feed import TrainBatch
 from specvit_jax.spectra.source import Batch
 from specvit_jax.training import parallel
 from specvit_jax.training.optimizer import learning_rate, optimizer
 
-Params = dict[str, Any]
 Tree = TypeVar("Tree")
 Mean = TypeVar("Mean")
 
@@ -42,13 +41,6 @@ class Source(Protocol):
     def rows(self) -> int | None: ...
 
     def sample(self, key: Key[Array, ""], index: Int[Array, " n"]) -> Batch: ...
-
-
-class Scalers(NamedTuple):
-    """What stands between physical units and the network; stored with its weights."""
-
-    label: LabelScaler
-    input: InputScaler
 
 
 class TrainState(NamedTuple):
@@ -165,7 +157,7 @@ def fresh_step(
     state: TrainState,
     source: Any,
     scalers: Scalers,
-    step: Step,
+    step: TrainBatch,
     config: Config,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
@@ -181,7 +173,7 @@ def fresh_step(
     """
     key = jax.random.fold_in(stream(config, NOISE), state.step)
 
-    def observed(part: Step) -> tuple[Float[Array, ""], Params]:
+    def observed(part: TrainBatch) -> tuple[Float[Array, ""], Params]:
         batch = select(part.sample(key, source), source.label_names, config)
         return loss_and_gradient(state, batch, jnp.asarray(part.index), scalers, config)
 
@@ -201,36 +193,6 @@ def accumulated(call: Callable[[Tree], Mean], batch: Tree, pieces: int) -> Mean:
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     total, _ = jax.lax.scan(lambda sums, part: (jax.tree.map(jnp.add, sums, call(part)), None), zeros, parts)
     return jax.tree.map(lambda leaf: leaf / pieces, total)
-
-
-def eval_step(
-    params: Params, flux: Float[Array, "batch n_pix"], scalers: Scalers, config: Config
-) -> tuple[Float[Array, "batch n_labels"], Float[Array, "batch n_labels"] | None]:
-    """The labels that the network reads from noisy spectra and their 1-sigma errors, in the labels' units."""
-    out = cast(Array, make_network(config.model).apply({"params": params}, scalers.input.encode(flux)))
-    labels, log_sigma = split(out, len(config.model.label_names))
-    sigma = None if log_sigma is None else jnp.exp(log_sigma) * scalers.label.scale[None, :]
-    return jnp.asarray(scalers.label.decode(labels)), sigma
-
-
-@partial(jax.jit, static_argnames="config")
-def predict_with_sigma(
-    params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
-) -> tuple[Float[Array, "n n_labels"], Float[Array, "n n_labels"] | None]:
-    """``eval_step`` in chunks, so that memory does not grow with the number of spectra."""
-
-    def one(flux: Float[Array, " n_pix"]) -> Any:
-        return jax.tree.map(lambda leaf: leaf[0], eval_step(params, flux[None], scalers, config))
-
-    labels, sigma = jax.lax.map(one, flux, batch_size=min(256, len(flux)))
-    return labels, sigma
-
-
-def predict(
-    params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
-) -> Float[Array, "n n_labels"]:
-    """The labels alone, in their own units."""
-    return predict_with_sigma(params, flux, scalers, config)[0]
 
 
 def select(batch: Batch, label_names: Sequence[str], config: Config) -> Batch:

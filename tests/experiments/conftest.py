@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.grids.grid_file import make_grid, save_grid
-from crlb.observation.instrument import DETECTOR_WAVE
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from crlb.observation.instrument import DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS, detector_flux
+from crlb.detector import DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS
+from crlb.observation.instrument import detector_flux
 from crlb.observation.noise import builtin_noise, variance
 from experiments import capacity, loss_and_scaling, multitask, snapping
 from experiments.position import experiment as position
@@ -38,9 +39,9 @@ from experiments.study.training import base
 from specvit_jax.evaluation.predict import predict
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler, LabelScaler, fit_label_scaler
+from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, ModelConfig
 from specvit_jax.spectra.source import Exposure, make_simulator, observe
-from specvit_jax.training.checkpoint import Weights
 
 PIXEL = DETECTOR_WAVE[1] - DETECTOR_WAVE[0]
 CENTRE, SIGMA = 8000.0, 1.6 / FWHM_PER_SIGMA  # A, of a line as the instrument shows it

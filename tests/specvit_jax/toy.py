@@ -6,9 +6,9 @@ import h5py
 import jax
 import numpy as np
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.files import pfsspec
 from crlb.grids.grid_file import make_grid, save_grid
-from crlb.observation.instrument import DETECTOR_WAVE
 from crlb.observation.noise import NoiseModel, builtin_noise
 
 LABELS = ("T_eff", "log_g")

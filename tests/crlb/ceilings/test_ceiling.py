@@ -13,12 +13,13 @@ from crlb.bayes import bounds as bounds_module
 from crlb.bayes.prior import make_prior
 from crlb.ceilings.ceiling import ceiling, node_bounds
 from crlb.ceilings.with_prior import add_bounds, add_exact_limit
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import UnidentifiableError, cramer_rao_bound, fisher_information, flux_jacobian
 from crlb.grids.compression import Factors
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import SpectralGrid, default_grid_path, load_slice
-from crlb.observation.instrument import DETECTOR_WAVE, detector_flux, to_detector
+from crlb.observation.instrument import detector_flux, to_detector
 from crlb.observation.noise import Exposure, draw, snr, variance
 from crlb.observation.noise_curves import builtin_noise
 from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux, toy_grid

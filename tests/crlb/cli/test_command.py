@@ -13,8 +13,8 @@ import pytest
 
 from crlb.cli.ceiling import Ceiling
 from crlb.cli.grid import Synthesize
+from crlb.detector import DEFAULT_LSF_FWHM
 from crlb.grids.grid_file import load_grid
-from crlb.observation.instrument import DEFAULT_LSF_FWHM
 from crlb.observation.noise import Exposure
 from tests.crlb.conftest import MODEL_WAVE
 

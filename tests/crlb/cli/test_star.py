@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.files.spectra import Spectra, read_spectra, write_spectra
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
 from crlb.grids.emulator import make_emulator
 from crlb.grids.grid_file import load_grid
-from crlb.observation.instrument import DETECTOR_WAVE, to_detector
+from crlb.observation.instrument import to_detector
 from crlb.observation.noise import draw, variance
 from crlb.observation.noise_curves import builtin_noise
 

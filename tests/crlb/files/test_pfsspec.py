@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.files import pfsspec
 from crlb.files.pfsspec import column_names
 from crlb.files.spectra import Spectra, read_spectra, write_spectra
-from crlb.observation.instrument import DETECTOR_WAVE
 
 ALL = ("flux", "error", "noisy")
 

@@ -9,17 +9,11 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from crlb.detector import DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS, cell_edges
 from crlb.errors import DataError, UsageError
 from crlb.grids.compression import Factors
 from crlb.grids.grid_file import SpectralGrid, make_grid
-from crlb.observation.instrument import (
-    DETECTOR_WAVE,
-    FWHM_PER_SIGMA,
-    SPEED_OF_LIGHT_KMS,
-    cell_edges,
-    detector_flux,
-    to_detector,
-)
+from crlb.observation.instrument import detector_flux, to_detector
 
 PIXEL = 1750.0 / 4096  # A
 DETECTOR = DETECTOR_WAVE[2000:2200]  # a stretch is enough for most claims

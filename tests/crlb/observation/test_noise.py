@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import UsageError
 from crlb.grids.grid_file import default_grid_path, load_grid, load_slice
-from crlb.observation.instrument import DETECTOR_WAVE, to_detector
+from crlb.observation.instrument import to_detector
 from crlb.observation.noise import (
     Exposure,
     NoiseModel,

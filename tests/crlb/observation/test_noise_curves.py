@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import maximum_filter1d
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError
-from crlb.observation.instrument import DETECTOR_WAVE
 from crlb.observation.noise_curves import load_noise
 
 

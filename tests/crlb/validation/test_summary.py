@@ -11,12 +11,12 @@ import tyro
 from scipy.interpolate import make_interp_spline
 
 from crlb.cli.validate import Validate
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import UsageError, run_cli
 from crlb.fisher.matrix import UnidentifiableError
 from crlb.grids.compression import Factors
 from crlb.grids.emulator import make_emulator
 from crlb.grids.grid_file import SpectralGrid, make_grid, save_grid
-from crlb.observation.instrument import DETECTOR_WAVE
 from crlb.observation.noise import variance
 from crlb.observation.noise_curves import NoiseModel
 from crlb.validation.leave_out import (

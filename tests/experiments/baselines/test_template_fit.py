@@ -13,11 +13,12 @@ from scipy.stats import chi2
 from crlb.bayes.optimise import far_apart
 from crlb.bayes.posterior import posterior
 from crlb.bayes.prior import make_prior
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import fisher_information, flux_jacobian
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import load_slice, make_grid
-from crlb.observation.instrument import DETECTOR_WAVE, to_detector
+from crlb.observation.instrument import to_detector
 from crlb.observation.noise import NoiseModel, builtin_noise, draw, variance
 from crlb.observation.nuisance import NuisanceModel
 from experiments.baselines import forward

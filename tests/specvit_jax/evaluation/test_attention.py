@@ -10,8 +10,8 @@ from specvit_jax.evaluation.attention import attention_weights, input_gradient, 
 from specvit_jax.evaluation.predict import predict
 from specvit_jax.network.model import SpecViT
 from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, ModelConfig
-from specvit_jax.training.checkpoint import Weights
 
 N_PIX = 40
 RNG = np.random.default_rng(0)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.files.spectra import Spectra, write_spectra
-from crlb.observation.instrument import DETECTOR_WAVE
 from specvit_jax.evaluation.predict import (
     BATCH,
     coverage,
@@ -25,8 +25,8 @@ from specvit_jax.evaluation.predict import (
 )
 from specvit_jax.network.model import SpecViT
 from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.network.weights import Weights, save_weights
 from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
-from specvit_jax.training.checkpoint import Weights, save_weights
 
 MODEL = ModelConfig(
     patch_size=512, embed_dim=8, depth=1, num_heads=2, pool="mean", label_names=("log_g", "T_eff")

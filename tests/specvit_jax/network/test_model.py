@@ -97,7 +97,7 @@ def numpy_vit(x, p, cfg):
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), p)
     out = []
     for spectrum in x.astype(np.float64):
-        starts = range(0, len(spectrum) - cfg.patch_size + 1, cfg.step)
+        starts = range(0, len(spectrum) - cfg.patch_size + 1, cfg.patch_stride)
         rows = [affine(spectrum[s : s + cfg.patch_size], p["tokens"]["patches"]) for s in starts]
         t = np.array([p["tokens"]["cls"][0, 0], *rows]) + p["tokens"]["position"][0]
         for i in range(cfg.depth):

@@ -11,12 +11,13 @@ import pytest
 from jaxtyping import Array
 
 from specvit_jax.evaluation.predict import predict
+from specvit_jax.network.inference import Scalers
 from specvit_jax.network.networks import cost, make_network, parameter_counts
 from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.settings.config import Config, ModelConfig, TrainConfig
 from specvit_jax.spectra.source import Batch
-from specvit_jax.training.checkpoint import Weights, load_weights, save_weights
-from specvit_jax.training.step import Scalers, make_state, train_step
+from specvit_jax.training.step import make_state, train_step
 
 N_PIX = 64
 MLP = ModelConfig(

@@ -16,6 +16,7 @@ from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from specvit_jax import cli
 from specvit_jax.network.model import SpecViT
 from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.network.weights import Weights, shipped_weights
 from specvit_jax.report import experiments, write_report
 from specvit_jax.report import explorers as explorers_module
 from specvit_jax.report.attention_maps import attention
@@ -24,7 +25,6 @@ from specvit_jax.report.sources import find_sources
 from specvit_jax.report.training import training
 from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.spectra.source import make_simulator
-from specvit_jax.training.checkpoint import Weights, shipped_weights
 from tests.specvit_jax.conftest import N_PIX
 
 SCORE = {"n": 50, "r2": 0.5, "r2_low": 0.4, "r2_high": 0.6, "mae": 0.3, "rmse": 0.4, "bias": 0.01}

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
-from crlb.observation.instrument import DETECTOR_WAVE
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.spectra import feed as feeding
 from specvit_jax.spectra.feed import (
-    Step,
+    TrainBatch,
     batch_index,
     epoch_order,
     epoch_windows,
@@ -202,7 +202,7 @@ def test_leaving_the_context_by_an_error_ends_the_threads(sources):
 def test_what_is_placed_is_what_comes(sources):
     config = make_config(4)
     for kind in KINDS:
-        with make_feed(sources[kind], config, place=lambda step: Step(-step.index)) as feed:
+        with make_feed(sources[kind], config, place=lambda step: TrainBatch(-step.index)) as feed:
             placed = [step.index for step in feed]
         np.testing.assert_array_equal(placed, -np.array(indices(sources[kind], config)))
 
@@ -250,8 +250,8 @@ print(rows, seen, (kib("VmHWM") - before) * 1024, flush=True)
 def test_streaming_takes_less_memory_than_stated(tmp_path):
     import h5py
 
+    from crlb.detector import DETECTOR_WAVE
     from crlb.files import pfsspec
-    from crlb.observation.instrument import DETECTOR_WAVE
 
     rows, limit = 1_000_000, 0.25
     small, path = write_clean(tmp_path / "small.h5", 600), tmp_path / "sparse.h5"

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.spectra import Spectra, write_spectra
-from crlb.observation.instrument import DETECTOR_WAVE
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra import file_sources as stored
 from specvit_jax.spectra.file_sources import (

@@ -4,9 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files import pfsspec
-from crlb.observation.instrument import DETECTOR_WAVE
 from specvit_jax.spectra import shards as sharding
 from specvit_jax.spectra.shards import find_shards, open_shards
 from tests.specvit_jax.toy import LABELS, rows_of, write_clean

@@ -14,24 +14,15 @@ import pytest
 from scipy.stats import norm
 
 from crlb.errors import Interrupted, MissingInputError, NumericalError, OutputError, UsageError
+from specvit_jax.network.inference import Scalers, predict
 from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.network.weights import load_weights
 from specvit_jax.settings.config_file import override
-from specvit_jax.spectra.feed import Step, batch_index, training_rows
+from specvit_jax.spectra.feed import TrainBatch, batch_index, training_rows
 from specvit_jax.spectra.source import Batch
-from specvit_jax.training.checkpoint import load_weights
 from specvit_jax.training.initial_state import begin, initial_weights
 from specvit_jax.training.loop import train
-from specvit_jax.training.step import (
-    DROPOUT,
-    NOISE,
-    Scalers,
-    fresh_step,
-    loss_of,
-    make_state,
-    predict,
-    stream,
-    train_step,
-)
+from specvit_jax.training.step import DROPOUT, NOISE, fresh_step, loss_of, make_state, stream, train_step
 
 ONE = jax.devices("cpu")[:1]
 
@@ -107,7 +98,7 @@ def test_gaussian_loss_is_minus_the_log_density(toy_config):
 def test_average_of_the_weights_is_kept_and_scored(toy_config, toy_source, scalers):
     config = override(toy_config, ["train.ema=0.9"])
     step = jax.jit(partial(fresh_step, config=config))
-    state, index = make_state(config), Step(jnp.arange(16))
+    state, index = make_state(config), TrainBatch(jnp.arange(16))
     expected = jax.tree.leaves(state.params)
     for _ in range(3):
         state, _ = step(state, toy_source, scalers, index)
@@ -119,7 +110,7 @@ def test_average_of_the_weights_is_kept_and_scored(toy_config, toy_source, scale
 
 
 def test_a_lower_rate_shortens_the_step(toy_config, toy_source, scalers):
-    step, index = jax.jit(partial(fresh_step, config=toy_config)), Step(jnp.arange(16))
+    step, index = jax.jit(partial(fresh_step, config=toy_config)), TrainBatch(jnp.arange(16))
     state = make_state(toy_config)._replace(step=jnp.int32(5))
     whole, half = (
         step(state._replace(rate=jnp.float32(rate)), toy_source, scalers, index)[0] for rate in (1, 0.5)
@@ -130,7 +121,7 @@ def test_a_lower_rate_shortens_the_step(toy_config, toy_source, scalers):
 
 def test_noise_differs_by_step_and_repeats_by_seed(toy_config, toy_source, scalers):
     step = jax.jit(partial(fresh_step, config=toy_config))
-    state, index = make_state(toy_config), Step(jnp.arange(16))
+    state, index = make_state(toy_config), TrainBatch(jnp.arange(16))
 
     def loss(number):
         return float(step(state._replace(step=jnp.int32(number)), toy_source, scalers, index)[1]["loss"])

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from crlb.errors import ConfigError, Interrupted
+from specvit_jax.network.inference import predict_with_sigma
+from specvit_jax.network.weights import load_weights
 from specvit_jax.settings.config_file import override
-from specvit_jax.training.checkpoint import load_weights
 from specvit_jax.training.initial_state import fit_scalers, validation_batch
 from specvit_jax.training.loop import train
-from specvit_jax.training.step import make_state, predict_with_sigma, train_step
+from specvit_jax.training.step import make_state, train_step
 from tests.specvit_jax.training.test_loop import ONE
 
 STILL = [

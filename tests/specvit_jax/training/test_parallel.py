@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from crlb.errors import UsageError
+from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import InputScaler, LabelScaler
-from specvit_jax.spectra.feed import Step
+from specvit_jax.spectra.feed import TrainBatch
 from specvit_jax.training import parallel
 from specvit_jax.training.parallel import make_layout
-from specvit_jax.training.step import Scalers, fresh_step, make_state
+from specvit_jax.training.step import fresh_step, make_state
 
 INDEX = np.arange(16, dtype=np.int32)
 CPUS = jax.devices("cpu")
@@ -38,7 +39,7 @@ def two_steps(setting, source, mode, n, accumulate=1):
     state = layout.replicate(make_state(config))
     shared = layout.share((source, scalers))
     for _ in range(2):
-        state, metrics = step(state, *shared, layout.spread(Step(INDEX)))
+        state, metrics = step(state, *shared, layout.spread(TrainBatch(INDEX)))
     return layout.fetch(state), layout.fetch(metrics)
 
 
@@ -104,7 +105,7 @@ def test_gradients_are_averaged_in_float32(setting, toy_source):
     half = replace(config, model=replace(config.model, dtype="bfloat16"))
     step = partial(fresh_step, config=half, axis=parallel.AXIS)
     trace = jax.make_jaxpr(step, axis_env=[(parallel.AXIS, 2)])
-    text = str(trace(make_state(half), toy_source, scalers, Step(jnp.asarray(INDEX))))
+    text = str(trace(make_state(half), toy_source, scalers, TrainBatch(jnp.asarray(INDEX))))
     sums = [line for line in text.splitlines() if "psum" in line]
     assert "bf16" in text
     assert sums

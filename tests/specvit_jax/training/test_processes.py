@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from specvit_jax.evaluation.predict import predict
-from specvit_jax.training.checkpoint import load_weights
+from specvit_jax.network.weights import load_weights
 from tests.specvit_jax.program import source
 from tests.specvit_jax.training.test_survival import (
     checkpoints,

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from specvit_jax.training.checkpoint import load_weights
+from specvit_jax.network.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[3]
 WAIT_S = 120.0  # for a program to come to a point, on a busy machine

@@ -1,0 +1,52 @@
+"""What a network reads from noisy spectra: labels and their 1-sigma errors, in the labels' units."""
+
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from specvit_jax.network.model import split
+from specvit_jax.network.networks import make_network
+from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.settings.config import Config
+
+Params = dict[str, Any]
+
+
+class Scalers(NamedTuple):
+    """What stands between physical units and the network; stored with its weights."""
+
+    label: LabelScaler
+    input: InputScaler
+
+
+def eval_step(
+    params: Params, flux: Float[Array, "batch n_pix"], scalers: Scalers, config: Config
+) -> tuple[Float[Array, "batch n_labels"], Float[Array, "batch n_labels"] | None]:
+    """The labels that the network reads from noisy spectra and their 1-sigma errors, in the labels' units."""
+    out = cast(Array, make_network(config.model).apply({"params": params}, scalers.input.encode(flux)))
+    labels, log_sigma = split(out, len(config.model.label_names))
+    sigma = None if log_sigma is None else jnp.exp(log_sigma) * scalers.label.scale[None, :]
+    return jnp.asarray(scalers.label.decode(labels)), sigma
+
+
+@partial(jax.jit, static_argnames="config")
+def predict_with_sigma(
+    params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
+) -> tuple[Float[Array, "n n_labels"], Float[Array, "n n_labels"] | None]:
+    """``eval_step`` in chunks, so that memory does not grow with the number of spectra."""
+
+    def one(flux: Float[Array, " n_pix"]) -> Any:
+        return jax.tree.map(lambda leaf: leaf[0], eval_step(params, flux[None], scalers, config))
+
+    labels, sigma = jax.lax.map(one, flux, batch_size=min(256, len(flux)))
+    return labels, sigma
+
+
+def predict(
+    params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
+) -> Float[Array, "n n_labels"]:
+    """The labels alone, in their own units."""
+    return predict_with_sigma(params, flux, scalers, config)[0]
