@@ -18,7 +18,10 @@ DOORS = {
     "specvit_jax/evaluation/limits.py",
     "specvit_jax/report/page.py",
 }
-THIRD_PARTY_OF_CRLB = {"jax", "numpy", "scipy", "h5py", "jaxtyping", "tyro", "rich", "matplotlib", "astropy"}
+THIRD_PARTY_OF_CRLB = {
+    *("jax", "numpy", "scipy", "h5py", "jaxtyping", "tyro", "rich", "matplotlib", "astropy"),
+    *("cattrs", "lazy_loader"),
+}
 
 
 def files(*packages: str) -> list[Path]:

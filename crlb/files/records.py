@@ -1,0 +1,113 @@
+"""Results as JSON: frozen dataclasses to plain values and back, numbers that are not finite included.
+
+JSON has no NaN and no infinity. They are written as null, and the key `not_finite` at the top says what each
+of them stands for: a long computation never ends in a refusal to write, and reading gives back the numbers:
+
+    {"bound": null, "not_finite": {"bound": "inf"}}
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import cattrs
+import numpy as np
+
+from crlb.errors import DataError
+from crlb.files.output import new_file
+
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+else:
+    Json = Any  # a type that holds itself cannot be checked while running
+
+R = TypeVar("R", bound="Record")
+NOT_FINITE = "not_finite"
+
+
+class Record:
+    """A frozen dataclass that can be written as JSON and read back; fields are plain, records or arrays."""
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns the fields as plain JSON values; null where not finite, and why under `not_finite`."""
+        return plain(self)
+
+    @classmethod
+    def from_json(cls: type[R], values: Mapping[str, Json]) -> R:
+        """Returns the record that `to_json` gave.
+
+        Raises:
+            DataError: a field is missing, unknown or of another type; each is named.
+        """
+        restored = {key: value for key, value in _restored(values).items() if key != NOT_FINITE}
+        try:
+            return _converter().structure(restored, cls)
+        except cattrs.BaseValidationError as error:
+            words = "; ".join(cattrs.transform_error(error, path=cls.__name__))
+            raise DataError(f"this is not a {cls.__name__} as it is written: {words}") from error
+
+
+def plain(value: Any) -> dict[str, Json]:
+    """Returns a record, or a mapping that holds records, arrays and numbers, as plain JSON values.
+
+    Numbers that are not finite become null; `not_finite` names each of them ("bins/0/bound": "inf").
+    """
+    words: dict[str, str] = {}
+    found = _finite(_converter().unstructure(value), "", words)
+    assert isinstance(found, dict)
+    return found | {NOT_FINITE: dict(words)} if words else found
+
+
+def write_json(value: Record | Mapping[str, Any], path: str | Path, overwrite: bool = False) -> None:
+    """Writes a record, or a mapping that holds some, as JSON in UTF-8, whole or not at all.
+
+    Raises:
+        OutputError: the file exists, or cannot be created.
+        DiskError: the disk is full, read-only or failing.
+    """
+    text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    with new_file(path, overwrite) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+@cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook_func(_is_array, lambda array: np.asarray(array).tolist())
+    converter.register_structure_hook_func(_is_array, lambda values, _: np.asarray(values, np.float64))
+    converter.register_unstructure_hook(np.generic, lambda number: number.item())
+    converter.register_unstructure_hook(Path, str)
+    return converter
+
+
+def _is_array(kind: Any) -> bool:
+    """Whether a type is numpy's array, or an annotation of one with its shape."""
+    return isinstance(kind, type) and (issubclass(kind, np.ndarray) or hasattr(kind, "array_type"))
+
+
+def _finite(value: Any, place: str, words: dict[str, str]) -> Json:
+    """`value` with null for what is not finite; `words` gets place and number of each."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item, f"{place}/{key}".lstrip("/"), words) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item, f"{place}/{i}".lstrip("/"), words) for i, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        words[place] = str(value)
+        return None
+    return value
+
+
+def _restored(values: Mapping[str, Json]) -> dict[str, Json]:
+    """Plain values with the numbers that `not_finite` names."""
+    found: dict[str, Json] = json.loads(json.dumps(values))
+    words = found.get(NOT_FINITE)
+    for place, word in words.items() if isinstance(words, dict) else ():
+        target: Any = found
+        *parents, last = (int(key) if key.isdecimal() else key for key in place.split("/"))
+        for key in parents:
+            target = target[key]
+        target[last] = float(str(word))
+    return found

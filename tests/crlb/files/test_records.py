@@ -1,0 +1,86 @@
+"""Results go to JSON and back unchanged, whatever numbers they hold."""
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pytest
+from jaxtyping import Float
+
+from crlb.errors import DataError, OutputError
+from crlb.files.records import Record, plain, write_json
+
+
+@dataclass(frozen=True)
+class Row(Record):
+    mag: float
+    kind: Literal["a", "b"] = "a"
+    bound: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Record):
+    rows: tuple[Row, ...]
+    names: tuple[str, ...]
+    by_name: dict[str, Row]
+    values: Float[np.ndarray, "n m"]
+
+
+TABLE = Table(
+    (Row(20.0), Row(21.5, "b", 0.25)), ("T_eff", "1"), {"1": Row(3.0)}, np.arange(6.0).reshape(2, 3)
+)
+
+
+def test_a_record_comes_back_as_it_was():
+    text = json.dumps(TABLE.to_json(), allow_nan=False)
+    found = Table.from_json(json.loads(text))
+    assert (found.rows, found.names, found.by_name) == (TABLE.rows, TABLE.names, TABLE.by_name)
+    np.testing.assert_array_equal(found.values, TABLE.values)
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_a_number_that_is_not_finite_is_null_with_a_reason_and_comes_back(number):
+    values = TABLE.values.copy()
+    values[1, 2] = number
+    table = replace(TABLE, rows=(Row(20.0, bound=number),), values=values)
+    found = json.loads(json.dumps(table.to_json(), allow_nan=False))
+    assert found["rows"][0]["bound"] is None
+    assert found["values"][1][2] is None
+    assert found["not_finite"] == {"rows/0/bound": str(number), "values/1/2": str(number)}
+    back = Table.from_json(found)
+    np.testing.assert_array_equal(back.values, values)
+    np.testing.assert_equal(back.rows[0].bound, number)
+    assert back.rows[0].mag == 20.0
+
+
+def test_mappings_hold_records_arrays_and_numbers_of_numpy(tmp_path):
+    found = plain(
+        {"row": Row(1.0), "x": np.float32(2.5), "n": np.int64(3), "rows": [Row(2.0)], "v": np.ones(2)}
+    )
+    assert found == {
+        "row": {"mag": 1.0, "kind": "a", "bound": None},
+        "x": 2.5,
+        "n": 3,
+        "rows": [{"mag": 2.0, "kind": "a", "bound": None}],
+        "v": [1.0, 1.0],
+    }
+    write_json({"é": np.array([np.inf])}, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == {"é": [None], "not_finite": {"é/0": "inf"}}
+    with pytest.raises(OutputError, match="exists already"):
+        write_json({}, tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"kind": "a"}, "mag"),
+        ({"mag": 1.0, "more": 2}, "more"),
+        ({"mag": "bright"}, "mag"),
+        ({"mag": 1.0, "kind": "c"}, "kind"),
+    ],
+)
+def test_what_is_not_the_record_is_refused_by_name(values, words):
+    with pytest.raises(DataError, match=words):
+        Row.from_json(values)
