@@ -16,6 +16,7 @@ from measure import draw_labels, in_turn, made_up_emulator, save
 
 from crlb.fisher.field import fisher_field
 from crlb.grids.emulator import Emulator
+from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise_curves import builtin_noise
 
 SPECTRA = 64
@@ -31,11 +32,11 @@ DEFAULT: dict[str, Any] = {"sizes": (10, 9, 14), "rank": 200, "n_pix": 4096}
 def milliseconds(emulator: Emulator, spectra: int) -> dict[str, float]:
     """Time per spectrum of the flux, and of the Fisher matrix at one magnitude."""
     labels = draw_labels(emulator, spectra)
-    noise = builtin_noise().take(np.arange(len(emulator.wave)))
+    model = ForwardModel(emulator, builtin_noise().take(np.arange(len(emulator.wave))))
     batched = jax.jit(lambda emulator, x: jax.vmap(emulator)(x))
     calls = {
         "flux": partial(batched, emulator, jnp.asarray(labels)),
-        "Fisher matrix": partial(fisher_field, emulator, noise, [21.5], labels),
+        "Fisher matrix": partial(fisher_field, model, [21.5], labels),
     }
     return {what: 1e3 * median(times) / spectra for what, times in in_turn(calls, rounds=3).items()}
 

@@ -17,32 +17,30 @@ import numpy as np
 from measure import draw_labels, in_turn, save
 
 from crlb.bayes.exact_limit import bayes_limit
+from crlb.bayes.posterior import Inference
 from crlb.bayes.prior import make_prior
-from crlb.grids.emulator import make_emulator
-from crlb.grids.grid_file import default_grid_path, load_slice
-from crlb.observation.instrument import to_detector
-from crlb.observation.noise import variance
-from crlb.observation.noise_curves import builtin_noise
+from crlb.observation.build import forward_model
+from crlb.observation.forward_model import ForwardModel
 
 MAGS = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)
 TARGET_STARS, TARGET_SECONDS = 2000, 300.0
 BATCH = 1024
-DEFAULT = {"target_ess": 256.0, "n_templates": 8192, "n_points": 512}
-HALF = {"target_ess": 128.0, "n_templates": 4096, "n_points": 256}
+DEFAULT = Inference()
+HALF = Inference(target_ess=128.0, n_templates=4096, n_points=256)
 
 
 def main() -> None:
     """Measures and writes."""
     jax.config.update("jax_enable_x64", True)
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 256
-    emulator, noise = make_emulator(to_detector(load_slice(default_grid_path()))), builtin_noise()
-    prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-    per_model = forward_model_seconds(emulator, noise)
+    model = forward_model()
+    prior = make_prior(model.emulator.low, model.emulator.high, model.label_names)
+    per_model = forward_model_seconds(model)
 
-    def limit(mag: float, effort: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    def limit(mag: float, effort: Inference) -> tuple[float, dict[str, Any]]:
         begin = time.perf_counter()
         key = jax.random.key(3)
-        found = bayes_limit(emulator, noise, [mag], prior, label="log_g", n=n, key=key, **effort)
+        found = bayes_limit(model, [mag], prior, label="log_g", n=n, key=key, inference=effort)
         return time.perf_counter() - begin, found[0]
 
     rows: list[dict[str, Any]] = []
@@ -67,17 +65,16 @@ def main() -> None:
     save("exact_limit", about | {"target_seconds": TARGET_SECONDS, "rows": rows})
 
 
-def forward_model_seconds(emulator: Any, noise: Any) -> float:
+def forward_model_seconds(model: ForwardModel) -> float:
     """Seconds of one flux and its variance, in a batch, float32."""
-    emulator, noise = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (emulator, noise))
-    labels = jnp.asarray(draw_labels(emulator, BATCH), jnp.float32)
+    single = model.astype(jnp.float32)
+    labels = jnp.asarray(draw_labels(single.emulator, BATCH), jnp.float32)
 
     @jax.jit
-    def model(labels: jax.Array) -> jax.Array:
-        flux = emulator.batch(labels)
-        return jax.vmap(lambda flux: variance(flux, 21.5, noise))(flux)
+    def seen(labels: jax.Array) -> jax.Array:
+        return jax.vmap(lambda flux: single.arm_variance(flux, 21.5))(single.emulator.batch(labels))
 
-    return float(np.median(in_turn({"model": lambda: model(labels)})["model"]) / BATCH)
+    return float(np.median(in_turn({"model": lambda: seen(labels)})["model"]) / BATCH)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from crlb.fisher.field import fisher_field
 from crlb.fisher.matrix import cramer_rao_bound
 from crlb.grids.emulator import Emulator, _knots
 from crlb.labels import coordinate
+from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise import NoiseModel, variance
 from crlb.observation.noise_curves import builtin_noise
 
@@ -68,17 +69,18 @@ def main() -> None:
     """Measures and writes."""
     jax.config.update("jax_enable_x64", True)
     emulator, noise = made_up_emulator(), builtin_noise()
+    model = ForwardModel(emulator, noise)
     low, high = emulator.low, emulator.high
     labels = low + (high - low) * (0.01 + 0.98 * (draw_labels(emulator, SOME) - low) / (high - low))
     bound = jax.jit(jax.vmap(jax.vmap(cramer_rao_bound)))
     calls: dict[str, Callable[[], Any]] = {
-        "fisher_field and bound": lambda: bound(jnp.asarray(fisher_field(emulator, noise, MAGS, labels))),
+        "fisher_field and bound": lambda: bound(jnp.asarray(fisher_field(model, MAGS, labels))),
         "numpy differences and inverse": lambda: np.linalg.inv(differences(emulator, noise, labels[:FEW])),
     }
     times = in_turn(calls, rounds=3)
     stars = {name: FEW if name.startswith("numpy") else SOME for name in calls}
     per_star = {name: [t / stars[name] for t in times[name]] for name in calls}
-    exact = fisher_field(emulator, noise, MAGS, labels[:2])
+    exact = fisher_field(model, MAGS, labels[:2])
     scale = np.sqrt(np.einsum("nmaa->nma", exact))
     scale = scale[..., :, None] * scale[..., None, :]
     result = {

@@ -26,9 +26,7 @@ from crlb.errors import UsageError
 from crlb.fisher.field import fisher_field
 from crlb.fisher.matrix import cramer_rao_bound
 from crlb.grids.emulator import Emulator
-from crlb.observation.noise import Exposure, NoiseModel
-
-DEFAULT_EXPOSURE = Exposure()
+from crlb.observation.forward_model import ForwardModel
 
 
 class Effort(NamedTuple):
@@ -82,13 +80,11 @@ def shrinkage(
 
 
 def bayesian_bounds(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     mags: Sequence[float],
     prior: Prior,
     *,
     label: str,
-    exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -98,30 +94,28 @@ def bayesian_bounds(
     not exist is None and `reason` says why.
 
     Args:
-        emulator: flux on the detector's pixels, a function of the prior's labels, one to five.
-        noise: curves of the instrument and sky, on the same pixels.
+        model: how a star is seen, a function of the prior's labels, one to five.
         mags: AB magnitudes in i.
         prior: independent Betas within the grid.
         label: the label whose error is bounded.
-        exposure: number and length of exposures, seeing.
         variance_term: whether to count what the noise level itself tells about the labels.
         advance: called with the number of Fisher matrices or pairs of spectra just finished; `work` bounds
             their sum.
 
     Raises:
-        UsageError: prior and emulator do not match, unknown label, more than five labels.
+        UsageError: prior and model do not match, unknown label, more than five labels.
         DataError: flux or noise not finite.
         UnidentifiableError: too little information about some combination of labels.
     """
-    target = _check(emulator, prior, label)
+    target = _check(model.emulator, prior, label)
     effort = EFFORT[len(prior.label_names)]
     rules = [tensor_rule(prior, order) for order in (effort.fit, effort.check)]
-    options: Any = {"exposure": exposure, "variance_term": variance_term, "advance": advance}
-    field = [fisher_field(emulator, noise, mags, rule.labels, **options) for rule in rules]
+    options: Any = {"variance_term": variance_term, "advance": advance}
+    field = [fisher_field(model, mags, rule.labels, **options) for rule in rules]
     degrees = polynomial_degrees(len(prior.label_names), effort.each, effort.total)
     weighted = weighted_van_trees(prior, target, (rules[0], field[0]), (rules[1], field[1]), degrees)
-    distance = spectral_distance(emulator, noise, mags, **options)
-    directions = _directions(emulator, noise, mags, prior, target, rules[1], field[1], exposure)
+    distance = spectral_distance(model, mags, **options)
+    directions = _directions(model, mags, prior, target, (rules[1], field[1]))
     zakai = ziv_zakai(distance, prior, target, directions, tensor_rule(prior, effort.pairs))
     found = []
     for i, mag in enumerate(mags):
@@ -162,19 +156,16 @@ def _local(
 
 
 def _directions(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     mags: Sequence[float],
     prior: Prior,
     target: int,
-    rule: Rule,
-    field: Float[np.ndarray, "n n_mag n_labels n_labels"],
-    exposure: Exposure,
+    found: tuple[Rule, Float[np.ndarray, "n n_mag n_labels n_labels"]],
 ) -> Float[np.ndarray, "n_directions n_labels"]:
     """Degenerate directions at the middle magnitude, of a few stars of the prior and of the mean matrix."""
-    middle = len(mags) // 2
+    (rule, field), middle = found, len(mags) // 2
     unit = qmc.Sobol(len(prior.label_names), seed=SEED).random(REPRESENTATIVES)
-    some = fisher_field(emulator, noise, mags[middle : middle + 1], prior.quantile(unit), exposure=exposure)
+    some = fisher_field(model, mags[middle : middle + 1], prior.quantile(unit))
     mean = np.tensordot(rule.weights, field[:, middle], 1)
     return nuisance_directions(np.concatenate([mean[None], some[:, 0]]), target)
 

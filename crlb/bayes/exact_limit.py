@@ -18,12 +18,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy.stats import kstest
 
-from crlb.bayes.likelihood import Model, make_model, spectra
-from crlb.bayes.posterior import DEFAULT_EXPOSURE, Posterior, posterior
+from crlb.bayes.likelihood import Likelihood, make_likelihood, spectra
+from crlb.bayes.posterior import Inference, Observations, Posterior, posterior
 from crlb.bayes.prior import Prior
 from crlb.errors import UsageError
-from crlb.grids.emulator import Emulator
-from crlb.observation.noise import Exposure, NoiseModel, draw, snr
+from crlb.observation.forward_model import ForwardModel
+from crlb.observation.noise import draw, snr
 
 SIMULATED_AT_ONCE = 256  # spectra: 4 MB in float32
 RESAMPLES = 1000  # of the bootstrap
@@ -31,19 +31,14 @@ INTERVAL = (2.5, 97.5)  # its percentiles: 95 %
 
 
 def bayes_limit(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     mags: Sequence[float],
     prior: Prior,
     *,
     label: str,
     key: Key[Array, ""],
     n: int = 2000,
-    exposure: Exposure = DEFAULT_EXPOSURE,
-    amplitude: float | None = None,
-    target_ess: float = 256.0,
-    n_templates: int = 8192,
-    n_points: int = 512,
+    inference: Inference = Inference(),
     advance: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Returns the Bayesian limit of one label at each magnitude, as plain JSON values.
@@ -52,18 +47,13 @@ def bayes_limit(
     a longer run repeats the stars of a shorter one. Every star counts, converged or not.
 
     Args:
-        emulator: flux on the detector's pixels.
-        noise: curves of the instrument and sky.
+        model: how the stars are seen.
         mags: AB magnitudes in i.
-        prior: of all labels of the emulator, inside its box.
+        prior: of all labels of the model, inside its box.
         label: the label whose limit is computed.
         key: same key, same answer.
         n: stars per magnitude.
-        exposure: number and length of exposures, seeing.
-        amplitude: width of the prior on an unknown flux scale (see `posterior`); the simulated scale is 1.
-        target_ess: effective number of points behind every posterior.
-        n_templates: points shared by all stars of one magnitude, a power of two.
-        n_points: own points of a star per round, a power of two.
+        inference: what is unknown besides the labels (the simulated flux scale is 1), and how hard to try.
         advance: called with the number of stars just finished.
 
     Returns:
@@ -84,13 +74,10 @@ def bayes_limit(
     bins = []
     for i, mag in enumerate(mags):
         bin_key = jax.random.fold_in(key, i)
-        truth, flux, ratio = simulate(bin_key, n, float(mag), emulator, noise, prior, exposure)
+        truth, flux, ratio = simulate(bin_key, n, float(mag), model, prior)
         own_key = jax.random.fold_in(bin_key, n)
-        found = posterior(
-            flux, np.full(n, float(mag)), emulator, noise, prior, key=own_key,
-            exposure=exposure, amplitude=amplitude, truth=truth, target_ess=target_ess,
-            n_templates=n_templates, n_points=n_points, advance=advance,
-        )  # fmt: skip
+        observed = Observations(flux, np.full(n, float(mag)), truth=truth)
+        found = posterior(observed, model, prior, key=own_key, inference=inference, advance=advance)
         column = prior.label_names.index(label)
         seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
         summary = _summary(found, truth, column, float(prior.variance[column]), seed)
@@ -99,36 +86,34 @@ def bayes_limit(
 
 
 def simulate(
-    key: Key[Array, ""],
-    n: int,
-    mag: float,
-    emulator: Emulator,
-    noise: NoiseModel,
-    prior: Prior,
-    exposure: Exposure = DEFAULT_EXPOSURE,
+    key: Key[Array, ""], n: int, mag: float, model: ForwardModel, prior: Prior
 ) -> tuple[Float[np.ndarray, "n n_labels"], Float[np.ndarray, "n n_pix"], Float[np.ndarray, " n"]]:
     """Returns labels drawn from the prior, their noisy spectra, and the SNR per pixel (median) of each."""
     with jax.enable_x64(True):
-        model = make_model(emulator, noise, prior, exposure, None)
+        like = make_likelihood(model, prior, None)
         parts = []
         for start in range(0, n, SIMULATED_AT_ONCE):
             stars = jnp.arange(start, start + SIMULATED_AT_ONCE)
-            parts.append([np.asarray(x) for x in _simulate(model, key, stars, jnp.asarray(mag))])
+            parts.append([np.asarray(x) for x in _simulate(like, model.pixels, key, stars, jnp.asarray(mag))])
     labels, flux, ratio = (np.concatenate(x)[:n] for x in zip(*parts, strict=True))
     return labels, flux, ratio
 
 
 @jax.jit
-def _simulate(model: Model, key: Array, stars: Array, mag: Array) -> tuple[Array, Array, Array]:
+def _simulate(
+    like: Likelihood, pixels: Array | np.ndarray | None, key: Array, stars: Array, mag: Array
+) -> tuple[Array, Array, Array]:
     keys = jax.vmap(partial(jax.random.fold_in, key))(stars)
     label_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    labels = jax.vmap(lambda key: model.prior.draw(key, 1)[0])(label_keys)
-    low, width = jnp.asarray(model.prior.low), jnp.asarray(model.prior.high - model.prior.low)
-    clean = spectra(model, (labels - low[None, :]) / width[None, :])
+    labels = jax.vmap(lambda key: like.prior.draw(key, 1)[0])(label_keys)
+    low, width = jnp.asarray(like.prior.low), jnp.asarray(like.prior.high - like.prior.low)
+    clean = spectra(like, (labels - low[None, :]) / width[None, :])
 
     def observe(key: Array, flux: Array) -> tuple[Array, Array]:
-        noisy, error = draw(key, flux, mag, model.noise, model.exposure)
-        return noisy, snr(flux, error)
+        noisy, error = draw(key, flux, mag, like.model.noise)
+        if pixels is None:
+            return noisy, snr(flux, error)
+        return noisy[pixels], snr(flux[pixels], error[pixels])
 
     return labels, *jax.vmap(observe)(noise_keys, clean)
 

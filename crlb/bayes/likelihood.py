@@ -13,6 +13,7 @@ up to constants. V0 is a reference that keeps the sum short in float32. Labels e
 to 1 between the edges of the prior. Spectra are computed in float32, sums over templates in float64.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -23,22 +24,20 @@ from jaxtyping import Array, Float
 
 from crlb.bayes.prior import Prior
 from crlb.grids.emulator import Emulator
-from crlb.observation.noise import Exposure, NoiseModel, variance
+from crlb.observation.forward_model import ForwardModel
 
 BLOCK = 512  # spectra computed together: 8 MB per array of 4096 pixels
 
 
-class Model(NamedTuple):
+class Likelihood(NamedTuple):
     """Everything the likelihood knows but the star; a pytree.
 
-    `amplitude` is the width of the prior on the flux scale, inf = flat, None = known scale; `reference` is
-    the flux whose variance is V0.
+    `model` is in float32 and has all pixels in use, the prior is in float64; `amplitude` is the width of the
+    prior on the flux scale, inf = flat, None = known scale; `reference` is the flux whose variance is V0.
     """
 
-    emulator: Emulator
-    noise: NoiseModel
+    model: ForwardModel
     prior: Prior
-    exposure: Exposure
     amplitude: Float[Array, ""] | None
     reference: Float[Array, " n_pix"]
 
@@ -55,17 +54,18 @@ class Stars(NamedTuple):
         return Stars(self.flux[rows], self.usable[rows], self.mag[rows])
 
 
-def make_model(
-    emulator: Emulator, noise: NoiseModel, prior: Prior, exposure: Exposure, amplitude: float | None
-) -> Model:
-    """Returns the model with spectra in float32 and the prior in float64."""
-    single = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
+def make_likelihood(model: ForwardModel, prior: Prior, amplitude: float | None) -> Likelihood:
+    """Returns the likelihood with spectra in float32 and the prior in float64."""
     double = lambda x: jnp.asarray(x, jnp.float64)  # noqa: E731
     scale = None if amplitude is None else double(amplitude)
-    emulator, prior = jax.tree.map(single, emulator), jax.tree.map(double, prior)
-    model = Model(emulator, noise, prior, exposure, scale, emulator.basis[0])
+    emulator, prior = (
+        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), model.emulator),
+        jax.tree.map(double, prior),
+    )
+    whole = replace(model, emulator=emulator, pixels=None)  # pixels left out have no weight in `Stars`
+    found = Likelihood(whole, prior, scale, emulator.basis[0])
     centre = jnp.full((1, len(prior.label_names)), 0.5)
-    return model._replace(reference=spectra(model, centre)[0])
+    return found._replace(reference=spectra(found, centre)[0])
 
 
 def labels_of(prior: Prior, unit: Float[Array, "*n n_labels"]) -> Float[Array, "*n n_labels"]:
@@ -74,23 +74,23 @@ def labels_of(prior: Prior, unit: Float[Array, "*n n_labels"]) -> Float[Array, "
     return jnp.asarray(prior.low)[row] + jnp.asarray(prior.high - prior.low)[row] * unit
 
 
-def spectra(model: Model, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
+def spectra(like: Likelihood, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
     """Model flux at many points, as matrix products over all nodes (a gather per point is 4 times slower)."""
-    weights = jax.vmap(partial(_node_weights, model))(unit)
-    return _flux(model.emulator, weights)
+    weights = jax.vmap(partial(_node_weights, like))(unit)
+    return _flux(like.model.emulator, weights)
 
 
 def spectra_and_slopes(
-    model: Model, unit: Float[Array, "n n_labels"]
+    like: Likelihood, unit: Float[Array, "n n_labels"]
 ) -> Float[Array, "n n_labels_plus_1 n_pix"]:
     """Model flux at many points, and row by row its derivatives by the unit coordinates."""
 
     def one(unit: Float[Array, " n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
-        weights = partial(_node_weights, model)
+        weights = partial(_node_weights, like)
         return jnp.concatenate([weights(unit)[None, :], jax.jacfwd(weights)(unit).T.astype(jnp.float32)])
 
     rows = jax.vmap(one)(unit)
-    return _flux(model.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
+    return _flux(like.model.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
 
 
 def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array, "n n_pix"]:
@@ -99,11 +99,11 @@ def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array
     return jnp.matmul(local, emulator.basis, precision="highest")
 
 
-def _node_weights(model: Model, unit: Float[Array, " n_labels"]) -> Float[Array, " n_nodes"]:
+def _node_weights(like: Likelihood, unit: Float[Array, " n_labels"]) -> Float[Array, " n_nodes"]:
     """Weight of every node's spline coefficients at one point: the outer product over the axes."""
-    emulator = model.emulator
+    emulator = like.model.emulator
     total = jnp.ones(1, jnp.float32)
-    for i, (axis, label) in enumerate(zip(emulator.axes, labels_of(model.prior, unit), strict=True)):
+    for i, (axis, label) in enumerate(zip(emulator.axes, labels_of(like.prior, unit), strict=True)):
         first, values = emulator.splines(i, jnp.clip(label, axis[0], axis[-1]))
         index = jnp.arange(len(axis))[:, None] - first
         splines = jnp.where(index == jnp.arange(len(values))[None, :], values[None, :], 0.0).sum(axis=1)
@@ -111,21 +111,23 @@ def _node_weights(model: Model, unit: Float[Array, " n_labels"]) -> Float[Array,
     return total
 
 
-def variances(model: Model, flux: Float[Array, "n n_pix"], mag: Float[Array, ""]) -> Float[Array, "n n_pix"]:
+def variances(
+    like: Likelihood, flux: Float[Array, "n n_pix"], mag: Float[Array, ""]
+) -> Float[Array, "n n_pix"]:
     """Noise variance of many spectra of one magnitude."""
-    return jax.vmap(lambda flux: variance(flux, mag, model.noise, model.exposure))(flux)
+    return jax.vmap(lambda flux: like.model.arm_variance(flux, mag))(flux)
 
 
 def _profile(
-    model: Model,
+    like: Likelihood,
     flux: Float[Array, "n n_pix"],
     ivar: Float[Array, "n n_pix"],
     y: Float[Array, " n_pix"],
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """Best flux scale s, and what it adds to -2 ln L besides the residuals."""
-    if model.amplitude is None:
+    if like.amplitude is None:
         return jnp.ones(len(flux), flux.dtype), jnp.zeros(len(flux), flux.dtype)
-    a = (1 / model.amplitude**2).astype(flux.dtype)
+    a = (1 / like.amplitude**2).astype(flux.dtype)
     power = jnp.sum(flux**2 * ivar, axis=1) + a
     scale = (jnp.sum(flux * y[None, :] * ivar, axis=1) + a) / power
     return scale, (scale - 1) ** 2 * a + jnp.log(power)
@@ -140,34 +142,34 @@ class _Fit(NamedTuple):
     scale: Float[Array, " n"]
 
 
-def _fit(model: Model, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
+def _fit(like: Likelihood, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
     """Compares `flux` with one star, in float32."""
     y, usable, mag = (jnp.asarray(x, jnp.float32) for x in star)
-    var = variances(model, flux, mag)
+    var = variances(like, flux, mag)
     ivar = usable[None, :] / var
-    scale, extra = _profile(model, flux, ivar, y)
+    scale, extra = _profile(like, flux, ivar, y)
     residual = y[None, :] - scale[:, None] * flux
-    reference = 1 / variance(model.reference, mag, model.noise, model.exposure)
+    reference = 1 / like.model.arm_variance(like.reference, mag)
     terms = residual**2 * ivar + usable[None, :] * jnp.log(var * reference[None, :])
     return _Fit(-0.5 * (jnp.sum(terms, axis=1) + extra), residual, ivar, scale)
 
 
 @jax.jit
 def log_likelihood(
-    model: Model, unit: Float[Array, "n_star n n_labels"], stars: Stars
+    like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Stars
 ) -> Float[Array, "n_star n"]:
     """ln L of every star at its own points, in float32 residual form."""
 
     def one(args: tuple) -> Float[Array, " n"]:
         unit, star = args
-        return _fit(model, spectra(model, unit), star).log_likelihood
+        return _fit(like, spectra(like, unit), star).log_likelihood
 
     return jax.lax.map(one, (unit, stars)).astype(jnp.float64)
 
 
 @jax.jit
 def log_likelihood_shared(
-    model: Model, unit: Float[Array, "m n_labels"], stars: Stars
+    like: Likelihood, unit: Float[Array, "m n_labels"], stars: Stars
 ) -> Float[Array, "n_star m"]:
     """ln L of every star at points shared by all, as matrix products over pixels; one magnitude.
 
@@ -177,14 +179,14 @@ def log_likelihood_shared(
     mag = jnp.mean(stars.mag.astype(jnp.float64))
 
     def block(unit: Float[Array, "b n_labels"]) -> Float[Array, "n_star b"]:
-        flux = spectra(model, unit).astype(jnp.float64)
-        var = variances(model, flux, mag)
+        flux = spectra(like, unit).astype(jnp.float64)
+        var = variances(like, flux, mag)
         dot = partial(jnp.matmul, precision="highest")
         square, cross = dot(y**2, (1 / var).T), dot(y, (flux / var).T)
         power, log_var = dot(usable, (flux**2 / var).T), dot(usable, jnp.log(var).T)
-        if model.amplitude is None:
+        if like.amplitude is None:
             return -0.5 * (square - 2 * cross + power + log_var)
-        a = 1 / model.amplitude**2
+        a = 1 / like.amplitude**2
         scale = (cross + a) / (power + a)
         extra = (scale - 1) ** 2 * a + jnp.log(power + a)
         return -0.5 * (square - 2 * scale * cross + scale**2 * power + log_var + extra)
@@ -202,19 +204,19 @@ class Newton(NamedTuple):
 
 
 @jax.jit
-def newton(model: Model, unit: Float[Array, "n_star n n_labels"], stars: Stars) -> Newton:
+def newton(like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Stars) -> Newton:
     """What a Gauss-Newton step needs at every star's points; V is not differentiated."""
 
     def one(args: tuple) -> Newton:
         unit, star = args
-        rows = spectra_and_slopes(model, unit)
-        fit = _fit(model, rows[:, 0], star)
+        rows = spectra_and_slopes(like, unit)
+        fit = _fit(like, rows[:, 0], star)
         jac = fit.scale[:, None, None] * rows[:, 1:]
         dot = partial(jnp.einsum, precision="highest")
         score = dot("nap,np->na", jac, fit.residual * fit.ivar)
         fisher = dot("nap,nbp->nab", jac * fit.ivar[:, None, :], jac)
-        if model.amplitude is not None:
-            power = jnp.sum(rows[:, 0] ** 2 * fit.ivar, axis=1) + (1 / model.amplitude**2).astype(jac.dtype)
+        if like.amplitude is not None:
+            power = jnp.sum(rows[:, 0] ** 2 * fit.ivar, axis=1) + (1 / like.amplitude**2).astype(jac.dtype)
             shared = dot("nap,np->na", jac, rows[:, 0] * fit.ivar)
             fisher = fisher - shared[:, :, None] * shared[:, None, :] / power[:, None, None]
         return Newton(fit.log_likelihood, score, fisher)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from crlb.bayes.importance import Mixture, draw, ess_of, factor_of, pooled_log_density, refit, tempered
-from crlb.bayes.likelihood import Model, Stars, labels_of, log_likelihood, newton
+from crlb.bayes.likelihood import Likelihood, Stars, labels_of, log_likelihood, newton
 from crlb.bayes.optimise import FIRST_DAMPING, accept, damped_step, far_apart, in_batches
 
 BATCH = 32  # stars refined together: one shape to compile
@@ -40,12 +40,17 @@ class State(NamedTuple):
 
 
 def start(
-    model: Model, key: Key[Array, ""], unit: np.ndarray, log_like: np.ndarray, stars: Stars, rows: np.ndarray
+    like: Likelihood,
+    key: Key[Array, ""],
+    unit: np.ndarray,
+    log_like: np.ndarray,
+    stars: Stars,
+    rows: np.ndarray,
 ) -> State:
     """The first mixture of every star, no points yet."""
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(rows + 1))
     templates = jnp.asarray(unit)
-    mixture = in_batches(lambda a: _first_mixture(model, templates, *a), (log_like, stars), BATCH)
+    mixture = in_batches(lambda a: _first_mixture(like, templates, *a), (log_like, stars), BATCH)
     n = len(rows)
     return State(
         stars,
@@ -57,17 +62,17 @@ def start(
 
 
 def one_round(
-    model: Model, state: State, base: Array, number: int, target_ess: float
+    like: Likelihood, state: State, base: Array, number: int, target_ess: float
 ) -> tuple[State, Points, np.ndarray]:
     """New points for every star, all its points weighed, and whether they suffice."""
 
     def batch(state: State) -> tuple:
         newest = jax.tree.map(lambda a: jnp.asarray(a[:, -1]), state.mixtures)
         unit = _draw_round(state.keys, number, newest, base)
-        value = log_likelihood(model, unit, state.stars)
+        value = log_likelihood(like, unit, state.stars)
         unit = jnp.concatenate([state.unit, unit], axis=1)
         value = jnp.concatenate([state.log_likelihood, value], axis=1)
-        weight, ess, agree, mixture = _weigh(model, state.mixtures, unit, value, len(base))
+        weight, ess, agree, mixture = _weigh(like, state.mixtures, unit, value, len(base))
         return unit, value, weight, (ess >= target_ess) & agree, mixture
 
     unit, value, weight, good, mixture = in_batches(batch, state, BATCH)
@@ -81,10 +86,10 @@ def keep_stars(state: State, rows: np.ndarray) -> State:
     return jax.tree.map(lambda a: a[rows], state)
 
 
-def _first_mixture(model: Model, unit: Array, log_like: np.ndarray, stars: Stars) -> Mixture:
+def _first_mixture(like: Likelihood, unit: Array, log_like: np.ndarray, stars: Stars) -> Mixture:
     """Two tops of the likelihood, the weighted templates, and the same broadened as the defensive part."""
     start = unit[far_apart(np.asarray(unit), log_like, 2)]
-    top, value, fisher = _climb(model, start, stars)
+    top, value, fisher = _climb(like, start, stars)
     templates = jnp.asarray(log_like)
     enough = ess_of(jnp.exp(templates - templates.max(axis=1, keepdims=True))) >= LOCATING
     return _assemble(unit, tempered(templates, LOCATING), enough, top, value, fisher)
@@ -113,15 +118,15 @@ def _assemble(
     )
 
 
-def _climb(model: Model, unit: Array, stars: Stars) -> tuple[Array, Array, Array]:
+def _climb(like: Likelihood, unit: Array, stars: Stars) -> tuple[Array, Array, Array]:
     """Levenberg-Marquardt within the cube: tops, their log-likelihood and Fisher matrix."""
-    state = newton(model, unit, stars)
+    state = newton(like, unit, stars)
     damping = jnp.full(unit.shape[:2], FIRST_DAMPING)
     for _ in range(CLIMB_STEPS):
         tried, gain = damped_step(unit, state, damping)
         if bool((gain < 0.05).all()):
             break
-        new = newton(model, tried, stars)
+        new = newton(like, tried, stars)
         better = new.log_likelihood > state.log_likelihood
         (unit, state), damping = accept(better, (unit, state), (tried, new), damping)
     return unit, state.log_likelihood, state.fisher
@@ -140,10 +145,10 @@ def _draw_round(keys: Array, number: int | Array, mixture: Mixture, base: Array)
 
 @partial(jax.jit, static_argnames="n_points")
 def _weigh(
-    model: Model, mixtures: Mixture, unit: Array, log_like: Array, n_points: int
+    like: Likelihood, mixtures: Mixture, unit: Array, log_like: Array, n_points: int
 ) -> tuple[Array, Array, Array, Mixture]:
     """Weights of all points so far, their effective number, whether halves agree, and the next mixture."""
-    log_prior = jax.vmap(jax.vmap(model.prior.log_density))(labels_of(model.prior, unit))
+    log_prior = jax.vmap(jax.vmap(like.prior.log_density))(labels_of(like.prior, unit))
     log_weight = log_like + log_prior - jax.vmap(pooled_log_density)(mixtures, unit)
     weight = jax.nn.softmax(log_weight, axis=1)
     newest = jax.tree.map(lambda a: a[:, -1], mixtures)

@@ -22,9 +22,7 @@ from scipy.special import ndtr, xlog1py, xlogy
 from crlb.bayes.prior import Prior
 from crlb.bayes.quadrature import Rule, low_and_width
 from crlb.errors import DataError
-from crlb.grids.emulator import Emulator
-from crlb.observation import noise as noise_module
-from crlb.observation.noise import Exposure, NoiseModel
+from crlb.observation.forward_model import ForwardModel
 
 STEPS = 20  # target displacements h, Gauss points of the cube root of h/L: dense where h is small
 SCALES = (0.5, 1.0)  # of the nuisance displacement that hides most of the target's change
@@ -92,11 +90,9 @@ def nuisance_directions(
 
 
 def spectral_distance(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     mags: Sequence[float],
     *,
-    exposure: Exposure,
     variance_term: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> Distance:
@@ -110,10 +106,8 @@ def spectral_distance(
     exactly; where the noise depends on the star that is the central-limit approximation for many pixels.
 
     Args:
-        emulator: flux on the detector's pixels.
-        noise: curves of the instrument and sky, on the same pixels.
+        model: how a star is seen.
         mags: AB magnitudes in i.
-        exposure: number and length of exposures, seeing.
         variance_term: whether to count what the noise level itself tells (the logarithm).
         advance: called with the number of pairs just finished.
     """
@@ -126,9 +120,7 @@ def spectral_distance(
             both = np.stack([first[start : start + CHUNK], second[start : start + CHUNK]])
             short = CHUNK - both.shape[1]
             both = np.concatenate([both, np.repeat(both[:, -1:], short, axis=1)], axis=1)
-            squared = _squared_distance(
-                emulator, noise, jnp.asarray(mags), jnp.asarray(both), exposure, variance_term
-            )
+            squared = _squared_distance(model, jnp.asarray(mags), jnp.asarray(both), variance_term)
             parts.append(np.sqrt(np.asarray(squared)[: CHUNK - short]))
             if advance is not None:
                 advance(CHUNK - short)
@@ -185,23 +177,21 @@ def _confusion(
     return errors.sum(axis=0)
 
 
-@partial(jax.jit, static_argnames=("exposure", "variance_term"))
+@partial(jax.jit, static_argnames="variance_term")
 def _squared_distance(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     mags: Float[Array, " n_mag"],
     labels: Float[Array, "2 n n_labels"],
-    exposure: Exposure,
     variance_term: bool,
 ) -> Float[Array, "n n_mag"]:
-    flux = jax.vmap(emulator)(labels.reshape(-1, labels.shape[-1])).reshape(2, labels.shape[1], -1)
+    flux = jax.vmap(model.emulator)(labels.reshape(-1, labels.shape[-1])).reshape(2, labels.shape[1], -1)
 
     def of_pair(pair: Float[Array, "2 n_pix"]) -> Float[Array, " n_mag"]:
         def at_mag(mag: Float[Array, ""]) -> Float[Array, ""]:
-            v1, v2 = (noise_module.variance(flux, mag, noise, exposure) for flux in pair)
-            apart = 2 * (pair[0] - pair[1]) ** 2 / (v1 + v2)
+            v1, v2 = (model.arm_variance(flux, mag) for flux in pair)
+            apart = 2 * model.usable * (pair[0] - pair[1]) ** 2 / (v1 + v2)
             if variance_term:
-                return jnp.sum(apart) + 2 * _log_of_product(1 + (v1 - v2) ** 2 / (4 * v1 * v2))
+                return jnp.sum(apart) + 2 * _log_of_product(1 + model.usable * (v1 - v2) ** 2 / (4 * v1 * v2))
             return jnp.sum(apart)
 
         return jax.vmap(at_mag)(mags)

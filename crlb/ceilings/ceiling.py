@@ -16,13 +16,10 @@ from crlb.errors import DataError, UsageError
 from crlb.fisher.field import difference_field, fisher_field
 from crlb.fisher.matrix import bounds, cramer_rao_bound, schur_decay
 from crlb.grids.emulator import Emulator
-from crlb.observation import noise as noise_module
-from crlb.observation.noise import Exposure, NoiseModel
+from crlb.observation.forward_model import ForwardModel
 
 CHUNK = 16  # nodes whose SNR is computed together
 Derivative = Literal["exact", "grid"]
-
-DEFAULT_EXPOSURE = Exposure()
 
 MEANING = (
     "Cramer-Rao bound for unbiased estimators at each node, quantiles over nodes (the median star): "
@@ -41,14 +38,12 @@ class NodeBounds(NamedTuple):
 
 
 def ceiling(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     mags: Sequence[float],
     *,
     label: str = "log_g",
     labels: Sequence[str] | None = None,
     variance: float | None = None,
-    exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
     derivative: Derivative = "exact",
     advance: Callable[[int], None] | None = None,
@@ -56,14 +51,12 @@ def ceiling(
     """Returns R2_max = clip(1 - bound^2 / variance, 0, 1) over the nodes of a grid, as plain JSON values.
 
     Args:
-        emulator: flux on the detector's pixels.
-        noise: curves of the instrument and sky.
+        model: how a star is seen.
         mags: AB magnitudes in i, one bin each.
         label: the label whose bound is computed.
         labels: which labels are unknown; the others are known exactly. None: all of the emulator's.
         variance: variance of `label` over the stars in question; None: uniform over the grid's range,
             (high - low)^2 / 12.
-        exposure: number and length of exposures, seeing.
         variance_term: whether to count what the noise level itself tells about the labels.
         derivative: `exact`, of the emulator; or `grid`, the published recipe: differences between
             neighbouring nodes, central inside, one-sided at the edges.
@@ -71,40 +64,38 @@ def ceiling(
 
     Raises:
         UsageError: unknown or repeated label, magnitude or variance out of range.
-        DataError: emulator and noise are on different pixels.
         UnidentifiableError: at no node can the labels be told apart. A node where they cannot counts as an
             infinite bound, R2_max = 0, and is counted in `lost`.
     """
+    emulator = model.emulator
     free = _free_labels(emulator, label, labels)
-    _check(emulator, noise, mags, variance)
+    _check(mags, variance)
     if variance is None:
         i = emulator.label_names.index(label)
         variance = float((emulator.high[i] - emulator.low[i]) ** 2 / 12)
         if variance == 0:
             raise UsageError(f"{label} has a single value in this grid; give its variance with --variance")
     found = node_bounds(
-        emulator, noise, mags, label=label, labels=free, exposure=exposure, variance_term=variance_term,
-        derivative=derivative, advance=advance,
+        model, mags, label=label, labels=free, variance_term=variance_term, derivative=derivative,
+        advance=advance,
     )  # fmt: skip
     return {
         "label": label,
         "label_names": free,
         "variance": variance,
         "grid": emulator.source,
-        "noise": noise.source,
+        "noise": model.noise.source,
         "bins": [_bin(float(mag), variance, found, i) for i, mag in enumerate(mags)],
-        "provenance": _provenance(emulator, exposure, variance_term) | {"derivative": derivative},
+        "provenance": _provenance(model, variance_term) | {"derivative": derivative},
     }
 
 
 def node_bounds(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     mags: Sequence[float],
     *,
     label: str,
     labels: Sequence[str],
-    exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
     derivative: Derivative = "exact",
     advance: Callable[[int], None] | None = None,
@@ -116,13 +107,13 @@ def node_bounds(
     Raises:
         UnidentifiableError: at no node can they.
     """
-    columns = tuple(emulator.label_names.index(name) for name in labels)
+    columns = tuple(model.label_names.index(name) for name in labels)
     target = list(labels).index(label)
-    options: Any = {"columns": columns, "exposure": exposure, "variance_term": variance_term}
+    options: Any = {"columns": columns, "variance_term": variance_term, "advance": advance}
     if derivative == "exact":
-        fisher = fisher_field(emulator, noise, mags, emulator.nodes, advance=advance, **options)
+        fisher = fisher_field(model, mags, model.emulator.nodes, **options)
     else:
-        fisher = difference_field(emulator, noise, mags, advance=advance, **options)
+        fisher = difference_field(model, mags, **options)
     bound, decay = map(np.array, _bounds(jnp.asarray(fisher), target))
     lost = np.isnan(bound)
     if lost.all():
@@ -132,7 +123,7 @@ def node_bounds(
     for node in np.flatnonzero(lost.any(axis=1)):
         reasons[node] = bounds(fisher[node][lost[node]], labels).reason[0]
     bound[lost], decay[lost] = np.inf, 0.0
-    return NodeBounds(bound, decay, node_snr(emulator, noise, mags, exposure), reasons)
+    return NodeBounds(bound, decay, node_snr(model, mags), reasons)
 
 
 @partial(jax.jit, static_argnames="target")
@@ -144,26 +135,17 @@ def _bounds(
     return jax.vmap(jax.vmap(one))(fisher)
 
 
-def node_snr(
-    emulator: Emulator, noise: NoiseModel, mags: Sequence[float], exposure: Exposure = DEFAULT_EXPOSURE
-) -> Float[np.ndarray, "n n_mag"]:
+def node_snr(model: ForwardModel, mags: Sequence[float]) -> Float[np.ndarray, "n n_mag"]:
     """Returns the SNR per pixel of the star at every node and magnitude."""
-    nodes = jnp.asarray(emulator.nodes)
-    return np.asarray(_snr(emulator, noise, jnp.asarray(mags), nodes, exposure))
+    return np.asarray(_snr(model, jnp.asarray(mags), jnp.asarray(model.emulator.nodes)))
 
 
-@partial(jax.jit, static_argnames="exposure")
+@jax.jit
 def _snr(
-    emulator: Emulator,
-    noise: NoiseModel,
-    mags: Float[Array, " n_mag"],
-    nodes: Float[Array, "n n_labels"],
-    exposure: Exposure,
+    model: ForwardModel, mags: Float[Array, " n_mag"], nodes: Float[Array, "n n_labels"]
 ) -> Float[Array, "n n_mag"]:
     def at_node(node: Float[Array, " n_labels"]) -> Float[Array, " n_mag"]:
-        flux = emulator(node)
-        error = lambda mag: jnp.sqrt(noise_module.variance(flux, mag, noise, exposure))  # noqa: E731
-        return jax.vmap(lambda mag: noise_module.snr(flux, error(mag)))(mags)
+        return jax.vmap(lambda mag: model.snr(node, mag))(mags)
 
     return jax.lax.map(at_node, nodes, batch_size=CHUNK)
 
@@ -182,19 +164,12 @@ def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -
     return [name for name in known if name in wanted]
 
 
-def _check(emulator: Emulator, noise: NoiseModel, mags: Sequence[float], variance: float | None) -> None:
+def _check(mags: Sequence[float], variance: float | None) -> None:
     if not len(mags) or not np.isfinite(mags).all():
         raise UsageError(f"mags must hold at least one finite magnitude, found {list(mags)}")
     if variance is not None and not (np.isfinite(variance) and variance > 0):
         raise UsageError(
             f"variance must be positive and finite (unit of the label squared), found {variance}"
-        )
-    same = emulator.wave.shape == noise.wave.shape and np.allclose(emulator.wave, noise.wave, rtol=1e-7)
-    if not same:
-        raise DataError(
-            "emulator and noise must be on the same pixels: pass the grid through instrument.to_detector; "
-            f"found {len(emulator.wave)} pixels {emulator.wave[0]:.2f}-{emulator.wave[-1]:.2f} Å and "
-            f"{len(noise.wave)} pixels {noise.wave[0]:.2f}-{noise.wave[-1]:.2f} Å"
         )
 
 
@@ -221,20 +196,12 @@ def _quantiles(values: np.ndarray) -> dict[str, float | None]:
     return {"p10": p10, "median": median, "p90": p90}
 
 
-def _provenance(emulator: Emulator, exposure: Exposure, variance_term: bool) -> dict[str, Any]:
+def _provenance(model: ForwardModel, variance_term: bool) -> dict[str, Any]:
     return {
         "meaning": MEANING,
         "snr_definition": SNR_DEFINITION,
-        "exposure": {
-            "exptime_s": exposure.exptime_s,
-            "n_exp": exposure.n_exp,
-            "seeing_arcsec": exposure.seeing_arcsec,
-        },
-        "grid_source": emulator.source,
-        "resolving_power": emulator.resolving_power,
-        "nodes": len(emulator.nodes),
+        **model.describe(),
         "variance_term": variance_term,
-        "dtype": str(emulator.basis.dtype),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),

@@ -10,20 +10,15 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
-from crlb.detector import DEFAULT_LSF_FWHM
 from crlb.errors import UsageError
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
-from crlb.grids.spectral_grid import SpectralGrid
-from crlb.observation import noise as noise_module
-from crlb.observation.noise import Exposure, NoiseModel
-from crlb.observation.nuisance import NuisanceModel, with_nuisances
+from crlb.observation.forward_model import ForwardModel
+from crlb.observation.noise import snr
+from crlb.observation.nuisance import NuisanceModel
 
 CHUNK = 16  # nodes computed together: about 100 MB at 4096 pixels and 9 unknowns in float64
-CONTINUUM_ORDER = 3
 
-DEFAULT_EXPOSURE = Exposure()
-
-VarianceFn = Callable[[Float[Array, " n_pix"]], Float[Array, "n_mag n_pix"]]
+IvarFn = Callable[[Float[Array, " n_pix"]], Float[Array, "n_mag n_pix"]]
 
 
 class NodeFishers(NamedTuple):
@@ -55,15 +50,12 @@ class NuisanceEffect(NamedTuple):
 
 
 def nuisance_effects(
-    grid: SpectralGrid,
-    noise: NoiseModel,
+    model: NuisanceModel,
+    seen: ForwardModel,
     mags: Sequence[float],
     *,
     label: str = "log_g",
     labels: Sequence[str] | None = None,
-    lsf: bool = True,
-    lsf_fwhm: float = DEFAULT_LSF_FWHM,
-    exposure: Exposure = DEFAULT_EXPOSURE,
     advance: Callable[[int], None] | None = None,
 ) -> list[NuisanceEffect]:
     """Returns the table {none, amplitude, continuum 1, continuum 3, rv, lsf, all} x magnitudes.
@@ -72,26 +64,18 @@ def nuisance_effects(
     size of the error bars tell the scale.
 
     Args:
-        grid: model spectra, not yet on the detector.
-        noise: curves of the instrument and sky, on the detector's pixels.
+        model: flux(labels, nuisances), with every nuisance that is to have a row.
+        seen: how a star at rest is seen: the model's emulator with its noise, and the pixels in use.
         mags: AB magnitudes in i.
         label: whose bound.
         labels: the unknown labels; None: all of the grid's.
-        lsf: whether to include the width of the line-spread function (the grid must be sharper than it).
-        lsf_fwhm: full width at half maximum of it, Å.
-        exposure: number and length of exposures, seeing.
         advance: called with the number of nodes just finished.
 
     Raises:
-        UsageError: unknown label; a grid that is too broad for `lsf`.
-        DataError: the grid does not cover the detector.
+        UsageError: unknown label.
     """
-    model = with_nuisances(
-        grid, amplitude=True, continuum=CONTINUUM_ORDER, rv=True, lsf=lsf, lsf_fwhm=lsf_fwhm,
-        detector_wave=np.asarray(noise.wave, np.float64),
-    )  # fmt: skip
-    variance_of = Partial(_variances, mags=jnp.asarray(mags, float), noise=noise, exposure=exposure)
-    fishers = node_fishers(model, variance_of, model.emulator.nodes, advance=advance)
+    ivar_of = Partial(_ivars, mags=jnp.asarray(mags, float), seen=seen)
+    fishers = node_fishers(model, ivar_of, model.emulator.nodes, advance=advance)
     effects = node_effects(model, fishers, label=label, labels=labels)
     return [
         median_row(name, float(mag), effect.bound[:, i], effect.schur_decay[:, i], fishers.snr[:, i])
@@ -102,7 +86,7 @@ def nuisance_effects(
 
 def node_fishers(
     model: NuisanceModel,
-    variance_of: VarianceFn,
+    ivar_of: IvarFn,
     nodes: Float[np.ndarray, "n n_labels"],
     *,
     advance: Callable[[int], None] | None = None,
@@ -111,16 +95,16 @@ def node_fishers(
 
     Args:
         model: flux(labels, nuisances).
-        variance_of: flux -> variance of its pixels, one row per noise level; hashable, or a
-            jax.tree_util.Partial.
+        ivar_of: flux -> inverse variance of its pixels (0 = not in use), one row per noise level; hashable,
+            or a jax.tree_util.Partial.
         nodes: labels, inside the grid.
         advance: called with the number of nodes just finished.
     """
     padded = np.concatenate([nodes, np.repeat(nodes[-1:], -len(nodes) % CHUNK, axis=0)])
-    variances = variance_of if isinstance(variance_of, Partial) else Partial(variance_of)
+    ivars = ivar_of if isinstance(ivar_of, Partial) else Partial(ivar_of)
     parts = []
     for start in range(0, len(nodes), CHUNK):
-        chunk = _chunk_fishers(model, variances, model.at_rest(padded[start : start + CHUNK]))
+        chunk = _chunk_fishers(model, ivars, model.at_rest(padded[start : start + CHUNK]))
         parts.append(jax.tree.map(np.asarray, chunk))
         if advance is not None:
             advance(min(CHUNK, len(nodes) - start))
@@ -129,13 +113,13 @@ def node_fishers(
 
 @jax.jit
 def _chunk_fishers(
-    model: NuisanceModel, variance_of: Partial, vectors: Float[Array, "n m"]
+    model: NuisanceModel, ivar_of: Partial, vectors: Float[Array, "n m"]
 ) -> tuple[Float[Array, "n n_mag m m"], Float[Array, "n n_mag"]]:
     def at_node(vector: Float[Array, " m"]) -> tuple[Array, Array]:
         flux, jac = model(vector), flux_jacobian(model, vector)
-        variance = variance_of(flux)
-        fisher = jax.vmap(lambda v: fisher_information(jac, 1 / v))(variance)
-        return fisher, jax.vmap(lambda v: noise_module.snr(flux, jnp.sqrt(v)))(variance)
+        ivar = ivar_of(flux)
+        fisher = jax.vmap(lambda ivar: fisher_information(jac, ivar))(ivar)
+        return fisher, jax.vmap(lambda ivar: snr(flux, 1 / jnp.sqrt(ivar)))(ivar)
 
     return jax.vmap(at_node)(vectors)
 
@@ -193,10 +177,10 @@ def _with_free(
     return jax.vmap(over_nodes, in_axes=(0, None))(free, jnp.asarray(fisher))
 
 
-def _variances(
-    flux: Float[Array, " n_pix"], *, mags: Float[Array, " n_mag"], noise: NoiseModel, exposure: Exposure
+def _ivars(
+    flux: Float[Array, " n_pix"], *, mags: Float[Array, " n_mag"], seen: ForwardModel
 ) -> Float[Array, "n_mag n_pix"]:
-    return jax.vmap(lambda mag: noise_module.variance(flux, mag, noise, exposure))(mags)
+    return jax.vmap(lambda mag: seen.usable / seen.arm_variance(flux, mag))(mags)
 
 
 def median_row(

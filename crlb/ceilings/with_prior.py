@@ -8,22 +8,19 @@ import numpy as np
 
 from crlb.bayes.bounds import bayesian_bounds
 from crlb.bayes.exact_limit import bayes_limit
+from crlb.bayes.posterior import Inference
 from crlb.bayes.prior import Prior
 from crlb.errors import UsageError
-from crlb.grids.emulator import Emulator
-from crlb.observation.noise import Exposure, NoiseModel
+from crlb.observation.forward_model import ForwardModel
 
-DEFAULT_EXPOSURE = Exposure()
 EXACT = ("n", "unconverged", "ess", "rank_ks", "r2_of_posterior_mean")  # kept of `bayes_limit` in a bin
 
 
 def add_bounds(
     result: dict[str, Any],
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     prior: Prior,
     *,
-    exposure: Exposure = DEFAULT_EXPOSURE,
     advance: Callable[[int], None] | None = None,
 ) -> None:
     """Adds to every bin of a `ceiling` the bounds that hold for stars drawn from the prior.
@@ -33,20 +30,16 @@ def add_bounds(
     variance. See `crlb.bayes.bounds`.
 
     Args:
-        result: what `ceiling` returned for the same emulator, noise and exposure; changed in place.
-        emulator: flux as a function of the prior's labels; hold the others first (`load_slice`).
-        noise: curves of the instrument and sky.
-        prior: of all labels of the emulator.
-        exposure: number and length of exposures, seeing.
+        result: what `ceiling` returned for the same model; changed in place.
+        model: how a star is seen, a function of the prior's labels; hold the others first (`load_slice`).
+        prior: of all labels of the model.
         advance: called with the amount of work just finished, out of `bounds.work`.
 
     Raises:
-        UsageError: the emulator has a label that `result` counts as known.
+        UsageError: the model has a label that `result` counts as known.
     """
-    mags = _mags_of(result, emulator)
-    found = bayesian_bounds(
-        emulator, noise, mags, prior, label=result["label"], exposure=exposure, advance=advance
-    )
+    mags = _mags_of(result, model)
+    found = bayesian_bounds(model, mags, prior, label=result["label"], advance=advance)
     for row, bound in zip(result["bins"], found, strict=True):
         row |= {f"r2_{name}": value for name, value in bound["r2"].items()}
         row |= {f"r2_{name}_reason": words for name, words in bound["reason"].items()}
@@ -55,13 +48,11 @@ def add_bounds(
 
 def add_exact_limit(
     result: dict[str, Any],
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     prior: Prior,
     *,
     n: int = 2000,
     seed: int = 0,
-    exposure: Exposure = DEFAULT_EXPOSURE,
     amplitude: float | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> None:
@@ -72,21 +63,19 @@ def add_exact_limit(
 
     Args:
         result: as `add_bounds`.
-        emulator: as `add_bounds`.
-        noise: curves of the instrument and sky.
-        prior: of all labels of the emulator.
+        model: as `add_bounds`.
+        prior: of all labels of the model.
         n: stars simulated per magnitude.
         seed: of their labels and noise.
-        exposure: number and length of exposures, seeing.
         amplitude: 1-sigma of a free flux factor, as `crlb.bayes.posterior.posterior`.
         advance: called with the number of stars just finished.
 
     Raises:
-        UsageError: the emulator has a label that `result` counts as known.
+        UsageError: the model has a label that `result` counts as known.
     """
     found = bayes_limit(
-        emulator, noise, _mags_of(result, emulator), prior, label=result["label"], n=n,
-        key=jax.random.key(seed), exposure=exposure, amplitude=amplitude, advance=advance,
+        model, _mags_of(result, model), prior, label=result["label"], n=n, key=jax.random.key(seed),
+        inference=Inference(amplitude), advance=advance,
     )  # fmt: skip
     for row, limit in zip(result["bins"], found, strict=True):
         row["r2_bayes"] = limit["r2_bayes"] | {key: limit[key] for key in EXACT}
@@ -94,8 +83,8 @@ def add_exact_limit(
     result["provenance"] |= {"seed": seed, "amplitude_sigma": amplitude}
 
 
-def _mags_of(result: dict[str, Any], emulator: Emulator) -> list[float]:
-    known = [name for name in emulator.label_names if name not in result["label_names"]]
+def _mags_of(result: dict[str, Any], model: ForwardModel) -> list[float]:
+    known = [name for name in model.label_names if name not in result["label_names"]]
     if known:
         raise UsageError(
             f"the limits need every label to be free or held: hold {', '.join(known)} with --fix, or add to "

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -17,6 +17,9 @@ from crlb.cli.output import (
     write_outputs,
 )
 from crlb.cli.posterior import WithPrior
+
+if TYPE_CHECKING:
+    from crlb.observation.forward_model import ForwardModel
 
 Magnitudes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AB [AB ...]")]
 MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published table
@@ -71,24 +74,22 @@ class Ceiling(WithPrior):
         check_outputs(self.json, self.csv, plot=self.plot, overwrite=self.overwrite)
         from crlb.ceilings.ceiling import ceiling
 
-        emulator, noise, exposure, provenance = self.load()
+        model = self.load()
         with progress() as bar:
-            task = bar.add_task("bounds at the nodes", total=len(emulator.nodes))
+            task = bar.add_task("bounds at the nodes", total=len(model.emulator.nodes))
             result = ceiling(
-                emulator,
-                noise,
+                model,
                 self.mag,
                 label=self.target,
                 labels=self.labels,
                 variance=self.variance,
-                exposure=exposure,
                 variance_term=not self.noise_level_known,
                 derivative=self.derivative,
                 advance=lambda n: bar.advance(task, n),
             )
             if self.bayes:
-                self._add_limits(result, emulator, noise, exposure, bar)
-        result["provenance"] |= provenance
+                self._add_limits(result, model, bar)
+        result["provenance"] |= self.provenance()
         _print_ceiling(result)
         if self.bayes:
             _print_limits(result)
@@ -101,23 +102,21 @@ class Ceiling(WithPrior):
             self.overwrite,
         )
 
-    def _add_limits(self, result: dict[str, Any], emulator: Any, noise: Any, exposure: Any, bar: Any) -> None:
+    def _add_limits(self, result: dict[str, Any], model: "ForwardModel", bar: Any) -> None:
         from crlb.bayes.bounds import work
         from crlb.ceilings.with_prior import add_bounds, add_exact_limit
 
-        prior = self.make_prior(emulator)
+        prior = self.make_prior(model)
         first = bar.add_task("bounds with the prior", total=work(len(prior.label_names)))
-        add_bounds(result, emulator, noise, prior, exposure=exposure, advance=lambda n: bar.advance(first, n))
+        add_bounds(result, model, prior, advance=lambda n: bar.advance(first, n))
         bar.update(first, completed=work(len(prior.label_names)))
         second = bar.add_task("exact limit, stars", total=self.n_bayes * len(self.mag))
         add_exact_limit(
             result,
-            emulator,
-            noise,
+            model,
             prior,
             n=self.n_bayes,
             seed=self.seed,
-            exposure=exposure,
             amplitude=self.amplitude,
             advance=lambda n: bar.advance(second, n),
         )

@@ -15,7 +15,7 @@ from crlb.cli.bosz import Build, Download, Index
 from crlb.cli.ceiling import Ceiling
 from crlb.cli.grid import Info, Synthesize
 from crlb.cli.information import Information
-from crlb.cli.nuisances import Nuisances
+from crlb.cli.nuisances import NuisancesOptions
 from crlb.cli.posterior import PosteriorOf
 from crlb.cli.star import Fisher, Spectrum
 from crlb.cli.validate import Validate
@@ -44,7 +44,7 @@ Command = (
     | Annotated[Fisher, tyro.conf.subcommand("fisher")]
     | Annotated[Spectrum, tyro.conf.subcommand("spectrum")]
     | Annotated[Information, tyro.conf.subcommand("information")]
-    | Annotated[Nuisances, tyro.conf.subcommand("nuisances")]
+    | Annotated[NuisancesOptions, tyro.conf.subcommand("nuisances")]
     | Annotated[PosteriorOf, tyro.conf.subcommand("posterior")]
     | Annotated[Grid, tyro.conf.subcommand("grid")]
 )

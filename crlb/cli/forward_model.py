@@ -4,18 +4,16 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from crlb.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from crlb.grids.emulator import Emulator
     from crlb.grids.grid_file import SpectralGrid
-    from crlb.observation.noise import Exposure, NoiseModel
+    from crlb.observation.forward_model import ForwardModel
+    from crlb.observation.noise_curves import NoiseModel
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="LABEL [LABEL ...]")]
@@ -23,17 +21,8 @@ Values = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=VALUE [...]")]
 Interval = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="MIN MAX")]
 
 
-class Loaded(NamedTuple):
-    """What the options stand for."""
-
-    emulator: "Emulator"
-    noise: "NoiseModel"
-    exposure: "Exposure"
-    provenance: dict[str, Any]
-
-
 @dataclass(frozen=True, kw_only=True)
-class ForwardModel:
+class ForwardModelOptions:
     """Where spectra and their noise come from."""
 
     grid: File = None
@@ -55,32 +44,31 @@ class ForwardModel:
     """Number of exposures."""
     seeing_arcsec: float = 0.8
     """Seeing (full width at half maximum), arcsec, 0.5 to 1.5."""
+    noise_level: float = 1.0
+    """Factor on the 1-sigma noise."""
     lsf_fwhm: float = 1.6
     """Full width at half maximum of the line-spread function, Å."""
     wave_range: Interval = None
-    """Use only the detector's pixels between these vacuum wavelengths, Å; default: all 4096."""
+    """Use only the detector's pixels between these vacuum wavelengths, Å; default: all 4096. A magnitude
+    stays that of the whole arm, as far as the grid reaches."""
 
-    def load(self) -> Loaded:
+    def load(self) -> "ForwardModel":
         """Reads and prepares everything."""
-        from crlb.grids.emulator import make_emulator
-        from crlb.observation.instrument import to_detector
+        from crlb.observation.build import forward_model
 
-        noise, exposure, wave = self.observation()
-        seen = to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm)
-        return Loaded(make_emulator(seen, degree=self.degree), noise, exposure, self.provenance())
+        return forward_model(
+            self.load_grid(), self.load_noise(), lsf_fwhm=self.lsf_fwhm, wave_range=self.wave_range,
+            degree=self.degree,
+        )  # fmt: skip
 
-    def observation(self) -> "tuple[NoiseModel, Exposure, np.ndarray]":
-        """Noise curves, exposure and pixel centres (vacuum Å), on the pixels asked for."""
-        from crlb.detector import DETECTOR_WAVE, pixels_within
-        from crlb.observation.noise import Exposure
+    def load_noise(self) -> "NoiseModel":
+        """The noise curves with exposure and level."""
+        from crlb.observation.exposure import Exposure
         from crlb.observation.noise_curves import builtin_noise, load_noise
 
-        exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
         noise = builtin_noise() if self.noise is None else load_noise(self.noise)
-        if self.wave_range is None:
-            return noise, exposure, DETECTOR_WAVE
-        pixels = pixels_within(*self.wave_range)
-        return noise.take(pixels), exposure, DETECTOR_WAVE[pixels]
+        exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
+        return noise.with_exposure(exposure).with_level(self.noise_level)
 
     def load_grid(self) -> "SpectralGrid":
         """The grid before the instrument, with the known labels held."""

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crlb.cli.forward_model import File
 from crlb.cli.output import check_outputs, console, unit, write_csv, write_json, write_outputs
-from crlb.cli.star import Observed, StarWithNuisances
+from crlb.cli.star import StarWithNuisances
+
+if TYPE_CHECKING:
+    from crlb.observation.star import Star
 
 MIN_SHARE_NAMED = 0.004  # of the information near a line, below which the figure does not name it
 
@@ -55,11 +58,11 @@ class Information(StarWithNuisances):
             self.overwrite,
         )
 
-    def _compute(self, star: Observed) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _compute(self, star: "Star") -> tuple[dict[str, Any], dict[str, Any]]:
         """The summary, and columns per pixel."""
         from crlb.fisher.information import cumulative_share, per_angstrom, pixel_information, ranked_windows
 
-        found = pixel_information(star.jac, 1 / star.variance, self.target, label_names=star.names)
+        found = pixel_information(star.jac, 1 / star.variance, self.target, label_names=star.label_names)
         windows = ranked_windows(star.wave, found.marginal, width=self.window, n=self.n_windows)
         columns = {
             "wave": star.wave,
@@ -72,7 +75,7 @@ class Information(StarWithNuisances):
         total = {"conditional": float(found.conditional.sum()), "marginal": float(found.marginal.sum())}
         result = {
             "target": self.target,
-            "label_names": list(star.names),
+            "label_names": list(star.label_names),
             "mag": self.mag,
             "snr": star.snr,
             "information": total,

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from crlb.cli.forward_model import File, ForwardModel
+from crlb.cli.forward_model import File, ForwardModelOptions
 from crlb.cli.output import check_outputs, console, progress, unit, write_csv, write_json, write_outputs
+
+CONTINUUM_ORDER = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nuisances(ForwardModel):
+class NuisancesOptions(ForwardModelOptions):
     """What unknowns besides the labels cost: flux scale, continuum, radial velocity, line-spread width.
 
     Medians over the nodes of the grid. The noise level counts as known here.
@@ -34,27 +36,31 @@ class Nuisances(ForwardModel):
     def __call__(self) -> None:
         check_outputs(self.json, self.csv, overwrite=self.overwrite)
         from crlb.ceilings.nuisance_effects import nuisance_effects
+        from crlb.observation.build import with_unknowns
+        from crlb.observation.nuisance import Nuisances
 
-        noise, exposure, _ = self.observation()
-        grid = self.load_grid()
+        unknown = Nuisances(amplitude=True, continuum=CONTINUUM_ORDER, rv=True, lsf=not self.no_lsf)
+        model, nuisances = with_unknowns(
+            self.load_grid(), self.load_noise(), unknown, lsf_fwhm=self.lsf_fwhm,
+            wave_range=self.wave_range, degree=self.degree,
+        )  # fmt: skip
         with progress() as bar:
-            task = bar.add_task("bounds at the nodes", total=len(grid.nodes))
+            task = bar.add_task("bounds at the nodes", total=len(model.emulator.nodes))
             effects = nuisance_effects(
-                grid,
-                noise,
+                nuisances,
+                model,
                 self.mag,
                 label=self.target,
-                lsf=not self.no_lsf,
-                lsf_fwhm=self.lsf_fwhm,
-                exposure=exposure,
                 advance=lambda n: bar.advance(task, n),
             )
         rows = [effect._asdict() for effect in effects]
-        result = {"target": self.target, "label_names": list(grid.label_names), "rows": rows}
+        result = {"target": self.target, "label_names": list(model.label_names), "rows": rows}
         _print(rows, self.target)
         write_outputs(
             {
-                self.json: lambda path: write_json(result | {"provenance": self.provenance()}, path),
+                self.json: lambda path: write_json(
+                    result | {"provenance": model.describe() | self.provenance()}, path
+                ),
                 self.csv: lambda path: write_csv(rows, path),
             },
             self.overwrite,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from crlb.cli.forward_model import File, ForwardModel
+from crlb.cli.forward_model import File, ForwardModelOptions
 from crlb.cli.output import check_outputs, console, progress, unit, write_csv, write_json, write_outputs
 from crlb.errors import DataError, UsageError
 
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from crlb.bayes.posterior import Posterior
     from crlb.bayes.prior import Prior
     from crlb.files.spectra import Spectra
+    from crlb.observation.forward_model import ForwardModel
 
 Shapes = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=A,B [...]")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithPrior(ForwardModel):
+class WithPrior(ForwardModelOptions):
     """A forward model, and what is known of the labels before a spectrum is seen."""
 
     prior: Shapes = ()
     """Beta(A, B) prior over the grid's range for a label, for example log_g=3,3; uniform otherwise."""
 
-    def make_prior(self, emulator: Any) -> "Prior":
-        """The prior over the box of the emulator."""
+    def make_prior(self, model: "ForwardModel") -> "Prior":
+        """The prior over the box of the grid."""
         from crlb.bayes.prior import make_prior
 
         shapes: dict[str, tuple[float, float]] = {}
@@ -40,7 +41,7 @@ class WithPrior(ForwardModel):
                 shapes[name] = (float(parts[0]), float(parts[1]))
             except (ValueError, IndexError):
                 raise UsageError(f"--prior needs LABEL=A,B, for example log_g=3,3; found {text}") from None
-        return make_prior(emulator.low, emulator.high, emulator.label_names, shapes)
+        return make_prior(model.emulator.low, model.emulator.high, model.label_names, shapes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,30 +79,27 @@ class PosteriorOf(WithPrior):
         check_outputs(self.csv, self.json, overwrite=self.overwrite)
         import jax
 
-        from crlb.bayes.posterior import posterior
+        from crlb.bayes.posterior import Inference, Observations, posterior
 
-        emulator, noise, exposure, provenance = self.load()
-        stars, mag = self._read(emulator.wave)
-        prior = self.make_prior(emulator)
+        model = self.load()
+        stars, mag = self._read(model.wave)
+        prior = self.make_prior(model)
         flux, usable = _usable(stars)
         with progress() as bar:
             task = bar.add_task("posterior", total=len(flux))
             found = posterior(
-                flux,
-                mag,
-                emulator,
-                noise,
+                Observations(flux, mag, usable),
+                model,
                 prior,
-                exposure=exposure,
-                usable=usable,
-                amplitude=self.amplitude,
-                quantiles=self.quantiles,
                 key=jax.random.key(self.seed),
+                inference=Inference(self.amplitude, self.quantiles),
                 advance=lambda n: bar.advance(task, n),
             )
         first = self.rows[0] if self.rows else 0
         table = _table(found, stars, mag, prior.label_names, self.quantiles, first)
-        result = _scores(found, stars, prior) | {"provenance": provenance | {"spectra": str(self.spectra)}}
+        result = _scores(found, stars, prior) | {
+            "provenance": model.describe() | self.provenance() | {"spectra": str(self.spectra)}
+        }
         _print(result, table)
         write_outputs(
             {
@@ -112,7 +110,7 @@ class PosteriorOf(WithPrior):
         )
 
     def _read(self, wave: Any) -> "tuple[Spectra, np.ndarray]":
-        """The stars asked for, on the pixels of the emulator, and their magnitudes."""
+        """The stars asked for, on the pixels of the model, and their magnitudes."""
         import numpy as np
 
         from crlb.detector import DETECTOR_WAVE

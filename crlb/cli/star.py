@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from crlb.cli.forward_model import File, ForwardModel, Values, pairs
+from crlb.cli.forward_model import File, ForwardModelOptions, Values, pairs
 from crlb.cli.output import check_outputs, console, unit, write_csv, write_json, write_outputs
 from crlb.errors import UsageError
 from crlb.labels import LABELS
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
     import numpy as np
 
     from crlb.fisher.algebra import LabelledFisher
+    from crlb.observation.star import Star
 
 Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 TABLES = (".csv", ".ecsv", ".h5")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Star(ForwardModel):
+class StarOptions(ForwardModelOptions):
     """One star: its labels and its brightness."""
 
-    T_eff: float
-    """Effective temperature, K."""
-    log_g: float
+    T_eff: Number = None
+    """Effective temperature, K; needed where it is a free label, as are the next two."""
+    log_g: Number = None
     """log10 of surface gravity in cm/s^2, dex."""
-    M_H: float
+    M_H: Number = None
     """Metallicity relative to the Sun, dex."""
     a_M: Number = None
     """Enhancement of the alpha elements, dex, where `--labels` has it (otherwise `--fix a_M=...`)."""
@@ -46,14 +47,19 @@ class Star(ForwardModel):
         missing = [name for name in label_names if given.get(name) is None]
         if missing:
             raise UsageError(f"--{missing[0]} is needed: it is a free label of this grid")
-        spare = [name for name in ("a_M", "C_M") if given[name] is not None and name not in label_names]
-        if spare:
-            raise UsageError(f"--{spare[0]} needs {spare[0]} among --labels; or hold it with --fix")
+        held = self.fixed()
+        for name, value in given.items():
+            if value is not None and name not in label_names and held.get(name) != value:
+                at = f"held at {held[name]:g} by --fix" if name in held else "not a free label of this grid"
+                raise UsageError(
+                    f"--{name} {value:g} has no effect: {name} is {at}; leave it out, free it with --labels, "
+                    f"or hold it there with --fix {name}={value:g}"
+                )
         return np.array([given[name] for name in label_names])
 
 
 @dataclass(frozen=True, kw_only=True)
-class StarWithNuisances(Star):
+class StarWithNuisances(StarOptions):
     """One star, and what a fit of it must find besides the labels."""
 
     amplitude: bool = False
@@ -65,40 +71,18 @@ class StarWithNuisances(Star):
     lsf: bool = False
     """The width of the line-spread function (FWHM, Å) is unknown too."""
 
-    def observed(self) -> "Observed":
-        """The star's derivatives and noise; the noise level tells labels only where nothing else is free."""
-        import jax
-        import jax.numpy as jnp
+    def observed(self) -> "Star":
+        """The star's flux, derivatives and noise, with the nuisances among its unknowns."""
+        from crlb.observation.build import with_unknowns
+        from crlb.observation.nuisance import Nuisances
+        from crlb.observation.star import observe
 
-        from crlb.fisher.matrix import flux_jacobian
-        from crlb.observation import noise as noise_module
-        from crlb.observation.nuisance import with_nuisances
-
-        noise, exposure, wave = self.observation()
-        model = with_nuisances(
-            self.load_grid(), amplitude=self.amplitude, continuum=self.continuum, rv=self.rv, lsf=self.lsf,
-            lsf_fwhm=self.lsf_fwhm, detector_wave=wave, degree=self.degree,
+        unknown = Nuisances(self.amplitude, self.continuum, self.rv, self.lsf)
+        model, nuisances = with_unknowns(
+            self.load_grid(), self.load_noise(), unknown, lsf_fwhm=self.lsf_fwhm,
+            wave_range=self.wave_range, degree=self.degree,
         )  # fmt: skip
-        star = self.star(model.emulator.label_names)
-        flux, jac = model.emulator(star), flux_jacobian(model, model.at_rest(star))
-        variance, push = jax.linearize(
-            lambda flux: noise_module.variance(flux, self.mag, noise, exposure), flux
-        )
-        variance_jac = jnp.zeros_like(jac) if model.nuisance_rest else jax.vmap(push, 1, 1)(jac)
-        ratio = float(noise_module.snr(flux, jnp.sqrt(variance)))
-        return Observed(model.label_names, wave, flux, jac, variance, variance_jac, ratio)
-
-
-class Observed(NamedTuple):
-    """One star on the detector: names of the unknowns, pixels (vacuum Å), flux, derivatives, noise, SNR."""
-
-    names: tuple[str, ...]
-    wave: "np.ndarray"
-    flux: Any
-    jac: Any
-    variance: Any
-    variance_jac: Any
-    snr: float
+        return observe(model, self.star(model.label_names), self.mag, nuisances)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +107,10 @@ class Fisher(StarWithNuisances):
 
     def __call__(self) -> None:
         check_outputs(self.json, overwrite=self.overwrite)
-        from crlb.fisher.algebra import add_prior, labelled
-        from crlb.fisher.matrix import fisher_information
+        from crlb.fisher.algebra import add_prior
 
         star = self.observed()
-        fisher = labelled(fisher_information(star.jac, 1 / star.variance, star.variance_jac), star.names)
+        fisher = star.fisher()
         fisher = add_prior(fisher, pairs("--prior", self.prior))
         result = _describe(fisher) | {"mag": self.mag, "snr": star.snr, "provenance": self.provenance()}
         if self.ellipse is not None:
@@ -189,7 +172,7 @@ def _print_fisher(result: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spectrum(Star):
+class Spectrum(StarOptions):
     """Writes one star's model spectrum with its noise: wave, flux, error and one noisy draw.
 
     To copy and paste:
@@ -211,16 +194,13 @@ class Spectrum(Star):
         import jax
         import numpy as np
 
-        from crlb.observation.noise import draw, snr
-
-        emulator, noise, exposure, _ = self.load()
-        star = self.star(emulator.label_names)
-        flux = emulator(star)
-        noisy, error = draw(jax.random.key(self.seed), flux, self.mag, noise, exposure)
-        columns = {"wave": emulator.wave, "flux": flux, "error": error, "noisy": noisy}
+        model = self.load()
+        star = self.star(model.label_names)
+        noisy, error = model.draw(jax.random.key(self.seed), star, self.mag)
+        columns = {"wave": model.wave, "flux": model.flux(star), "error": error, "noisy": noisy}
         arrays = {name: np.asarray(column, np.float64) for name, column in columns.items()}
-        labels = dict(zip(emulator.label_names, map(float, star), strict=True))
-        self._write(arrays, labels, float(snr(flux, error)))
+        labels = dict(zip(model.label_names, map(float, star), strict=True))
+        self._write(arrays, labels, float(model.snr(star, self.mag)))
 
     def _write(self, arrays: "dict[str, np.ndarray]", labels: dict[str, float], ratio: float) -> None:
         if self.out.suffix == ".h5":

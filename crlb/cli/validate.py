@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from crlb.cli.forward_model import File, ForwardModel
+from crlb.cli.forward_model import File, ForwardModelOptions
 from crlb.cli.output import check_outputs, console, progress, write_json, write_outputs
 from crlb.errors import UsageError
 
@@ -19,7 +19,7 @@ TESTS = ("halved", "single", "estimate")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validate(ForwardModel):
+class Validate(ForwardModelOptions):
     """Leaves nodes of a grid out and predicts them from the others, with splines of degree 3 and of 5.
 
     Shown are errors of the flux, and the errors they make in labels that are fitted, over the Cramer-Rao
@@ -44,15 +44,14 @@ class Validate(ForwardModel):
 
     def __call__(self) -> None:
         check_outputs(self.json, plot=self.plot, overwrite=self.overwrite)
-        from crlb.observation.instrument import to_detector
+        from crlb.observation.build import on_arm
         from crlb.validation.summary import total, validate
 
-        noise, exposure, wave = self.observation()
-        grid = to_detector(self.load_grid(), detector_wave=wave, lsf_fwhm=self.lsf_fwhm)
+        grid, noise = on_arm(self.load_grid(), self.load_noise(), self.lsf_fwhm, self.wave_range)
         with progress() as bar:
             task = bar.add_task("nodes left out", total=total(grid))
             advance = lambda n: bar.advance(task, n)  # noqa: E731
-            result = validate(grid, noise, self.mag, exposure=exposure, advance=advance)
+            result = validate(grid, noise, self.mag, wave_range=self.wave_range, advance=advance)
         shown = {key: value for key, value in self.provenance().items() if key != "interpolation_degree"}
         result["provenance"] |= shown
         _print(result)

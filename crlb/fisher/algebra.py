@@ -30,6 +30,15 @@ class LabelledFisher(NamedTuple):
     matrix: Float[np.ndarray, "n n"]
     label_names: tuple[str, ...]
 
+    def bound(self, label: str) -> float:
+        """Returns the 1-sigma bound of one label with all others unknown, in its unit.
+
+        Raises:
+            UsageError: no such label. UnidentifiableError: the labels cannot be told apart.
+        """
+        _indices(self, [label])
+        return marginal_bounds(self)[label]
+
 
 class Ellipse(NamedTuple):
     """A confidence ellipse of two labels, centred on their values.

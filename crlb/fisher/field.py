@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -12,52 +13,61 @@ from jaxtyping import Array, Float
 from crlb.errors import UsageError
 from crlb.fisher.matrix import ROUNDING_UNITS
 from crlb.grids.emulator import Emulator
-from crlb.observation import noise as noise_module
-from crlb.observation.noise import Exposure, NoiseModel
 
 CHUNK = 16  # points computed together: their derivatives stay in the cache of a CPU
+Mags = Sequence[float] | Float[np.ndarray, "*point n_mag"]
+Local = Callable[[slice], Array]
 
-DEFAULT_EXPOSURE = Exposure()
+
+@runtime_checkable
+class SeenStars(Protocol):
+    """What is needed of a forward model (`crlb.observation.forward_model`): a pytree of pure functions."""
+
+    @property
+    def emulator(self) -> Emulator:
+        """Flux on all pixels."""
+
+    @property
+    def usable(self) -> Float[Array, " n_pix"]:
+        """1 for pixels in use, 0 for the others."""
+
+    def arm_variance(self, flux: Float[Array, " n_pix"], mag: Float[Array, ""]) -> Float[Array, " n_pix"]:
+        """Noise variance of all pixels under a noiseless flux."""
 
 
 def fisher_field(
-    emulator: Emulator,
-    noise: NoiseModel,
-    mags: Sequence[float] | Float[np.ndarray, "*point n_mag"],
+    model: SeenStars,
+    mags: Mags,
     points: Float[np.ndarray, "n n_labels"],
     *,
     columns: tuple[int, ...] | None = None,
-    exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "n n_mag n_free n_free"]:
     """Returns the Fisher matrix of the free labels at every point and magnitude, 1/(unit_a unit_b).
 
     Args:
-        emulator: flux on the detector's pixels.
-        noise: curves of the instrument and sky, on the same pixels.
+        model: how a star is seen.
         mags: AB magnitudes in i: the same for all points, or a row for each.
         points: labels; outside the grid the matrices are NaN.
         columns: indices of the free labels, the others known exactly; None: all are free.
-        exposure: number and length of exposures, seeing.
         variance_term: whether to count what the noise level itself tells about the labels.
         advance: called with the number of points just finished.
     """
-    columns = tuple(range(len(emulator.label_names))) if columns is None else columns
+    columns = tuple(range(len(model.emulator.label_names))) if columns is None else columns
 
     def local(chunk: slice) -> Array:
-        return _tangents(emulator, jnp.asarray(points[chunk]), columns)
+        return _tangents(model.emulator, jnp.asarray(points[chunk]), columns)
 
-    return _in_chunks(emulator, noise, mags, len(points), local, columns, exposure, variance_term, advance)
+    at = np.broadcast_to(np.asarray(mags), (len(points), np.shape(mags)[-1]))
+    return _in_chunks(partial(_chunk, model, columns, variance_term), at, local, advance)
 
 
 def difference_field(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: SeenStars,
     mags: Sequence[float],
     *,
     columns: tuple[int, ...] | None = None,
-    exposure: Exposure = DEFAULT_EXPOSURE,
     variance_term: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "n n_mag n_free n_free"]:
@@ -69,6 +79,7 @@ def difference_field(
     Raises:
         UsageError: a free label has a single node.
     """
+    emulator = model.emulator
     columns = tuple(range(len(emulator.label_names))) if columns is None else columns
     short = [emulator.label_names[i] for i in columns if len(emulator.axes[i]) < 2]
     if short:
@@ -80,26 +91,21 @@ def difference_field(
     def local(chunk: slice) -> Array:
         return jnp.asarray(np.stack([weights[chunk], *(slope[chunk] for slope in slopes)], axis=1))
 
-    return _in_chunks(emulator, noise, mags, len(weights), local, columns, exposure, variance_term, advance)
+    at = np.broadcast_to(np.asarray(mags), (len(weights), len(mags)))
+    return _in_chunks(partial(_chunk, model, columns, variance_term), at, local, advance)
 
 
 def _in_chunks(
-    emulator: Emulator,
-    noise: NoiseModel,
-    mags: Sequence[float] | Float[np.ndarray, "*point n_mag"],
-    n: int,
-    local: Callable[[slice], Array],
-    columns: tuple[int, ...],
-    exposure: Exposure,
-    variance_term: bool,
+    fishers: Callable[[Array, Array], Array],
+    mags: Float[np.ndarray, "n n_mag"],
+    local: Local,
     advance: Callable[[int], None] | None,
 ) -> Float[np.ndarray, "n n_mag n_free n_free"]:
     """Fisher matrices of n points; `local` gives weights of the basis and their slopes, piece by piece."""
-    parts, at = [], np.broadcast_to(np.asarray(mags), (n, np.shape(mags)[-1]))
+    n, parts = len(mags), []
     for start in range(0, n, CHUNK):
         chunk = slice(max(min(start, n - CHUNK), 0), start + CHUNK)  # the last one overlaps: one compilation
-        rows = local(chunk)
-        found = _chunk(emulator, noise, jnp.asarray(at[chunk]), rows, columns, exposure, variance_term)
+        found = fishers(jnp.asarray(mags[chunk]), local(chunk))
         parts.append(np.asarray(found)[start - chunk.start :])
         if advance is not None:
             advance(len(parts[-1]))
@@ -115,30 +121,29 @@ def _tangents(
     return lax.map(lambda point: emulator.tangent(point)[rows], points)
 
 
-@partial(jax.jit, static_argnames=("columns", "exposure", "variance_term"))
+@partial(jax.jit, static_argnums=(1, 2))
 def _chunk(
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: SeenStars,
+    columns: tuple[int, ...],
+    variance_term: bool,
     mags: Float[Array, "n n_mag"],
     rows: Float[Array, "n n_free_plus_1 k"],
-    columns: tuple[int, ...],
-    exposure: Exposure,
-    variance_term: bool,
 ) -> Float[Array, "n n_mag n_free n_free"]:
+    emulator = model.emulator
     spectra = jnp.matmul(rows.reshape(-1, rows.shape[-1]), emulator.basis, precision="highest")
     spectra = spectra.reshape(*rows.shape[:2], -1)
     width = jnp.asarray((emulator.high - emulator.low)[np.array(columns)], spectra.dtype)
 
     def at_point(star: tuple[Array, Array]) -> Float[Array, "n_mag n_free n_free"]:
         spectra, mags = star
-        flux, jac = spectra[0], _heard(spectra[0], spectra[1:], width)
-        at_mag = partial(_fisher, flux, jac, noise=noise, exposure=exposure, variance_term=variance_term)
+        flux, jac = spectra[0], _above_rounding(spectra[0], spectra[1:], width)
+        at_mag = partial(_fisher, model, flux, jac, variance_term=variance_term)
         return jax.vmap(at_mag)(mags)
 
     return lax.map(at_point, (spectra, mags))
 
 
-def _heard(
+def _above_rounding(
     flux: Float[Array, " n_pix"], jac: Float[Array, "n_free n_pix"], width: Float[Array, " n_free"]
 ) -> Float[Array, "n_free n_pix"]:
     """Derivatives, zero where the whole range of a label moves the flux by rounding only.
@@ -146,23 +151,22 @@ def _heard(
     Without this a label without effect would get the information of its rounding errors.
     """
     change = jnp.abs(jac).max(axis=1) * width
-    heard = change > ROUNDING_UNITS * jnp.finfo(jac.dtype).eps * jnp.abs(flux).max()
-    return jnp.where(heard[:, None] | jnp.isnan(change)[:, None], jac, 0.0)
+    real = change > ROUNDING_UNITS * jnp.finfo(jac.dtype).eps * jnp.abs(flux).max()
+    return jnp.where(real[:, None] | jnp.isnan(change)[:, None], jac, 0.0)
 
 
 def _fisher(
+    model: SeenStars,
     flux: Float[Array, " n_pix"],
     jac: Float[Array, "n_free n_pix"],
     mag: Float[Array, ""],
     *,
-    noise: NoiseModel,
-    exposure: Exposure,
     variance_term: bool,
 ) -> Float[Array, "n_free n_free"]:
-    """As `fisher.fisher_information`, labels first: both terms in one product over 2 n_pix columns."""
-    variance, push = jax.linearize(lambda flux: noise_module.variance(flux, mag, noise, exposure), flux)
-    weighted = jac / jnp.sqrt(variance)[None, :]
+    """As `fisher_information`, labels first: both terms in one product over 2 n_pix columns."""
+    variance, push = jax.linearize(lambda flux: model.arm_variance(flux, mag), flux)
+    weighted = jac * (model.usable / jnp.sqrt(variance))[None, :]
     if variance_term:
-        relative = jax.vmap(push)(jac) * (jnp.sqrt(0.5) / variance)[None, :]
+        relative = jax.vmap(push)(jac) * (model.usable * jnp.sqrt(0.5) / variance)[None, :]
         weighted = jnp.concatenate([weighted, relative], axis=1)
     return jnp.matmul(weighted, weighted.T, precision="highest")

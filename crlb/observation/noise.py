@@ -4,21 +4,19 @@ For N exposures of t seconds, in electrons per detector pixel:
 
     S = N (t/900) 10^(-0.4 (mag - 18)) signal_e f_nu / <f_nu>_i G(seeing)            the star
     B = a N [ (t/900) (sky_e + stray_e + dark_var) + read_var ] + a f^2 N^2 (t/900)^2 skymax_e^2
-    variance of the flux = (S + B) (flux / S)^2
+    variance of the flux = level^2 (S + B) (flux / S)^2
 
 with the sky-subtraction floor f growing as (N t)^2: it never averages down. Formula and facts: public PFS
 exposure time calculator (Subaru-PFS/spt_ExposureTimeCalculator, after Hirata et al. 2012, arXiv:1204.5151).
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
-from crlb.errors import UsageError
+from crlb.observation.exposure import Exposure
 from crlb.observation.noise_curves import REFERENCE_WAVE, NoiseModel, builtin_noise, load_noise
 
 __all__ = [
@@ -33,63 +31,18 @@ __all__ = [
     "variance",
 ]
 
-REFERENCE_EXPTIME_S = 900.0  # every curve is for one exposure of this length
 REFERENCE_MAG = 18.0  # AB, of the source behind signal_e
-
-# Light through the fibre relative to 0.8 arcsec (calculator, point source, 0.1 arcsec offset)
-SEEING_ARCSEC = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
-SEEING_FACTOR = (1.471, 1.298, 1.141, 1.0, 0.877, 0.770, 0.600, 0.426)
 
 I_BAND_EDGE = 8250.0  # A, red half-power point of the SDSS i filter; the blue edge is outside the arm
 I_BAND_SOFTNESS = 80.0  # A, of that edge
 
 
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class Exposure:
-    """A set of equal exposures: static under jit, checked when made.
-
-    Args:
-        exptime_s: Length of one exposure, s.
-        n_exp: Number of exposures.
-        seeing_arcsec: Full width at half maximum of the seeing, arcsec; changes the star's light only.
-
-    Raises:
-        UsageError: a value that is not positive, or a seeing outside the table (0.5-1.5 arcsec).
-    """
-
-    exptime_s: float = 900.0
-    n_exp: int = 12
-    seeing_arcsec: float = 0.8
-
-    def __post_init__(self) -> None:
-        if not (self.exptime_s > 0 and self.n_exp > 0):
-            raise UsageError(
-                f"exposure: exptime_s and n_exp must be positive, found {self.exptime_s} s x {self.n_exp}"
-            )
-        if not SEEING_ARCSEC[0] <= self.seeing_arcsec <= SEEING_ARCSEC[-1]:
-            raise UsageError(
-                f"seeing_arcsec: needed {SEEING_ARCSEC[0]} to {SEEING_ARCSEC[-1]} arcsec, where the light "
-                f"through the fibre is tabulated, found {self.seeing_arcsec}"
-            )
-
-    @property
-    def time(self) -> float:
-        """Length of one exposure in units of the curves' 900 s."""
-        return self.exptime_s / REFERENCE_EXPTIME_S
-
-    @property
-    def seeing_factor(self) -> float:
-        """Light through the fibre relative to 0.8 arcsec, linear between the tabulated seeings."""
-        return float(np.interp(self.seeing_arcsec, SEEING_ARCSEC, SEEING_FACTOR))
-
-
-def background(noise: NoiseModel, exposure: Exposure = Exposure()) -> Float[Array, " n_pix"]:
+def background(noise: NoiseModel) -> Float[Array, " n_pix"]:
     """Variance of everything but the star, e2: sky, stray light, dark, read noise, subtraction floor.
 
     Knows nothing of the star, so unlike the error of a noiseless model it cannot leak its labels.
     """
-    time, n_exp = exposure.time, exposure.n_exp
+    time, n_exp = noise.exposure.time, noise.exposure.n_exp
     per_exposure = time * (noise.sky_e + noise.stray_e + noise.dark_var) + noise.read_var
     floor = noise.sky_floor * n_exp * time * noise.skymax_e
     return noise.noise_adjust * (n_exp * per_exposure + floor**2)
@@ -99,15 +52,16 @@ def electrons_per_flux(
     flux: Float[Array, " n_pix"],
     mag: Real[ArrayLike, ""],
     noise: NoiseModel,
-    exposure: Exposure = Exposure(),
 ) -> Float[Array, " n_pix"]:
     """S/flux: electrons per pixel and unit of flux, at which the star has AB magnitude `mag` in i.
 
-    The magnitude is the mean of f_nu ~ flux wave^2 over the part of the i band in the arm, photon-weighted.
+    The magnitude is the photon-weighted mean of f_nu ~ flux wave^2 over the i band as far as these pixels
+    reach. It belongs to the star: hand in the whole arm and leave pixels out later (`ForwardModel.select`).
     """
     weight = _i_band(noise.wave)
     f_nu_per_flux = (noise.wave / REFERENCE_WAVE) ** 2
     mean = jnp.sum(weight * f_nu_per_flux * flux) / jnp.sum(weight)
+    exposure = noise.exposure
     time = exposure.n_exp * exposure.time * exposure.seeing_factor
     brightness = 10.0 ** (-0.4 * (jnp.asarray(mag, flux.dtype) - REFERENCE_MAG))
     return time * brightness * noise.signal_e * f_nu_per_flux / mean
@@ -117,21 +71,20 @@ def variance(
     flux: Float[Array, " n_pix"],
     mag: Real[ArrayLike, ""],
     noise: NoiseModel,
-    exposure: Exposure = Exposure(),
 ) -> Float[Array, " n_pix"]:
     """Noise variance of each pixel, in units of flux^2: flux/c + B/c^2 with c = S/flux.
 
-    Pure, one spectrum; the same whatever the flux is scaled to. Computed in the flux's own precision.
+    Pure, one spectrum; the same relative to flux^2 whatever the flux is scaled to. Computed in the flux's own
+    precision.
 
     Args:
         flux: Noiseless flux per A on the detector's pixels, any scale (0.5 at the median by convention).
         mag: AB magnitude in i.
-        noise: Curves of the instrument and the sky.
-        exposure: Number and length of exposures, seeing.
+        noise: Curves of the instrument and the sky on the same pixels, exposure and level.
     """
     noise = jax.tree.map(partial(jnp.asarray, dtype=flux.dtype), noise)
-    per_flux = electrons_per_flux(flux, mag, noise, exposure)
-    return (flux + background(noise, exposure) / per_flux) / per_flux
+    per_flux = electrons_per_flux(flux, mag, noise)
+    return noise.level**2 * (flux + background(noise) / per_flux) / per_flux
 
 
 def draw(
@@ -139,10 +92,9 @@ def draw(
     flux: Float[Array, " n_pix"],
     mag: Real[ArrayLike, ""],
     noise: NoiseModel,
-    exposure: Exposure = Exposure(),
 ) -> tuple[Float[Array, " n_pix"], Float[Array, " n_pix"]]:
     """One noisy spectrum and its 1-sigma error: flux + error * standard normal, pixels independent."""
-    error = jnp.sqrt(variance(flux, mag, noise, exposure))
+    error = jnp.sqrt(variance(flux, mag, noise))
     return flux + error * jax.random.normal(key, flux.shape, flux.dtype), error
 
 

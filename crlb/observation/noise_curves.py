@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA
-from crlb.errors import DataError
+from crlb.errors import DataError, UsageError
 from crlb.files.hdf5 import open_input, read_numbers
+from crlb.observation.exposure import Exposure
 from crlb.observation.instrument import detector_flux
 
 REFERENCE_WAVE = 7975.0  # A, mid-arm; keeps numbers of order one in float32
@@ -55,6 +56,8 @@ class NoiseModel:
         sky_floor: Sky-subtraction floor, a fraction of the sky.
         noise_adjust: Factor on the variance of the background.
         source: Where the curves come from.
+        exposure: Number and length of exposures, seeing.
+        level: Factor on the 1-sigma noise; 1 as the curves are.
     """
 
     wave: Float[Array, " n_pix"]
@@ -67,11 +70,31 @@ class NoiseModel:
     sky_floor: float | Float[Array, ""]
     noise_adjust: float | Float[Array, ""]
     source: str = field(metadata={"static": True})
+    exposure: Exposure = field(default=Exposure(), metadata={"static": True})
+    level: float | Float[Array, ""] = 1.0
 
     def take(self, pixels: Int[np.ndarray, " n"]) -> "NoiseModel":
-        """The curves on these pixels only."""
+        """The curves on these pixels only, for a grid that covers a part of the arm.
+
+        A magnitude then is the mean over these pixels. To leave out pixels of a star whose magnitude stays
+        what it was, use `ForwardModel.select`.
+        """
         curves = {name: getattr(self, name)[pixels] for name in ("wave", "signal_e", "sky_e", "skymax_e")}
         return replace(self, **curves)
+
+    def with_exposure(self, exposure: Exposure) -> "NoiseModel":
+        """The noise of other exposures."""
+        return replace(self, exposure=exposure)
+
+    def with_level(self, level: float) -> "NoiseModel":
+        """The noise `level` times as strong (1 sigma) as the curves say.
+
+        Raises:
+            UsageError: the level is not positive and finite.
+        """
+        if not 0 < level < np.inf:
+            raise UsageError(f"noise_level must be positive and finite, found {level}")
+        return replace(self, level=float(level))
 
 
 def builtin_noise() -> NoiseModel:

@@ -28,6 +28,30 @@ from crlb.observation.instrument import MAX_TRACED_SIGMA, detector_flux, smooth_
 ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 A per sample in float64
 
 
+@dataclass(frozen=True)
+class Nuisances:
+    """What is unknown besides the labels; nothing unless asked for.
+
+    Args:
+        amplitude: a free flux scale, rest 1.
+        continuum: highest order of a free multiplicative Legendre polynomial, rest 0; order 0 is `amplitude`.
+        rv: a free radial velocity, km/s, rest 0.
+        lsf: a free width of the line-spread function, FWHM in Å, rest that of the instrument.
+
+    Raises:
+        UsageError: `continuum` is negative.
+    """
+
+    amplitude: bool = False
+    continuum: int = 0
+    rv: bool = False
+    lsf: bool = False
+
+    def __post_init__(self) -> None:
+        if self.continuum < 0:
+            raise UsageError(f"continuum must be an order of 0 or more, found {self.continuum}")
+
+
 class InstrumentDerivatives(NamedTuple):
     """Spectra on the detector, and how they change per km/s and per Å of FWHM; None where not asked for."""
 
@@ -109,11 +133,8 @@ class NuisanceModel:
 
 def with_nuisances(
     grid: SpectralGrid,
+    nuisances: Nuisances,
     *,
-    amplitude: bool = False,
-    continuum: int = 0,
-    rv: bool = False,
-    lsf: bool = False,
     lsf_fwhm: float = DEFAULT_LSF_FWHM,
     detector_wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE,
     rtol: float | None = None,
@@ -125,32 +146,27 @@ def with_nuisances(
 
     Args:
         grid: model spectra, not yet on the detector (its sampling must be finer than the lines it shows).
-        amplitude: a free flux scale, rest 1.
-        continuum: highest order of a free multiplicative Legendre polynomial, rest 0; order 0 is `amplitude`.
-        rv: a free radial velocity, km/s, rest 0.
-        lsf: a free width of the line-spread function, FWHM in Å, rest `lsf_fwhm`.
+        nuisances: what is unknown besides the labels.
         lsf_fwhm: full width at half maximum of the instrument's Gaussian, Å.
-        detector_wave: pixel centres, vacuum Å.
+        detector_wave: pixel centres, vacuum Å; all that the grid covers, because the median is over them.
         rtol: of the emulator.
         degree: of the emulator's splines.
 
     Raises:
-        UsageError: `continuum` is negative, or `lsf` with a grid that is not sharper than the instrument.
+        UsageError: `lsf` with a grid that is not sharper than the instrument.
         DataError: the grid does not cover the detector.
     """
-    if continuum < 0:
-        raise UsageError(f"continuum must be an order of 0 or more, found {continuum}")
     sharp = grid.spectra
     observed = to_detector(grid, detector_wave=detector_wave, lsf_fwhm=lsf_fwhm, normalise=False)
     scaled = sharp.scaled(0.5 / smooth_median(observed.spectra, grid))
     fine = make_emulator(replace(grid, spectra=scaled, continuum=None), rtol, degree)
     seen = instrument_derivatives(
         grid.wave, np.asarray(fine.basis, np.float64), detector_wave,
-        lsf_fwhm=lsf_fwhm, resolving_power=grid.resolving_power, rv=rv, lsf=lsf,
+        lsf_fwhm=lsf_fwhm, resolving_power=grid.resolving_power, rv=nuisances.rv, lsf=nuisances.lsf,
     )  # fmt: skip
     d_rv_kms, d_lsf_fwhm = (x if x is None else jnp.asarray(x, fine.basis.dtype) for x in seen[1:])
     middle, half = np.mean(detector_wave[[0, -1]]), np.ptp(detector_wave) / 2
-    legendre = legvander((detector_wave - middle) / half, continuum).T[1:]
+    legendre = legvander((detector_wave - middle) / half, nuisances.continuum).T[1:]
     return NuisanceModel(
         emulator=replace(
             fine,
@@ -161,7 +177,7 @@ def with_nuisances(
         d_rv_kms=d_rv_kms,
         d_lsf_fwhm=d_lsf_fwhm,
         continuum=jnp.asarray(legendre, fine.basis.dtype),
-        amplitude=amplitude,
+        amplitude=nuisances.amplitude,
         lsf_fwhm=lsf_fwhm,
     )
 

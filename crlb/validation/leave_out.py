@@ -11,13 +11,12 @@ here divided by the Cramer-Rao bound sqrt(diag F^-1). Source: Cutler & Vallisner
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy.interpolate import make_interp_spline
 
 from crlb.errors import UsageError
@@ -26,10 +25,10 @@ from crlb.grids.compression import shorten
 from crlb.grids.emulator import DEGREES, _knots, _order, _scaled
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.labels import coordinate
-from crlb.observation.noise import Exposure, NoiseModel, variance
+from crlb.observation.forward_model import check_pixels
+from crlb.observation.noise import NoiseModel, variance
 
 BATCH = 64  # nodes scored together: about 60 MB at 4096 pixels, 5 labels, 3 magnitudes in float64
-DEFAULT_EXPOSURE = Exposure()
 HALVED, SINGLE = "halved", "single"  # every second node of an axis together; every inner node by itself
 
 
@@ -60,7 +59,8 @@ def leave_out(
     noise: NoiseModel,
     mags: Sequence[float],
     degree: int,
-    exposure: Exposure = DEFAULT_EXPOSURE,
+    *,
+    usable: Bool[np.ndarray, " n_pix"] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> dict[tuple[int, str], Scores]:
     """Returns the scores of every axis and test, by (index of the axis, test), in the default float type.
@@ -72,16 +72,18 @@ def leave_out(
         noise: curves of the instrument and sky, on the same pixels.
         mags: AB magnitudes in i at which the bound is taken.
         degree: of the splines.
-        exposure: number and length of exposures, seeing.
+        usable: pixels that count; None: all. The magnitude stays that of all pixels.
         advance: called with the number of nodes just predicted.
 
     Raises:
         UsageError: another degree, or there is no node to leave out.
+        DataError: grid and noise lie on different pixels.
         UnidentifiableError: at some node the labels cannot be told apart.
     """
     if degree not in DEGREES:
         raise UsageError(f"degree of the emulator's splines must be one of {DEGREES}, found {degree}")
-    model, found = _Model.of(grid, degree), {}
+    check_pixels("grid", grid.wave, noise)
+    model, found = _Model.of(grid, degree, usable), {}
     for axis, nodes in enumerate(grid.axes):
         for test, sets in dropped_nodes(nodes).items():
             predicted = [_predict(grid, model, axis, dropped, degree) for dropped in sets]
@@ -89,7 +91,7 @@ def leave_out(
             scores = []
             for start in range(0, len(whole.nodes), BATCH):
                 batch = _Batch(*(field[start : start + BATCH] for field in whole))
-                scores.append(_score(model, batch, noise, np.asarray(mags, np.float64), exposure))
+                scores.append(_score(model, batch, noise, np.asarray(mags, np.float64)))
                 if advance is not None:
                     advance(len(batch.nodes))
             if scores:
@@ -104,6 +106,7 @@ class _Model(NamedTuple):
     """The grid's spectra and their slopes by the labels that vary, as coefficients of one basis."""
 
     basis: Float[np.ndarray, "k n_pix"]
+    usable: Bool[np.ndarray, " n_pix"]
     flux: Float[np.ndarray, "*nodes k"]
     slopes: Float[np.ndarray, "n_labels *nodes k"]
     along: tuple[Float[np.ndarray, "_ _"], ...]  # of each label that varies: values at nodes -> slopes there
@@ -111,7 +114,9 @@ class _Model(NamedTuple):
     label_names: tuple[str, ...]
 
     @classmethod
-    def of(cls, grid: SpectralGrid, degree: int) -> "_Model":
+    def of(
+        cls, grid: SpectralGrid, degree: int, usable: Bool[np.ndarray, " n_pix"] | None = None
+    ) -> "_Model":
         factors = shorten(grid.spectra, 1e-5)
         assert factors.basis is not None
         free = tuple(i for i, axis in enumerate(grid.axes) if len(axis) > 1)
@@ -120,7 +125,9 @@ class _Model(NamedTuple):
         )
         flux = factors.coefficients
         slopes = np.stack([_along(flux, matrix, i) for matrix, i in zip(along, free, strict=True)])
-        return cls(factors.basis, flux, slopes, along, free, tuple(grid.label_names[i] for i in free))
+        chosen = np.ones(len(grid.wave), bool) if usable is None else usable
+        names = tuple(grid.label_names[i] for i in free)
+        return cls(factors.basis, chosen, flux, slopes, along, free, names)
 
 
 class _Batch(NamedTuple):
@@ -213,43 +220,44 @@ def _shrink(axis: Float[np.ndarray, " n"], degree: int) -> Float[np.ndarray, " n
     return ratio
 
 
-def _score(
-    model: _Model, batch: _Batch, noise: NoiseModel, mags: Float[np.ndarray, " n_mag"], exposure: Exposure
-) -> Scores:
+def _score(model: _Model, batch: _Batch, noise: NoiseModel, mags: Float[np.ndarray, " n_mag"]) -> Scores:
     """The scores of one batch, padded to a full one so that the work is compiled once."""
     n, k = len(batch.nodes), model.flux.shape[-1]
     flux = model.flux.reshape(-1, k)[batch.nodes]
     slopes = model.slopes.reshape(len(model.free), -1, k)[:, batch.nodes].swapaxes(0, 1)
     padded = [np.concatenate([x, np.repeat(x[-1:], BATCH - n, axis=0)]) for x in (flux, slopes, *batch[1:3])]
-    found = _compare(jnp.asarray(model.basis), noise, jnp.asarray(mags), *map(jnp.asarray, padded), exposure)
+    pixels = jnp.asarray(model.basis), jnp.asarray(model.usable, model.basis.dtype)
+    found = _compare(*pixels, noise, jnp.asarray(mags), *map(jnp.asarray, padded))
     relative, slope, bias = (np.asarray(x)[:n] for x in found)
+    relative = relative[:, model.usable]
     for i in np.flatnonzero(np.isnan(bias).any(axis=(1, 2)))[:1]:  # outside jit, where the reason is raised
         truth, jac = jnp.asarray(flux[i] @ model.basis), jnp.asarray((slopes[i] @ model.basis).T)
-        bias_over_bound(truth, truth, jac, jnp.asarray(mags[0]), noise, exposure, model.label_names)
+        ivar = pixels[1] / variance(truth, jnp.asarray(mags[0]), noise)
+        bias_over_bound(truth, jac, ivar, model.label_names)
     median, largest = np.median(relative, axis=1), relative.max(axis=1)
     return Scores(batch.nodes, median, largest, slope, bias, batch.shrink, relative.mean(axis=0))
 
 
-@partial(jax.jit, static_argnames="exposure")
+@jax.jit
 def _compare(
     basis: Float[Array, "k n_pix"],
+    usable: Float[Array, " n_pix"],
     noise: NoiseModel,
     mags: Float[Array, " n_mag"],
     flux: Float[Array, "n k"],
     slopes: Float[Array, "n n_labels k"],
     predicted_flux: Float[Array, "n k"],
     predicted_slopes: Float[Array, "n n_labels k"],
-    exposure: Exposure,
 ) -> tuple[Array, ...]:
     """Per node: relative flux error of every pixel, error of the slopes, bias over bound."""
-    gram = basis @ basis.T
+    gram = (basis * usable[None, :]) @ basis.T
 
     def rms(slopes: Float[Array, "n_labels k"]) -> Float[Array, " n_labels"]:
         return jnp.sqrt(jnp.maximum(jnp.sum((slopes @ gram) * slopes, axis=-1), 0.0))
 
     def at_node(flux: Array, slopes: Array, predicted: Array, predicted_slopes: Array) -> tuple[Array, ...]:
         truth, error, jac = flux @ basis, (predicted - flux) @ basis, (slopes @ basis).T
-        at_mag = partial(bias_over_bound, truth, error, jac, noise=noise, exposure=exposure)
+        at_mag = lambda mag: bias_over_bound(error, jac, usable / variance(truth, mag, noise))  # noqa: E731
         wrong = rms(predicted_slopes - slopes) / rms(slopes)
         return jnp.abs(error / truth), wrong, jax.vmap(at_mag)(mags)
 
@@ -257,29 +265,22 @@ def _compare(
 
 
 def bias_over_bound(
-    flux: Float[Array, " n_pix"],
     error: Float[Array, " n_pix"],
     jac: Float[Array, "n_pix n_labels"],
-    mag: Float[Array, ""],
-    noise: NoiseModel,
-    exposure: Exposure = DEFAULT_EXPOSURE,
+    ivar: Float[Array, " n_pix"],
     label_names: Sequence[str] | None = None,
 ) -> Float[Array, " n_labels"]:
-    """Returns by how many bounds a fit moves each label if its model is `flux + error`.
+    """Returns by how many bounds a fit moves each label if its model is the truth + `error`.
 
     Args:
-        flux: true spectrum, which sets the noise.
         error: model minus truth, in the unit of the flux.
         jac: derivative of the flux by the labels.
-        mag: AB magnitude in i.
-        noise: curves of the instrument and sky.
-        exposure: number and length of exposures, seeing.
+        ivar: inverse variance of every pixel, 1/flux^2; 0 = pixel not used.
         label_names: names of the labels, for the message.
 
     Raises:
         UnidentifiableError: the labels cannot be told apart; NaN under jit and vmap.
     """
-    ivar = 1 / variance(flux, mag, noise, exposure)
     covariance = fisher_covariance(fisher_information(jac, ivar), label_names)
     shift = jnp.matmul(covariance, jnp.matmul(jac.T, error * ivar, precision="highest"))
     return shift / jnp.sqrt(jnp.diagonal(covariance))

@@ -10,10 +10,9 @@ from jaxtyping import Bool, Float
 from crlb.grids.emulator import DEGREES
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.observation import noise as noise_module
-from crlb.observation.noise import Exposure, NoiseModel
+from crlb.observation.noise import NoiseModel
 from crlb.validation.leave_out import (
     BATCH,
-    DEFAULT_EXPOSURE,
     HALVED,
     SINGLE,
     Scores,
@@ -62,7 +61,7 @@ def validate(
     mags: Sequence[float],
     *,
     degrees: Sequence[int] = DEGREES,
-    exposure: Exposure = DEFAULT_EXPOSURE,
+    wave_range: tuple[float, float] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Returns errors of the emulator at nodes it was not given; arguments and errors as `leave_out`.
@@ -71,7 +70,10 @@ def validate(
     `better` the degree of the smaller error per test, axis and region, biases at the middle one of the
     magnitudes; `spectra` errors by wavelength.
     """
-    found = {degree: leave_out(grid, noise, mags, degree, exposure, advance) for degree in degrees}
+    low, high = wave_range or (-np.inf, np.inf)
+    usable = (low <= grid.wave) & (grid.wave <= high)
+    options: Any = {"usable": usable, "advance": advance}
+    found = {degree: leave_out(grid, noise, mags, degree, **options) for degree in degrees}
     regions = list(_regions(grid))
     names = [name for name, axis in zip(grid.label_names, grid.axes, strict=True) if len(axis) > 1]
     rows = [
@@ -85,21 +87,21 @@ def validate(
     return {
         "label_names": names,
         "mags": [float(mag) for mag in mags],
-        "snr_median": _snr(grid, noise, mags, exposure),
+        "snr_median": _snr(grid, noise, mags, usable),
         "axes": [_axis(name, axis) for name, axis in zip(grid.label_names, grid.axes, strict=True)],
         "nodes": len(grid.nodes),
         "not_scored": 0 if grid.filled is None else int(grid.filled.sum()),
         "rows": rows,
         "better": _better(rows),
         "smoothness": _smoothness(grid, rows),
-        "spectra": _spectra(grid, found),
+        "spectra": _spectra(grid.wave[usable], grid.label_names, found),
         "provenance": {
             "meaning": MEANING,
             "snr_definition": "median over pixels of flux/error, median over nodes spread over the grid",
             "exposure": {
-                "exptime_s": exposure.exptime_s,
-                "n_exp": exposure.n_exp,
-                "seeing_arcsec": exposure.seeing_arcsec,
+                "exptime_s": noise.exposure.exptime_s,
+                "n_exp": noise.exposure.n_exp,
+                "seeing_arcsec": noise.exposure.seeing_arcsec,
             },
             "grid_source": grid.source,
             "dtype": str(jnp.zeros(()).dtype),
@@ -235,7 +237,9 @@ def largest_bias(row: dict[str, Any], quantile: str, mag: int | None = None) -> 
     return max(found[quantile] for name, found in chosen.items() if name != "mag")
 
 
-def _snr(grid: SpectralGrid, noise: NoiseModel, mags: Sequence[float], exposure: Exposure) -> list[float]:
+def _snr(
+    grid: SpectralGrid, noise: NoiseModel, mags: Sequence[float], usable: Bool[np.ndarray, " n_pix"]
+) -> list[float]:
     """Median SNR per pixel over some nodes spread over the grid, at each magnitude."""
     some = np.linspace(0, len(grid.nodes) - 1, min(len(grid.nodes), BATCH)).astype(int)
     factors = grid.spectra.coefficients.reshape(-1, grid.spectra.coefficients.shape[-1])[some]
@@ -243,22 +247,27 @@ def _snr(grid: SpectralGrid, noise: NoiseModel, mags: Sequence[float], exposure:
 
     def one(row: Float[np.ndarray, " n_pix"], mag: float) -> float:
         light = jnp.asarray(row)
-        return float(noise_module.snr(light, jnp.sqrt(noise_module.variance(light, mag, noise, exposure))))
+        error = jnp.sqrt(noise_module.variance(light, mag, noise))
+        return float(noise_module.snr(light[usable], error[usable]))
 
     return [float(np.median([one(row, float(mag)) for row in flux])) for mag in mags]
 
 
-def _spectra(grid: SpectralGrid, found: dict[int, dict[tuple[int, str], Scores]]) -> dict[str, Any]:
+def _spectra(
+    wave: Float[np.ndarray, " n_pix"],
+    label_names: Sequence[str],
+    found: dict[int, dict[tuple[int, str], Scores]],
+) -> dict[str, Any]:
     """Mean relative flux error in bins of wavelength (Å), single nodes left out, by degree and axis."""
-    edges = np.linspace(0, len(grid.wave), min(BINS, len(grid.wave)) + 1).astype(int)[:-1]
+    edges = np.linspace(0, len(wave), min(BINS, len(wave)) + 1).astype(int)[:-1]
 
     def binned(values: np.ndarray) -> list[float]:
         return (np.add.reduceat(values, edges) / np.diff([*edges, len(values)])).tolist()
 
     return {
-        "wave": binned(grid.wave),
+        "wave": binned(wave),
         "flux_error": [
-            {"degree": degree, "axis": grid.label_names[axis], "mean": binned(scores.per_pixel)}
+            {"degree": degree, "axis": label_names[axis], "mean": binned(scores.per_pixel)}
             for degree, tests in found.items()
             for (axis, test), scores in tests.items()
             if test == SINGLE

@@ -11,8 +11,7 @@ with the filter w the variance sum_p (w_p sigma_p)^2, so filters are compared in
 Source: Kay 1993, Fundamentals of Statistical Signal Processing I, sections 4.5 and 10.6.
 """
 
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from jaxtyping import Array, Float
 from scipy.stats import rankdata
 
 from crlb.fisher.matrix import fisher_covariance, fisher_information, flux_jacobian
-from crlb.observation.noise import variance
+from crlb.observation.forward_model import ForwardModel
 from experiments.study.stars import Stars
 from specvit_jax.evaluation.limits import in_float64
 from specvit_jax.network.standardise import InputScaler
@@ -44,21 +43,19 @@ def filters(simulator: Simulator, stars: Stars) -> Filters:
     """The optimal filters at the true labels of some stars; Jacobians and Fisher matrices in float64."""
     low, high = simulator.emulator.low, simulator.emulator.high
     with jax.enable_x64(True):
-        emulator, noise = in_float64(simulator)
+        model = in_float64(simulator)
         precision = jnp.asarray(np.diag(12 / (high - low) ** 2))  # of a uniform distribution of that width
         labels, mag = (np.asarray(values, np.float64) for values in (stars.labels, stars.mag))
-        found = _filters(emulator, noise, precision, labels, mag, simulator.exposure)
+        found = _filters(model, precision, labels, mag)
         return Filters(*(np.asarray(values, np.float32) for values in found))
 
 
-@partial(jax.jit, static_argnames="exposure")
-def _filters(
-    emulator: Any, noise: Any, precision: Array, labels: Array, mag: Array, exposure: Any
-) -> tuple[Array, ...]:
+@jax.jit
+def _filters(model: ForwardModel, precision: Array, labels: Array, mag: Array) -> tuple[Array, ...]:
     def of_star(star: tuple[Array, Array]) -> tuple[Array, ...]:
         labels, mag = star
-        error = jnp.sqrt(variance(emulator(labels), mag, noise, exposure))
-        change = flux_jacobian(emulator, labels) / error[:, None]
+        error = jnp.sqrt(model.variance(labels, mag))
+        change = flux_jacobian(model.flux, labels) / error[:, None]
         return *optimal(change, precision), change.T, error
 
     return jax.lax.map(of_star, (labels, mag), batch_size=AT_ONCE)

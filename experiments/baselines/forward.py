@@ -14,11 +14,12 @@ from rich.progress import Progress
 from crlb.errors import DataError
 from crlb.files.spectra import label_columns
 from crlb.grids.emulator import Emulator
-from crlb.observation.noise import Exposure, NoiseModel
+from crlb.observation.exposure import Exposure
+from crlb.observation.forward_model import ForwardModel
 from experiments.baselines.protocol import Arrays, Chunk, checked
 from experiments.study.stars import source_files
 from specvit_jax.spectra.simulate import sha256
-from specvit_jax.spectra.source import DEFAULT_EXPOSURE, Simulator, make_simulator
+from specvit_jax.spectra.source import Simulator, make_simulator
 
 WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar
 
@@ -40,7 +41,7 @@ class Forward:
     noise: str = ""
     label_names: tuple[str, ...] = ()
     varied: tuple[str, ...] = ()
-    exposure: Exposure = DEFAULT_EXPOSURE
+    exposure: Exposure = Exposure()
     checksums: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
@@ -69,9 +70,9 @@ class Forward:
         return self.simulator.emulator
 
     @property
-    def curves(self) -> NoiseModel:
-        """Noise of the instrument and the sky."""
-        return self.simulator.noise
+    def model(self) -> ForwardModel:
+        """How stars are seen."""
+        return self.simulator.model
 
     @property
     def columns(self) -> list[int]:
@@ -131,16 +132,14 @@ EMBEDDED = Forward()
 
 
 def check_stars(
-    flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"], emulator: Emulator, noise: NoiseModel
+    flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"], model: ForwardModel
 ) -> None:
-    """Refuses stars that cannot be compared with the emulator.
+    """Refuses stars that cannot be compared with a forward model.
 
     Raises:
-        DataError: no stars, other pixels than the emulator's or the noise's, values that are not finite.
+        DataError: no stars, other pixels than the model's, values that are not finite.
     """
-    n_pix = len(emulator.wave)
-    if len(noise.wave) != n_pix or not np.allclose(emulator.wave, noise.wave, rtol=1e-7):
-        raise DataError(f"noise must be on the emulator's {n_pix} pixels, found {len(noise.wave)} others")
+    n_pix = len(model.wave)
     if flux.ndim != 2 or not len(flux) or flux.shape[1] != n_pix:
         raise DataError(f"flux must hold at least one spectrum of {n_pix} pixels, found {flux.shape}")
     if mag.shape != flux.shape[:1]:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from crlb.bayes.posterior import Posterior, posterior
+from crlb.bayes.posterior import Inference, Observations, Posterior, posterior
 from crlb.bayes.prior import make_prior
 from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
 from experiments.baselines.protocol import Arrays, Chunk, fitted
@@ -43,14 +43,14 @@ class PosteriorMean:
     def posterior(self, flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"]) -> Posterior:
         """All that is known of each star, labels in the order of the emulator."""
         forward = fitted(self.name, self.settled)
-        emulator, noise = forward.emulator, forward.curves
-        check_stars(flux, mag, emulator, noise)
+        model, emulator = forward.model, forward.emulator
+        check_stars(flux, mag, model)
         prior, key = make_prior(emulator.low, emulator.high, emulator.label_names), jax.random.key(self.seed)
+        inference = Inference(target_ess=self.target_ess)
         with progress_bar(self.name, len(flux)) as advance:
             return posterior(
-                flux, mag, emulator, noise, prior, key=key, exposure=forward.exposure,
-                target_ess=self.target_ess, advance=advance,
-            )  # fmt: skip
+                Observations(flux, mag), model, prior, key=key, inference=inference, advance=advance
+            )
 
     def predict(
         self, flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"]

@@ -25,10 +25,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.polynomial.legendre import legvander
 
-from crlb.bayes.likelihood import Model, Newton, spectra, spectra_and_slopes
+from crlb.bayes.likelihood import Likelihood, Newton, spectra, spectra_and_slopes
 from crlb.bayes.optimise import FIRST_DAMPING, accept, damped_step, in_batches
 from crlb.fisher.matrix import fisher_information
-from crlb.observation.noise import variance
 
 Amplitude = Literal["known", "free"]
 
@@ -74,25 +73,25 @@ def make_continuum(wave: Float[np.ndarray, " n_pix"], amplitude: Amplitude, orde
 
 @jax.jit
 def evaluate(
-    model: Model,
+    like: Likelihood,
     continuum: Continuum,
     x: Float[Array, "n d"],
     flux: Float[Array, "n n_pix"],
     mag: Float[Array, " n"],
 ) -> Place:
     """Every star compared with the model at its own vector."""
-    n_labels = len(model.prior.label_names)
+    n_labels = len(like.prior.label_names)
 
     def one(x: Array, rows: Array, y: Array, mag: Array) -> Place:
         shape = _shape(continuum, x[n_labels:])
         mean, jac = shape * rows[0], jnp.concatenate([shape[None] * rows[1:], continuum.curves * rows[:1]])
-        ivar = 1 / variance(mean, mag, model.noise, model.exposure)
+        ivar = 1 / like.model.arm_variance(mean, mag)
         residual = y - mean
         score = jnp.matmul(jac, residual * ivar, precision="highest").astype(jnp.float64)
         fisher = fisher_information(jac.T, ivar).astype(jnp.float64)
         return Place(x, residual, ivar, Newton(-0.5 * chi_squared(residual, ivar), score, fisher))
 
-    return jax.vmap(one)(x, spectra_and_slopes(model, x[:, :n_labels]), flux, mag)
+    return jax.vmap(one)(x, spectra_and_slopes(like, x[:, :n_labels]), flux, mag)
 
 
 def chi_squared(
@@ -110,7 +109,7 @@ def _shape(continuum: Continuum, b: Float[Array, " k"]) -> Float[Array, " n_pix"
 
 @jax.jit
 def compare(
-    model: Model,
+    like: Likelihood,
     continuum: Continuum,
     unit: Float[Array, "m n_labels"],
     flux: Float[Array, "n n_pix"],
@@ -121,14 +120,13 @@ def compare(
     One variance per star, that of the middle of the box, so that all of it is products of matrices; m must
     be a multiple of `NODES`.
     """
-    noise = lambda mag: variance(model.reference, mag, model.noise, model.exposure)  # noqa: E731
-    ivar = 1 / jax.vmap(noise)(mag)
+    ivar = 1 / jax.vmap(lambda mag: like.model.arm_variance(like.reference, mag))(mag)
     fixed = jnp.full((1, flux.shape[1]), continuum.fixed)
     curves = jnp.concatenate([fixed, continuum.curves])
     total = jnp.sum(flux**2 * ivar, axis=1)
 
     def block(unit: Float[Array, "b n_labels"]) -> tuple[Array, Array]:
-        mu = spectra(model, unit)
+        mu = spectra(like, unit)
         dot = lambda a, b: jnp.matmul(a, b.T, precision="highest").astype(jnp.float64)  # noqa: E731
         cross = jnp.stack([dot(flux * ivar, mu * curve[None]) for curve in curves], axis=-1)
         gram = [[dot(ivar, mu**2 * (a * b)[None]) for a in curves] for b in curves]
@@ -153,7 +151,7 @@ def _least_squares(
 
 
 def climb(
-    model: Model,
+    like: Likelihood,
     continuum: Continuum,
     x: Float[np.ndarray, "n d"],
     flux: Float[np.ndarray, "n n_pix"],
@@ -163,8 +161,8 @@ def climb(
 
     Those at their end are left alone while others go on, so the answer does not depend on the company.
     """
-    begin = lambda a: evaluate(model, continuum, *a)  # noqa: E731
-    move = lambda a: _move(model, continuum, *a)  # noqa: E731
+    begin = lambda a: evaluate(like, continuum, *a)  # noqa: E731
+    move = lambda a: _move(like, continuum, *a)  # noqa: E731
     place, n = in_batches(begin, (x, flux, mag), BLOCK), len(x)
     climbs = Climbs(place, np.full(n, FIRST_DAMPING), np.full(n, np.inf))
     for _ in range(MAX_STEPS):
@@ -178,14 +176,14 @@ def climb(
 
 
 @jax.jit
-def _move(model: Model, continuum: Continuum, climbs: Climbs, flux: Array, mag: Array) -> Climbs:
+def _move(like: Likelihood, continuum: Continuum, climbs: Climbs, flux: Array, mag: Array) -> Climbs:
     """One step of every climb, taken if it lowers chi^2 under the variance of where it came from."""
     old, damping, _ = climbs
-    is_label = jnp.arange(old.x.shape[1])[None] < len(model.prior.label_names)
+    is_label = jnp.arange(old.x.shape[1])[None] < len(like.prior.label_names)
     low, high = jnp.where(is_label, 0.0, -jnp.inf), jnp.where(is_label, 1.0, jnp.inf)
     floor = jnp.where(is_label, FLOOR, 0.0)
     tried, gain = damped_step(old.x, old.newton, damping, low, high, floor)
-    new = evaluate(model, continuum, tried, flux, mag)
+    new = evaluate(like, continuum, tried, flux, mag)
     better = chi_squared(new.residual, old.ivar) < chi_squared(old.residual, old.ivar) + ROUNDING
     place, damping = accept(better, old, new, damping)
     return Climbs(place, damping, gain)

@@ -18,13 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from crlb.bayes.likelihood import Model, labels_of, make_model
+from crlb.bayes.likelihood import Likelihood, labels_of, make_likelihood
 from crlb.bayes.optimise import far_apart
 from crlb.bayes.prior import make_prior
 from crlb.errors import UsageError
 from crlb.fisher.matrix import bounds
-from crlb.grids.emulator import Emulator
-from crlb.observation.noise import Exposure, NoiseModel
+from crlb.observation.forward_model import ForwardModel
 from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 from experiments.baselines.reweighted import (
@@ -40,7 +39,6 @@ from experiments.baselines.reweighted import (
 
 STARS = 256  # fitted together: 4 MB of flux, 3 MB of chi^2 per 1000 nodes
 SAME_END = 0.1  # sigma: climbs that end closer have found the same minimum
-DEFAULT_EXPOSURE = Exposure()
 
 
 class Fit(NamedTuple):
@@ -61,10 +59,8 @@ class Fit(NamedTuple):
 def fit_labels(
     flux: Float[np.ndarray, "n n_pix"],
     mag: Float[np.ndarray, " n"],
-    emulator: Emulator,
-    noise: NoiseModel,
+    model: ForwardModel,
     *,
-    exposure: Exposure = DEFAULT_EXPOSURE,
     amplitude: Amplitude = "known",
     continuum: int = 0,
     n_starts: int = 3,
@@ -75,9 +71,7 @@ def fit_labels(
     Args:
         flux: observed spectra, in the emulator's unit (median 0.5) or, with a free amplitude, in any.
         mag: AB magnitude in i of every star, taken as known.
-        emulator: flux on the detector's pixels; all its labels are fitted.
-        noise: curves of the instrument and sky, on the same pixels.
-        exposure: number and length of exposures, seeing.
+        model: how stars are seen; all its labels are fitted.
         amplitude: whether the flux scale is known (1) or free.
         continuum: highest order of a free multiplicative Legendre polynomial, 0 for none.
         n_starts: nodes to climb from.
@@ -88,17 +82,17 @@ def fit_labels(
         DataError: flux or magnitude not finite, or on other pixels.
     """
     _check_settings(amplitude, continuum, n_starts)
-    check_stars(flux, mag, emulator, noise)
-    parts = []
+    check_stars(flux, mag, model)
+    emulator, parts = model.emulator, []
     with jax.enable_x64(True):  # as in `crlb.bayes.posterior`: steps and sums, not spectra, are in float64
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        model = make_model(emulator, noise, prior, exposure, None)
+        like = make_likelihood(model, prior, None)
         curves = make_continuum(np.asarray(emulator.wave), amplitude, continuum)
         for start in range(0, len(mag), STARS):
             stars = slice(start, start + STARS)
             unit = np.ones(len(flux[stars])) if amplitude == "known" else _unit(flux[stars])
             y, m = (flux[stars] / unit[:, None]).astype(np.float32), np.asarray(mag[stars], np.float32)
-            found = _fit(model, curves, y, m, n_starts)
+            found = _fit(like, curves, y, m, n_starts)
             parts.append(found._replace(amplitude=unit * found.amplitude))
             if advance is not None:
                 advance(len(m))
@@ -128,8 +122,8 @@ class TemplateFit:
         forward = fitted(self.name, self.settled)
         with progress_bar(self.name, len(flux)) as advance:
             return fit_labels(
-                flux, mag, forward.emulator, forward.curves, exposure=forward.exposure,
-                amplitude=self.amplitude, continuum=self.continuum, n_starts=self.n_starts, advance=advance,
+                flux, mag, forward.model, amplitude=self.amplitude, continuum=self.continuum,
+                n_starts=self.n_starts, advance=advance,
             )  # fmt: skip
 
     def predict(
@@ -161,20 +155,20 @@ def _unit(flux: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, " n"]:
     return np.where(rms > 0, 2 * rms, 1.0)
 
 
-def _fit(model: Model, continuum: Continuum, flux: np.ndarray, mag: np.ndarray, n_starts: int) -> Fit:
+def _fit(like: Likelihood, continuum: Continuum, flux: np.ndarray, mag: np.ndarray, n_starts: int) -> Fit:
     """The fit of a few stars."""
-    x = starts(model, continuum, flux, mag, n_starts)
-    n, d = len(mag), len(model.prior.label_names)
+    x = starts(like, continuum, flux, mag, n_starts)
+    n, d = len(mag), len(like.prior.label_names)
     ends = climb(
-        model, continuum, x.reshape(n * n_starts, -1), *(a.repeat(n_starts, axis=0) for a in (flux, mag))
+        like, continuum, x.reshape(n * n_starts, -1), *(a.repeat(n_starts, axis=0) for a in (flux, mag))
     )
     ends = jax.tree.map(lambda a: a.reshape(n, n_starts, *a.shape[1:]), ends)
     best = _best(ends)
     x, fisher = ends.x[np.arange(n), best], ends.newton.fisher[np.arange(n), best]
     away = ends.x - x[:, None]
     return Fit(
-        np.asarray(labels_of(model.prior, jnp.asarray(x[:, :d]))),
-        bounds(fisher).sigma[:, :d] * np.asarray(model.prior.high - model.prior.low),
+        np.asarray(labels_of(like.prior, jnp.asarray(x[:, :d]))),
+        bounds(fisher).sigma[:, :d] * np.asarray(like.prior.high - like.prior.low),
         -2 * ends.newton.log_likelihood[np.arange(n), best],
         np.ones(n) if continuum.fixed else x[:, d],
         (np.einsum("nsi,nij,nsj->ns", away, fisher, away) < SAME_END**2).all(axis=1),
@@ -188,14 +182,14 @@ def _best(ends: Place) -> Int[np.ndarray, " n"]:
 
 
 def starts(
-    model: Model, continuum: Continuum, flux: np.ndarray, mag: np.ndarray, n_starts: int
+    like: Likelihood, continuum: Continuum, flux: np.ndarray, mag: np.ndarray, n_starts: int
 ) -> Float[np.ndarray, "n n_starts d"]:
     """Unit labels of nodes that explain each star best and are far from each other, and b there."""
-    axes = [(np.array(axis) - axis[0]) / (axis[-1] - axis[0]) for axis in model.emulator.axes]
+    axes = [(np.array(axis) - axis[0]) / (axis[-1] - axis[0]) for axis in like.model.emulator.axes]
     unit = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
     unit = np.concatenate([unit, np.repeat(unit[-1:], -len(unit) % NODES, axis=0)])
     rows, n = _padded(len(mag)), len(mag)
-    chi2, b = map(np.asarray, compare(model, continuum, jnp.asarray(unit), flux[rows], mag[rows]))
+    chi2, b = map(np.asarray, compare(like, continuum, jnp.asarray(unit), flux[rows], mag[rows]))
     chosen = far_apart(unit, -chi2[:n], n_starts)
     return np.concatenate([unit[chosen], b[np.arange(n)[:, None], chosen]], axis=-1)
 

@@ -176,18 +176,15 @@ def write_explorer(options: Options, simulator: Simulator, found: dict[str, Meth
 def ceilings(options: Options, simulator: Simulator) -> dict[str, Any]:
     """Per magnitude: the Cramer-Rao R2_max over the grid's nodes, and the exact limit of any estimator."""
     with jax.enable_x64(True), Progress() as progress:
-        emulator, noise = in_float64(simulator)
-        options_of_both: Any = {"exposure": simulator.exposure}
+        model = in_float64(simulator)
+        emulator = model.emulator
         task = progress.add_task("Cramer-Rao bound over the nodes", total=len(emulator.nodes))
         advance = lambda n: progress.advance(task, n)  # noqa: E731
-        found = ceiling(emulator, noise, MAGNITUDES, label=LABEL, advance=advance, **options_of_both)
+        found = ceiling(model, MAGNITUDES, label=LABEL, advance=advance)
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
         stars = progress.add_task("Exact limit, stars", total=options.n_bayes * len(MAGNITUDES))
         advance = lambda n: progress.advance(stars, n)  # noqa: E731
-        add_exact_limit(
-            found, emulator, noise, prior, n=options.n_bayes, seed=BAYES_SEED, advance=advance,
-            **options_of_both,
-        )  # fmt: skip
+        add_exact_limit(found, model, prior, n=options.n_bayes, seed=BAYES_SEED, advance=advance)
     return found
 
 

@@ -15,7 +15,7 @@ from scipy.fft import dct, idct
 from scipy.interpolate import make_interp_spline
 
 from crlb.detector import DEFAULT_LSF_FWHM, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS
-from crlb.observation.noise import Exposure, NoiseModel, background
+from crlb.observation.noise import NoiseModel, background
 from experiments.study.stars import Stars, error_of
 from specvit_jax.spectra.source import Simulator
 
@@ -68,7 +68,7 @@ def distorted(simulator: Simulator, some: Stars, case: Case) -> Float[np.ndarray
         return masked(rng, some.noisy, case.amount, BLOCK)
     if case.kind == "sky residuals":
         error = error_of(simulator, some.clean, some.mag)
-        bright = sky_lines(simulator.noise, simulator.exposure)
+        bright = sky_lines(simulator.noise)
         return with_residuals(rng, some.noisy, error, bright, case.amount, case.sigma)
     if case.kind == "width":
         pixel = (wave[-1] - wave[0]) / (len(wave) - 1)
@@ -127,9 +127,9 @@ def tilted(flux: Float[np.ndarray, "n n_pix"], tilt: float) -> Float[np.ndarray,
     return flux * (1 + tilt * np.linspace(-0.5, 0.5, flux.shape[1]))[None, :]
 
 
-def sky_lines(noise: NoiseModel, exposure: Exposure) -> Bool[np.ndarray, " n_pix"]:
+def sky_lines(noise: NoiseModel) -> Bool[np.ndarray, " n_pix"]:
     """Pixels on sky lines: where the background's variance exceeds `BRIGHT` times its median."""
-    level = np.asarray(background(noise, exposure), np.float64)
+    level = np.asarray(background(noise), np.float64)
     return level > BRIGHT * np.median(level)
 
 

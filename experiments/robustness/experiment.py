@@ -31,7 +31,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from crlb.observation.noise import NoiseModel
 from experiments.baselines.protocol import Chunk
 from experiments.baselines.ridge import ALPHAS, Ridge
 from experiments.robustness.distortions import Case, distorted, name_of, sky_lines
@@ -44,7 +43,7 @@ from experiments.study.training import FIRST_SEED, base, reference, slug, weight
 from specvit_jax import metrics
 from specvit_jax.evaluation.limits import exact_posterior
 from specvit_jax.evaluation.predict import fill_unusable, predict
-from specvit_jax.spectra.source import Observer, Simulator
+from specvit_jax.spectra.source import Simulator
 
 NONE = Case("none", 0.0)
 CASES = (
@@ -88,7 +87,7 @@ def run(work: Work) -> dict[str, Any]:
 
 def at_level(work: Work, level: float) -> Simulator:
     """The study's simulator, its noise so many times as strong."""
-    return replace(work.simulator, observer=replace(work.simulator.observer, noise_level=level))
+    return replace(work.simulator, model=work.simulator.model.with_noise_level(level))
 
 
 def noise_rows(work: Work, level: float) -> list[dict[str, Any]]:
@@ -123,21 +122,12 @@ def limit_at(work: Work, level: float) -> float | None:
         return None
 
     def compute() -> float:
-        noise = scaled_noise(work.simulator.noise, level)
-        observer = Observer(noise, work.simulator.label_names, work.simulator.exposure)
         some = work.stars.take(slice(0, work.size.n_limit))
-        louder = replace(work.simulator, observer=observer)
-        found = exact_posterior(louder, noisier(some, level), some.mag)
+        found = exact_posterior(at_level(work, level), noisier(some, level), some.mag)
         return limit(some.labels[:, work.column], found.sigma[:, work.column])
 
     asked = {"n": work.size.n_limit, "mag": work.size.mag, "level": level}
     return work.part(f"limit-{slug(f'{level:g}')}", asked, compute)
-
-
-def scaled_noise(noise: NoiseModel, level: float) -> NoiseModel:
-    """Curves that make every variance (flux + B/c)/c level^2 times as large: c and B over level^2."""
-    factor = 1 / level**2
-    return replace(noise, signal_e=noise.signal_e * factor, noise_adjust=noise.noise_adjust * factor)
 
 
 class Readers:
@@ -185,7 +175,7 @@ def case_rows(work: Work, readers: Readers, case: Case) -> list[dict[str, Any]]:
 
 def bright_share(work: Work) -> float:
     """Share of pixels that count as sky lines."""
-    return float(sky_lines(work.simulator.noise, work.simulator.exposure).mean())
+    return float(sky_lines(work.simulator.noise).mean())
 
 
 def table(results: dict[str, Any]) -> str:

@@ -19,7 +19,6 @@ from rich.progress import Progress, track
 from crlb.errors import DataError
 from crlb.files.output import new_file
 from crlb.grids.grid_file import default_grid_path
-from crlb.observation.noise import variance
 from specvit_jax import metrics
 from specvit_jax.evaluation import limits as bounds
 from specvit_jax.spectra.source import CHUNK, Batch, Simulator, chunks, median_snr
@@ -105,8 +104,7 @@ def error_of(
 
 @jax.jit
 def _error(simulator: Simulator, clean: jax.Array, mag: jax.Array) -> jax.Array:
-    one = lambda flux, mag: variance(flux, mag, simulator.noise, simulator.exposure)  # noqa: E731
-    return simulator.observer.noise_level * jnp.sqrt(jax.vmap(one)(clean, mag))
+    return jnp.sqrt(jax.vmap(simulator.model.arm_variance)(clean, mag))
 
 
 def exact_posterior(simulator: Simulator, stars: Stars, path: Path) -> Float[np.ndarray, "n n_labels 2"]:

@@ -59,7 +59,7 @@ def explore(
     """Spectra, bounds and errors of every star at every magnitude, as plain JSON values.
 
     Args:
-        simulator: emulator, prior, noise and exposure.
+        simulator: forward model and prior.
         predictors: method -> its log g (dex) of observed spectra at known magnitudes.
         stars: those outside the simulator's ranges are left out.
         mags: AB magnitudes in i.
@@ -129,9 +129,7 @@ def _observe(simulator: Simulator, labels: Array, mag: Array, keys: Array) -> Ba
 def _bounds(
     simulator: Simulator, labels: np.ndarray, mags: np.ndarray
 ) -> dict[str, Float[np.ndarray, "n n_mag"]]:
-    """Bound on log g in dex, as `bound`; nothing where the noise is scaled, for which it does not hold."""
-    if simulator.observer.noise_level != 1.0:
-        return {}
+    """Bound on log g in dex, as `bound`."""
     return {"bound": cramer_rao(simulator, labels, mags)[..., simulator.label_names.index(LABEL)]}
 
 
@@ -181,7 +179,7 @@ def _error(estimates: Float[np.ndarray, " n"], truth: float) -> dict[str, Any]:
 def _about(
     simulator: Simulator, mags: Sequence[float], n_draws: int, n_posterior: int, seed: int
 ) -> dict[str, Any]:
-    exposure, (low, high) = simulator.exposure, label_box(simulator)
+    exposure, (low, high) = simulator.model.exposure, label_box(simulator)
     return {
         "label": LABEL,
         "units": {name: LABELS[name].unit for name in simulator.label_names},

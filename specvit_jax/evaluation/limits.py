@@ -1,7 +1,7 @@
 """What can be known of a simulator's stars: Cramer-Rao bound and exact posterior under its own noise.
 
-A second door to crlb beside `data.py`: the bound means something only with the emulator, noise and exposure
-that made the spectra, so it takes all three from the simulator.
+A second door to crlb beside `spectra/source.py`: the bound means something only with the forward model that
+made the spectra, so it takes that of the simulator.
 """
 
 import jax
@@ -9,13 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from crlb.bayes.posterior import Posterior, posterior
+from crlb.bayes.posterior import Observations, Posterior, posterior
 from crlb.bayes.prior import Prior, make_prior
 from crlb.errors import UsageError
 from crlb.fisher.field import fisher_field
 from crlb.fisher.matrix import bounds
-from crlb.grids.emulator import Emulator
-from crlb.observation.noise import NoiseModel
+from crlb.observation.forward_model import ForwardModel
 from specvit_jax.spectra.priors import Snapped, Uniform
 from specvit_jax.spectra.source import Simulator
 
@@ -36,19 +35,14 @@ def cramer_rao(
     0 for labels that the simulator holds; NaN where the spectrum does not tell the labels apart.
 
     Args:
-        simulator: emulator, noise and exposure; its noise must be as it is.
+        simulator: whose forward model.
         labels: of the stars, within the grid.
         mags: AB magnitudes in i: the same for all stars, or a row for each.
-
-    Raises:
-        UsageError: the simulator's noise is scaled.
     """
-    _check_noise(simulator)
     low, high = label_box(simulator)
     columns = tuple(np.flatnonzero(low < high).tolist())
     with jax.enable_x64(True):
-        emulator, noise = in_float64(simulator)
-        fishers = fisher_field(emulator, noise, mags, labels, columns=columns, exposure=simulator.exposure)
+        fishers = fisher_field(in_float64(simulator), mags, labels, columns=columns)
         sigma = bounds(fishers.reshape(-1, len(columns), len(columns))).sigma
     found = np.zeros((len(labels), mags.shape[-1], len(low)))
     found[..., columns] = sigma.reshape(len(labels), mags.shape[-1], len(columns))
@@ -70,35 +64,23 @@ def exact_posterior(
         truth: true labels, whose ranks among the points are wanted.
 
     Raises:
-        UsageError: the simulator's noise is scaled, its prior has no density (snapped), or holds a label.
+        UsageError: the simulator's prior has no density (snapped), or holds a label.
     """
-    _check_noise(simulator)
     prior = _density(simulator)
     with jax.enable_x64(True):
-        emulator, noise = in_float64(simulator)
-        return posterior(
-            flux, mag, emulator, noise, prior,
-            key=jax.random.key(SEED), exposure=simulator.exposure, truth=truth,
-        )  # fmt: skip
+        observed = Observations(flux, mag, truth=truth)
+        return posterior(observed, in_float64(simulator), prior, key=jax.random.key(SEED))
 
 
 def has_density(simulator: Simulator) -> bool:
-    """Whether `exact_posterior` exists: the noise is as it is, and every label varies with a density."""
+    """Whether `exact_posterior` exists: every label varies with a density."""
     low, high = label_box(simulator)
-    plain = simulator.observer.noise_level == 1.0 and not isinstance(simulator.prior, Snapped)
-    return plain and bool((low < high).all())
+    return not isinstance(simulator.prior, Snapped) and bool((low < high).all())
 
 
-def in_float64(simulator: Simulator) -> tuple[Emulator, NoiseModel]:
-    """Emulator and noise for sums that need it; call it under ``jax.enable_x64``."""
-    parts = (simulator.emulator, simulator.noise)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), parts)
-
-
-def _check_noise(simulator: Simulator) -> None:
-    level = simulator.observer.noise_level
-    if level != 1.0:
-        raise UsageError(f"bounds hold for the noise as it is; noise_level must be 1, got {level:g}")
+def in_float64(simulator: Simulator) -> ForwardModel:
+    """The forward model for sums that need it; call it under ``jax.enable_x64``."""
+    return simulator.model.astype(jnp.float64)
 
 
 def _density(simulator: Simulator) -> Prior:

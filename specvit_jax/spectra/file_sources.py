@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import DataError, UsageError
 from specvit_jax.settings.config import DataConfig
+from specvit_jax.spectra.priors import LabelsDrawn
 from specvit_jax.spectra.shards import Shards, find_shards, open_shards
 from specvit_jax.spectra.source import (
     Batch,
@@ -141,11 +142,13 @@ def simulator_of(config: DataConfig) -> Simulator:
         config.grid,
         config.noise,
         config.mag,
-        exposure=Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec),
-        ranges=parse_ranges(config.ranges, "ranges"),
         labels=config.labels or None,
-        prior=config.prior,
-        beta=parse_ranges(config.beta, "beta", "A:B, say log_g=2:5"),
+        drawn=LabelsDrawn(
+            config.prior,
+            parse_ranges(config.ranges, "ranges"),
+            parse_ranges(config.beta, "beta", "A:B, say log_g=2:5"),
+        ),
+        exposure=Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec),
         noise_level=config.noise_level,
     )
 

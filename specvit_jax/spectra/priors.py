@@ -4,8 +4,8 @@ A prior has `draw(key, n) -> (n, n_labels)`, pure and jittable; `crlb.bayes.prio
 distributions, is drawn the same way.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,21 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import UsageError
+
+
+@dataclass(frozen=True)
+class LabelsDrawn:
+    """How the labels of simulated stars are drawn, in words; a simulator makes a prior of it.
+
+    Args:
+        sampling: continuous, or snapped: on nodes of the grid but for one random label of each star.
+        ranges: label -> (low, high) in the label's unit; labels left out span the grid.
+        beta: label -> (a, b) of its Beta distribution over its range; uniform where left out.
+    """
+
+    sampling: str = "continuous"
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    beta: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @jax.tree_util.register_dataclass

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from crlb.bayes.prior import Prior, make_prior
 from crlb.errors import UsageError
@@ -22,14 +22,15 @@ from crlb.files.spectra import label_columns
 from crlb.files.spectra import read_spectra as read_spectra
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import default_grid_path, load_slice
+from crlb.observation.exposure import Exposure
+from crlb.observation.forward_model import ForwardModel
 from crlb.observation.instrument import to_detector
-from crlb.observation.noise import Exposure, NoiseModel, draw, snr
-from crlb.observation.noise_curves import builtin_noise, load_noise
+from crlb.observation.noise import draw, snr
+from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
 from specvit_jax.settings.config import DataConfig
-from specvit_jax.spectra.priors import Snapped, Uniform, make_snapped
+from specvit_jax.spectra.priors import LabelsDrawn, Snapped, Uniform, make_snapped
 
 CHUNK = 250  # spectra per piece when many are drawn on the host: 4 MB per array
-DEFAULT_EXPOSURE = Exposure()  # 12 x 900 s, seeing 0.8 arcsec
 SNR_DEFINITION = "median over usable pixels of flux/error"
 
 
@@ -41,21 +42,6 @@ class Batch(NamedTuple):
     mag: Float[Array, " n"]
     clean: Float[Array, "n n_pix"]
     error: Float[Array, "n n_pix"]
-
-
-def observe(
-    key: Key[Array, ""],
-    clean: Float[Array, " n_pix"],
-    mag: Float[ArrayLike, ""],
-    noise: NoiseModel,
-    exposure: Exposure = DEFAULT_EXPOSURE,
-    noise_level: float = 1.0,
-) -> tuple[Float[Array, " n_pix"], Float[Array, " n_pix"]]:
-    """One spectrum as observed, and its 1-sigma error; the noise `noise_level` times as strong. For vmap."""
-    noisy, error = draw(key, clean, mag, noise, exposure)
-    if noise_level == 1.0:
-        return noisy, error
-    return clean + noise_level * (noisy - clean), noise_level * error
 
 
 @jax.tree_util.register_dataclass
@@ -74,16 +60,12 @@ class Observer:
     """What turns noiseless spectra into observed ones; the same in every step of a run.
 
     Args:
-        noise: curves of the instrument and the sky.
+        noise: curves of the instrument and the sky, with exposure and level.
         label_names: order of the labels in a batch.
-        exposure: number and length of exposures, seeing.
-        noise_level: factor on the 1-sigma noise.
     """
 
     noise: NoiseModel
     label_names: tuple[str, ...] = field(metadata={"static": True})
-    exposure: Exposure = field(default=DEFAULT_EXPOSURE, metadata={"static": True})
-    noise_level: float = field(default=1.0, metadata={"static": True})
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"], rows: Rows) -> Batch:
         """The spectra `rows`, observed; row i is the spectrum of global index `index[i]`."""
@@ -92,25 +74,44 @@ class Observer:
     def observe(self, keys: Key[Array, " n"], rows: Rows) -> Batch:
         """The spectra `rows`, each observed with a key of its own."""
         clean, mag = jnp.asarray(rows.clean), jnp.asarray(rows.mag)
-        options = (self.noise, self.exposure, self.noise_level)
-        noisy, error = jax.vmap(lambda key, clean, mag: observe(key, clean, mag, *options))(keys, clean, mag)
+        noisy, error = jax.vmap(lambda key, clean, mag: draw(key, clean, mag, self.noise))(keys, clean, mag)
         return Batch(noisy, jnp.asarray(rows.labels), mag, clean, error)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Simulator:
-    """Endless spectra: labels of a prior, magnitude uniform in a range, noise drawn afresh."""
+    """Endless spectra: labels of a prior, magnitude uniform in a range, noise drawn afresh.
 
-    emulator: Emulator
+    Args:
+        model: how stars are seen, on all pixels of the arm.
+        prior: of the labels.
+        mag_range: AB magnitudes in i, bright and faint.
+    """
+
+    model: ForwardModel
     prior: Uniform | Snapped | Prior
     mag_range: Float[Array, "2"]
-    observer: Observer
+
+    @property
+    def emulator(self) -> Emulator:
+        """Flux on the detector's pixels."""
+        return self.model.emulator
+
+    @property
+    def noise(self) -> NoiseModel:
+        """Curves of the instrument and the sky, with exposure and level."""
+        return self.model.noise
+
+    @property
+    def observer(self) -> Observer:
+        """What adds the noise to spectra that are at hand."""
+        return Observer(self.noise, self.label_names)
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """Order of the labels in a batch."""
-        return self.emulator.label_names
+        return self.model.label_names
 
     @property
     def rows(self) -> None:
@@ -119,18 +120,8 @@ class Simulator:
 
     @property
     def wave(self) -> Float[Array | np.ndarray, " n_pix"]:
-        """Pixel centres, vacuum A."""
-        return self.emulator.wave
-
-    @property
-    def noise(self) -> NoiseModel:
-        """Curves of the instrument and the sky."""
-        return self.observer.noise
-
-    @property
-    def exposure(self) -> Exposure:
-        """Number and length of exposures, seeing."""
-        return self.observer.exposure
+        """Pixel centres, vacuum Å."""
+        return self.model.wave
 
     def clean(self, labels: Float[Array | np.ndarray, "n n_labels"]) -> Float[Array, "n n_pix"]:
         """Noiseless spectra at labels on the grid; NaN outside."""
@@ -164,12 +155,9 @@ def make_simulator(
     noise_path: str | Path | None = None,
     mag: tuple[float, float] = (20.5, 22.5),
     *,
-    exposure: Exposure = DEFAULT_EXPOSURE,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    noise_group: str | None = None,
     labels: tuple[str, ...] | None = None,
-    prior: str = "continuous",
-    beta: Mapping[str, tuple[float, float]] | None = None,
+    drawn: LabelsDrawn = LabelsDrawn(),
+    exposure: Exposure = Exposure(),
     noise_level: float = 1.0,
 ) -> Simulator:
     """The simulator of a grid file (default: the embedded grid) under a noise file (default: built in).
@@ -178,12 +166,9 @@ def make_simulator(
         grid_path: grid file, vacuum A.
         noise_path: noise curves.
         mag: AB magnitudes in i, (bright, faint).
-        exposure: number and length of exposures, seeing.
-        ranges: label -> (low, high) in the label's unit; labels left out span the grid.
-        noise_group: which set of curves in the noise file.
         labels: those that vary; None: all of the grid's but a_M and C_M, which are held at 0.
-        prior: continuous, or snapped: on nodes of the grid but for one random label of each star.
-        beta: label -> (a, b) of its Beta distribution over its range; uniform where left out.
+        drawn: how they are drawn.
+        exposure: number and length of exposures, seeing.
         noise_level: factor on the 1-sigma noise.
 
     Raises:
@@ -197,13 +182,11 @@ def make_simulator(
     held = [name for name in emulator.label_names if labels and name not in labels]
     if held:
         raise UsageError(f"labels must name {', '.join(held)} too, which a range of no width would hold")
-    low, high = _box(emulator, ranges or {})
-    noise = builtin_noise() if noise_path is None else load_noise(noise_path, noise_group)
+    noise = builtin_noise() if noise_path is None else load_noise(noise_path)
     return Simulator(
-        emulator,
-        _prior(emulator, low, high, prior, beta or {}),
+        ForwardModel(emulator, noise.with_exposure(exposure).with_level(noise_level)),
+        _prior(emulator, drawn),
         jnp.asarray(mag, float),
-        Observer(noise, emulator.label_names, exposure, noise_level),
     )
 
 
@@ -221,13 +204,8 @@ def _box(emulator: Emulator, ranges: Mapping[str, tuple[float, float]]) -> tuple
     return low, high
 
 
-def _prior(
-    emulator: Emulator,
-    low: Float[np.ndarray, " n_labels"],
-    high: Float[np.ndarray, " n_labels"],
-    kind: str,
-    beta: Mapping[str, tuple[float, float]],
-) -> Uniform | Snapped | Prior:
+def _prior(emulator: Emulator, drawn: LabelsDrawn) -> Uniform | Snapped | Prior:
+    kind, beta, (low, high) = drawn.sampling, drawn.beta, _box(emulator, drawn.ranges)
     if kind not in ("continuous", "snapped"):
         raise UsageError(f"prior must be continuous or snapped, found {kind!r}")
     if kind == "snapped" and beta:
@@ -243,7 +221,7 @@ def make_observer(config: DataConfig, label_names: tuple[str, ...]) -> Observer:
     """The noise a configuration names, for spectra with these labels."""
     noise = builtin_noise() if config.noise is None else load_noise(config.noise)
     exposure = Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec)
-    return Observer(noise, label_names, exposure, config.noise_level)
+    return Observer(noise.with_exposure(exposure).with_level(config.noise_level), label_names)
 
 
 def parse_ranges(
