@@ -10,6 +10,7 @@ from crlb.cli import parse
 from crlb.errors import run_cli
 from crlb.grids.emulator import make_emulator
 from crlb.grids.grid_file import save_grid
+from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
 from tests.crlb.toy import AXES, toy_grid
 
@@ -74,3 +75,9 @@ def thin_emulator(thin_noise):
     """A toy grid of three labels on every sixteenth pixel."""
     with jax.enable_x64(True):
         return make_emulator(toy_grid(np.asarray(thin_noise.wave)), rtol=1e-8)
+
+
+@pytest.fixture(scope="session")
+def thin_model(thin_emulator, thin_noise) -> ForwardModel:
+    """Stars of the toy grid on every sixteenth pixel."""
+    return ForwardModel(thin_emulator, thin_noise)

@@ -9,7 +9,6 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from crlb.observation.noise import variance
 from experiments.efficiency import experiment as efficiency
 from experiments.residuals import experiment as residuals
 from experiments.study.cells import Place, field
@@ -116,12 +115,12 @@ def test_bound_of_a_star_is_that_of_differences_at_its_own_magnitude(toy_grid):
     simulator = make_simulator(toy_grid)
     labels, mag = np.array([[4700.0, 2.2, -0.3], [5200.0, 3.4, 0.2]]), np.array([20.7, 22.3])
     with jax.enable_x64(True):
-        emulator, noise = in_float64(simulator)
+        model = in_float64(simulator)
         step = np.diag([1.0, 1e-3, 1e-3])
 
         def both(label, m):
-            flux = emulator(jnp.asarray(label))
-            return np.asarray(flux), np.asarray(variance(flux, m, noise, simulator.exposure))
+            star = jnp.asarray(label)
+            return np.asarray(model.flux(star)), np.asarray(model.variance(star, m))
 
         found = cramer_rao(simulator, labels, mag[:, None])[:, 0]
         for label, m, bound in zip(labels, mag, found, strict=True):

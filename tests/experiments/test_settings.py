@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from crlb.detector import DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS
 from crlb.observation.instrument import detector_flux
-from crlb.observation.noise import builtin_noise, variance
+from crlb.observation.noise import builtin_noise, draw, variance
 from experiments import capacity, loss_and_scaling, multitask, snapping
 from experiments.position import experiment as position
 from experiments.position.moved_grid import (
@@ -41,7 +41,7 @@ from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler, LabelScaler, fit_label_scaler
 from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, ModelConfig
-from specvit_jax.spectra.source import Exposure, make_simulator, observe
+from specvit_jax.spectra.source import make_simulator
 
 PIXEL = DETECTOR_WAVE[1] - DETECTOR_WAVE[0]
 CENTRE, SIGMA = 8000.0, 1.6 / FWHM_PER_SIGMA  # A, of a line as the instrument shows it
@@ -262,7 +262,7 @@ def test_a_tilt_is_its_size_from_end_to_end():
 def test_residuals_hit_bright_pixels_only_by_so_many_sigma():
     rng, flux = np.random.default_rng(0), np.zeros((200, 4096))
     error = np.linspace(0.1, 0.2, 4096)[None].repeat(200, axis=0)
-    bright = sky_lines(builtin_noise(), Exposure())
+    bright = sky_lines(builtin_noise())
     found = distortions.with_residuals(rng, flux, error, bright, 0.1, 10.0)
     hit = found != 0
     assert not hit[:, ~bright].any()
@@ -273,7 +273,7 @@ def test_residuals_hit_bright_pixels_only_by_so_many_sigma():
 
 def test_bright_pixels_stand_above_their_surroundings():
     noise = builtin_noise()
-    bright, sky = sky_lines(noise, Exposure()), np.asarray(noise.sky_e)
+    bright, sky = sky_lines(noise), np.asarray(noise.sky_e)
     assert 0.05 < bright.mean() < 0.25
     assert np.median(sky[bright]) > 5 * np.median(sky[~bright])
 
@@ -317,16 +317,16 @@ def test_every_case_has_a_name_of_its_own():
         name_of(Case("moon", 1.0))
 
 
-def test_scaled_curves_scale_every_variance(some):
+def test_a_noise_level_scales_every_variance(some):
     noise, flux = builtin_noise(), jnp.asarray(some.clean[0])
     for level in (0.5, 2.0):
-        ratio = variance(flux, 21.0, robustness.scaled_noise(noise, level)) / variance(flux, 21.0, noise)
+        ratio = variance(flux, 21.0, noise.with_level(level)) / variance(flux, 21.0, noise)
         np.testing.assert_allclose(ratio, level**2, rtol=1e-5)
 
 
 def test_noisier_stars_are_those_of_a_noisier_observer(simulator, some):
-    star = (jax.random.key(0), jnp.asarray(some.clean[0]), some.mag[0], simulator.noise)
-    usual, noisy = (np.asarray(observe(*star, noise_level=level)[0]) for level in (1.0, 2.0))
+    star = (jax.random.key(0), jnp.asarray(some.clean[0]), some.mag[0])
+    usual, noisy = (np.asarray(draw(*star, simulator.noise.with_level(x))[0]) for x in (1.0, 2.0))
     found = robustness.noisier(some.take(slice(0, 1))._replace(noisy=usual[None]), 2.0)
     np.testing.assert_allclose(found[0], noisy, atol=1e-6)
 

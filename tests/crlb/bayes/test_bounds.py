@@ -79,20 +79,18 @@ def test_bounds_do_not_care_for_units():
 
 
 @pytest.fixture(scope="module")
-def results(thin_emulator, thin_noise) -> list[dict]:
+def results(thin_model) -> list[dict]:
     small = Effort(fit=7, check=9, each=4, total=12, pairs=4)
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setitem(EFFORT, 3, small)
         shapes = {name: (3.0, 3.0) for name in LABEL_NAMES}
         found = []
         for prior in (
-            make_prior(thin_emulator.low, thin_emulator.high, LABEL_NAMES),
-            make_prior(thin_emulator.low, thin_emulator.high, LABEL_NAMES, shapes),
+            make_prior(thin_model.emulator.low, thin_model.emulator.high, LABEL_NAMES),
+            make_prior(thin_model.emulator.low, thin_model.emulator.high, LABEL_NAMES, shapes),
         ):
             done: list[int] = []
-            found.append(
-                bayesian_bounds(thin_emulator, thin_noise, MAGS, prior, label="log_g", advance=done.append)
-            )
+            found.append(bayesian_bounds(thin_model, MAGS, prior, label="log_g", advance=done.append))
             assert 0.3 * work(3) < sum(done) <= work(3)
         return found
 
@@ -129,9 +127,11 @@ def test_van_trees_is_given_for_betas_and_refused_with_a_reason_for_a_uniform_pr
         (LABEL_NAMES, "log_g", 1.5, "within the grid"),
     ],
 )
-def test_a_prior_that_does_not_match_is_refused(thin_emulator, thin_noise, names, label, stretch, message):
+def test_a_prior_that_does_not_match_is_refused(thin_model, names, label, stretch, message):
     prior = make_prior(
-        thin_emulator.low, thin_emulator.low + stretch * (thin_emulator.high - thin_emulator.low), names
+        thin_model.emulator.low,
+        thin_model.emulator.low + stretch * (thin_model.emulator.high - thin_model.emulator.low),
+        names,
     )
     with pytest.raises(UsageError, match=message):
-        bayesian_bounds(thin_emulator, thin_noise, MAGS, prior, label=label)
+        bayesian_bounds(thin_model, MAGS, prior, label=label)

@@ -10,12 +10,13 @@ from scipy.stats import chi2, kstest, truncnorm
 
 import crlb.bayes.posterior as module
 from crlb.bayes.exact_limit import bayes_limit, simulate
-from crlb.bayes.posterior import posterior
+from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import make_prior
 from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import make_grid
+from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise import variance
 from crlb.observation.noise_curves import NoiseModel
 from tests.crlb.toy import toy_flux
@@ -88,8 +89,10 @@ def test_moments_and_quantiles_are_those_of_brute_force_integration(star, mag):
     usable = np.random.default_rng(1).random(y.shape) > 0.2
     y[~usable] = np.nan
     found = posterior(
-        y, np.full(len(y), mag), star, NOISE, box_prior(star), key=KEY, usable=usable,
-        quantiles=(0.25, 0.5, 0.75), target_ess=1500.0, n_templates=4096, n_points=1024,
+        Observations(y, np.full(len(y), mag), usable), ForwardModel(star, NOISE), box_prior(star), key=KEY,
+        inference=Inference(
+            quantiles=(0.25, 0.5, 0.75), target_ess=1500.0, n_templates=4096, n_points=1024
+        ),
     )  # fmt: skip
     assert found.converged.all()
     for i in range(len(y)):
@@ -140,7 +143,11 @@ def test_linear_gaussian_star_has_a_truncated_normal_posterior(line, sigma):
     y = flux + np.sqrt(var) * np.random.default_rng(0).normal(size=flux.shape)
     prior = box_prior(line)
     found = posterior(
-        y, np.full(3, 18.0), line, noise, prior, key=KEY, target_ess=1000.0, n_templates=1024, n_points=1024
+        Observations(y, np.full(3, 18.0)),
+        ForwardModel(line, noise),
+        prior,
+        key=KEY,
+        inference=Inference(target_ess=1000.0, n_templates=1024, n_points=1024),
     )
     jac = np.asarray(line.basis[1])
     best = ((y - np.asarray(line.basis[0])) / var * jac).sum(axis=1) / (jac**2 / var).sum()
@@ -158,7 +165,11 @@ def test_five_labels_have_the_gaussian_posterior_of_least_squares():
     var = np.asarray(variance(emulator.basis[0], 18.0, noise))
     y = np.asarray(emulator(labels)) + np.sqrt(var) * np.random.default_rng(0).normal(size=WAVE.size)
     found = posterior(
-        y[None], np.array([18.0]), emulator, noise, box_prior(emulator), key=KEY, target_ess=500.0
+        Observations(y[None], np.array([18.0])),
+        ForwardModel(emulator, noise),
+        box_prior(emulator),
+        key=KEY,
+        inference=Inference(target_ess=500.0),
     )
     jac = np.asarray(emulator.basis[1:])
     covariance = np.linalg.inv((jac / var) @ jac.T)
@@ -177,9 +188,12 @@ def test_flux_scale_is_integrated_out(amplitude):
     var = np.asarray(variance(line.basis[0], 18.0, noise))
     y = 1.03 * mu(0.55) + np.sqrt(var) * np.random.default_rng(2).normal(size=WAVE.size)
     found = posterior(
-        y[None], np.array([18.0]), line, noise, box_prior(line), key=KEY, amplitude=amplitude,
-        target_ess=1000.0, n_templates=2048,
-    )  # fmt: skip
+        Observations(y[None], np.array([18.0])),
+        ForwardModel(line, noise),
+        box_prior(line),
+        key=KEY,
+        inference=Inference(amplitude, target_ess=1000.0, n_templates=2048),
+    )
     x, scale = np.linspace(0, 1, 401), np.linspace(-2, 4, 3001)
     table = np.empty((x.size, scale.size))
     for i, value in enumerate(x):
@@ -198,9 +212,13 @@ def sample(star):
     """300 stars of SNR near 8 with their posteriors."""
     with jax.enable_x64(True):
         prior = box_prior(star)
-        truth, flux, _ = simulate(jax.random.key(5), 300, 21.3, star, NOISE, prior)
+        truth, flux, _ = simulate(jax.random.key(5), 300, 21.3, ForwardModel(star, NOISE), prior)
         mags = np.full(300, 21.3)
-        return truth, flux, posterior(flux, mags, star, NOISE, prior, key=KEY, truth=truth)
+        return (
+            truth,
+            flux,
+            posterior(Observations(flux, mags, truth=truth), ForwardModel(star, NOISE), prior, key=KEY),
+        )
 
 
 def test_ranks_of_the_truth_are_uniform(sample):
@@ -215,7 +233,7 @@ def test_ranks_of_the_truth_are_uniform(sample):
 def test_no_estimator_beats_the_posterior_mean(star, sample):
     truth, flux, found = sample
     ours = ((found.mean - truth) ** 2).mean(axis=0)
-    labels, spectra, _ = simulate(jax.random.key(6), 4000, 21.3, star, NOISE, box_prior(star))
+    labels, spectra, _ = simulate(jax.random.key(6), 4000, 21.3, ForwardModel(star, NOISE), box_prior(star))
     centre, offset = spectra.mean(axis=0), labels.mean(axis=0)
     x = (spectra - centre).astype(float)
     for penalty in (0.1, 1.0, 10.0):
@@ -230,7 +248,7 @@ def test_no_estimator_beats_the_posterior_mean(star, sample):
 
 def test_without_signal_the_posterior_is_the_prior(line):
     prior = make_prior(line.low, line.high, line.label_names, {"label_0": (3.0, 2.0)})
-    (limit,) = bayes_limit(line, NOISE, [32.0], prior, label="label_0", key=KEY, n=16)
+    (limit,) = bayes_limit(ForwardModel(line, NOISE), [32.0], prior, label="label_0", key=KEY, n=16)
     assert abs(limit["r2_bayes"]["value"]) < 0.003
     assert limit["snr_median"] < 0.01
 
@@ -239,8 +257,16 @@ def test_without_signal_the_posterior_is_the_prior(line):
 def test_at_high_snr_the_limit_is_that_of_the_cramer_rao_bound(star):
     prior = box_prior(star)
     n, mag = 128, 16.0
-    (limit,) = bayes_limit(star, NOISE, [mag], prior, label="log_g", key=KEY, n=n, target_ess=100.0)
-    truth, _, _ = simulate(jax.random.fold_in(KEY, 0), n, mag, star, NOISE, prior)
+    (limit,) = bayes_limit(
+        ForwardModel(star, NOISE),
+        [mag],
+        prior,
+        label="log_g",
+        key=KEY,
+        n=n,
+        inference=Inference(target_ess=100.0),
+    )
+    truth, _, _ = simulate(jax.random.fold_in(KEY, 0), n, mag, ForwardModel(star, NOISE), prior)
 
     def squared_bound(labels):
         of = lambda x: variance(star(x), mag, NOISE)  # noqa: E731
@@ -256,7 +282,13 @@ def test_at_high_snr_the_limit_is_that_of_the_cramer_rao_bound(star):
 def test_linear_star_has_the_known_mean_squared_error(line, told, mmse):
     noise = unit_noise(line, told)
     (limit,) = bayes_limit(
-        line, noise, [18.0], box_prior(line), label="label_0", key=KEY, n=400, n_templates=4096
+        ForwardModel(line, noise),
+        [18.0],
+        box_prior(line),
+        label="label_0",
+        key=KEY,
+        n=400,
+        inference=Inference(n_templates=4096),
     )
     np.testing.assert_allclose((1 - limit["r2_bayes"]["value"]) / 12, mmse, rtol=0.015)
     truth = limit["r2_of_posterior_mean"]
@@ -266,7 +298,12 @@ def test_linear_star_has_the_known_mean_squared_error(line, told, mmse):
 @pytest.mark.slow
 def test_same_key_same_answer_and_another_key_nearly_so(star):
     y = observed(star, np.array([[2.7, -0.4], [4.0, -0.2]]), 20.0)
-    run = lambda key: posterior(y, np.full(2, 20.0), star, NOISE, box_prior(star), key=key)  # noqa: E731
+
+    def run(key):
+        return posterior(
+            Observations(y, np.full(2, 20.0)), ForwardModel(star, NOISE), box_prior(star), key=key
+        )
+
     first, second, other = run(KEY), run(KEY), run(jax.random.key(9))
     np.testing.assert_array_equal(first.mean, second.mean)
     np.testing.assert_array_equal(first.quantiles, second.quantiles)
@@ -280,7 +317,7 @@ def test_stars_of_other_magnitudes_share_templates_as_a_first_guess_only(star, m
     labels = np.array([[2.7, -0.4], [4.0, -0.2], [3.0, -0.9]])
     mags = np.array([21.0, 22.4, 23.4])
     y = np.concatenate([observed(star, labels[[i]], m) for i, m in enumerate(mags)])
-    together = posterior(y, mags, star, NOISE, box_prior(star), key=KEY)
+    together = posterior(Observations(y, mags), ForwardModel(star, NOISE), box_prior(star), key=KEY)
     for i, mag in enumerate(mags):
         mean, sd, _ = brute_force(star, y[i], mag)
         assert (np.abs(together.mean[i] - mean) < 0.15 * sd).all()
@@ -290,14 +327,25 @@ def test_stars_of_other_magnitudes_share_templates_as_a_first_guess_only(star, m
 def test_a_star_that_does_not_converge_is_reported(star, monkeypatch):
     monkeypatch.setattr(module, "MAX_ROUNDS", 1)
     y = observed(star, np.array([[2.7, -0.4]]), 20.0)
-    found = posterior(y, np.array([20.0]), star, NOISE, box_prior(star), key=KEY, target_ess=1e5)
+    found = posterior(
+        Observations(y, np.array([20.0])),
+        ForwardModel(star, NOISE),
+        box_prior(star),
+        key=KEY,
+        inference=Inference(target_ess=1e5),
+    )
     assert not found.converged[0]
     assert np.isfinite(found.mean).all()
 
 
 def test_single_precision_callers_get_the_same_answer(star):
     y = observed(star, np.array([[2.7, -0.4]]), 20.0)
-    run = lambda: posterior(y, np.array([20.0]), star, NOISE, box_prior(star), key=KEY)  # noqa: E731
+
+    def run():
+        return posterior(
+            Observations(y, np.array([20.0])), ForwardModel(star, NOISE), box_prior(star), key=KEY
+        )
+
     double = run()
     with jax.enable_x64(False):
         np.testing.assert_allclose(run().mean, double.mean, rtol=1e-6)
@@ -310,10 +358,6 @@ def test_single_precision_callers_get_the_same_answer(star):
         ({"flux": np.ones((1, 5))}, DataError, "96 pixels, found 5"),
         ({"mag": np.array([np.inf])}, DataError, "mag must be finite"),
         ({"usable": np.zeros((1, WAVE.size), bool)}, DataError, "no usable pixel"),
-        ({"amplitude": -1.0}, UsageError, "amplitude must be positive"),
-        ({"quantiles": (0.5, 1.0)}, UsageError, "quantiles must lie"),
-        ({"n_points": 100}, UsageError, "power of two"),
-        ({"target_ess": 0.5}, UsageError, "target_ess"),
         ({"truth": np.array([[7.0, -0.5]])}, UsageError, "log_g must lie within the prior"),
         ({"prior": make_prior(np.array([0.0, -1.0]), np.array([5.0, 0.0]), ("log_g", "M_H"))}, UsageError,
          "log_g must lie within the grid"),
@@ -321,12 +365,25 @@ def test_single_precision_callers_get_the_same_answer(star):
     ],
 )  # fmt: skip
 def test_unusable_input_is_refused_in_words(star, change, error, words):
-    arguments = {
-        "flux": np.ones((1, WAVE.size)), "mag": np.array([20.0]), "emulator": star, "noise": NOISE,
-        "prior": box_prior(star), "key": KEY,
-    }  # fmt: skip
+    prior = change.pop("prior", box_prior(star))
+    stars = Observations(**{"flux": np.ones((1, WAVE.size)), "mag": np.array([20.0])} | change)
     with pytest.raises(error, match=words):
-        posterior(**arguments | change)
+        posterior(stars, ForwardModel(star, NOISE), prior, key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"amplitude": -1.0}, "amplitude must be positive"),
+        ({"quantiles": (0.5, 1.0)}, "quantiles must lie"),
+        ({"n_points": 100}, "power of two"),
+        ({"n_templates": 0}, "power of two"),
+        ({"target_ess": 0.5}, "target_ess"),
+    ],
+)
+def test_impossible_settings_of_an_inference_are_refused(change, words):
+    with pytest.raises(UsageError, match=words):
+        Inference(**change)
 
 
 @pytest.mark.parametrize(
@@ -336,4 +393,4 @@ def test_unusable_input_is_refused_in_words(star, change, error, words):
 def test_limit_refuses_unusable_settings(star, change, words):
     arguments = {"mags": [20.0], "label": "log_g", "n": 4}
     with pytest.raises(UsageError, match=words):
-        bayes_limit(star, NOISE, prior=box_prior(star), key=KEY, **arguments | change)
+        bayes_limit(ForwardModel(star, NOISE), prior=box_prior(star), key=KEY, **arguments | change)

@@ -11,7 +11,6 @@ from crlb.bayes.prior import Prior
 from crlb.bayes.quadrature import tensor_rule
 from crlb.bayes.ziv_zakai import nuisance_directions, spectral_distance, ziv_zakai
 from crlb.observation import noise as noise_module
-from crlb.observation.noise import Exposure
 from tests.crlb.bayes.bounds_toy import MAGS, box, euclidean, stars
 
 
@@ -63,9 +62,10 @@ def test_nuisance_directions_follow_the_valley_of_the_information():
     assert len(nuisance_directions(np.zeros((1, 3, 3)), 1)) == 1
 
 
-def test_distance_is_the_bhattacharyya_distance_of_the_two_spectra(thin_emulator, thin_noise):
+def test_distance_is_the_bhattacharyya_distance_of_the_two_spectra(thin_model):
+    thin_emulator, thin_noise = thin_model.emulator, thin_model.noise
     first, second = stars(thin_emulator, 2, 4), stars(thin_emulator, 2, 5)
-    found = spectral_distance(thin_emulator, thin_noise, MAGS, exposure=Exposure())(first, second)
+    found = spectral_distance(thin_model, MAGS)(first, second)
     flux = [np.asarray(thin_emulator(jnp.asarray(x[1]))) for x in (first, second)]
     var = [np.asarray(noise_module.variance(jnp.asarray(f), MAGS[2], thin_noise)) for f in flux]
     x = np.linspace(-9, 9, 4001)  # sigma of the first
@@ -75,18 +75,17 @@ def test_distance_is_the_bhattacharyya_distance_of_the_two_spectra(thin_emulator
         p, q = (np.exp(-0.5 * (y - m) ** 2 / v) / np.sqrt(2 * np.pi * v) for m, v in ((m1, v1), (m2, v2)))
         log += np.log(np.sqrt(p * q).sum() * (y[1] - y[0]))
     assert found[1, 2] == pytest.approx(np.sqrt(-8 * log), rel=1e-6)
-    plain = spectral_distance(thin_emulator, thin_noise, MAGS[2:], exposure=Exposure(), variance_term=False)
+    plain = spectral_distance(thin_model, MAGS[2:], variance_term=False)
     np.testing.assert_allclose(
         plain(first, second)[1, 0], np.sqrt(2 * ((flux[0] - flux[1]) ** 2 / (var[0] + var[1])).sum())
     )
 
 
-def test_half_the_distance_tells_how_often_the_best_choice_errs(thin_emulator, thin_noise):
+def test_half_the_distance_tells_how_often_the_best_choice_errs(thin_model):
+    thin_emulator, thin_noise = thin_model.emulator, thin_model.noise
     first, second = stars(thin_emulator, 1, 4), stars(thin_emulator, 1, 4) + np.array([[30.0, -0.05, 0.01]])
     mag = 20.5
-    d = spectral_distance(thin_emulator, thin_noise, [mag, *MAGS[1:]], exposure=Exposure())(first, second)[
-        0, 0
-    ]
+    d = spectral_distance(thin_model, [mag, *MAGS[1:]])(first, second)[0, 0]
     flux = [np.asarray(thin_emulator(jnp.asarray(x[0]))) for x in (first, second)]
     sigma = [np.sqrt(np.asarray(noise_module.variance(jnp.asarray(f), mag, thin_noise))) for f in flux]
     rng, errors, n = np.random.default_rng(6), 0, 10000

@@ -19,8 +19,10 @@ from crlb.fisher.matrix import UnidentifiableError, cramer_rao_bound, fisher_inf
 from crlb.grids.compression import Factors
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import SpectralGrid, default_grid_path, load_slice
+from crlb.observation.exposure import Exposure
+from crlb.observation.forward_model import ForwardModel
 from crlb.observation.instrument import detector_flux, to_detector
-from crlb.observation.noise import Exposure, draw, snr, variance
+from crlb.observation.noise import draw, snr, variance
 from crlb.observation.noise_curves import builtin_noise
 from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux, toy_grid
 
@@ -155,19 +157,19 @@ def test_progress_counts_every_node_once(emulator):
 def test_bad_arguments_are_refused_in_words(emulator):
     noise = builtin_noise()
     with pytest.raises(UsageError, match="unknown label vsini: this grid has T_eff, log_g, M_H"):
-        ceiling(emulator, noise, [20.0], labels=["T_eff", "vsini"])
+        ceiling(ForwardModel(emulator, noise), [20.0], labels=["T_eff", "vsini"])
     with pytest.raises(UsageError, match="must include log_g"):
-        ceiling(emulator, noise, [20.0], labels=["T_eff"])
+        ceiling(ForwardModel(emulator, noise), [20.0], labels=["T_eff"])
     with pytest.raises(UsageError, match="labels must differ"):
-        ceiling(emulator, noise, [20.0], labels=["log_g", "log_g"])
+        ceiling(ForwardModel(emulator, noise), [20.0], labels=["log_g", "log_g"])
     with pytest.raises(UsageError, match="variance must be positive"):
-        ceiling(emulator, noise, [20.0], variance=-1.0)
+        ceiling(ForwardModel(emulator, noise), [20.0], variance=-1.0)
     with pytest.raises(UsageError, match="at least one finite magnitude"):
-        ceiling(emulator, noise, [])
+        ceiling(ForwardModel(emulator, noise), [])
     with pytest.raises(UsageError, match="at least one finite magnitude"):
-        ceiling(emulator, noise, [20.0, np.nan])
+        ceiling(ForwardModel(emulator, noise), [20.0, np.nan])
     with pytest.raises(DataError, match="same pixels"):
-        ceiling(make_emulator(toy_grid(MODEL_WAVE, SMALL_AXES)), noise, [20.0])
+        ceiling(ForwardModel(make_emulator(toy_grid(MODEL_WAVE, SMALL_AXES)), noise), [20.0])
 
 
 def test_differences_on_the_grid_are_the_published_recipe(emulator):
@@ -229,10 +231,10 @@ def limited():
         patch.setitem(bounds_module.EFFORT, 3, bounds_module.Effort(fit=5, check=6, each=3, total=6, pairs=3))
         grid = to_detector(toy_grid(MODEL_WAVE, SMALL_AXES), detector_wave=DETECTOR_WAVE[pixels])
         emulator, noise = make_emulator(grid), builtin_noise().take(pixels)
-        found = ceiling(emulator, noise, [20.0, 23.0])
+        found = ceiling(ForwardModel(emulator, noise), [20.0, 23.0])
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        add_bounds(found, emulator, noise, prior)
-        add_exact_limit(found, emulator, noise, prior, n=200, seed=1)
+        add_bounds(found, ForwardModel(emulator, noise), prior)
+        add_exact_limit(found, ForwardModel(emulator, noise), prior, n=200, seed=1)
     return found
 
 
@@ -254,18 +256,18 @@ def test_limits_stand_in_the_order_of_the_theory(limited):
 
 def test_limits_want_every_label_free_or_held(emulator, builtin):
     prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-    two = ceiling(emulator, builtin, [20.0], labels=("T_eff", "log_g"))
+    two = ceiling(ForwardModel(emulator, builtin), [20.0], labels=("T_eff", "log_g"))
     with pytest.raises(UsageError, match="hold M_H with --fix"):
-        add_exact_limit(two, emulator, builtin, prior, n=10)
+        add_exact_limit(two, ForwardModel(emulator, builtin), prior, n=10)
     with pytest.raises(UsageError, match="hold M_H with --fix"):
-        add_bounds(two, emulator, builtin, prior)
+        add_bounds(two, ForwardModel(emulator, builtin), prior)
 
 
 def test_label_the_spectra_ignore_is_named():
     grid = to_detector(toy_grid(MODEL_WAVE, SMALL_AXES))
     deaf = dataclasses.replace(grid, spectra=Factors(np.repeat(grid.flux[:, :, :1], 2, axis=2)))
     with pytest.raises(UnidentifiableError, match="M_H"):
-        ceiling(make_emulator(deaf, rtol=1e-8), builtin_noise(), [20.0])
+        ceiling(ForwardModel(make_emulator(deaf, rtol=1e-8), builtin_noise()), [20.0])
 
 
 def test_instrument_commutes_with_the_emulator():

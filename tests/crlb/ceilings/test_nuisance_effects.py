@@ -19,9 +19,10 @@ from crlb.errors import UsageError
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
 from crlb.grids.emulator import make_emulator
 from crlb.grids.grid_file import load_grid
+from crlb.observation.build import with_unknowns
 from crlb.observation.instrument import to_detector
 from crlb.observation.noise import snr, variance
-from crlb.observation.nuisance import with_nuisances
+from crlb.observation.nuisance import Nuisances, with_nuisances
 from tests.crlb.toy import toy_grid
 
 MODEL_WAVE = np.arange(8140.0, 8240.0, 0.15)
@@ -38,12 +39,12 @@ def grid():
 def model(grid):
     with jax.enable_x64(True):
         return with_nuisances(
-            grid, amplitude=True, continuum=3, rv=True, lsf=True, detector_wave=DETECTOR, rtol=1e-10
+            grid, Nuisances(True, continuum=3, rv=True, lsf=True), detector_wave=DETECTOR, rtol=1e-10
         )
 
 
 def white(flux):
-    return jnp.full((1, flux.size), 0.01**2)
+    return jnp.full((1, flux.size), 1 / 0.01**2)
 
 
 def test_every_nuisance_raises_the_bound_and_all_together_most(model):
@@ -97,7 +98,8 @@ def test_rows_follow_from_what_the_model_has(model):
 def test_table_of_effects_holds_medians_over_nodes(builtin):
     axes = (AXES[0][:2], AXES[1][:2], AXES[2][:2])
     grid = toy_grid(np.arange(7080.0, 8870.0, 0.4), axes)
-    rows = nuisance_effects(grid, builtin, [19.0, 21.0], lsf=False)
+    seen, nuisances = with_unknowns(grid, builtin, Nuisances(True, continuum=3, rv=True))
+    rows = nuisance_effects(nuisances, seen, [19.0, 21.0])
     assert [(row.nuisance, row.mag) for row in rows[-2:]] == [("all", 19.0), ("all", 21.0)]
     assert len(rows) == 12
     plain = make_emulator(to_detector(grid))
@@ -131,11 +133,11 @@ def test_a_node_without_a_bound_is_nan_here_and_unbounded_in_the_median(model):
 def test_reference_grid_gives_the_published_cost_of_a_free_continuum(reference):
     """White noise, SNR 7.1, interior nodes every 250 K and 0.5 dex; stated for a grid twice as fine."""
     grid = load_grid(reference / "synspec_grid_coarse.h5")
-    model = with_nuisances(grid, amplitude=True, continuum=3)
+    model = with_nuisances(grid, Nuisances(amplitude=True, continuum=3))
     axes = np.arange(4250, 5751, 250.0), np.arange(1.5, 4.6, 0.5), np.array([-0.5, 0.0])
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    error = Partial(lambda flux: jnp.full((1, flux.size), (0.5 / 7.1) ** 2))
-    effects = node_effects(model, node_fishers(model, error, nodes))
+    ivar = Partial(lambda flux: jnp.full((1, flux.size), (7.1 / 0.5) ** 2))
+    effects = node_effects(model, node_fishers(model, ivar, nodes))
     found = {name: (np.median(e.bound), np.median(e.schur_decay)) for name, e in effects.items()}
     np.testing.assert_allclose(found["none"], (0.325, 0.78), rtol=0.1)
     np.testing.assert_allclose(found["continuum 3"], (0.513, 0.28), rtol=0.1)

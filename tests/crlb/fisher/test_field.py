@@ -10,15 +10,16 @@ import pytest
 from crlb.fisher.field import CHUNK, fisher_field
 from crlb.fisher.matrix import fisher_information, flux_jacobian
 from crlb.observation import noise as noise_module
+from crlb.observation.forward_model import ForwardModel
 from tests.crlb.bayes.bounds_toy import MAGS, stars
 
 
 @pytest.mark.parametrize("variance_term", [True, False])
-def test_fisher_field_is_the_fisher_matrix_star_by_star(thin_emulator, thin_noise, variance_term):
+def test_fisher_field_is_the_fisher_matrix_star_by_star(thin_model, variance_term):
+    thin_emulator, thin_noise = thin_model.emulator, thin_model.noise
     points, done = stars(thin_emulator, CHUNK + 2), []
     found = fisher_field(
-        thin_emulator,
-        thin_noise,
+        thin_model,
         MAGS,
         points,
         columns=(2, 0),
@@ -39,19 +40,20 @@ def test_fisher_field_is_the_fisher_matrix_star_by_star(thin_emulator, thin_nois
         np.testing.assert_allclose(found[i, 1], reference, rtol=1e-10)
 
 
-def test_a_label_without_effect_gets_no_information_from_rounding(thin_emulator, thin_noise):
+def test_a_label_without_effect_gets_no_information_from_rounding(thin_model):
+    thin_emulator = thin_model.emulator
     mean = jnp.mean(thin_emulator.coefficients, axis=1, keepdims=True)
     deaf = dataclasses.replace(
         thin_emulator, coefficients=jnp.broadcast_to(mean, thin_emulator.coefficients.shape)
     )
-    fisher = fisher_field(deaf, thin_noise, MAGS, stars(thin_emulator, CHUNK + 2))
+    fisher = fisher_field(ForwardModel(deaf, thin_model.noise), MAGS, stars(thin_emulator, CHUNK + 2))
     assert (fisher[:, :, 1] == 0).all()
     assert (fisher[:, :, 0, 0] > 0).all()
 
 
-def test_every_point_can_have_a_magnitude_of_its_own(thin_emulator, thin_noise):
-    points = stars(thin_emulator, CHUNK + 2)
+def test_every_point_can_have_a_magnitude_of_its_own(thin_model):
+    points = stars(thin_model.emulator, CHUNK + 2)
     which = np.arange(len(points)) % len(MAGS)
-    own = fisher_field(thin_emulator, thin_noise, np.array(MAGS)[which, None], points)[:, 0]
-    every = fisher_field(thin_emulator, thin_noise, MAGS, points)
+    own = fisher_field(thin_model, np.array(MAGS)[which, None], points)[:, 0]
+    every = fisher_field(thin_model, MAGS, points)
     np.testing.assert_allclose(own, every[np.arange(len(points)), which], rtol=1e-12)

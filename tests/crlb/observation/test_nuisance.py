@@ -12,7 +12,7 @@ from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import flux_jacobian
 from crlb.grids.emulator import make_emulator
 from crlb.observation.instrument import detector_flux, to_detector
-from crlb.observation.nuisance import instrument_derivatives, with_nuisances
+from crlb.observation.nuisance import Nuisances, instrument_derivatives, with_nuisances
 from tests.crlb.toy import LABEL_NAMES, toy_grid
 
 MODEL_WAVE = np.arange(8140.0, 8240.0, 0.15)
@@ -30,7 +30,7 @@ def grid():
 @pytest.fixture(scope="module")
 def model(grid):
     with jax.enable_x64(True):
-        return with_nuisances(grid, **ALL, detector_wave=DETECTOR, rtol=1e-10)
+        return with_nuisances(grid, Nuisances(**ALL), detector_wave=DETECTOR, rtol=1e-10)
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +96,9 @@ def test_amplitude_and_continuum_multiply_the_flux(model, jac):
 
 def test_nuisances_can_be_chosen_one_by_one(grid):
     small = {"detector_wave": DETECTOR, "rtol": 1e-6}
-    assert with_nuisances(grid, **small).label_names == LABEL_NAMES
-    assert with_nuisances(grid, rv=True, **small).label_names == (*LABEL_NAMES, "rv_kms")
-    tilted = with_nuisances(grid, continuum=2, **small)
+    assert with_nuisances(grid, Nuisances(), **small).label_names == LABEL_NAMES
+    assert with_nuisances(grid, Nuisances(rv=True), **small).label_names == (*LABEL_NAMES, "rv_kms")
+    tilted = with_nuisances(grid, Nuisances(continuum=2), **small)
     assert tilted.label_names == (*LABEL_NAMES, "continuum_1", "continuum_2")
     assert tilted(tilted.at_rest(INSIDE)).shape == DETECTOR.shape
 
@@ -135,17 +135,17 @@ def test_velocity_of_spectra_already_on_the_detector_is_the_central_difference()
 def test_free_width_needs_a_sharper_grid(grid):
     broad = dataclasses.replace(grid, resolving_power=5000.0)
     with pytest.raises(UsageError, match=r"a FWHM of 1.65 Å .* the instrument 1.6 Å; use a grid of higher"):
-        with_nuisances(broad, lsf=True, detector_wave=DETECTOR)
-    assert "rv_kms" in with_nuisances(broad, rv=True, detector_wave=DETECTOR).label_names
+        with_nuisances(broad, Nuisances(lsf=True), detector_wave=DETECTOR)
+    assert "rv_kms" in with_nuisances(broad, Nuisances(rv=True), detector_wave=DETECTOR).label_names
     with pytest.raises(UsageError, match=r"must stay below 3.53 Å"):
-        with_nuisances(grid, lsf=True, lsf_fwhm=3.6, detector_wave=DETECTOR)
+        with_nuisances(grid, Nuisances(lsf=True), lsf_fwhm=3.6, detector_wave=DETECTOR)
 
 
 def test_bad_arguments_are_refused_in_words(grid, model):
     with pytest.raises(UsageError, match="order of 0 or more, found -1"):
-        with_nuisances(grid, continuum=-1)
+        Nuisances(continuum=-1)
     with pytest.raises(DataError, match="needed the detector's range"):
-        with_nuisances(grid)
+        with_nuisances(grid, Nuisances())
     with pytest.raises(DataError, match="needed the detector's range"):
         instrument_derivatives(
             MODEL_WAVE, np.ones((1, MODEL_WAVE.size)), DETECTOR + 60, lsf_fwhm=1.6, resolving_power=2e4

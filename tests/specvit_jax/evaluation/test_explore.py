@@ -13,6 +13,7 @@ from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobi
 from crlb.observation.noise import variance
 from specvit_jax.evaluation.explore import Star, explore
 from specvit_jax.evaluation.limits import cramer_rao, exact_posterior, has_density, label_box
+from specvit_jax.spectra.priors import LabelsDrawn
 from specvit_jax.spectra.source import make_simulator
 
 
@@ -72,7 +73,7 @@ def test_the_bound_is_that_of_its_fisher_matrix(two_lines):
         emulator, noise = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), parts)
 
         def error2(labels):
-            return variance(emulator(labels), mag, noise, two_lines.exposure)
+            return variance(emulator(labels), mag, noise)
 
         ivar = 1 / error2(jnp.asarray(labels))
         fisher = fisher_information(flux_jacobian(emulator, labels), ivar, flux_jacobian(error2, labels))
@@ -82,7 +83,7 @@ def test_the_bound_is_that_of_its_fisher_matrix(two_lines):
 
 @pytest.mark.slow
 def test_a_label_that_is_held_is_known(two_line_grid, two_lines):
-    held = make_simulator(two_line_grid, ranges={"T_eff": (5000.0, 5000.0)})
+    held = make_simulator(two_line_grid, drawn=LabelsDrawn(ranges={"T_eff": (5000.0, 5000.0)}))
     assert label_box(held)[0].tolist() == [5000.0, 1.0]
     assert not has_density(held)
     labels, mags = np.array([[5000.0, 3.0]]), np.array([21.0])
@@ -96,7 +97,7 @@ def test_bounds_are_of_the_noise_as_it_is_and_posteriors_of_a_density(two_line_g
     assert not has_density(louder)
     with pytest.raises(UsageError, match="noise_level must be 1, got 2"):
         cramer_rao(louder, np.array([[5000.0, 3.0]]), np.array([21.0]))
-    snapped = make_simulator(two_line_grid, prior="snapped")
+    snapped = make_simulator(two_line_grid, drawn=LabelsDrawn("snapped"))
     assert not has_density(snapped)
     with pytest.raises(UsageError, match=r"data\.prior must be continuous"):
         exact_posterior(snapped, np.ones((1, 4096)), np.array([21.0]))

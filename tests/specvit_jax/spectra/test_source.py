@@ -12,7 +12,7 @@ from specvit_jax.network.standardise import InputScaler, LabelScaler, Moments, m
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra import source as data
 from specvit_jax.spectra.file_sources import open_source
-from specvit_jax.spectra.priors import Uniform, make_snapped
+from specvit_jax.spectra.priors import LabelsDrawn, Uniform, make_snapped
 from specvit_jax.spectra.source import Batch, Simulator, make_simulator, median_snr, parse_ranges
 from tests.specvit_jax.toy import LABELS
 
@@ -73,7 +73,7 @@ def test_labels_and_magnitudes_are_uniform_over_their_box_and_independent(simula
 def test_a_batch_is_the_emulators_flux_with_normal_noise_of_the_stated_error(simulator, batch):
     clean = simulator.emulator(batch.labels[3])
     np.testing.assert_allclose(batch.clean[3], clean, rtol=1e-5)
-    expected = np.sqrt(variance(clean, batch.mag[3], simulator.noise, simulator.exposure))
+    expected = np.sqrt(variance(clean, batch.mag[3], simulator.noise))
     np.testing.assert_allclose(batch.error[3], expected, rtol=1e-5)
     assert stats.kstest(pulls(batch).ravel(), stats.norm.cdf).pvalue > 0.01
     assert batch.flux.dtype == np.float32
@@ -98,7 +98,8 @@ def test_clean_spectra_outside_the_grid_are_nan(simulator):
 
 
 def test_ranges_shrink_the_box_of_the_labels_they_name(two_line_grid):
-    simulator = make_simulator(two_line_grid, ranges={"log_g": (2.0, 2.5)}, mag=(21.0, 21.0))
+    drawn = LabelsDrawn(ranges={"log_g": (2.0, 2.5)})
+    simulator = make_simulator(two_line_grid, drawn=drawn, mag=(21.0, 21.0))
     batch = sample(simulator, KEY, jnp.arange(N))
     gravity = np.asarray(batch.labels[:, 1])
     assert (gravity.min() >= 2.0) & (gravity.max() <= 2.5) & (np.ptp(gravity) > 0.4)
@@ -121,8 +122,9 @@ def test_ranges_shrink_the_box_of_the_labels_they_name(two_line_grid):
     ],
 )
 def test_a_range_that_cannot_be_drawn_from_is_refused(two_line_grid, options, said):
+    drawn = LabelsDrawn(ranges=options.pop("ranges", {}))
     with pytest.raises(UsageError, match=said):
-        make_simulator(two_line_grid, **options)
+        make_simulator(two_line_grid, drawn=drawn, **options)
 
 
 AXES = ((0.0, 1.0, 4.0), (0.0, 0.5, 1.0), (2.0, 3.0), (1.0, 2.0, 3.0, 4.0, 5.0), (-1.0, 0.0))
@@ -153,7 +155,7 @@ def test_snapped_labels_stand_on_nodes_but_for_one_of_each_star():
 
 def test_a_label_held_by_its_range_is_never_the_continuous_one(two_line_grid):
     ranges = {"T_eff": (4321.0, 4321.0), "log_g": (1.5, 4.0)}
-    labels, _, _ = jax.vmap(make_simulator(two_line_grid, ranges=ranges, prior="snapped")._star)(
+    labels, _, _ = jax.vmap(make_simulator(two_line_grid, drawn=LabelsDrawn("snapped", ranges))._star)(
         jax.random.split(KEY, 500)
     )
     assert (np.asarray(labels[:, 0]) == 4321.0).all()
@@ -163,7 +165,7 @@ def test_a_label_held_by_its_range_is_never_the_continuous_one(two_line_grid):
 
 def test_log_g_of_a_snapped_simulator_is_a_node_for_all_but_one_in_so_many_labels(two_line_grid):
     keys, n = jax.random.split(KEY, 4000), 4000
-    labels, _, _ = jax.vmap(make_simulator(two_line_grid, prior="snapped")._star)(keys)
+    labels, _, _ = jax.vmap(make_simulator(two_line_grid, drawn=LabelsDrawn("snapped"))._star)(keys)
     share = np.isin(np.asarray(labels[:, 1]), [1, 2, 3, 4, 5]).mean()
     assert abs(share - (1 - 1 / len(LABELS))) < 5 * np.sqrt(0.25 / n)
 
@@ -171,7 +173,7 @@ def test_log_g_of_a_snapped_simulator_is_a_node_for_all_but_one_in_so_many_label
 def test_beta_labels_follow_their_distribution_and_leave_the_others_alone(two_line_grid):
     keys = jax.random.split(KEY, 4000)
     plain, skew = (
-        jax.jit(jax.vmap(make_simulator(two_line_grid, beta=beta)._star))(keys)
+        jax.jit(jax.vmap(make_simulator(two_line_grid, drawn=LabelsDrawn(beta=beta))._star))(keys)
         for beta in (None, {"log_g": (2.0, 5.0)})
     )
     assert stats.kstest(np.asarray(skew[0][:, 1]), stats.beta(2, 5, 1, 4).cdf).pvalue > 0.01
@@ -182,20 +184,20 @@ def test_beta_labels_follow_their_distribution_and_leave_the_others_alone(two_li
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"prior": "snapped", "beta": {"log_g": (2.0, 5.0)}}, "leave out beta, found log_g"),
-        ({"prior": "gaussian"}, "continuous or snapped, found 'gaussian'"),
+        ({"sampling": "snapped", "beta": {"log_g": (2.0, 5.0)}}, "leave out beta, found log_g"),
+        ({"sampling": "gaussian"}, "continuous or snapped, found 'gaussian'"),
         ({"beta": {"a_M": (2.0, 5.0)}}, "a_M"),
         ({"beta": {"log_g": (0.0, 5.0)}}, "two positive numbers"),
-        ({"prior": "snapped", "ranges": {"log_g": (1.2, 1.8)}}, "range of log_g, 1.2 to 1.8, holds none"),
+        ({"sampling": "snapped", "ranges": {"log_g": (1.2, 1.8)}}, "range of log_g, 1.2 to 1.8, holds none"),
         (
-            {"prior": "snapped", "ranges": {"log_g": (2.0, 2.0), "T_eff": (4000.0, 4000.0)}},
+            {"sampling": "snapped", "ranges": {"log_g": (2.0, 2.0), "T_eff": (4000.0, 4000.0)}},
             "needs a label that varies",
         ),
     ],
 )
 def test_a_prior_that_cannot_be_drawn_is_refused(two_line_grid, options, said):
     with pytest.raises(UsageError, match=said):
-        make_simulator(two_line_grid, **options)
+        make_simulator(two_line_grid, drawn=LabelsDrawn(**options))
 
 
 @pytest.mark.slow
