@@ -27,16 +27,25 @@ def ceiling(results: Results) -> str:
     """Every curve of `crlb ceiling --bayes`, per magnitude."""
     found = results.ceiling
     bins = found.rows("bins")
-    stars = bins[0].at("r2_bayes", "n").value
+    words = paragraph(
+        f"""`crlb ceiling --bayes` prints every curve in one table ([docs/ceiling.json](docs/ceiling.json) of
+        {found.date}; embedded grid; T_eff, log g and [M/H] unknown and uniform over its box):"""
+    )
+    published = paragraph(f"The published bounds, on BOSZ 2017, are {PUBLISHED_BOUNDS} dex.")
+    return f"{words}\n\n{table(['magnitude', *_magnitudes(bins)], _curves(bins))}\n\n{published}"
+
+
+def _curves(bins: list[Result]) -> list[list[str]]:
+    """The rows of the table of ceilings."""
 
     def line(name: str, *keys: str, digits: int = 3) -> list[str]:
         return [name, *(fixed(row.number(*keys), digits) for row in bins)]
 
     exact = [f"**{fixed(row.number('r2_bayes', 'value'), 3)}**" for row in bins]
     ends = [[fixed(row.number("r2_bayes", end), 3) for end in ("low", "high")] for row in bins]
-    rows = [
+    return [
         line("SNR per pixel", "snr_median", digits=1),
-        [f"**R²_Bayes, exact limit** ({stars} stars each)", *exact],
+        [f"**R²_Bayes, exact limit** ({bins[0].number('r2_bayes', 'n')} stars each)", *exact],
         ["95 % interval", *("-".join(pair) for pair in ends)],
         line("weighted van Trees bound", "r2_weighted_van_trees"),
         line("Ziv-Zakai bound", "r2_ziv_zakai"),
@@ -46,58 +55,52 @@ def ceiling(results: Results) -> str:
         line("bound on log g, median node (dex)", "bound", "median"),
         line("Schur decay", "schur_decay", "median", digits=2),
     ]
-    words = paragraph(
-        f"""`crlb ceiling --bayes` prints every curve in one table ([docs/ceiling.json](docs/ceiling.json) of
-        {found.date}; embedded grid; T_eff, log g and [M/H] unknown and uniform over its box):"""
-    )
-    published = paragraph(f"The published bounds, on BOSZ 2017, are {PUBLISHED_BOUNDS} dex.")
-    return f"{words}\n\n{table(['magnitude', *_magnitudes(bins)], rows)}\n\n{published}"
 
 
 def recipe(results: Results) -> str:
     """How much the published recipe depends on each of its choices."""
-    made, bins = results.file("docs/recipe.json"), results.ceiling.rows("bins")
-    base, differences, level, variance, published, short = (
-        [row.number(*MEDIAN) for row in rows]
-        for rows in (
-            bins,
-            *(made.rows(part, "bins") for part in ("differences", "noise level known", "node variance")),
-            *(made.rows(part, "bins") for part in ("published", "4 exposures")),
-        )
-    )
-    curve = results.figure.at("published", "curves", "Cramer-Rao", "r2")
-    target = [curve.number(i) for i in range(len(bins))]
-    uniform, nodes = results.ceiling.number("variance"), made.number("node variance", "variance")
-
-    def line(name: str, option: str, values: list[float]) -> list[str]:
-        return [name, option, *(fixed(value, 3) for value in values)]
-
-    rows = [
-        line(f"as above: exact derivatives, uniform variance {fixed(uniform, 3)}, 12 exposures", "", base),
-        line("differences between the nodes", "`--derivative grid`", differences),
-        line("noise level tells nothing", "`--noise-level-known`", level),
-        line("variance of the nine node values", f"`--variance {nodes:g}`", variance),
-        line("**the published recipe**: these three", "all three", published),
-        line("4 exposures instead of 12", "`--n-exp 4`", short),
-        line(
-            "mean of the clipped nodes instead of their median",
-            "",
-            [row.number("r2_max", "mean") for row in bins],
-        ),
-        line("neither clipped nor a median (pooled)", "`--bayes`", [row.number(*POOLED) for row in bins]),
-        line("published, on BOSZ 2017", "", target),
-    ]
+    curves = _recipe_curves(results)
+    date = results.file("docs/recipe.json").date
+    cells = [[name, option, *(fixed(x, 3) for x in curves[key])] for key, (name, option) in CHOICES.items()]
     words = paragraph(
         f"""How much the published recipe itself depends on its choices (median R²_max; `crlb ceiling` with
-        the options shown; [docs/recipe.json](docs/recipe.json) of {made.date}):"""
+        the options shown; [docs/recipe.json](docs/recipe.json) of {date}):"""
     )
     end = paragraph(
-        f"""The recipe gives the published curve to {fixed(_apart(published, target), 2)}, on another grid.
-        The variance and the median matter most; the derivative moves the curve by
-        {fixed(_apart(base, differences), 2)} at the most, what the noise level tells by
-        {fixed(_apart(base, level), 3)}."""
+        f"""The recipe gives the published curve to {fixed(_apart(curves["published"], curves["BOSZ"]), 2)},
+        on another grid. The variance and the median matter most; the derivative moves the curve by
+        {fixed(_apart(curves["exact"], curves["differences"]), 2)} at the most, what the noise level tells by
+        {fixed(_apart(curves["exact"], curves["noise level known"]), 3)}."""
     )
-    return f"{words}\n\n{table(['choice', 'option', *_magnitudes(bins)], rows)}\n\n{end}"
+    heads = ["choice", "option", *_magnitudes(results.ceiling.rows("bins"))]
+    return f"{words}\n\n{table(heads, cells)}\n\n{end}"
+
+
+CHOICES = {  # key of a curve -> what was chosen, and the option of `crlb ceiling` that chooses it
+    "exact": ("as above: exact derivatives, uniform variance 1.333, 12 exposures", ""),
+    "differences": ("differences between the nodes", "`--derivative grid`"),
+    "noise level known": ("noise level tells nothing", "`--noise-level-known`"),
+    "node variance": ("variance of the nine node values", "`--variance 1.6667`"),
+    "published": ("**the published recipe**: these three", "all three"),
+    "4 exposures": ("4 exposures instead of 12", "`--n-exp 4`"),
+    "mean": ("mean of the clipped nodes instead of their median", ""),
+    "pooled": ("neither clipped nor a median (pooled)", "`--bayes`"),
+    "BOSZ": ("published, on BOSZ 2017", ""),
+}
+
+
+def _recipe_curves(results: Results) -> dict[str, list[float]]:
+    """R²_max per magnitude of every choice."""
+    bins, made = results.ceiling.rows("bins"), results.file("docs/recipe.json")
+    published = results.figure.at("published", "curves", "Cramer-Rao", "r2")
+    parts = {name: made.rows(name, "bins") for name in made.names() if name != "provenance"}
+    return {
+        "exact": [row.number(*MEDIAN) for row in bins],
+        **{name: [row.number(*MEDIAN) for row in part] for name, part in parts.items()},
+        "mean": [row.number("r2_max", "mean") for row in bins],
+        "pooled": [row.number(*POOLED) for row in bins],
+        "BOSZ": [published.number(i) for i in range(len(bins))],
+    }
 
 
 NUISANCES = {

@@ -13,45 +13,53 @@ def interpolation(results: Results) -> str:
     found = results.file("docs/interpolation.json")
     run = found.at("validate")
     snr = [fixed(run.number("snr_median", i), 0) for i in range(3)]
-
-    def row(axis: str, region: str = "all", degree: int = CUBIC, test: str = "halved") -> Result:
-        return run.one("rows", axis=axis, region=region, degree=degree, test=test)
-
-    rows = [
-        [
-            name,
-            f"{percent(row(axis).number('flux_error', 'median'), 3)} %",
-            *(fixed(_bias(row(axis), "median", i), 2) for i in range(3)),
-        ]
-        for axis, name in AXES.items()
-    ]
-    single = [
-        _bias(row(axis, region, CUBIC, "single"), "p90") / _bias(row(axis, region, QUINTIC, "single"), "p90")
-        for axis in AXES
-        for region in ("all", COOL, MIDDLE, HOT)
-    ]
-    tail = [
-        fixed(_bias(row("T_eff", region), "p90") / _bias(row("T_eff", region, QUINTIC), "p90"), 1)
-        for region in (COOL, MIDDLE, HOT)
-    ]
     words = paragraph(
         f"""How good is the interpolation? `crlb grid validate` leaves nodes out and predicts them (error of a
         label in a fit with the interpolated model, in units of its Cramér-Rao bound;
         [docs/interpolation.json](docs/interpolation.json) of {found.date}):"""
     )
-    end = paragraph(
+    hard = paragraph(
         f"""Medians over the nodes left out, cubic splines; the whole grid has twice the nodes. Cool,
         metal-rich stars are the hard ones: with every second temperature left out the median at SNR {snr[1]}
-        is {fixed(_bias(row("T_eff", COOL), "median"), 1)} below 4500 K; over all temperatures the 90th
-        percentile is {fixed(_bias(row("T_eff"), "p90"), 1)}. Quintic splines (`--degree 5`) are better for
-        single nodes left out everywhere, by factors of {span(single, 1)} in that percentile. With every
-        second temperature left out, it is {tail[0]}, {tail[1]} and {tail[2]} times as large with cubic as
-        with quintic ones below 4500 K, up to 5250 K and above. The splines run in 5040 K/T_eff, and the flux
-        scale of the nodes is a smooth function of the labels; with T_eff itself and a median of exactly 0.5
-        at every node the errors were larger ([experiments/LOG.md](experiments/LOG.md))."""
+        is {fixed(_bias(_left_out(run, "T_eff", COOL), "median"), 1)} below 4500 K; over all temperatures the
+        90th percentile is {fixed(_bias(_left_out(run, "T_eff"), "p90"), 1)}. {_quintic(run)} The splines run
+        in 5040 K/T_eff, and the flux scale of the nodes is a smooth function of the labels; with T_eff itself
+        and a median of exactly 0.5 at every node the errors were larger
+        ([experiments/LOG.md](experiments/LOG.md))."""
     )
     heads = ["every second node of", "flux error, median", f"worst label bias at SNR {snr[0]}", *snr[1:]]
-    return f"{words}\n\n{table(heads, rows)}\n\n{end}"
+    return f"{words}\n\n{table(heads, [_axis(run, axis) for axis in AXES])}\n\n{hard}"
+
+
+def _axis(run: Result, axis: str) -> list[str]:
+    """Flux error and biases with every second node of an axis left out."""
+    row = _left_out(run, axis)
+    flux = percent(row.number("flux_error", "median"), 3)
+    return [AXES[axis], f"{flux} %", *(fixed(_bias(row, "median", i), 2) for i in range(3))]
+
+
+def _quintic(run: Result) -> str:
+    """Where quintic splines are better than cubic ones."""
+
+    def gain(axis: str, region: str, test: str) -> float:
+        cubic, quintic = (_left_out(run, axis, region, degree, test) for degree in (CUBIC, QUINTIC))
+        return _bias(cubic, "p90") / _bias(quintic, "p90")
+
+    single = [gain(axis, region, "single") for axis in AXES for region in ("all", COOL, MIDDLE, HOT)]
+    cool, middle, hot = (fixed(gain("T_eff", region, "halved"), 1) for region in (COOL, MIDDLE, HOT))
+    return (
+        "Quintic splines (`--degree 5`) are better for single nodes left out everywhere, by factors of "
+        f"{span(single, 1)} in that percentile. With every second temperature left out, it is {cool}, "
+        f"{middle} and {hot} times as large with cubic as with quintic ones below 4500 K, up to 5250 K and "
+        "above."
+    )
+
+
+def _left_out(
+    run: Result, axis: str, region: str = "all", degree: int = CUBIC, test: str = "halved"
+) -> Result:
+    """The errors of one test, by default of every second node of an axis."""
+    return run.one("rows", axis=axis, region=region, degree=degree, test=test)
 
 
 def _bias(row: Result, quantile: str, mag: int = 1) -> float:

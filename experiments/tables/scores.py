@@ -6,6 +6,7 @@ from experiments.tables.text import fixed, paragraph, table
 SHOWN = (2.5, 4.5, 7.0, 12.5)  # lower ends of the SNR bins in README
 WHITENED = ("SpecViT", "MLP", "CNN", "LightGBM")  # read the same components
 PUBLISHED = "SpecViT 0.71, LightGBM 0.61, MLP 0.46, CNN 0.43"
+LABELS = ("log_g", "T_eff", "M_H")  # of the shipped network, as the card shows them
 TITLES = {"Template fit": "template fit"}
 
 
@@ -85,31 +86,33 @@ def missing(results: Results) -> str:
 def card(results: Results) -> str:
     """The scores of the shipped network, label by label, beside the exact limit."""
     found, limits = results.file("docs/tiny.json"), results.experiment("accuracy")
-    names = ("log_g", "T_eff", "M_H")
-    labels = {name: found.at("evaluate", "labels", name) for name in names}
-    total = {name: label.at("overall") for name, label in labels.items()}
-    bins = [row for row in labels["log_g"].rows("by_snr") if row.number("n")]
-    log_g, temperature, metals = (
-        f"{fixed(row.number('r2'), 3)} ({fixed(row.number('r2_low'), 3)}-{fixed(row.number('r2_high'), 3)})"
-        for row in total.values()
-    )
-    rows = [["all", log_g, fixed(limits.number("rows", 0, "r2_bayes"), 3), temperature, metals]]
-    for row in bins:
-        low = row.number("snr_low")
-        ours, *others = (labels[name].one("by_snr", snr_low=low).number("r2") for name in names)
-        limit = limits.one("rows", snr_low=low).number("r2_bayes")
-        cells = [fixed(value, 3) for value in (ours, limit, *others)]
-        rows.append([f"SNR {_bin(row)} ({row.number('n')})", *cells])
-    rows.append(_errors("MAE", [total[name].number("mae") for name in names], sign=False))
-    rows.append(_errors("bias", [total[name].number("bias") for name in names], sign=True))
-    faint = limits.one("rows", snr_low=bins[0].number("snr_low"))
+    rows = _card_rows(found.at("evaluate", "labels"), limits)
+    faint = limits.one("rows", snr_low=SHOWN[0])
     words = paragraph(
         f"""In the faintest bin the posterior mean itself reaches
         {fixed(faint.number("posterior mean", "r2"), 3)} on these {faint.number("n")} stars: most of what is
         missing there is chance. Scores of {found.date}, limits of {limits.date}."""
     )
-    head = f"R² on {found.number('evaluate', 'n'):,} test spectra, mag 20.5-22.5"
+    head = f"R² on {found.number('evaluate', 'n'):,} test spectra, mag {_span_of(limits.at('test'))}"
     return f"{table([head, 'log g', 'exact limit, log g', 'T_eff', '[M/H]'], rows)}\n\n{words}"
+
+
+def _card_rows(labels: Result, limits: Result) -> list[list[str]]:
+    """R² of the three labels overall and by SNR, then their errors."""
+    total = {name: labels.at(name, "overall") for name in LABELS}
+    log_g, temperature, metals = (
+        f"{fixed(row.number('r2'), 3)} ({fixed(row.number('r2_low'), 3)}-{fixed(row.number('r2_high'), 3)})"
+        for row in total.values()
+    )
+    rows = [["all", log_g, fixed(limits.number("rows", 0, "r2_bayes"), 3), temperature, metals]]
+    for row in (row for row in labels.rows("log_g", "by_snr") if row.number("n")):
+        low = row.number("snr_low")
+        ours, *others = (labels.one(name, "by_snr", snr_low=low).number("r2") for name in LABELS)
+        limit = limits.one("rows", snr_low=low).number("r2_bayes")
+        cells = [fixed(value, 3) for value in (ours, limit, *others)]
+        rows.append([f"SNR {_bin(row)} ({row.number('n')})", *cells])
+    rows.append(_errors("MAE", [row.number("mae") for row in total.values()], sign=False))
+    return [*rows, _errors("bias", [row.number("bias") for row in total.values()], sign=True)]
 
 
 def _errors(name: str, values: list[float], sign: bool) -> list[str]:
