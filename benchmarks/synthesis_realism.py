@@ -9,6 +9,7 @@ the spectra around the Ca II triplet.
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jax
@@ -175,6 +176,7 @@ def main() -> None:
         "bosz2017_8000_8860": compare(ours, bosz.cut(8000.0, 8860.0)),
         "peer_against_bosz2017": compare(peer, bosz.cut(8000.0, 8849.0)),
         "equivalent_width_8544": triplet_widths(ours, peer),
+        "date": datetime.now(UTC).date().isoformat(),
     }
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "synthesis_realism.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ Claim:    the published network has 6 blocks of width 256 and 4.8 million parame
           the step from tiny networks to large ones gains little R2 for many times the time.
 Command:  python -m experiments.capacity [--preset smoke|cpu|gpu]
 Hardware: cpu: two CPU cores, half an hour a seed; gpu: one GPU, some hours.
-Expect:   0.653 (1 block of width 32) to 0.670 (6 of 128; each +-0.011, exact limit 0.736) at 26 times the
+Expect:   0.653 (1 block of width 32) to 0.670 (6 of 128; each +-0.011, exact limit 0.736) at 27 times the
           time of a step; a factor of 6 in depth adds 0.007 to 0.010, of 4 in width 0.006 to 0.010. One
           seed, 600 steps.
           FLOP of the blocks grow in proportion to the depth and, once 12 widths exceed the 64 tokens, nearly

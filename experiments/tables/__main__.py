@@ -1,0 +1,66 @@
+"""Writes the numbers of README and of the model card from the committed result files."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import tyro
+
+from crlb.errors import DataError, UsageError, run_cli
+from experiments.tables.documents import rewritten, write
+from experiments.tables.expect import stale_texts, write_texts
+from experiments.tables.measure import measure
+from experiments.tables.results import ROOT, Results
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Numbers of README.md and specvit_jax/weights/tiny.md, written from the committed result files.
+
+    They stand between `<!-- numbers: NAME -->` and `<!-- end -->`. Claim and expectation of every
+    results/*/results.json are brought to what the docstring of its experiment says; its numbers and its date
+    stay.
+
+    To copy and paste:
+      python -m experiments.tables
+      python -m experiments.tables --check
+      python -m experiments.tables --measure recipe nuisances
+    """
+
+    check: bool = False
+    """Write nothing; name what differs and end with status 65."""
+    measure: tuple[Literal["recipe", "nuisances", "interpolation", "tiny"], ...] = ()
+    """Make docs/NAME.json again first: half a minute each, several for the published recipe."""
+
+
+def main() -> None:
+    """Console entry."""
+    options = tyro.cli(Tables, prog="python -m experiments.tables", description=Tables.__doc__)
+    run_cli(lambda: tables(options))
+
+
+def tables(options: Tables) -> None:
+    """Writes the numbers, or says which are not those of the result files.
+
+    Raises:
+        UsageError: to check and to measure at once.
+        DataError: with `check`, something differs.
+    """
+    if options.check and options.measure:
+        raise UsageError("--check writes nothing and --measure does; give one of them")
+    for name in options.measure:
+        print(measure(name, ROOT))
+    results = Results()
+    documents = rewritten(ROOT, results)
+    names = [f"{path.name}: {name}" for path, found in documents.items() for name in found.changed]
+    names += [str(path.relative_to(ROOT)) for path in stale_texts(results)]
+    if options.check and names:
+        raise DataError(
+            f"not as the result files have it: {', '.join(names)}; run python -m experiments.tables"
+        )
+    write(documents)
+    write_texts(results)
+    print(*(names or ["nothing differs"]), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

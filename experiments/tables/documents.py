@@ -1,0 +1,50 @@
+"""Which documents hold blocks of numbers, and what each block says."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from crlb.files.output import new_file
+from experiments.tables import ceilings, findings, grid, scores, speed
+from experiments.tables.results import Results
+from experiments.tables.text import Rewritten, rewrite
+
+DOCUMENTS = ("README.md", "specvit_jax/weights/tiny.md")
+BLOCKS: dict[str, Callable[[Results], str]] = {
+    "median-star": ceilings.median_star,
+    "ceiling": ceilings.ceiling,
+    "recipe": ceilings.recipe,
+    "scores": scores.scores,
+    "whitening": scores.whitening,
+    "missing": scores.missing,
+    "findings": findings.findings,
+    "nuisances": ceilings.nuisances,
+    "speed": speed.speed,
+    "interpolation": grid.interpolation,
+    "realism": grid.realism,
+    "card": scores.card,
+}
+
+
+def rewritten(root: Path, results: Results) -> dict[Path, Rewritten]:
+    """Returns every document with the numbers of the result files, by its path; writes nothing.
+
+    Args:
+        root: folder of the documents.
+        results: where the numbers come from.
+
+    Raises:
+        DataError: a block is unknown or not closed, or a result lacks a number.
+        MissingInputError: a result file does not exist.
+    """
+    blocks = {name: partial(block, results) for name, block in BLOCKS.items()}
+    paths = [root / name for name in DOCUMENTS]
+    return {path: rewrite(path.read_text(encoding="utf-8"), blocks) for path in paths}
+
+
+def write(documents: dict[Path, Rewritten]) -> None:
+    """Writes the documents that have changed, each whole or not at all."""
+    for path, document in documents.items():
+        if document.changed:
+            with new_file(path, overwrite=True) as temporary:
+                temporary.write_text(document.text, encoding="utf-8")

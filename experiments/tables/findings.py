@@ -1,0 +1,221 @@
+"""The block of what the experiments found: one point each, every number from its results.json."""
+
+from collections.abc import Callable
+
+from experiments.tables.results import Result, Results
+from experiments.tables.text import fixed, items, paragraph, percent, span
+
+Point = Callable[[Result], str]
+
+
+def findings(results: Results) -> str:
+    """One point per experiment, with the day of its run."""
+    words = paragraph(
+        """What the experiments found (`python -m experiments.NAME`, with the day of each run; tables and
+        figures in [results](results), more in [experiments/LOG.md](experiments/LOG.md)):"""
+    )
+    runs = {name: results.experiment(name) for name in POINTS}
+    points = items(f"`{name}` ({run.date}): {POINTS[name](run)}" for name, run in runs.items())
+    reach = _reach([row for name in ("tokenization", "capacity") for row in runs[name].rows("rows")])
+    end = paragraph(
+        f"""Those from `scaling` on: one seed, 600 steps of 128 spectra unless said otherwise, each R²
+        ±{fixed(reach, 2)} by the test stars alone."""
+    )
+    return f"{words}\n\n{points}\n\n{end}"
+
+
+def _reach(rows: list[Result]) -> float:
+    """Half the width of the intervals of R², their mean."""
+    return sum(row.number("r2_high") - row.number("r2_low") for row in rows) / len(rows) / 2
+
+
+def _efficiency(run: Result) -> str:
+    share, low, high = (run.number("all", f"efficiency{end}") for end in ("", "_low", "_high"))
+    return (
+        f"`tiny` reaches {fixed(share, 3)} ({fixed(low, 3)}-{fixed(high, 3)}) of R²_Bayes; what it misses "
+        "sits with metal-poor and faint stars."
+    )
+
+
+def _residuals(run: Result) -> str:
+    ours, best = (run.number("pulls", name, "posterior", "std") for name in ("SpecViT", "posterior mean"))
+    return (
+        "its bias is that of the posterior mean, cell by cell; its errors scatter by "
+        f"{fixed(ours, 2)} posterior sigma, those of the posterior mean by {fixed(best, 2)}."
+    )
+
+
+def _uncertainty(run: Result) -> str:
+    network, exact = run.at("bins", 0, "network"), run.at("bins", 0, "moments")
+    wider = network.number("sharpness") / exact.number("sharpness") - 1
+    head, plain = (run.one("rows", arm=arm) for arm in ("NLL head", "squared error, no sigma"))
+    return (
+        f"a likelihood head covers {percent(network.number('cover_68'), 1)} % and "
+        f"{percent(network.number('cover_95'), 1)} % where it should cover 68 and 95, but its sigma is "
+        f"{percent(wider)} % wider than that of the exact posterior and costs "
+        f"{fixed(plain.number('r2') - head.number('r2'), 2)} in R²."
+    )
+
+
+def _scaling(run: Result) -> str:
+    steps = [row.number("r2") for row in run.rows("rows", method="SpecViT", mode="steps")]
+    epochs = run.rows("rows", method="SpecViT", mode="epochs")
+    few, many = epochs[0], epochs[-1]
+    return (
+        f"after the same 600 steps R² is {span(steps, 2)} from 1,000 spectra, seen with fresh noise, as from "
+        f"endless ones; after one epoch it rises from {fixed(few.number('r2'), 2)} to "
+        f"{fixed(many.number('r2'), 2)} between {few.number('n'):,} and {many.number('n'):,}. The published "
+        "curve is one of steps."
+    )
+
+
+def _tokenization(run: Result) -> str:
+    arm = {row.text("arm"): row for row in run.rows("rows")}
+    sizes = [arm[f"patch {size}"] for size in (64, 32, 16, 8)]
+    cost = [row.number("step_s") / sizes[0].number("step_s") for row in sizes]
+    *few, last = ("1", fixed(cost[1], 1), fixed(cost[2], 1), fixed(cost[3], 0))
+    return (
+        f"after 200 steps patches of 64, 32, 16, 8 pixels reach "
+        f"{', '.join(fixed(row.number('r2'), 3) for row in sizes)} (each ±{fixed(_reach(sizes), 3)}) at "
+        f"{', '.join(few)} and {last} times the cost; overlap gains nothing, chunk normalisation loses "
+        f"{span(_lost(arm, 'chunk-normalised'), 3)}, the original's start "
+        f"{span(_lost(arm, 'published start'), 2)}."
+    )
+
+
+def _lost(arms: dict[str, Result], word: str) -> list[float]:
+    """How much less R² the arms of that word have than those cut into the same patches without it."""
+    return [
+        arms[name.split(", conv")[0].split(", linear")[0].removesuffix(f", {word}")].number("r2")
+        - row.number("r2")
+        for name, row in arms.items()
+        if name.endswith(word)
+    ]
+
+
+def _attention(run: Result) -> str:
+    cosine = run.one("cosines", network="trained", filter="prior").number("median")
+    gradient, rollout = (
+        run.one("correlations", network="trained", measure=measure, label="log_g")
+        for measure in ("sensitivity", "rollout")
+    )
+    return (
+        f"the gradient of log g follows the optimal filter (cosine {fixed(cosine, 2)}) and the information "
+        f"of the patches (rank correlation {fixed(gradient.number('rho'), 2)}); attention rollout does not "
+        f"({fixed(rollout.number('rho'), 2)}, where patches moved round reach "
+        f"{fixed(rollout.number('chance_high'), 2)})."
+    )
+
+
+def _snapping(run: Result) -> str:
+    plain, snapped = (
+        run.one("rows", trained="continuous", test=test).number("r2") for test in ("continuous", "snapped")
+    )
+    return f"labels on the grid's nodes add {fixed(snapped - plain, 2)} to R² by their variance alone."
+
+
+def _transfer_learning(run: Result) -> str:
+    tuned, scratch = (
+        run.one("rows", method=method, n=1000).number("r2") for method in ("fine-tuned", "from scratch")
+    )
+    return (
+        f"`tiny` reads a SYNSPEC grid with R² {fixed(run.number('zero_shot', 'r2'), 3)} (limit "
+        f"{fixed(run.number('limit'), 3)}); fine-tuned on 1,000 spectra it has {fixed(tuned, 3)}, a network "
+        f"trained on these alone {fixed(scratch, 3)}."
+    )
+
+
+def _robustness(run: Result) -> str:
+    rows = run.rows("rows", reader="SpecViT")
+    plain = run.one("rows", reader="SpecViT", kind="none").number("r2")
+
+    def under(amount: float, *kinds: str) -> list[float]:
+        chosen = [row for row in rows if row.text("kind") in kinds]
+        return [row.number("r2") for row in chosen if abs(row.number("amount")) == amount]
+
+    return (
+        f"a continuum tilted by 10 % from end to end leaves {span(under(0.1, 'tilt'), 2)} of "
+        f"{fixed(plain, 3)}, 50 km/s {span(under(50, 'velocity'), 2)}; 20 % of the pixels lost "
+        f"{span(under(0.2, 'masked', 'masked in blocks'), 2)}; a line width wrong by 20 % costs "
+        f"{fixed(plain - min(under(0.2, 'width')), 2)} at most."
+    )
+
+
+def _multitask(run: Result) -> str:
+    def row(kind: str, arm: str, label: str = "log_g") -> Result:
+        return run.one(
+            "rows", kind=f"stars of {kind}" if kind == "free ratios" else kind, arm=arm, label=label
+        )
+
+    alone, together = (row("solar-scaled stars", arm).number("r2") for arm in ("alone", "3 together"))
+    free, five = (row("free ratios", arm).number("r2") for arm in ("alone", "5 together"))
+    others = [row("free ratios", "5 together", label) for label in ("a_M", "C_M")]
+    reached, limits = (" and ".join(fixed(x.number(key), 2) for x in others) for key in ("r2", "limit"))
+    solar = fixed(alone, 3)
+    beside = " and" if fixed(together, 3) == solar else f", {fixed(together, 3)}"
+    return (
+        f"log g has R² {solar} alone{beside} beside T_eff and [M/H]; where [α/M] and [C/M] vary as well, "
+        f"{fixed(free, 3)} alone and {fixed(five, 3)} with all five, of which these two reach {reached} "
+        f"(limits {limits})."
+    )
+
+
+def _loss_and_scaling(run: Result) -> str:
+    def row(loss: str, scaling: str = "zscore") -> Result:
+        return run.one("rows", arm=f"{loss}, {scaling}, rate 0.005")
+
+    squared, huber, absolute, likely = (row(loss).number("r2") for loss in ("mse", "huber", "l1", "nll"))
+    covered = [row("nll").number("coverage", f"{n}_sigma") for n in (1, 2)]
+    costs = [row(loss).number("r2") - row(loss, "minmax").number("r2") for loss in ("l1", "mse", "huber")]
+    return (
+        f"MSE and Huber reach {span((squared, huber), 3)}, L1 {fixed(absolute, 3)}, a likelihood "
+        f"{fixed(likely, 3)} with {percent(covered[0])} and {percent(covered[1])} % of the stars within one "
+        f"and two of its sigma; min-max instead of z-scores costs the first three {span(costs, 3)}, the "
+        "learning rate matters more than both."
+    )
+
+
+def _position(run: Result) -> str:
+    flat = [row.number("r2") for row in run.rows("rows") if row.text("arm").endswith(", flat")]
+    none, rotary, learned, known = (
+        fixed(run.one("rows", arm=f"{name}, mean").number("r2"), 3)
+        for name in ("none", "rotary", "learned", "wavelength")
+    )
+    told = run.one("moved", sampling="64 pixels", how="told").number("r2")
+    moved = max(row.number("r2") for row in run.rows("moved", sampling="16 pixels"))
+    return (
+        "where the head reads every token by its place, the kind of position makes no difference "
+        f"({span(flat, 3)} after 800 steps, not whitened); under mean pooling none has {none}, rotary "
+        f"{rotary}, learned {learned}, wavelength {known}. Told the wavelengths, the last keeps "
+        f"{fixed(told, 3)} on a grid moved by a whole patch; moved by 16 pixels no network has more than "
+        f"{fixed(moved, 2)}."
+    )
+
+
+def _capacity(run: Result) -> str:
+    small, large = run.one("rows", depth=1, width=32), run.one("rows", depth=6, width=128)
+    cost = large.number("step_s") / small.number("step_s")
+    thousands = fixed(small.number("parameters") / 1e3, 0)
+    return (
+        f"from {thousands},000 parameters (1 block of width 32) to "
+        f"{fixed(large.number('parameters') / 1e6, 1)} million (6 of 128) R² rises from "
+        f"{fixed(small.number('r2'), 3)} to {fixed(large.number('r2'), 3)}, at {fixed(cost, 0)} times the "
+        "time of a step."
+    )
+
+
+POINTS: dict[str, Point] = {
+    "efficiency": _efficiency,
+    "residuals": _residuals,
+    "uncertainty": _uncertainty,
+    "scaling": _scaling,
+    "tokenization": _tokenization,
+    "attention": _attention,
+    "snapping": _snapping,
+    "transfer_learning": _transfer_learning,
+    "robustness": _robustness,
+    "multitask": _multitask,
+    "loss_and_scaling": _loss_and_scaling,
+    "position": _position,
+    "capacity": _capacity,
+}

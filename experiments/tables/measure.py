@@ -1,0 +1,122 @@
+"""Result files of numbers that no experiment leaves: what commands of `crlb` and `specvit` give, under docs/.
+
+`python -m experiments.tables --measure NAME` makes them; each keeps the commands as a reader would type them,
+the day and the versions.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from crlb.errors import UsageError
+from crlb.files.records import Json, write_json
+
+PROGRAMS = {"crlb": "crlb.cli", "specvit": "specvit_jax.cli"}
+# What the published recipe for R2_max chose otherwise, one thing at a time, then together.
+RECIPE = {
+    "differences": "--derivative grid",
+    "noise level known": "--noise-level-known",
+    "node variance": "--variance 1.6667",
+    "published": "--derivative grid --noise-level-known --variance 1.6667",
+    "4 exposures": "--n-exp 4",
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is run, and what of its results is kept.
+
+    Attributes:
+        commands: by the name of a part; those that write JSON have `--json` last.
+        kept: the keys of their JSON that are kept.
+        rows: which of its `rows` are kept.
+    """
+
+    commands: Mapping[str, str]
+    kept: tuple[str, ...]
+    rows: Callable[[dict[str, Json]], bool] = lambda row: True
+
+
+MEASUREMENTS = {
+    "recipe": Measurement(
+        {name: f"crlb ceiling {options} --json recipe.json" for name, options in RECIPE.items()},
+        ("label", "variance", "bins"),
+    ),
+    "nuisances": Measurement({"nuisances": "crlb nuisances --json nuisances.json"}, ("target", "rows")),
+    "interpolation": Measurement(
+        {"validate": "crlb grid validate --json interpolation.json"},
+        ("mags", "snr_median", "axes", "nodes", "rows"),
+        lambda row: row["test"] != "estimate" and str(row["region"]).startswith(("all", "T_eff")),
+    ),
+    "tiny": Measurement(
+        {
+            "simulate": "specvit simulate --n 10000 --mag 20.5 22.5 --seed 20001 --out test.h5",
+            "evaluate": "specvit evaluate tiny --data test.h5 --json scores.json",
+        },
+        ("n", "snr_definition", "labels"),
+    ),
+}
+
+
+def measure(name: str, root: Path) -> Path:
+    """Runs the commands of a measurement and writes what they gave to docs/NAME.json; returns its path.
+
+    Raises:
+        UsageError: a command failed.
+    """
+    found = MEASUREMENTS[name]
+    with TemporaryDirectory() as folder:
+        parts = {part: run(command, Path(folder), root) for part, command in found.commands.items()}
+    kept = {part: chosen(value, found) for part, value in parts.items() if value is not None}
+    path = root / "docs" / f"{name}.json"
+    write_json(kept | {"provenance": provenance(found.commands)}, path, overwrite=True)
+    return path
+
+
+def chosen(value: dict[str, Json], measurement: Measurement) -> dict[str, Json]:
+    """Returns what a measurement keeps of the JSON of a command."""
+    kept = {key: value[key] for key in measurement.kept}
+    if isinstance(rows := kept.get("rows"), list):
+        kept["rows"] = [row for row in rows if isinstance(row, dict) and measurement.rows(row)]
+    return kept
+
+
+def run(command: str, folder: Path, root: Path) -> dict[str, Json] | None:
+    """Runs a command of this project in a folder; returns its JSON, None where it writes none.
+
+    Raises:
+        UsageError: it ended with another status than 0.
+    """
+    program, *arguments = shlex.split(command)
+    line = [sys.executable, "-m", PROGRAMS[program], *arguments]
+    done = subprocess.run(line, cwd=folder, env=_environment(root), capture_output=True, text=True)
+    if done.returncode:
+        raise UsageError(f"`{command}` ended with status {done.returncode}: {done.stderr.strip()[-500:]}")
+    if "--json" not in arguments:
+        return None
+    path = folder / arguments[-1]
+    written: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    return written
+
+
+def provenance(commands: Mapping[str, str]) -> dict[str, Json]:
+    """Returns how the numbers were made."""
+    return {
+        "commands": dict(commands),
+        "versions": {name: version(name) for name in ("specvit-jax", "jax", "numpy", "scipy")},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """The environment with this tree first among the places that packages are imported from."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}

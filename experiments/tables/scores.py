@@ -1,0 +1,147 @@
+"""Blocks on how well each method of the main figure does, and on the shipped network."""
+
+from experiments.tables.results import Result, Results
+from experiments.tables.text import fixed, paragraph, table
+
+SHOWN = (2.5, 4.5, 7.0, 12.5)  # lower ends of the SNR bins in README
+WHITENED = ("SpecViT", "MLP", "CNN", "LightGBM")  # read the same components
+PUBLISHED = "SpecViT 0.71, LightGBM 0.61, MLP 0.46, CNN 0.43"
+LABELS = ("log_g", "T_eff", "M_H")  # of the shipped network, as the card shows them
+TITLES = {"Template fit": "template fit"}
+
+
+def scores(results: Results) -> str:
+    """R² and MAE of every method, the best first, below the exact limit of the same stars."""
+    found = results.figure
+    methods = _methods(found)
+    limits = [found.one("limit", "by_snr", snr_low=low) for low in SHOWN]
+    first = fixed(found.number("limit", "overall"), 3)
+    rows = [
+        ["exact limit R²_Bayes of these very stars", first, *(_r2(row, "r2_bayes") for row in limits), ""]
+    ]
+    rows += [_line(name, method) for name, method in methods.items()]
+    words = paragraph(
+        f"""On the embedded grid, test spectra of mag {_span_of(found.at("test"))} (`make figure`; every
+        number in [docs/r2_vs_snr.json](docs/r2_vs_snr.json) of {found.date}):"""
+    )
+    heads = [
+        "R² of log g",
+        "all",
+        *(f"{'' if i else 'SNR '}{_bin(row)}" for i, row in enumerate(limits)),
+        "MAE",
+    ]
+    return f"{words}\n\n{table(heads, rows)}\n\n{_types(methods)}"
+
+
+def _types(methods: dict[str, Result]) -> str:
+    """Giants and dwarfs, of a method that uses the prior and of one that does not."""
+    ours, fit = methods["SpecViT"], methods["Template fit"]
+    shown = {
+        (name, kind): (fixed(row.number("mae"), 3), fixed(row.number("bias"), 2, sign=True))
+        for name, method in (("ours", ours), ("fit", fit))
+        for kind in ("giants", "dwarfs")
+        for row in [method.one("by_type", type=kind)]
+    }
+    giants, dwarfs = shown["ours", "giants"], shown["ours", "dwarfs"]
+    fit_giants, fit_dwarfs = shown["fit", "giants"], shown["fit", "dwarfs"]
+    return paragraph(
+        f"""The table that `make figure` prints, and writes to `outputs/r2_vs_snr/table.md`, has R², MAE, RMSE
+        and bias overall, MAE and bias for giants, subgiants and dwarfs (log g below 2.5, to 3.5, above):
+        SpecViT {giants[0]} dex (bias {giants[1]}) for giants, {dwarfs[0]} ({dwarfs[1]}) for dwarfs, as an
+        estimator that uses its prior must have; template fit {fit_giants[0]} ({fit_giants[1]}) and
+        {fit_dwarfs[0]} ({fit_dwarfs[1]})."""
+    )
+
+
+def whitening(results: Results) -> str:
+    """What a method reads against what it is."""
+    found, trees = results.figure, results.experiment("scaling")
+    r2 = [found.number("estimators", name, "overall", "r2") for name in WHITENED]
+    raw = trees.one("rows", method="LightGBM", n=20000).number("r2")
+    return paragraph(
+        f"""What a method is given to read matters more than the method: on components whitened with the
+        computed covariance of the noise, MLP, CNN and trees come within {fixed(r2[0] - min(r2), 2)} of the
+        transformer (`make figure`, {found.date}); on principal and PLS components of as many noisy spectra,
+        20,000, the trees have {fixed(raw, 2)} (`scaling`, {trees.date}). (Published: {PUBLISHED}.) The
+        template fit reaches the Cramér-Rao bound, and therefore falls behind every method that knows the
+        prior where that bound is wider than the prior."""
+    )
+
+
+def missing(results: Results) -> str:
+    """What the shipped network misses to the exact limit."""
+    found = results.experiment("accuracy")
+    rows = [row for row in found.rows("rows") if isinstance(row.value, dict) and "r2_bayes" in row.value]
+    lost = [row.number("r2_bayes") - row.number("tiny", "r2") for row in rows]
+    faint = rows[1]
+    return paragraph(
+        f"""The exact limit is that of the same {found.number("test", "n"):,} stars, from the posterior of
+        each (`python -m experiments.accuracy`, {found.date}; [results/accuracy](results/accuracy/table.md)):
+        {fixed(lost[0], 3)} is missing overall, {fixed(max(lost[2:]), 3)} at the most in every bin but the
+        faintest, where the posterior mean itself reaches {fixed(faint.number("posterior mean", "r2"), 2)} on
+        these {faint.number("n"):,} stars."""
+    )
+
+
+def card(results: Results) -> str:
+    """The scores of the shipped network, label by label, beside the exact limit."""
+    found, limits = results.file("docs/tiny.json"), results.experiment("accuracy")
+    rows = _card_rows(found.at("evaluate", "labels"), limits)
+    faint = limits.one("rows", snr_low=SHOWN[0])
+    words = paragraph(
+        f"""In the faintest bin the posterior mean itself reaches
+        {fixed(faint.number("posterior mean", "r2"), 3)} on these {faint.number("n")} stars: most of what is
+        missing there is chance. Scores of {found.date}, limits of {limits.date}."""
+    )
+    head = f"R² on {found.number('evaluate', 'n'):,} test spectra, mag {_span_of(limits.at('test'))}"
+    return f"{table([head, 'log g', 'exact limit, log g', 'T_eff', '[M/H]'], rows)}\n\n{words}"
+
+
+def _card_rows(labels: Result, limits: Result) -> list[list[str]]:
+    """R² of the three labels overall and by SNR, then their errors."""
+    total = {name: labels.at(name, "overall") for name in LABELS}
+    log_g, temperature, metals = (
+        f"{fixed(row.number('r2'), 3)} ({fixed(row.number('r2_low'), 3)}-{fixed(row.number('r2_high'), 3)})"
+        for row in total.values()
+    )
+    rows = [["all", log_g, fixed(limits.number("rows", 0, "r2_bayes"), 3), temperature, metals]]
+    for row in (row for row in labels.rows("log_g", "by_snr") if row.number("n")):
+        low = row.number("snr_low")
+        ours, *others = (labels.one(name, "by_snr", snr_low=low).number("r2") for name in LABELS)
+        limit = limits.one("rows", snr_low=low).number("r2_bayes")
+        cells = [fixed(value, 3) for value in (ours, limit, *others)]
+        rows.append([f"SNR {_bin(row)} ({row.number('n')})", *cells])
+    rows.append(_errors("MAE", [row.number("mae") for row in total.values()], sign=False))
+    return [*rows, _errors("bias", [row.number("bias") for row in total.values()], sign=True)]
+
+
+def _errors(name: str, values: list[float], sign: bool) -> list[str]:
+    log_g, temperature, metals = values
+    kelvin = fixed(temperature, 1 if sign else 0, sign)
+    return [name, f"{fixed(log_g, 3, sign)} dex", "", f"{kelvin} K", f"{fixed(metals, 3, sign)} dex"]
+
+
+def _methods(found: Result) -> dict[str, Result]:
+    """The estimators, the best first."""
+    methods = {name: found.at("estimators", name) for name in found.at("estimators").names()}
+    return dict(sorted(methods.items(), key=lambda pair: -pair[1].number("overall", "r2")))
+
+
+def _line(name: str, method: Result) -> list[str]:
+    """Name and training of a method, its R² overall and at the SNR shown, its MAE."""
+    cells = [_r2(method.one("by_snr", snr_low=low)) for low in SHOWN]
+    total = method.at("overall")
+    words = f"{TITLES.get(name, name)}: {method.text('training')}"
+    return [words, fixed(total.number("r2"), 3), *cells, f"{fixed(total.number('mae'), 3)} dex"]
+
+
+def _r2(row: Result, key: str = "r2") -> str:
+    return fixed(row.number(key), 2)
+
+
+def _bin(row: Result) -> str:
+    return f"{row.number('snr_low'):g}-{row.number('snr_high'):g}"
+
+
+def _span_of(test: Result) -> str:
+    return f"{test.number('mag', 0):g}-{test.number('mag', 1):g}"
