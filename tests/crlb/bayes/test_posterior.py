@@ -355,7 +355,7 @@ def test_single_precision_callers_get_the_same_answer(star):
     ("change", "error", "words"),
     [
         ({"flux": np.full((1, WAVE.size), np.nan)}, DataError, "flux must be finite"),
-        ({"flux": np.ones((1, 5))}, DataError, "96 pixels, found 5"),
+        ({"flux": np.ones((1, 5))}, DataError, "96 pixels of the model, found 5"),
         ({"mag": np.array([np.inf])}, DataError, "mag must be finite"),
         ({"usable": np.zeros((1, WAVE.size), bool)}, DataError, "no usable pixel"),
         ({"truth": np.array([[7.0, -0.5]])}, UsageError, "log_g must lie within the prior"),

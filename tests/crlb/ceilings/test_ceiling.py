@@ -39,7 +39,7 @@ def emulator() -> Emulator:
 @pytest.fixture(scope="module")
 def result(emulator):
     with jax.enable_x64(True):
-        return ceiling(emulator, builtin_noise(), [18.0, 20.0, 21.5, 23.0], variance=1.5)
+        return ceiling(ForwardModel(emulator, builtin_noise()), [18.0, 20.0, 21.5, 23.0], variance=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,11 @@ def fishers(emulator) -> np.ndarray:
 
 def test_bounds_equal_finite_differences_and_a_plain_inverse(emulator, fishers):
     bounds = node_bounds(
-        emulator, builtin_noise(), [21.5], label="log_g", labels=LABEL_NAMES, variance_term=False
+        ForwardModel(emulator, builtin_noise()),
+        [21.5],
+        label="log_g",
+        labels=LABEL_NAMES,
+        variance_term=False,
     )
     expected = np.sqrt(np.linalg.inv(fishers)[:, 1, 1])
     np.testing.assert_allclose(bounds.bound[:, 0], expected, rtol=1e-4)
@@ -69,16 +73,18 @@ def test_bounds_equal_finite_differences_and_a_plain_inverse(emulator, fishers):
 
 def test_known_labels_lower_the_bound(emulator, fishers):
     arguments = {"label": "log_g", "variance_term": False}
-    every = node_bounds(emulator, builtin_noise(), [21.5], labels=LABEL_NAMES, **arguments)
-    two = node_bounds(emulator, builtin_noise(), [21.5], labels=("T_eff", "log_g"), **arguments)
+    every = node_bounds(ForwardModel(emulator, builtin_noise()), [21.5], labels=LABEL_NAMES, **arguments)
+    two = node_bounds(ForwardModel(emulator, builtin_noise()), [21.5], labels=("T_eff", "log_g"), **arguments)
     assert (two.bound <= every.bound).all()
     expected = np.sqrt(np.linalg.inv(fishers[:, :2, :2])[:, 1, 1])
     np.testing.assert_allclose(two.bound[:, 0], expected, rtol=1e-4)
 
 
 def test_schur_decay_is_the_ratio_of_conditional_to_marginal_bound_squared(emulator):
-    marginal = node_bounds(emulator, builtin_noise(), [20.0], label="log_g", labels=LABEL_NAMES)
-    conditional = node_bounds(emulator, builtin_noise(), [20.0], label="log_g", labels=("log_g",))
+    marginal = node_bounds(ForwardModel(emulator, builtin_noise()), [20.0], label="log_g", labels=LABEL_NAMES)
+    conditional = node_bounds(
+        ForwardModel(emulator, builtin_noise()), [20.0], label="log_g", labels=("log_g",)
+    )
     expected = (conditional.bound / marginal.bound) ** 2
     np.testing.assert_allclose(marginal.schur_decay, expected, rtol=1e-9)
     np.testing.assert_allclose(conditional.schur_decay, 1.0, rtol=1e-12)
@@ -86,14 +92,16 @@ def test_schur_decay_is_the_ratio_of_conditional_to_marginal_bound_squared(emula
 
 def test_what_the_noise_level_tells_is_little_and_never_negative(emulator):
     arguments = {"label": "log_g", "labels": LABEL_NAMES}
-    full = node_bounds(emulator, builtin_noise(), [20.0], **arguments).bound
-    without = node_bounds(emulator, builtin_noise(), [20.0], variance_term=False, **arguments).bound
+    full = node_bounds(ForwardModel(emulator, builtin_noise()), [20.0], **arguments).bound
+    without = node_bounds(
+        ForwardModel(emulator, builtin_noise()), [20.0], variance_term=False, **arguments
+    ).bound
     assert (full <= without).all()
     np.testing.assert_allclose(full, without, rtol=0.01)
 
 
 def test_summary_is_of_clipped_values_per_node(emulator, result):
-    bounds = node_bounds(emulator, builtin_noise(), [23.0], label="log_g", labels=LABEL_NAMES)
+    bounds = node_bounds(ForwardModel(emulator, builtin_noise()), [23.0], label="log_g", labels=LABEL_NAMES)
     r2 = np.clip(1 - bounds.bound[:, 0] ** 2 / 1.5, 0, 1)
     found = result["bins"][3]
     assert found["r2_max"]["mean"] == pytest.approx(r2.mean())
@@ -117,7 +125,7 @@ def test_fainter_stars_are_known_less_from_one_to_nothing(emulator, result):
     assert [b["bound"]["median"] for b in result["bins"]] == sorted(
         b["bound"]["median"] for b in result["bins"]
     )
-    bright, faint = ceiling(emulator, builtin_noise(), [8.0, 30.0], variance=1.5)["bins"]
+    bright, faint = ceiling(ForwardModel(emulator, builtin_noise()), [8.0, 30.0], variance=1.5)["bins"]
     assert bright["r2_max"]["p10"] > 0.99999
     assert faint["r2_max"]["p90"] == 0.0
 
@@ -126,14 +134,16 @@ def test_twice_the_source_limited_time_halves_the_bound_squared(emulator):
     """So bright that only photons count, and without what the level itself tells."""
     arguments = {"label": "log_g", "labels": LABEL_NAMES, "variance_term": False}
     once, twice = (
-        node_bounds(emulator, builtin_noise(), [8.0], exposure=Exposure(n_exp=n), **arguments).bound
+        node_bounds(
+            ForwardModel(emulator, builtin_noise()).with_exposure(Exposure(n_exp=n)), [8.0], **arguments
+        ).bound
         for n in (6, 12)
     )
     np.testing.assert_allclose((once / twice) ** 2, 2.0, rtol=1e-3)
 
 
 def test_default_variance_is_that_of_a_uniform_over_the_grid(emulator):
-    found = ceiling(emulator, builtin_noise(), [20.0])
+    found = ceiling(ForwardModel(emulator, builtin_noise()), [20.0])
     assert found["variance"] == pytest.approx((3.5 - 2.0) ** 2 / 12)
 
 
@@ -150,7 +160,7 @@ def test_result_has_the_documented_shape_and_is_json(emulator, result):
 
 def test_progress_counts_every_node_once(emulator):
     steps = []
-    ceiling(emulator, builtin_noise(), [20.0], advance=steps.append)
+    ceiling(ForwardModel(emulator, builtin_noise()), [20.0], advance=steps.append)
     assert sum(steps) == len(emulator.nodes)
 
 
@@ -175,7 +185,7 @@ def test_bad_arguments_are_refused_in_words(emulator):
 def test_differences_on_the_grid_are_the_published_recipe(emulator):
     """Central between neighbours, one-sided at the edges, written out node by node in numpy."""
     found = node_bounds(
-        emulator, builtin_noise(), [21.5], label="log_g", labels=LABEL_NAMES, variance_term=False,
+        ForwardModel(emulator, builtin_noise()), [21.5], label="log_g", labels=LABEL_NAMES, variance_term=False,
         derivative="grid",
     )  # fmt: skip
     shape = tuple(map(len, SMALL_AXES))
@@ -207,17 +217,17 @@ def test_nodes_without_a_bound_are_counted_and_named_and_the_rest_goes_on():
     """At the lowest temperature the spectra do not depend on gravity."""
     grid = to_detector(toy_grid(MODEL_WAVE, SMALL_AXES))
     emulator = make_emulator(grid, rtol=1e-9)
-    nodes = node_bounds(emulator, builtin_noise(), [20.0], label="log_g", labels=LABEL_NAMES)
+    nodes = node_bounds(ForwardModel(emulator, builtin_noise()), [20.0], label="log_g", labels=LABEL_NAMES)
     assert nodes.reason == [""] * 18
     coefficients = np.array(emulator.coefficients)
     coefficients[0] = coefficients[0][:1]  # at the lowest temperature gravity does nothing
     dead = dataclasses.replace(emulator, coefficients=jnp.asarray(coefficients))
-    found = node_bounds(dead, builtin_noise(), [20.0], label="log_g", labels=LABEL_NAMES)
+    found = node_bounds(ForwardModel(dead, builtin_noise()), [20.0], label="log_g", labels=LABEL_NAMES)
     lost = np.isinf(found.bound[:, 0])
     assert 0 < lost.sum() < 18
     assert all(("log_g" in reason) == bool(gone) for reason, gone in zip(found.reason, lost, strict=True))
     assert (found.schur_decay[lost] == 0).all()
-    row = ceiling(dead, builtin_noise(), [20.0], variance=1.5)["bins"][0]
+    row = ceiling(ForwardModel(dead, builtin_noise()), [20.0], variance=1.5)["bins"][0]
     assert row["lost"] == lost.sum()
     assert row["bound"]["p90"] is None
     json.dumps(row, allow_nan=False)
@@ -350,7 +360,7 @@ def test_embedded_grid_has_bounds_like_the_published_ones_for_bosz(reference):
     """Same nodes and labels, other spectra and derivatives: within a factor 1.25 at every magnitude."""
     published = json.loads((reference / "published.json").read_text())["fisher_3d"]
     emulator = make_emulator(to_detector(load_slice(default_grid_path())))
-    bins = ceiling(emulator, builtin_noise(), published["mag"])["bins"]
+    bins = ceiling(ForwardModel(emulator, builtin_noise()), published["mag"])["bins"]
     for i, found in enumerate(bins):
         assert found["n"] == 1260
         assert 0.8 < found["bound"]["median"] / published["bound_dex_median"][i] < 1.25

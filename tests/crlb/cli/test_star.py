@@ -127,7 +127,7 @@ def test_pixels_outside_the_range_are_left_out(crlb, toy_file, tmp_path):
     ("options", "words"),
     [
         (("--T_eff", 9000, "--log_g", 2.6, "--M_H", -0.8), "T_eff must lie within the grid, 4300 to 5000"),
-        ((*OPTIONS, "--a_M", 0.2), "--a_M needs a_M among --labels"),
+        ((*OPTIONS, "--a_M", 0.2), "--a_M 0.2 has no effect: a_M is not a free label"),
         ((*OPTIONS, "--fix", "M_H"), "--fix needs LABEL=VALUE"),
         ((*OPTIONS, "--fix", "M_H=0.33"), "M_H can be fixed at a node of the grid only"),
         ((*OPTIONS, "--wave-range", 9000, 9100), "wave_range must hold at least two"),

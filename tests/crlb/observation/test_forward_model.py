@@ -56,7 +56,7 @@ def test_a_choice_within_a_choice_is_one_of_the_arm(thin_model, labels):
     low, high = np.asarray(thin_model.wave)[[40, 120]]
     part = thin_model.within(low, high).select(np.arange(10, 20))
     np.testing.assert_array_equal(part.flux(labels), thin_model.flux(labels)[50:60])
-    with pytest.raises(UsageError, match="lie within 0..9, found 3..10"):
+    with pytest.raises(UsageError, match=r"lie within 0..9, found 3..10"):
         part.select(np.array([3, 10]))
     with pytest.raises(UsageError, match="at least one set"):
         part.select(np.zeros(10, bool))

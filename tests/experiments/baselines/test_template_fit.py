@@ -18,6 +18,7 @@ from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import fisher_information, flux_jacobian
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import load_slice, make_grid
+from crlb.observation.forward_model import ForwardModel
 from crlb.observation.instrument import to_detector
 from crlb.observation.noise import NoiseModel, builtin_noise, draw, variance
 from crlb.observation.nuisance import NuisanceModel
@@ -75,7 +76,7 @@ def mags(n: int, mag: float) -> np.ndarray:
 def test_without_noise_every_star_of_the_box_is_recovered(grid, noise, request):
     emulator = request.getfixturevalue(grid)
     labels = anywhere(emulator, 64)
-    found = fit_labels(clean(emulator, labels), np.linspace(18, 22.5, 64), emulator, noise)
+    found = fit_labels(clean(emulator, labels), np.linspace(18, 22.5, 64), ForwardModel(emulator, noise))
     error = np.abs(found.labels - labels)
     assert error[:, 1].max() < 0.02
     assert error[:, 0].max() < 5.0
@@ -88,10 +89,10 @@ def test_without_noise_every_star_of_the_box_is_recovered(grid, noise, request):
 def test_a_free_scale_or_continuum_takes_up_what_multiplies_the_spectrum(options, shape, embedded, noise):
     labels = anywhere(embedded, 64, seed=1)
     flux = (clean(embedded, labels) * shape).astype(np.float32)
-    found = fit_labels(flux, mags(64, 21.5), embedded, noise, **OPTIONS[options])
+    found = fit_labels(flux, mags(64, 21.5), ForwardModel(embedded, noise), **OPTIONS[options])
     assert np.abs(found.labels - labels)[:, 1].max() < 0.02
     np.testing.assert_allclose(found.amplitude, 1.37 if options == "free" else 0.7 * (1 - 0.1 / 3), rtol=1e-3)
-    fixed = fit_labels(flux, mags(64, 21.5), embedded, noise)
+    fixed = fit_labels(flux, mags(64, 21.5), ForwardModel(embedded, noise))
     assert np.abs(fixed.labels - labels)[:, 1].max() > 0.5
 
 
@@ -102,7 +103,7 @@ def test_errors_are_those_of_the_cramer_rao_bound(options, embedded, noise):
     stars, n, mag = anywhere(embedded, 2, seed=5, margin=0.25), 96, 18.0
     truth = np.repeat(stars, n, axis=0)
     flux = noisy(clean(embedded, truth), mag, noise, seed=2)
-    found = fit_labels(flux, mags(len(flux), mag), embedded, noise, **OPTIONS[options])
+    found = fit_labels(flux, mags(len(flux), mag), ForwardModel(embedded, noise), **OPTIONS[options])
     empty = jnp.zeros((0, DETECTOR_WAVE.size))
     model = NuisanceModel(embedded, None, None, empty, options == "free", 1.6)
     for i, star in enumerate(stars):
@@ -155,7 +156,7 @@ def test_noisy_stars_get_the_labels_of_scipy(options, order, grid, noise, reques
     emulator = request.getfixturevalue(grid)
     labels = anywhere(emulator, 4, seed=3, margin=0.15)
     flux = noisy(clean(emulator, labels), 18.0, noise, seed=4)  # bright: there V follows the star's own light
-    found = fit_labels(flux, mags(4, 18.0), emulator, noise, **OPTIONS[options])
+    found = fit_labels(flux, mags(4, 18.0), ForwardModel(emulator, noise), **OPTIONS[options])
     for star in range(4):
         expected = scipy_fit(emulator, flux[star].astype(np.float64), 18.0, noise, labels[star], order)
         assert (np.abs(found.labels[star] - expected) < 0.02 * found.sigma[star]).all()
@@ -189,7 +190,7 @@ def test_several_starts_escape_a_false_minimum_that_one_falls_into(noise):
 def test_labels_stay_inside_the_box_and_finite(mag, toy, noise):
     corners = np.array(np.meshgrid(*zip(toy.low, toy.high, strict=True))).reshape(3, -1).T
     flux = noisy(clean(toy, np.repeat(corners, 8, axis=0)), mag, noise)
-    found = fit_labels(flux, mags(len(flux), mag), toy, noise)
+    found = fit_labels(flux, mags(len(flux), mag), ForwardModel(toy, noise))
     assert ((found.labels >= toy.low) & (found.labels <= toy.high)).all()
     assert ((found.labels == toy.low) | (found.labels == toy.high)).mean() > 0.2
     assert np.isfinite(found.sigma).all()
@@ -198,8 +199,11 @@ def test_labels_stay_inside_the_box_and_finite(mag, toy, noise):
 @pytest.mark.slow
 def test_a_star_is_fitted_on_its_own(toy, noise):
     flux = noisy(clean(toy, anywhere(toy, 64)), 21.5, noise)
-    together = fit_labels(flux, mags(64, 21.5), toy, noise)
-    alone = [fit_labels(flux[i : i + 1], mags(1, 21.5), toy, noise).labels[0] for i in range(0, 64, 17)]
+    together = fit_labels(flux, mags(64, 21.5), ForwardModel(toy, noise))
+    alone = [
+        fit_labels(flux[i : i + 1], mags(1, 21.5), ForwardModel(toy, noise)).labels[0]
+        for i in range(0, 64, 17)
+    ]
     assert (np.abs(np.array(alone) - together.labels[::17]) < 0.01 * together.sigma[::17]).all()
 
 
@@ -207,7 +211,7 @@ def test_a_star_is_fitted_on_its_own(toy, noise):
 def test_labels_do_not_depend_on_the_unit_of_flux_where_its_scale_is_free(toy, noise):
     flux = noisy(clean(toy, anywhere(toy, 16)), 21.0, noise)
     one, other = (
-        fit_labels(flux * scale, mags(16, 21.0), toy, noise, amplitude="free")
+        fit_labels(flux * scale, mags(16, 21.0), ForwardModel(toy, noise), amplitude="free")
         for scale in np.array([1, 1e-17], np.float32)
     )
     assert (np.abs(one.labels - other.labels) < 0.01 * one.sigma).all()
@@ -286,7 +290,7 @@ def test_settings_out_of_range_are_refused(wrong, toy, noise):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         TemplateFit(**wrong)
     with pytest.raises(UsageError, match=next(iter(wrong))):
-        fit_labels(clean(toy, anywhere(toy, 1)), mags(1, 20.0), toy, noise, **wrong)
+        fit_labels(clean(toy, anywhere(toy, 1)), mags(1, 20.0), ForwardModel(toy, noise), **wrong)
 
 
 @pytest.mark.slow
@@ -314,7 +318,7 @@ def test_at_high_snr_posterior_mean_and_template_fit_agree(toy_grid, toy, noise)
     flux = noisy(clean(toy, anywhere(toy, 8, margin=0.2)), 18.0, noise)
     model = PosteriorMean(Forward(grid=str(toy_grid)))
     model.fit([], pair(toy, [0, 1, 2]))
-    fit = fit_labels(flux, mags(8, 18.0), toy, noise)
+    fit = fit_labels(flux, mags(8, 18.0), ForwardModel(toy, noise))
     found = model.posterior(flux, mags(8, 18.0))
     assert found.converged.all()
     assert (np.abs(found.mean - fit.labels) < 0.3 * fit.sigma).all()

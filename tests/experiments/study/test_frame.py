@@ -169,7 +169,7 @@ def test_stored_posteriors_are_those_of_these_stars_or_none(simulator, toy_grid,
     first = stars.exact_posterior(simulator, some.take(slice(0, 7)), tmp_path / "p.npz")
     np.testing.assert_allclose(first, found[:7], rtol=1e-6)
     fainter = make_simulator(toy_grid, mag=(18.5, 20.5))  # the same labels at other magnitudes
-    noisier = replace(simulator, observer=replace(simulator.observer, noise_level=1.5))
+    noisier = replace(simulator, model=simulator.model.with_noise_level(1.5))
     other = stars.stars_of(simulator, 5, 20, "others")
     for others in (other, *(stars.test_stars(source, 20) for source in (fainter, noisier))):
         assert len(stars.stored_posteriors(tmp_path / "p.npz", others)) == 0

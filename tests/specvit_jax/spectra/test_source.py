@@ -174,7 +174,7 @@ def test_beta_labels_follow_their_distribution_and_leave_the_others_alone(two_li
     keys = jax.random.split(KEY, 4000)
     plain, skew = (
         jax.jit(jax.vmap(make_simulator(two_line_grid, drawn=LabelsDrawn(beta=beta))._star))(keys)
-        for beta in (None, {"log_g": (2.0, 5.0)})
+        for beta in ({}, {"log_g": (2.0, 5.0)})
     )
     assert stats.kstest(np.asarray(skew[0][:, 1]), stats.beta(2, 5, 1, 4).cdf).pvalue > 0.01
     np.testing.assert_allclose(skew[0][:, 0], plain[0][:, 0], rtol=1e-6)
