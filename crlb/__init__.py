@@ -1,37 +1,18 @@
-"""The forward model of a stellar spectrum and the information it holds about its labels."""
+"""The forward model of a stellar spectrum and the information it holds about its labels.
 
-from importlib import import_module
-from typing import Any
+>>> import crlb
+>>> model = crlb.forward_model()
+>>> star = model.star(T_eff=4800.0, log_g=2.5, M_H=-0.5, mag=21.5)
+>>> round(star.snr, 1), round(star.fisher().bound("log_g"), 2)
+(7.2, 0.54)
 
-# Names are fetched on first use, so that `import crlb` does not wait for jax.
-_HOME = {
-    "SpectralGrid": "grids.grid_file",
-    "load_grid": "grids.grid_file",
-    "load_slice": "grids.grid_file",
-    "make_grid": "grids.grid_file",
-    "save_grid": "grids.grid_file",
-    "default_grid_path": "grids.grid_file",
-    "Emulator": "grids.emulator",
-    "make_emulator": "grids.emulator",
-    "to_detector": "observation.instrument",
-    "Exposure": "observation.noise",
-    "NoiseModel": "observation.noise",
-    "builtin_noise": "observation.noise_curves",
-    "load_noise": "observation.noise_curves",
-    "flux_jacobian": "fisher.matrix",
-    "fisher_information": "fisher.matrix",
-    "cramer_rao_bound": "fisher.matrix",
-    "schur_decay": "fisher.matrix",
-    "with_nuisances": "observation.nuisance",
-    "pixel_information": "fisher.information",
-    "make_prior": "bayes.prior",
-    "bayes_limit": "bayes.exact_limit",
-    "bayesian_bounds": "bayes.bounds",
-}
-__all__ = sorted(_HOME)
+Names are fetched on first use: `import crlb` loads neither jax nor h5py.
+"""
 
+from importlib.metadata import version
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'crlb' has no attribute '{name}'; it hands on {', '.join(__all__)}")
-    return getattr(import_module(f"crlb.{_HOME[name]}"), name)
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+__version__ = version("specvit-jax")

@@ -185,8 +185,8 @@ def test_bad_arguments_are_refused_in_words(emulator):
 def test_differences_on_the_grid_are_the_published_recipe(emulator):
     """Central between neighbours, one-sided at the edges, written out node by node in numpy."""
     found = node_bounds(
-        ForwardModel(emulator, builtin_noise()), [21.5], label="log_g", labels=LABEL_NAMES, variance_term=False,
-        derivative="grid",
+        ForwardModel(emulator, builtin_noise()), [21.5], label="log_g", labels=LABEL_NAMES,
+        variance_term=False, derivative="grid",
     )  # fmt: skip
     shape = tuple(map(len, SMALL_AXES))
     flux = np.asarray(jax.jit(jax.vmap(emulator))(emulator.nodes)).reshape(*shape, -1)

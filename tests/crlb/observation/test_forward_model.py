@@ -150,7 +150,7 @@ def test_where_a_grid_does_not_reach_the_arm_the_convention_is_said_and_is_one(b
     star, grid = np.array([4500.0, 2.5, -0.7]), small_grid(7990.0)
     with pytest.raises(DataError, match="--wave-range"):
         forward_model(grid, builtin)
-    with pytest.raises(DataError, match=r"the grid covers 7989.* not all of 7900 to 8500"):
+    with pytest.raises(DataError, match=r"the grid covers 7990.* not all of 7900 to 8500"):
         forward_model(grid, builtin, wave_range=(7900.0, 8500.0))
     with pytest.warns(UserWarning, match=r"the grid reaches 7990.* means over that part"):
         wide = forward_model(grid, builtin, wave_range=(8002.0, 8849.0))

@@ -1,0 +1,36 @@
+from .bayes.bounds import bayesian_bounds as bayesian_bounds
+from .bayes.exact_limit import bayes_limit as bayes_limit
+from .bayes.posterior import Inference as Inference
+from .bayes.posterior import Observations as Observations
+from .bayes.posterior import Posterior as Posterior
+from .bayes.posterior import posterior as posterior
+from .bayes.prior import Prior as Prior
+from .bayes.prior import make_prior as make_prior
+from .ceilings.ceiling import ceiling as ceiling
+from .fisher.algebra import LabelledFisher as LabelledFisher
+from .fisher.information import pixel_information as pixel_information
+from .fisher.matrix import UnidentifiableError as UnidentifiableError
+from .fisher.matrix import cramer_rao_bound as cramer_rao_bound
+from .fisher.matrix import fisher_information as fisher_information
+from .fisher.matrix import flux_jacobian as flux_jacobian
+from .fisher.matrix import schur_decay as schur_decay
+from .grids.emulator import Emulator as Emulator
+from .grids.emulator import make_emulator as make_emulator
+from .grids.grid_file import default_grid_path as default_grid_path
+from .grids.grid_file import load_grid as load_grid
+from .grids.grid_file import load_slice as load_slice
+from .grids.grid_file import save_grid as save_grid
+from .grids.spectral_grid import SpectralGrid as SpectralGrid
+from .grids.spectral_grid import make_grid as make_grid
+from .observation.build import forward_model as forward_model
+from .observation.build import with_unknowns as with_unknowns
+from .observation.exposure import Exposure as Exposure
+from .observation.forward_model import ForwardModel as ForwardModel
+from .observation.instrument import to_detector as to_detector
+from .observation.noise_curves import NoiseModel as NoiseModel
+from .observation.noise_curves import builtin_noise as builtin_noise
+from .observation.noise_curves import load_noise as load_noise
+from .observation.nuisance import Nuisances as Nuisances
+from .observation.star import Star as Star
+
+__version__: str
