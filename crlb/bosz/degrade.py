@@ -1,14 +1,14 @@
 """From the pixels of a BOSZ file to those of a grid file: cut, lower resolving power, vacuum wavelengths."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from crlb.bosz.catalogue import ORIGINAL
 from crlb.bosz.read import AIR_ABOVE, BoszSpectrum, air_to_vacuum, vacuum_to_air
@@ -75,7 +75,7 @@ class Pixels:
         return row if self.kernel_power is None else np.asarray(self._smooth(jnp.asarray(row)))
 
     @cached_property
-    def _smooth(self) -> Any:
+    def _smooth(self) -> Callable[[Array], Array]:
         power, step, every = self.kernel_power, self.step, self.every
         assert power is not None
         return jax.jit(lambda row: smooth(row, power, step, every))

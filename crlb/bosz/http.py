@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
@@ -177,7 +176,7 @@ def _transfer(
     finish(part, target, now.size)
 
 
-def _describe(url: str, answer: Any) -> Part:
+def _describe(url: str, answer: http.client.HTTPResponse) -> Part:
     total = answer.headers.get("Content-Length")
     if answer.status == 206:
         total = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
@@ -188,14 +187,18 @@ def _integer(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
 
 
-def _continues(answer: Any, start: int, known: Part | None, now: Part) -> bool:
+def _continues(answer: http.client.HTTPResponse, start: int, known: Part | None, now: Part) -> bool:
     """Whether a 206 answer is the rest of the very file the part is of."""
     first = (answer.headers.get("Content-Range") or "").removeprefix("bytes ").partition("-")[0]
     return known is not None and _integer(first) == start and now == known
 
 
 def _pour(
-    answer: Any, part: Path, append: bool, stop: threading.Event, received: Callable[[int], None]
+    answer: http.client.HTTPResponse,
+    part: Path,
+    append: bool,
+    stop: threading.Event,
+    received: Callable[[int], None],
 ) -> None:
     """Appends what the server sends; read1 hands on what has come, so that little is lost by a kill."""
     with disk_errors(part), part.open("ab" if append else "wb") as file:
@@ -207,7 +210,7 @@ def _pour(
                 raise Stopped("stopped")
 
 
-def _receive(answer: Any) -> bytes:
+def _receive(answer: http.client.HTTPResponse) -> bytes:
     try:
         return answer.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:

@@ -112,7 +112,8 @@ def bytes_per_file(node: Node) -> float:
 def wave_2024(resolving_power: int) -> Float[np.ndarray, " n_pix"]:
     """Wavelengths of all 2024 files of a resolving power, Å: air above 2000 Å, vacuum below."""
     n_pix = PIXELS_PER_R_2024 * resolving_power
-    return WAVE_2024[0] * np.exp(np.log(WAVE_2024[1] / WAVE_2024[0]) / n_pix * np.arange(n_pix))
+    ratio: np.ndarray = np.exp(np.log(WAVE_2024[1] / WAVE_2024[0]) / n_pix * np.arange(n_pix))
+    return WAVE_2024[0] * ratio
 
 
 def wave_2017(stored: Float[np.ndarray, " n_pix"], resolving_power: int) -> Float[np.ndarray, " n_pix"]:
@@ -125,7 +126,7 @@ def wave_2017(stored: Float[np.ndarray, " n_pix"], resolving_power: int) -> Floa
     if not (np.isfinite(stored) & (stored > 0)).all() or stored.size < 2:
         raise DataError("wavelengths must be finite and positive")
     start = round(float(np.log(stored[0] / 10) / RATIO_2017))
-    wave = 10 * np.exp(RATIO_2017 * (start + every * np.arange(len(stored))))
+    wave: np.ndarray = 10 * np.exp(RATIO_2017 * (start + every * np.arange(len(stored))))
     off = np.abs(stored - wave) - (DECIMALS + SINGLE * wave)
     if (off > 0).any():
         worst = int(np.argmax(off > 0))

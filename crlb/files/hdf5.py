@@ -73,4 +73,5 @@ def read_numbers(group: h5py.Group, name: str, dims: tuple[str, ...]) -> np.ndar
             f"'{name}' must hold numbers in the shape ({', '.join(dims)}), "
             f"found {values.dtype} in the shape {values.shape}"
         )
-    return values[()]
+    numbers: np.ndarray = values[()]
+    return numbers

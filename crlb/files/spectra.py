@@ -102,7 +102,7 @@ def label_columns(available: tuple[str, ...], wanted: tuple[str, ...]) -> list[i
 
 
 def _inner_or_positive(error: np.ndarray) -> np.ndarray:
-    good = np.isfinite(error) & (error > 0)
+    good: np.ndarray = np.isfinite(error) & (error > 0)
     good[:, EDGES] |= np.isnan(error[:, EDGES])
     return good
 

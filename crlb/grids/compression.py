@@ -141,7 +141,9 @@ class WholeNumbers(NamedTuple):
 
     def table(self) -> Float[np.ndarray, "n n_pix"]:
         """What they stand for."""
-        return self.scale[:, None] * ((self.coefficients * self.quantum) @ self.basis.astype(np.float64))
+        unscaled = (self.coefficients * self.quantum) @ self.basis.astype(np.float64)
+        table: np.ndarray = self.scale[:, None] * unscaled
+        return table
 
 
 def quantise(table: Float[np.ndarray, "n n_pix"], rtol: float | Float[np.ndarray, " n"]) -> WholeNumbers:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -130,7 +129,7 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> Sp
 
 
 def _label_names(file: h5py.File) -> tuple[str, ...]:
-    names = np.atleast_1d(_attribute(file, "label_names"))
+    names = np.atleast_1d(np.asarray(_attribute(file, "label_names")))
     label_names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
     if len(set(label_names)) != len(label_names):
         raise DataError(f"label_names must give different names, found {', '.join(label_names)}")
@@ -165,7 +164,8 @@ def _flags(file: h5py.File, n: int) -> np.ndarray:
     values = dataset(file, "filled")
     if values.dtype.kind not in "bui" or values.shape != (n,):
         raise DataError(f"'filled' must be {n} flags, one per node, found {values.dtype} {values.shape}")
-    return values[()].astype(bool)
+    flags: np.ndarray = values[()]
+    return flags.astype(bool)
 
 
 def _table(file: h5py.File, name: str, prefix: str) -> Factors:
@@ -189,7 +189,7 @@ def _table(file: h5py.File, name: str, prefix: str) -> Factors:
     return Factors(coefficients, basis)
 
 
-def _attribute(file: h5py.File, name: str) -> Any:
+def _attribute(file: h5py.File, name: str) -> object:
     if name not in file.attrs:
         raise DataError(f"root attribute '{name}' is missing; found {', '.join(file.attrs) or 'none'}")
     return file.attrs[name]

@@ -114,7 +114,8 @@ def complete_part(labels: Float[np.ndarray, "n n_labels"]) -> Bool[np.ndarray, "
     """
     _, index, present = _tensor(labels)
     kept = _largest_complete(present)
-    return np.all([kept[j][index[:, j]] for j in range(index.shape[1])], axis=0)
+    keep: np.ndarray = np.all([kept[j][index[:, j]] for j in range(index.shape[1])], axis=0)
+    return keep
 
 
 def _largest_complete(present: Bool[np.ndarray, "*nodes"]) -> list[Bool[np.ndarray, " n_values"]]:
@@ -221,7 +222,8 @@ def interpolate_node(
     """
     if not (np.isfinite(neighbours) & (neighbours > 0)).all():
         raise DataError("flux and cont must be finite and positive to be interpolated in their logarithm")
-    return np.exp(weights @ np.log(neighbours.astype(np.float64))).astype(neighbours.dtype)
+    node: np.ndarray = np.exp(weights @ np.log(neighbours.astype(np.float64)))
+    return node.astype(neighbours.dtype)
 
 
 def fill_plan(labels: Float[np.ndarray, "n n_labels"], label_names: tuple[str, ...]) -> list[Recipe]:
@@ -265,4 +267,5 @@ def _lagrange(nodes: Float[np.ndarray, " n"], x: float) -> Float[np.ndarray, " n
     difference = nodes[:, None] - nodes[None] + np.eye(len(nodes))
     ratio = (x - nodes)[None] / difference
     np.fill_diagonal(ratio, 1.0)
-    return ratio.prod(axis=1)
+    weights: np.ndarray = ratio.prod(axis=1)
+    return weights

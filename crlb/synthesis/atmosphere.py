@@ -70,7 +70,7 @@ def hydrostatic_pressure(
     slope = gravity * tau / kappa
     spacing = np.diff(LOG_TAU * np.log(10.0)).astype(kappa.dtype)
     steps = 0.5 * (slope[1:] + slope[:-1]) * spacing
-    top = slope[0] / (1.0 - jnp.log(kappa[1] / kappa[0]) / spacing[0])
+    top: Array = slope[0] / (1.0 - jnp.log(kappa[1] / kappa[0]) / spacing[0])
     return top + jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps)])
 
 
@@ -81,7 +81,7 @@ def build_atmosphere(labels: Float[Array, " n_labels"]) -> State:
     wave = jnp.full((1,), REFERENCE_WAVE, heat.dtype)
     constants = equilibrium(heat)
 
-    def improve(log_p: Array, _: None) -> tuple[Array, dict]:
+    def improve(log_p: Array, _: None) -> tuple[Array, dict[str, Array | dict[str, Array]]]:
         gas = solve_state(heat, jnp.exp(log_p), abundance, turbulence, constants)
         kappa = continuum_opacity(wave, gas)[:, 0] / gas.rho
         # kappa grows about as P^0.6, so a full step overshoots by that much: damp it

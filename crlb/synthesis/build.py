@@ -209,4 +209,5 @@ def _whole(
         if len(kept[i]) > 1:
             degree = min(3, len(kept[i]) - 1)
             ratio = make_interp_spline(axes[i][kept[i]], ratio, degree, axis=i)(axes[i])
-    return solar * np.exp(ratio)
+    whole: np.ndarray = solar * np.exp(ratio)
+    return whole

@@ -134,7 +134,7 @@ def _add_class(
     dtype = opacity.dtype
     start, offset, taper = _windows(grid, lines)
 
-    def add(total: Array, line: tuple) -> tuple[Array, None]:
+    def add(total: Array, line: tuple[Array, ...]) -> tuple[Array, None]:
         first, from_centre, fade, *at_depth = line
         here = profile(from_centre[None, :], *(term[:, None] for term in at_depth)) * fade[None, :]
         there = jax.lax.dynamic_slice(total, (jnp.zeros_like(first), first), here.shape)

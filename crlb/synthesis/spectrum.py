@@ -72,7 +72,9 @@ def interpolate(
 
 def log_wave(low: float, high: float, step: float) -> Float[np.ndarray, " n_wave"]:
     """Vacuum wavelengths from `low` to at least `high` (Å), equally spaced by `step` in ln wave."""
-    return low * np.exp(step * np.arange(int(np.ceil(np.log(high / low) / step)) + 1))
+    n = int(np.ceil(np.log(high / low) / step)) + 1
+    ratio: np.ndarray = np.exp(step * np.arange(n))
+    return low * ratio
 
 
 def kernel_half_width(resolving_power: float, step: float) -> int:

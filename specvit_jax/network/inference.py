@@ -49,4 +49,5 @@ def predict(
     params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
 ) -> Float[Array, "n n_labels"]:
     """The labels alone, in their own units."""
-    return predict_with_sigma(params, flux, scalers, config)[0]
+    labels: Array = predict_with_sigma(params, flux, scalers, config)[0]
+    return labels

@@ -1,12 +1,12 @@
 """Every setting of a run: frozen dataclasses and the three presets."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from crlb.errors import ConfigError, UsageError
 
 
-def _check_positive(section: Any, *keys: str) -> None:
+def _check_positive(section: object, *keys: str) -> None:
     name = type(section).__name__.removesuffix("Config").lower()
     for key in keys:
         if not getattr(section, key) > 0:

@@ -4,7 +4,8 @@
 could not take over as it stood. Scalars are text on both sides: the type of our field decides what they are.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from crlb.errors import ConfigError
 from specvit_jax.settings.original_keys import (
@@ -19,23 +20,24 @@ from specvit_jax.settings.original_keys import (
     whole,
 )
 
+Settings = dict[str, str | list[str]]  # section.key -> text, in this project's words
 BASE = "paper"  # the preset whose values stand for keys left out; it starts as the original does
 
 
 class Translated(NamedTuple):
     """A config in this project's words, and what to tell about it."""
 
-    plain: dict[str, Any]
+    plain: dict[str, object]
     notes: list[str]
 
 
-def is_original(plain: dict[str, Any]) -> bool:
+def is_original(plain: Mapping[str, object]) -> bool:
     """Whether a config speaks the original's language."""
     model = plain.get("model")
     return "opt" in plain or (isinstance(model, dict) and bool({"hidden_size", "image_size"} & set(model)))
 
 
-def translate(plain: dict[str, Any]) -> Translated:
+def translate(plain: Mapping[str, object]) -> Translated:
     """The original's config in this project's words.
 
     Raises:
@@ -43,7 +45,7 @@ def translate(plain: dict[str, Any]) -> Translated:
     """
     notes: list[str] = []
     given = _known(plain, notes)
-    settings: dict[str, Any] = {}
+    settings: Settings = {}
     for name, value in given.items():
         if name not in TABLE or (value in NULL and name not in ("opt.lr_sch", "data.label_norm")):
             continue
@@ -57,10 +59,10 @@ def translate(plain: dict[str, Any]) -> Translated:
     return Translated(_nested(settings), notes)
 
 
-def _known(plain: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _known(plain: Mapping[str, object], notes: list[str]) -> dict[str, object]:
     """``section.key`` -> value of what has a meaning here; notes name the rest."""
     sections = {name.partition(".")[0] for name in (*TABLE, *IGNORED)} | {"warmup"}
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for section, content in plain.items():
         if section in IGNORED:
             notes.append(f"{section} is ignored: {IGNORED[section]}")
@@ -92,7 +94,7 @@ def _keys(section: str) -> list[str]:
     ]
 
 
-def _refuse_global_start(name: str, value: Any, notes: list[str]) -> None:
+def _refuse_global_start(name: str, value: object, notes: list[str]) -> None:
     if value not in OFF:
         raise ConfigError(
             f"{name} asks for the start from principal components, which the tokenizer does not offer here; "
@@ -101,7 +103,7 @@ def _refuse_global_start(name: str, value: Any, notes: list[str]) -> None:
     notes.append(f"{name} is ignored: it is switched off")
 
 
-def _task(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _task(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     for name, only in (("model.name", "vit"), ("model.task_type", "reg")):
         if text(name, given.get(name, only)).lower() != only:
             raise ConfigError(f"{name} must be {only}, got {given[name]!r}; nothing else is offered here")
@@ -114,11 +116,11 @@ def _task(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> 
     return {"model.predict_sigma": "true"} if settings.get("train.loss") == "nll" else {}
 
 
-def _stride(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _stride(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     name = "model.stride_ratio"
     if given.get(name, "") in NULL:
         return {}
-    stride = float(number(name, given[name])) * int(settings.get("model.patch_size", 16))
+    stride = float(number(name, given[name])) * _integer(settings, "model.patch_size", 16)
     if not stride.is_integer() or stride < 1:
         raise ConfigError(f"{name} must give a whole number of pixels, got {stride:g}; set model.stride_size")
     if settings.get("model.stride", str(int(stride))) != str(int(stride)):
@@ -128,17 +130,21 @@ def _stride(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -
     return {"model.stride": str(int(stride))}
 
 
-def _mlp(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _integer(settings: Settings, name: str, default: int) -> int:
+    return int(text(name, settings.get(name, str(default))))
+
+
+def _mlp(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     name = "model.intermediate_size"
     if given.get(name, "") in NULL:
         return {}
-    ratio = str(int(whole(name, given[name])) / int(settings.get("model.embed_dim", 256)))
-    if float(settings.get("model.mlp_ratio", ratio)) != float(ratio):
+    ratio = str(int(whole(name, given[name])) / _integer(settings, "model.embed_dim", 256))
+    if float(text("model.mlp_ratio", settings.get("model.mlp_ratio", ratio))) != float(ratio):
         raise ConfigError(f"{name} gives a ratio of {ratio}, model.mlp_ratio another; keep one")
     return {"model.mlp_ratio": ratio}
 
 
-def _steps(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _steps(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     """Epochs as steps; the original scores its network, and counts its patience, once an epoch."""
     if given.get("train.ep", "") in NULL:
         return {}
@@ -146,20 +152,19 @@ def _steps(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) ->
         raise ConfigError("train.ep needs data.num_samples to become steps; add it, or set train.steps here")
     rows = int(whole("data.num_samples", given["data.num_samples"]))
     epochs = int(whole("train.ep", given["train.ep"]))
-    size = int(settings.get("train.batch_size", "256"))
+    size = _integer(settings, "train.batch_size", 256)
     steps, epoch = epochs * rows // size, max(rows // size, 1)
     notes.append(f"{epochs} epochs of {rows} spectra are {steps} steps, scored and saved every {epoch}")
     return {"train.steps": str(steps), "train.eval_every": str(epoch), "train.checkpoint_every": str(epoch)}
 
 
-def _remarks(given: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def _remarks(given: Mapping[str, object], settings: Settings) -> list[str]:
     """What is taken over, but not as it stood."""
     notes = []
-    if given.get("train.precision", "").startswith("16"):
-        notes.append(
-            f"train.precision {given['train.precision']} becomes bfloat16, which needs no loss scaling"
-        )
-    decays = float(settings.get("train.weight_decay", "0")) > 0
+    precision = str(given.get("train.precision", ""))
+    if precision.startswith("16"):
+        notes.append(f"train.precision {precision} becomes bfloat16, which needs no loss scaling")
+    decays = float(text("opt.weight_decay", settings.get("train.weight_decay", "0"))) > 0
     if settings.get("train.optimizer") in ("adam", "sgd") and decays:
         notes.append("opt.weight_decay is ignored: here only adamw decays weights")
     if settings.get("train.clip_norm") == "inf":
@@ -167,9 +172,9 @@ def _remarks(given: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     return notes
 
 
-def _nested(settings: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = {"preset": BASE}
+def _nested(settings: Settings) -> dict[str, object]:
+    sections: dict[str, Settings] = {}
     for name, value in settings.items():
         section, _, key = name.partition(".")
-        plain.setdefault(section, {})[key] = value
-    return plain
+        sections.setdefault(section, {})[key] = value
+    return {"preset": BASE, **sections}

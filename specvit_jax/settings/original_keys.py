@@ -3,22 +3,21 @@
 import os
 import re
 from collections.abc import Callable
-from typing import Any
 
 from crlb.errors import ConfigError
 
-Read = Callable[[str, Any], str | list[str]]
+Read = Callable[[str, object], str | list[str]]
 NULL = ("", "null", "~", "None")
 
 
-def text(name: str, value: Any) -> str:
+def text(name: str, value: object) -> str:
     """Any one value."""
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be one value, got {value!r}")
     return value
 
 
-def number(name: str, value: Any) -> str:
+def number(name: str, value: object) -> str:
     """A number, 1e-4 among them."""
     try:
         float(text(name, value))
@@ -27,7 +26,7 @@ def number(name: str, value: Any) -> str:
     return str(value)
 
 
-def whole(name: str, value: Any) -> str:
+def whole(name: str, value: object) -> str:
     """A whole number, 1e6 among them."""
     found = float(number(name, value))
     if not found.is_integer():
@@ -35,7 +34,7 @@ def whole(name: str, value: Any) -> str:
     return str(int(found))
 
 
-def path(name: str, value: Any) -> str:
+def path(name: str, value: object) -> str:
     """A path, ${VARIABLES} of the environment filled in."""
 
     def fill(found: re.Match[str]) -> str:
@@ -46,12 +45,12 @@ def path(name: str, value: Any) -> str:
     return re.sub(r"\$\{(\w+)\}", fill, text(name, value))
 
 
-def clip(name: str, value: Any) -> str:
+def clip(name: str, value: object) -> str:
     """A norm; 0 means no clipping."""
     return "inf" if float(number(name, value)) == 0 else str(value)
 
 
-def names(name: str, value: Any) -> list[str]:
+def names(name: str, value: object) -> list[str]:
     """Names, as a list or with commas between them."""
     items = value if isinstance(value, list) else text(name, value).split(",")
     return [text(name, item).strip() for item in items if item]
@@ -60,7 +59,7 @@ def names(name: str, value: Any) -> list[str]:
 def one_of(**choices: str) -> Read:
     """One of the original's words for it (in any case, _ and - left out), and ours for each."""
 
-    def read(name: str, value: Any) -> str:
+    def read(name: str, value: object) -> str:
         word = re.sub(r"[-_ ]", "", text(name, value).lower())
         if word not in choices:
             raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
@@ -102,11 +101,12 @@ PRECISIONS = {
 }
 
 
-def precision(name: str, value: Any) -> str:
+def precision(name: str, value: object) -> str:
     """Lightning's words for the type of the matrix products."""
-    if text(name, value) not in PRECISIONS:
-        raise ConfigError(f"{name} must be one of {', '.join(PRECISIONS)}, got {value!r}")
-    return PRECISIONS[value]
+    word = text(name, value)
+    if word not in PRECISIONS:
+        raise ConfigError(f"{name} must be one of {', '.join(PRECISIONS)}, found {value!r}")
+    return PRECISIONS[word]
 
 
 # The original's key, ours, and how its value is read.

@@ -8,9 +8,10 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
@@ -19,12 +20,28 @@ from specvit_jax.settings.config import Config
 from specvit_jax.spectra.file_sources import GIB, FedSpectra
 from specvit_jax.spectra.prefetch import Ahead
 from specvit_jax.spectra.shards import SLICE
-from specvit_jax.spectra.source import Batch, Rows
+from specvit_jax.spectra.source import Batch, Observer, Rows
 
 BLOCK = 64  # neighbouring rows that a stream reads together: 1 MB
 MOST_BLOCKS = 256  # of a window: 256 MB; larger ones mix no better
 AHEAD = 2  # batches that wait on the device for their step
 ORDER_BYTES = 40  # per spectrum, for the order in which a stream reads them
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where spectra come from; each depends only on the key and its index, which is its row in a file."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Order of the labels in a batch."""
+
+    @property
+    def rows(self) -> int | None:
+        """Number of spectra; None where there is no end to them."""
+
+    def sample(self, key: Key[Array, ""], index: Int[Array, " n"]) -> Batch:
+        """The spectra of these global indices, observed."""
 
 
 @jax.tree_util.register_dataclass
@@ -42,11 +59,12 @@ class TrainBatch:
     index: Int[Array | np.ndarray, "*batch"]
     rows: Rows | None = None
 
-    def sample(self, key: Key[Array, ""], shared: Any) -> Batch:
+    def sample(self, key: Key[Array, ""], shared: Source | Observer) -> Batch:
         """These spectra, observed by the source as the feed shares it."""
-        return (
-            shared.sample(key, self.index) if self.rows is None else shared.sample(key, self.index, self.rows)
-        )
+        if isinstance(shared, Observer):
+            assert self.rows is not None
+            return shared.sample(key, self.index, self.rows)
+        return shared.sample(key, jnp.asarray(self.index))
 
 
 def epoch_order(rows: int, seed: int, epoch: int, block: int, window: int) -> Int[np.ndarray, " rows"]:
@@ -75,7 +93,7 @@ def _permutation(rows: int, seed: int, epoch: int) -> Int[np.ndarray, " rows"]:
     return order
 
 
-def training_rows(source: Any, config: Config) -> int | None:
+def training_rows(source: Source, config: Config) -> int | None:
     """Rows of files to train on, from the first; None where there is no end to them.
 
     The last ``data.n_validation`` of them, at most a tenth, are kept for validation, unless it has a file of
@@ -117,7 +135,9 @@ class Feed:
             come with their rows, `sample(key, index, rows)`.
     """
 
-    def __init__(self, steps: Ahead[TrainBatch] | Generator[TrainBatch, None, None], shared: Any) -> None:
+    def __init__(
+        self, steps: Ahead[TrainBatch] | Generator[TrainBatch, None, None], shared: Source | Observer
+    ) -> None:
         self.steps, self.shared = steps, shared
 
     def __iter__(self) -> Iterator[TrainBatch]:
@@ -140,12 +160,12 @@ class Feed:
 
 
 def make_feed(
-    source: Any,
+    source: Source,
     config: Config,
     start_step: int = 0,
     *,
     part: tuple[int, int] | None = None,
-    place: Callable[[TrainBatch], Any] = jax.device_put,
+    place: Callable[[TrainBatch], TrainBatch] = jax.device_put,
 ) -> Feed:
     """The batches of the steps from `start_step` to ``train.steps``.
 
@@ -177,7 +197,7 @@ def make_feed(
     return Feed(_placed((TrainBatch(index) for index in indices), place), source)
 
 
-def step_index(source: Any, config: Config, step: int) -> Int[np.ndarray, " batch"]:
+def step_index(source: Source, config: Config, step: int) -> Int[np.ndarray, " batch"]:
     """The spectra of one step of a feed, whatever its source: for messages; nothing is read."""
     if not (isinstance(source, FedSpectra) and source.clean is None):
         return batch_index(step, config, training_rows(source, config))
@@ -191,7 +211,7 @@ def step_index(source: Any, config: Config, step: int) -> Int[np.ndarray, " batc
 
 
 def _placed(
-    steps: Generator[TrainBatch, None, None], place: Callable[[TrainBatch], Any]
+    steps: Generator[TrainBatch, None, None], place: Callable[[TrainBatch], TrainBatch]
 ) -> Generator[TrainBatch, None, None]:
     try:
         for step in steps:
@@ -239,8 +259,9 @@ def _streamed(
         windows.close()
 
 
-def _cut(step: TrainBatch, places: slice) -> TrainBatch:
-    return jax.tree.map(lambda array: array[places], step)
+def _cut(batch: TrainBatch, places: slice) -> TrainBatch:
+    cut: TrainBatch = jax.tree.map(lambda array: array[places], batch)
+    return cut
 
 
 def _windows(

@@ -97,7 +97,8 @@ class FedSpectra:
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices, observed; not for use under jit."""
-        return jax.jit(Observer.sample)(self.observer, key, jnp.asarray(index), self.take(index))
+        batch: Batch = jax.jit(Observer.sample)(self.observer, key, jnp.asarray(index), self.take(index))
+        return batch
 
 
 def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSpectra | FedSpectra, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.output import new_file
+from crlb.files.records import Json
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.shards import DATASET, INDEX
 from specvit_jax.spectra.simulate import ARRAYS, check, sha256
@@ -46,7 +47,7 @@ class Recipe:
         if not 1 <= self.shards <= self.n:
             raise UsageError(f"shards must be between 1 and the {self.n} spectra, found {self.shards}")
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Json]:
         """The recipe as JSON has it, files with their checksums."""
         data = {name: value for name, value in asdict(self.data).items() if name in CONTENT}
         sums = {f"{name}_sha256": sha256(data[name]) for name in ("grid", "noise") if data[name] is not None}

@@ -109,7 +109,7 @@ def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Shar
     return made
 
 
-def _finished(found: ShardSet, given: dict[str, Any]) -> dict[str, str]:
+def _finished(found: ShardSet, given: dict[str, object]) -> dict[str, str]:
     """The sound shards of a set; names the others, and removes what an interruption left."""
     stored = found.settings
     changed = [

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,11 @@ from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.settings.config import Config
-from specvit_jax.spectra.feed import training_rows
+from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, stored_validation
 from specvit_jax.spectra.source import Batch
 from specvit_jax.training.checkpoint import Checkpoints
-from specvit_jax.training.step import Source, TrainState, make_state, select
+from specvit_jax.training.step import TrainState, make_state, select
 
 VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run, so that runs compare
 
@@ -89,7 +89,7 @@ def initial_weights(config: Config) -> Weights | None:
     return weights
 
 
-def fixed_settings(config: Config) -> dict[str, Any]:
+def fixed_settings(config: Config) -> dict[str, object]:
     """The settings that weights and scalers belong to, by their dotted name."""
     free = ("dropout", "attention_dropout", "dtype")
     model = {f"model.{key}": value for key, value in asdict(config.model).items() if key not in free}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,21 +11,21 @@ import numpy as np
 
 from crlb.errors import Interrupted, NumericalError
 from specvit_jax import metrics
-from specvit_jax.network.inference import Scalers, predict
+from specvit_jax.network.inference import Params, Scalers, predict
 from specvit_jax.network.weights import Weights, save_weights
 from specvit_jax.runs.curves import draw_curves
 from specvit_jax.runs.directory import Run, open_run
 from specvit_jax.runs.manifest import layout_change
 from specvit_jax.settings.config import Config
-from specvit_jax.spectra.feed import make_feed, step_index
-from specvit_jax.spectra.source import Batch
+from specvit_jax.spectra.feed import Source, TrainBatch, make_feed, step_index
+from specvit_jax.spectra.source import Batch, Observer
 from specvit_jax.stopping import Abandoned, Signals
 from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.initial_state import Start, begin, initial_weights
 from specvit_jax.training.parallel import Layout, Mode, make_layout
 from specvit_jax.training.progress import Progress
-from specvit_jax.training.step import Source, TrainState, fresh_step
+from specvit_jax.training.step import TrainState, fresh_step
 
 UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
 AGREE_EVERY = 10  # steps after which several processes ask each other whether one was told to stop
@@ -161,7 +161,7 @@ class Loop:
         patience = self.config.train.early_stopping
         return patience is not None and self.best.stale >= patience
 
-    def advance(self, shared: tuple[Any, Any], batch: Any) -> None:
+    def advance(self, shared: tuple[Source | Observer, Scalers], batch: TrainBatch) -> None:
         """One step; the first one is compiled before."""
         call = partial(self.step, self.state, *shared, batch)
         if self.compiled:
@@ -280,7 +280,7 @@ class Loop:
 
 
 @cache
-def compiled_step(config: Config, layout: Layout) -> Callable[..., Any]:
+def compiled_step(config: Config, layout: Layout) -> parallel.StepFunction[TrainState]:
     """The step over these devices; a second run with the same config compiles nothing."""
     return layout.compile(partial(fresh_step, config=config, axis=layout.axis))
 
@@ -291,7 +291,7 @@ def score_names(config: Config) -> list[str]:
     return [*each, "val_r2"]
 
 
-def score(params: Any, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
+def score(params: Params, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
     """The values that ``score_names`` names."""
     truth = np.asarray(validation.labels)
     pred = np.asarray(predict(params, validation.flux, scalers, config))

@@ -1,7 +1,7 @@
 """What becomes of a gradient: clipping, the optimiser, its learning rate over the steps."""
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,10 @@ import optax
 import optax.contrib
 from jaxtyping import Array, ArrayLike, Float
 
+from specvit_jax.network.inference import Params
 from specvit_jax.settings.config import TrainConfig
 
+Mask = Callable[[Params], Params] | None  # which parameters decay, from their tree; None: all of them
 ONE_CYCLE_START = 25.0  # the first learning rate of one_cycle is the highest over this, as in PyTorch
 
 
@@ -32,7 +34,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), inner)
 
 
-def muon(rate: optax.Schedule, mask: Any, config: TrainConfig) -> optax.GradientTransformation:
+def muon(rate: optax.Schedule, mask: Mask, config: TrainConfig) -> optax.GradientTransformation:
     """Matrices take orthogonalised momentum (Jordan et al. 2024, Muon), all other parameters AdamW."""
     return optax.contrib.muon(
         rate,
@@ -73,7 +75,7 @@ def one_cycle(high: float, low: float, rise: int, steps: int) -> optax.Schedule:
     return optax.join_schedules([up, optax.cosine_decay_schedule(high, fall, alpha=low / high)], [rise])
 
 
-def decayed(config: TrainConfig) -> Any:
+def decayed(config: TrainConfig) -> Mask:
     """Which parameters weight decay shrinks: a function of their tree, or None for all of them."""
     if config.decay == "all":
         return None

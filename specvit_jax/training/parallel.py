@@ -70,9 +70,10 @@ class Layout:
             return self.share(tree)
         place = NamedSharding(self.mesh, PartitionSpec(AXIS))
         n = len(self.devices)
-        return jax.tree.map(
+        copies: Tree = jax.tree.map(
             lambda leaf: jax.device_put(np.repeat(np.asarray(leaf)[None], n, axis=0), place), tree
         )
+        return copies
 
     def share(self, tree: Tree) -> Tree:
         """The tree with its arrays on every device, so that no step has to send them."""
@@ -91,13 +92,15 @@ class Layout:
             return _put(tree, place)
         n = len(self.devices)
         shares = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(n, -1, *leaf.shape[1:]), tree)
-        return jax.device_put(shares, place)
+        spread: Tree = jax.device_put(shares, place)
+        return spread
 
     def fetch(self, tree: Tree) -> Tree:
         """One copy, on the host, of what every device holds alike: the state, or a step's metrics."""
+        local: Tree = jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)
         if self.mode == "pmap":
-            return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0))[0], tree)
-        return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)
+            local = jax.tree.map(lambda leaf: leaf[0], local)
+        return local
 
     def check(self, batch_size: int, accumulate: int = 1) -> None:
         """Refuses a batch that does not split evenly over devices and pieces.
@@ -193,5 +196,9 @@ def any_process(flag: bool) -> bool:
 def _put(tree: Tree, place: NamedSharding) -> Tree:
     """The tree on the devices; in several processes each gives what its own devices hold."""
     if jax.process_count() == 1:
-        return jax.device_put(tree, place)
-    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(place, np.asarray(leaf)), tree)
+        whole: Tree = jax.device_put(tree, place)
+    else:
+        whole = jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(place, np.asarray(leaf)), tree
+        )
+    return whole

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ from specvit_jax.network.inference import Params, Scalers
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.settings.config import Config, TrainConfig
-from specvit_jax.spectra.feed import TrainBatch
-from specvit_jax.spectra.source import Batch
+from specvit_jax.spectra.feed import Source, TrainBatch
+from specvit_jax.spectra.source import Batch, Observer
 from specvit_jax.training import parallel
 from specvit_jax.training.optimizer import learning_rate, optimizer
 
@@ -28,19 +28,6 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 # What a random number is for; every use has its own stream under the run's seed.
 PARAMS, NOISE, DROPOUT = range(3)
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Where spectra come from; each depends only on the key and its index, which is its row in a file."""
-
-    @property
-    def label_names(self) -> tuple[str, ...]: ...
-
-    @property
-    def rows(self) -> int | None: ...
-
-    def sample(self, key: Key[Array, ""], index: Int[Array, " n"]) -> Batch: ...
 
 
 class TrainState(NamedTuple):
@@ -84,7 +71,8 @@ def loss_of(
     if config.loss == "mse":
         return error**2
     if config.loss == "huber":
-        return optax.losses.huber_loss(error, delta=config.huber_delta)
+        loss: Array = optax.losses.huber_loss(error, delta=config.huber_delta)
+        return loss
     if config.loss == "nll" and log_sigma is not None:
         return log_sigma + 0.5 * (error * jnp.exp(-log_sigma)) ** 2 + HALF_LOG_2PI
     raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, got {config.loss!r}")
@@ -155,7 +143,7 @@ def train_step(
 
 def fresh_step(
     state: TrainState,
-    source: Any,
+    source: Source | Observer,
     scalers: Scalers,
     step: TrainBatch,
     config: Config,
@@ -192,7 +180,8 @@ def accumulated(call: Callable[[Tree], Mean], batch: Tree, pieces: int) -> Mean:
     shapes = jax.eval_shape(call, jax.tree.map(lambda leaf: leaf[0], parts))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     total, _ = jax.lax.scan(lambda sums, part: (jax.tree.map(jnp.add, sums, call(part)), None), zeros, parts)
-    return jax.tree.map(lambda leaf: leaf / pieces, total)
+    mean: Mean = jax.tree.map(lambda leaf: leaf / pieces, total)
+    return mean
 
 
 def select(batch: Batch, label_names: Sequence[str], config: Config) -> Batch:
