@@ -59,7 +59,7 @@ class SpecViT(nn.Module):
         elif cfg.pool == "flat":
             x = x.reshape(x.shape[0], -1)
         else:
-            raise ValueError(f"pool must be cls, mean, attention or flat, got {cfg.pool!r}")
+            raise ValueError(f"pool must be cls, mean, attention or flat, found {cfg.pool!r}")
         return head(cfg)(x)
 
 
@@ -103,7 +103,7 @@ def split(
         return out, None
     if out.shape[1] == 2 * n_labels:
         return out[:, :n_labels], out[:, n_labels:]
-    raise ValueError(f"{n_labels} labels need {n_labels} or {2 * n_labels} outputs, got shape {out.shape}")
+    raise ValueError(f"{n_labels} labels need {n_labels} or {2 * n_labels} outputs, found shape {out.shape}")
 
 
 def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array, " n_wave"] | None) -> None:
@@ -114,16 +114,16 @@ def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array, " n_wave"] | No
     """
     if wave is None:
         if n_pix != cfg.input_size:
-            raise ValueError(f"x must have input_size = {cfg.input_size} pixels, got {n_pix}")
+            raise ValueError(f"x must have input_size = {cfg.input_size} pixels, found {n_pix}")
     elif cfg.pos_embed != "wavelength" or cfg.pool == "flat":
         raise ValueError(
             "wave is read with pos_embed wavelength and pool cls, mean or attention, "
-            f"got {cfg.pos_embed} and {cfg.pool}"
+            f"found {cfg.pos_embed} and {cfg.pool}"
         )
     elif not cfg.patch_size <= n_pix == len(wave):
         raise ValueError(
             f"x and wave must have the same pixels, at least patch_size = {cfg.patch_size}, "
-            f"got {n_pix} and {len(wave)}"
+            f"found {n_pix} and {len(wave)}"
         )
 
 
@@ -172,7 +172,7 @@ def gelu(x: Float[Array, "..."], form: str) -> Float[Array, "..."]:
         return jax.nn.gelu(x, approximate=False)
     if form == "tanh":
         return jax.nn.gelu(x, approximate=True)
-    raise ValueError(f"gelu must be exact or tanh, got {form!r}")
+    raise ValueError(f"gelu must be exact or tanh, found {form!r}")
 
 
 def dropout(

@@ -25,7 +25,7 @@ def make_network(config: ModelConfig) -> nn.Module:
         return Perceptron(config)
     if config.network == "cnn":
         return Convolutional(config)
-    raise ValueError(f"model.network must be vit, mlp or cnn, got {config.network!r}")
+    raise ValueError(f"model.network must be vit, mlp or cnn, found {config.network!r}")
 
 
 class Perceptron(nn.Module):

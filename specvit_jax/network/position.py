@@ -79,6 +79,6 @@ def even(size: int) -> int:
     """
     if size % 2:
         raise ValueError(
-            f"positions by sine and cosine need an even size, got {size}; change model.embed_dim"
+            f"positions by sine and cosine need an even size, found {size}; change model.embed_dim"
         )
     return size

@@ -71,7 +71,7 @@ def fit_label_scaler(labels: Float[np.ndarray, "n n_labels"], label_scaling: str
         return LabelScaler(low, high - low)
     if label_scaling == "none":
         return LabelScaler(np.zeros_like(low), np.ones_like(low))
-    raise ValueError(f"label_scaling must be zscore, minmax or none, got {label_scaling!r}")
+    raise ValueError(f"label_scaling must be zscore, minmax or none, found {label_scaling!r}")
 
 
 def measured_scaler(labels: Float[np.ndarray, "n n_labels"]) -> LabelScaler:
@@ -114,7 +114,7 @@ def fit_input_scaler(
         return scaler
     if config.preprocess in ("pca", "zca"):
         return whitened(scaler, clean, error, config.components, zca=config.preprocess == "zca")
-    raise ValueError(f"preprocess must be none, pca or zca, got {config.preprocess!r}")
+    raise ValueError(f"preprocess must be none, pca or zca, found {config.preprocess!r}")
 
 
 def _standardisation(noisy: Float[np.ndarray, "n n_pix"], input_scaling: str) -> InputScaler:
@@ -122,7 +122,7 @@ def _standardisation(noisy: Float[np.ndarray, "n n_pix"], input_scaling: str) ->
         n_pix = noisy.shape[1]
         return InputScaler(np.zeros(n_pix, np.float32), np.ones(n_pix, np.float32))
     if input_scaling not in ("pixel", "overall"):
-        raise ValueError(f"input_scaling must be pixel, overall or none, got {input_scaling!r}")
+        raise ValueError(f"input_scaling must be pixel, overall or none, found {input_scaling!r}")
     moments = Moments()
     moments.add(noisy)
     return moments.scaler(overall=input_scaling == "overall")
@@ -164,7 +164,7 @@ def whitened(
     if components > min(clean.shape):
         raise UsageError(
             f"data.components must be at most the {clean.shape[0]} spectra (data.n_scaling) "
-            f"and {clean.shape[1]} pixels, got {components}"
+            f"and {clean.shape[1]} pixels, found {components}"
         )
     if not (np.isfinite(clean).all() and np.isfinite(error).all()):
         raise DataError("whitening needs clean flux and errors that are finite, found NaN or infinity")

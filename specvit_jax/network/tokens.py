@@ -37,7 +37,7 @@ class Tokens(nn.Module):
         elif cfg.tokenizer in ("conv", "linear"):
             kernel_init, bias_init = linear_init(cfg), nn.initializers.zeros_init()
         else:
-            raise ValueError(f"tokenizer must be conv or linear, got {cfg.tokenizer!r}")
+            raise ValueError(f"tokenizer must be conv or linear, found {cfg.tokenizer!r}")
         patches = windows(x, cfg.patch_size, cfg.patch_stride)
         patches = chunk_norm(patches) if cfg.chunk_norm else patches
         layer = nn.Dense(
@@ -114,7 +114,7 @@ def linear_init(cfg: ModelConfig) -> Init:
         return nn.initializers.normal(KERNEL_STD)
     if cfg.init == "scaled":
         return nn.initializers.lecun_normal()
-    raise ValueError(f"init must be published or scaled, got {cfg.init!r}")
+    raise ValueError(f"init must be published or scaled, found {cfg.init!r}")
 
 
 def symmetric_uniform(bound: float) -> Init:

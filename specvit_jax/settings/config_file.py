@@ -30,7 +30,7 @@ def override(config: Config, settings: Iterable[str]) -> Config:
         name, equals, text = setting.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot:
-            raise UsageError(f"a setting must read section.key=value, say train.steps=100; got {setting!r}")
+            raise UsageError(f"a setting must read section.key=value, say train.steps=100; found {setting!r}")
         changes.setdefault(section, {})[key] = parse_yaml(text)
     for section in changes:
         if section not in SECTIONS:
@@ -86,12 +86,12 @@ def parse(text: str) -> Parsed:
     notes: list[str] = []
     changes: dict[str, dict[str, object]] = {}
     if not isinstance(plain, dict):
-        raise ConfigError(f"a config must be a mapping of preset, model, train and data, got {plain!r}")
+        raise ConfigError(f"a config must be a mapping of preset, model, train and data, found {plain!r}")
     if original_config.is_original(plain):
         plain, notes = original_config.translate(plain)
     name = plain.pop("preset", "paper")
     if not isinstance(name, str) or name not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, found {name!r}")
     for section, new in plain.items():
         if section not in SECTIONS:
             raise ConfigError(f"config key must be one of preset, {', '.join(SECTIONS)}, found {section!r}")
@@ -150,19 +150,19 @@ def _convert(value: object, hint: Any, name: str) -> Any:
     if origin is tuple:
         items = value if isinstance(value, list) else [item for item in str(value).split(",") if item]
         if args[-1] is not Ellipsis and len(items) != len(args):
-            raise ConfigError(f"{name} needs {len(args)} values, got {len(items)}: {value}")
+            raise ConfigError(f"{name} needs {len(args)} values, found {len(items)}: {value}")
         return tuple(_convert(item, args[0], name) for item in items)
     if origin is Literal:
         if value not in args:
-            raise ConfigError(f"{name} must be one of {', '.join(args)}, got {value!r}")
+            raise ConfigError(f"{name} must be one of {', '.join(args)}, found {value!r}")
         return value
     if not isinstance(value, str):
-        raise ConfigError(f"{name} must be one {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{name} must be one {hint.__name__}, found {value!r}")
     if hint is bool:
         if value.lower() not in ("true", "false"):
-            raise ConfigError(f"{name} must be true or false, got {value!r}")
+            raise ConfigError(f"{name} must be true or false, found {value!r}")
         return value.lower() == "true"
     try:
         return hint(value)
     except ValueError as error:
-        raise ConfigError(f"{name} must be of type {hint.__name__}, got {value!r}") from error
+        raise ConfigError(f"{name} must be of type {hint.__name__}, found {value!r}") from error

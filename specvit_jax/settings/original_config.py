@@ -68,11 +68,13 @@ def _known(plain: Mapping[str, object], notes: list[str]) -> dict[str, object]:
             notes.append(f"{section} is ignored: {IGNORED[section]}")
             continue
         if section not in sections:
-            raise ConfigError(f"config section must be one of {', '.join(sorted(sections))}, got {section!r}")
+            raise ConfigError(
+                f"config section must be one of {', '.join(sorted(sections))}, found {section!r}"
+            )
         if section in NULL or content in NULL:
             continue
         if not isinstance(content, dict):
-            raise ConfigError(f"config section {section} must be a mapping, got {content!r}")
+            raise ConfigError(f"config section {section} must be a mapping, found {content!r}")
         for key, value in content.items():
             name = f"{section}.{key}"
             if name in TABLE or name in TOGETHER:
@@ -106,7 +108,7 @@ def _refuse_global_start(name: str, value: object, notes: list[str]) -> None:
 def _task(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     for name, only in (("model.name", "vit"), ("model.task_type", "reg")):
         if text(name, given.get(name, only)).lower() != only:
-            raise ConfigError(f"{name} must be {only}, got {given[name]!r}; nothing else is offered here")
+            raise ConfigError(f"{name} must be {only}, found {given[name]!r}; nothing else is offered here")
     labels = settings.get("model.label_names", ["log_g"])
     count = int(whole("model.num_labels", given.get("model.num_labels", str(len(labels)))))
     if count != len(labels):
@@ -122,7 +124,9 @@ def _stride(given: Mapping[str, object], settings: Settings, notes: list[str]) -
         return {}
     stride = float(number(name, given[name])) * _integer(settings, "model.patch_size", 16)
     if not stride.is_integer() or stride < 1:
-        raise ConfigError(f"{name} must give a whole number of pixels, got {stride:g}; set model.stride_size")
+        raise ConfigError(
+            f"{name} must give a whole number of pixels, found {stride:g}; set model.stride_size"
+        )
     if settings.get("model.stride", str(int(stride))) != str(int(stride)):
         raise ConfigError(
             f"{name} gives {stride:g} pixels, model.stride_size {settings['model.stride']}; keep one"

@@ -13,7 +13,7 @@ NULL = ("", "null", "~", "None")
 def text(name: str, value: object) -> str:
     """Any one value."""
     if not isinstance(value, str):
-        raise ConfigError(f"{name} must be one value, got {value!r}")
+        raise ConfigError(f"{name} must be one value, found {value!r}")
     return value
 
 
@@ -22,7 +22,7 @@ def number(name: str, value: object) -> str:
     try:
         float(text(name, value))
     except ValueError as error:
-        raise ConfigError(f"{name} must be a number, got {value!r}") from error
+        raise ConfigError(f"{name} must be a number, found {value!r}") from error
     return str(value)
 
 
@@ -30,7 +30,7 @@ def whole(name: str, value: object) -> str:
     """A whole number, 1e6 among them."""
     found = float(number(name, value))
     if not found.is_integer():
-        raise ConfigError(f"{name} must be a whole number, got {value!r}")
+        raise ConfigError(f"{name} must be a whole number, found {value!r}")
     return str(int(found))
 
 
@@ -62,7 +62,7 @@ def one_of(**choices: str) -> Read:
     def read(name: str, value: object) -> str:
         word = re.sub(r"[-_ ]", "", text(name, value).lower())
         if word not in choices:
-            raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}, found {value!r}")
         return choices[word]
 
     return read

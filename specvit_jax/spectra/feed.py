@@ -123,7 +123,7 @@ def batch_index(step: int, config: Config, rows: int | None) -> Int[np.ndarray, 
 
 def _check_rows(rows: int, size: int) -> None:
     if rows < size:
-        raise UsageError(f"train.batch_size must be at most the {rows} spectra to train on, got {size}")
+        raise UsageError(f"train.batch_size must be at most the {rows} spectra to train on, found {size}")
 
 
 class Feed:
@@ -235,7 +235,7 @@ def window_blocks(source: FedSpectra, config: Config) -> int:
         least = (source.memory - left + 3 * BLOCK * row) / GIB
         raise UsageError(
             f"data.memory_gb must be at least {least:.2f} to stream these {rows} spectra in batches of "
-            f"{config.train.batch_size}, got {source.memory / GIB:.3g}"
+            f"{config.train.batch_size}, found {source.memory / GIB:.3g}"
         )
     return min(blocks, MOST_BLOCKS)
 

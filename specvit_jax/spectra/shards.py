@@ -41,7 +41,7 @@ def find_shards(source: str) -> list[Path]:
     )
     paths = [path for name in names for path in _expand(Path(name))]
     if not paths:
-        raise UsageError(f"data.source must name files of spectra, got {source!r}")
+        raise UsageError(f"data.source must name files of spectra, found {source!r}")
     seen: set[Path] = set()
     for path in paths:
         if path.resolve() in seen:

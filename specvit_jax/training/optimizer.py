@@ -30,7 +30,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     elif config.optimizer == "muon":
         inner = muon(rate, mask, config)
     else:
-        raise ValueError(f"optimizer must be adamw, adam, sgd or muon, got {config.optimizer!r}")
+        raise ValueError(f"optimizer must be adamw, adam, sgd or muon, found {config.optimizer!r}")
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), inner)
 
 
@@ -61,7 +61,7 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
         return one_cycle(high, low, max(rise, 1), config.steps)
     if config.schedule in ("plateau", "constant"):
         return optax.warmup_constant_schedule(0.0 if rise else high, high, rise)
-    raise ValueError(f"schedule must be cosine, one_cycle, plateau or constant, got {config.schedule!r}")
+    raise ValueError(f"schedule must be cosine, one_cycle, plateau or constant, found {config.schedule!r}")
 
 
 def one_cycle(high: float, low: float, rise: int, steps: int) -> optax.Schedule:
@@ -83,4 +83,4 @@ def decayed(config: TrainConfig) -> Mask:
         return lambda params: jax.tree_util.tree_map_with_path(
             lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/").endswith("kernel"), params
         )
-    raise ValueError(f"decay must be all or kernels, got {config.decay!r}")
+    raise ValueError(f"decay must be all or kernels, found {config.decay!r}")

@@ -113,7 +113,7 @@ class Layout:
             pieces = f" times train.accumulate = {accumulate}" if accumulate > 1 else ""
             raise UsageError(
                 f"train.batch_size must be a multiple of the {len(self.devices)} devices{pieces}, "
-                f"got {batch_size}; {batch_size - batch_size % parts or parts} would do"
+                f"found {batch_size}; {batch_size - batch_size % parts or parts} would do"
             )
 
 

@@ -75,7 +75,7 @@ def loss_of(
         return loss
     if config.loss == "nll" and log_sigma is not None:
         return log_sigma + 0.5 * (error * jnp.exp(-log_sigma)) ** 2 + HALF_LOG_2PI
-    raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, got {config.loss!r}")
+    raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, found {config.loss!r}")
 
 
 def loss_and_gradient(
@@ -193,7 +193,7 @@ def select(batch: Batch, label_names: Sequence[str], config: Config) -> Batch:
     missing = [name for name in config.model.label_names if name not in label_names]
     if missing:
         raise UsageError(
-            f"model.label_names must be among {', '.join(label_names)}; got {', '.join(missing)}"
+            f"model.label_names must be among {', '.join(label_names)}; found {', '.join(missing)}"
         )
     columns = [label_names.index(name) for name in config.model.label_names]
     return batch._replace(labels=batch.labels[:, np.array(columns)])
