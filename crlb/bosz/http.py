@@ -23,7 +23,7 @@ PROBES = 3  # files asked for their size before a download starts
 
 @dataclass(frozen=True)
 class Settings:
-    """Patience with a server.
+    """How long a server is waited for, and how often a file is tried again.
 
     Args:
         retries: further tries after a failure that may pass.
@@ -107,15 +107,15 @@ def fetch(
     """Puts the file of a node into the folder, whole.
 
     Args:
-        node: whose file.
-        mirror: as in `download`.
-        folder: where it goes.
-        settings: patience.
+        node: the node whose file is wanted.
+        mirror: where the archive's paths start, as in `download`.
+        folder: where the file goes.
+        settings: how long to wait, and how often to try again.
         stop: when set, the transfer ends soon and keeps its part.
-        received: told the number of bytes of every chunk.
+        received: called with the number of bytes of every chunk.
 
     Raises:
-        Hole: the mirror does not have it.
+        Hole: the mirror does not have the file.
         Failed: all tries failed.
         Stopped: `stop` was set.
         OutputError: the disk refused.

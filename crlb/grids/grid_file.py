@@ -13,10 +13,11 @@ from crlb.files.hdf5 import dataset, open_input, read_numbers
 from crlb.files.output import new_file
 from crlb.grids.compression import Factors, quantise
 from crlb.grids.holes import Policy
-from crlb.grids.spectral_grid import SpectralGrid, grid_from_nodes, make_grid
+from crlb.grids.spectral_grid import Nodes, SpectralGrid, grid_from_nodes, make_grid
 from crlb.labels import SOLAR_SCALED
 
 __all__ = [
+    "Nodes",
     "SpectralGrid",
     "default_grid_path",
     "grid_from_nodes",
@@ -62,7 +63,7 @@ def load_grid(
 
 
 def grid_labels(path: str | Path) -> tuple[str, ...]:
-    """The names of all labels of the grid in a file; errors as `load_grid`."""
+    """Returns the names of all labels of the grid in a file; errors as `load_grid`."""
     with open_input(path, "grid") as file:
         return _label_names(file)
 
@@ -77,8 +78,8 @@ def load_slice(
 
     Args:
         path: the file.
-        labels: the free ones; None: all but the abundance ratios a_M and C_M.
-        fixed: values of others, at nodes; a_M and C_M are held at 0 if they are neither free nor here.
+        labels: names of the free labels; None: all but the abundance ratios a_M and C_M.
+        fixed: values of other labels, at nodes; a_M and C_M are held at 0 if they are neither free nor here.
         holes: as `load_grid`.
 
     Raises:
@@ -116,10 +117,12 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> Sp
         parts[name] = Factors(factors.coefficients[rows], factors.basis)
     return grid_from_nodes(
         wave,
-        labels=labels[np.ix_(rows, columns)],
-        flux=parts["flux"],
-        cont=parts.get("cont"),
-        filled=_flags(file, len(labels))[rows] if "filled" in file else None,
+        Nodes(
+            labels[np.ix_(rows, columns)],
+            parts["flux"],
+            parts.get("cont"),
+            _flags(file, len(labels))[rows] if "filled" in file else None,
+        ),
         label_names=tuple(label_names[i] for i in columns),
         resolving_power=_positive_number(file, "resolving_power"),
         flux_unit=_text(file, "flux_unit"),

@@ -1,6 +1,6 @@
 """Grids with missing nodes: find them, leave out axis values, or interpolate. Plain tables of nodes, numpy.
 
-The default everywhere is to refuse and list; dropping and filling happen only when asked for, and are told.
+The default everywhere is to refuse and list; dropping and filling happen on request, and are reported.
 """
 
 from typing import Literal, NamedTuple
@@ -21,9 +21,9 @@ class Mended(NamedTuple):
     """A complete table of nodes, and what was done to make it one.
 
     Args:
-        labels: of the nodes; rows kept come first and in their order, filled ones follow.
-        flux: of the nodes.
-        cont: of the nodes, or None.
+        labels: labels of the nodes; kept nodes come first and in their order, filled ones follow.
+        flux: flux of the nodes.
+        cont: continuum flux of the nodes, or None.
         filled: which nodes are interpolated.
         report: one sentence for the user; empty if nothing was missing.
     """
@@ -45,11 +45,11 @@ def mend(
     """Returns a complete tensor of nodes.
 
     Args:
-        labels: of the nodes that exist, in any order, none twice.
-        flux: positive.
-        cont: positive, or None.
+        labels: labels of the nodes that exist, in any order, none twice.
+        flux: flux of the nodes, positive.
+        cont: continuum flux of the nodes, positive, or None.
         holes: "refuse" raises and lists them; "drop" see `complete_part`; "fill" see `fill_holes`.
-        label_names: for the messages.
+        label_names: names of the labels, for the messages.
 
     Raises:
         DataError: a node is missing and `holes` is "refuse", or it cannot be filled.
@@ -110,7 +110,7 @@ def complete_part(labels: Float[np.ndarray, "n n_labels"]) -> Bool[np.ndarray, "
     As few spectra as possible are lost: a depth-first search, which at every hole tries to leave out each of
     its axis values (the one with the largest missing fraction first, so the first answer is the greedy one),
     and cuts off what cannot keep more than the best found. The answer is the best there is unless the search
-    takes more than MAX_STATES steps; then it is the best found by then, the greedy one or better.
+    takes more than MAX_STATES states; then it is the best found by then, the greedy one or better.
     """
     _, index, present = _tensor(labels)
     kept = _largest_complete(present)

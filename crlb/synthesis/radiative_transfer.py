@@ -34,8 +34,8 @@ def optical_depth(
         reference_tau: increasing, outermost first.
     """
     ratio = opacity * (reference_tau / reference)[:, None]
-    steps = 0.5 * (ratio[1:] + ratio[:-1]) * jnp.diff(jnp.log(reference_tau))[:, None]
-    return ratio[:1] + jnp.concatenate([jnp.zeros_like(ratio[:1]), jnp.cumsum(steps, axis=0)])
+    increments = 0.5 * (ratio[1:] + ratio[:-1]) * jnp.diff(jnp.log(reference_tau))[:, None]
+    return ratio[:1] + jnp.concatenate([jnp.zeros_like(ratio[:1]), jnp.cumsum(increments, axis=0)])
 
 
 def emergent_intensity(

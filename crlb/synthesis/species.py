@@ -60,14 +60,14 @@ def ionisation_energies() -> dict[str, float]:
 
 @lru_cache(maxsize=1)
 def partition_polynomials() -> dict[str, tuple[float, ...]]:
-    """ln U as a quintic in ln(T / 4000 K), highest power first, through the tabulated 1500-10000 K."""
+    """Quintics in ln(T / 4000 K) for ln U, highest power first, fitted to the table at 1500-10000 K."""
     header, *rows = read_rows("atoms.csv")
     x = np.log(np.array(header[2:], float) / POLYNOMIAL_CENTRE)
     return {row[0]: tuple(np.polyfit(x, np.log(np.array(row[2:], float)), 5)) for row in rows}
 
 
 def atomic_partitions(temperature: Float[Array, " n_depth"]) -> Float[Array, "n_depth n_el 3"]:
-    """ln U of the neutral, singly and doubly ionised atoms of every element at once."""
+    """Logarithms of the partition functions, ln U, of every element: neutral, singly, doubly ionised."""
     zero = (0.0,) * 6  # H has no third stage
     table = partition_polynomials()
     rows = [[table.get(f"{name} {stage}", zero) for stage in ("I", "II", "III")] for name in elements().names]

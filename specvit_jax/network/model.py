@@ -37,9 +37,9 @@ class SpecViT(nn.Module):
         Args:
             x: spectra as the input scaler hands them on.
             train: whether dropout is on.
-            index: of every spectrum in the whole batch; default: its place in ``x``.
-            wave: of every pixel, vacuum A, where they are not those of ``wave_range``. Only a network whose
-                positions are wavelengths can be read at another sampling, with any number of pixels.
+            index: index of every spectrum in the whole batch; default: its place in ``x``.
+            wave: wavelength of every pixel, vacuum Å, where they are not those of ``wave_range``. Only a
+                network whose positions are wavelengths takes another sampling, with any number of pixels.
         """
         cfg = self.config
         check_input(cfg, x.shape[1], wave)
@@ -107,7 +107,7 @@ def split(
 
 
 def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array, " n_wave"] | None) -> None:
-    """Refuses spectra the network cannot read.
+    """Refuses spectra that the network cannot read.
 
     Raises:
         ValueError: another number of pixels than it was made for, or wavelengths it has no use for.
@@ -167,7 +167,7 @@ def head_weights(
 
 
 def gelu(x: Float[Array, "..."], form: str) -> Float[Array, "..."]:
-    """x Phi(x), by the error function or by its tanh approximation."""
+    """The activation GELU, x Phi(x), by the error function or by its tanh approximation."""
     if form == "exact":
         return jax.nn.gelu(x, approximate=False)
     if form == "tanh":
@@ -178,7 +178,7 @@ def gelu(x: Float[Array, "..."], form: str) -> Float[Array, "..."]:
 def dropout(
     x: Float[Array, "batch ..."], rate: float, keys: Key[Array, " batch"] | None, site: int
 ) -> Float[Array, "batch ..."]:
-    """x with entries set to zero with probability ``rate`` and the others raised; x itself without keys.
+    """The input with entries zeroed with probability ``rate`` and the others raised; unchanged without keys.
 
     The rate is rounded to a multiple of 2^-16.
     """

@@ -1,4 +1,4 @@
-"""Scaling of labels and spectra: what the network sees and what it predicts are of order one."""
+"""Scaling of labels and spectra: input and output of the network are of order one."""
 
 from typing import NamedTuple
 
@@ -20,22 +20,22 @@ class LabelScaler(NamedTuple):
     def encode(
         self, labels: Float[Array | np.ndarray, "n n_labels"]
     ) -> Float[Array | np.ndarray, "n n_labels"]:
-        """Labels in their units -> scaled."""
+        """The scaled labels of labels in their units."""
         return (labels - self.mean[None, :]) / self.scale[None, :]
 
     def decode(
         self, scaled: Float[Array | np.ndarray, "n n_labels"]
     ) -> Float[Array | np.ndarray, "n n_labels"]:
-        """Scaled -> labels in their units."""
+        """The labels in their units of scaled labels."""
         return scaled * self.scale[None, :] + self.mean[None, :]
 
 
 class InputScaler(NamedTuple):
-    """What a network sees of a noisy spectrum: scaled = (flux - mean) / scale, then whitened. A pytree.
+    """The input of a network from a noisy spectrum: scaled = (flux - mean) / scale, then whitened. A pytree.
 
     Args:
-        mean: of every pixel.
-        scale: of every pixel.
+        mean: mean flux of every pixel.
+        scale: standard deviation of every pixel.
         analysis: spectrum -> components of unit variance; None: no whitening.
         synthesis: components -> whitened spectrum (ZCA); None: the components themselves (PCA).
     """
@@ -46,7 +46,7 @@ class InputScaler(NamedTuple):
     synthesis: Float[Array | np.ndarray, "k n_pix"] | None = None
 
     def encode(self, flux: Float[Array | np.ndarray, "n n_pix"]) -> Float[Array | np.ndarray, "n n_in"]:
-        """Noisy flux -> network input."""
+        """The network input of noisy flux."""
         x = (flux - self.mean[None, :]) / self.scale[None, :]
         for matrix in (self.analysis, self.synthesis):
             x = x if matrix is None else jnp.matmul(x, matrix, precision="highest")
@@ -75,7 +75,7 @@ def fit_label_scaler(labels: Float[np.ndarray, "n n_labels"], label_scaling: str
 
 
 def measured_scaler(labels: Float[np.ndarray, "n n_labels"]) -> LabelScaler:
-    """z-score of the labels at hand.
+    """The scaling of labels to mean 0 and standard deviation 1 over the labels at hand.
 
     Raises:
         UsageError: a label does not vary.
@@ -102,7 +102,7 @@ def fit_input_scaler(
         noisy: flux as observed.
         clean: the same spectra without noise; read for whitening only.
         error: their 1-sigma noise; read for whitening only.
-        config: of the data.
+        config: config of the data.
 
     Raises:
         DataError: a pixel does not vary, or is not finite.

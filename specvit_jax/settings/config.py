@@ -35,7 +35,7 @@ class ModelConfig:
     pool: Literal["cls", "mean", "attention", "flat"] = "cls"
     # wavelength: a function of log wavelength, so that the network can be read at another sampling
     pos_embed: Literal["learned", "sinusoidal", "rotary", "wavelength", "none"] = "learned"
-    wave_range: tuple[float, float] = (7100.21362, 8849.78638)  # first and last pixel, vacuum A
+    wave_range: tuple[float, float] = (7100.21362, 8849.78638)  # first and last pixel, vacuum Å
     gelu: Literal["exact", "tanh"] = "exact"
     init: Literal["published", "scaled"] = "published"
     token_std: float = 1.0  # standard deviation the class and position tokens start with
@@ -69,7 +69,7 @@ class ModelConfig:
             )
         if not 0 < self.wave_range[0] < self.wave_range[1]:
             raise ConfigError(
-                f"model.wave_range must be (first, last) in A, first < last, found {self.wave_range}"
+                f"model.wave_range must be (first, last) in Å, first < last, found {self.wave_range}"
             )
         if self.pos_embed in ("sinusoidal", "wavelength") and self.embed_dim % 2:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""A config in words: YAML in and out, settings from a command line."""
+"""Configs as text: YAML read and written, settings from a command line."""
 
 import dataclasses
 import types
@@ -44,7 +44,7 @@ def to_yaml(config: Config) -> str:
 
 
 class Parsed(NamedTuple):
-    """A config that was read, and lines to show on what could not be taken over as it stood."""
+    """A config that was read, and notes for the user on what could not be taken over unchanged."""
 
     config: Config
     notes: list[str]
@@ -143,7 +143,7 @@ def _updated(section: Section, new: Mapping[str, object], name: str) -> Section:
 
 
 def _convert(value: object, hint: Any, name: str) -> Any:
-    """Text, or a list of texts, as the field's type."""
+    """Text, or a list of texts, converted to the type of its field."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:  # T | None
         return None if value in ("null", "~", "") else _convert(value, args[0], name)

@@ -1,4 +1,4 @@
-"""Configs of the original PyTorch system (nested YAML) in this project's words.
+"""Configs of the original PyTorch system (nested YAML) translated to the settings of this project.
 
 ``translate`` turns the mapping of such a file into one that ``config_file`` reads, and says in notes what it
 could not take over as it stood. Scalars are text on both sides: the type of our field decides what they are.
@@ -20,28 +20,28 @@ from specvit_jax.settings.original_keys import (
     whole,
 )
 
-Settings = dict[str, str | list[str]]  # section.key -> text, in this project's words
+Settings = dict[str, str | list[str]]  # section.key -> text, settings of this project
 BASE = "paper"  # the preset whose values stand for keys left out; it starts as the original does
 
 
 class Translated(NamedTuple):
-    """A config in this project's words, and what to tell about it."""
+    """Settings of this project, and notes for the user on what could not be taken over."""
 
     plain: dict[str, object]
     notes: list[str]
 
 
 def is_original(plain: Mapping[str, object]) -> bool:
-    """Whether a config speaks the original's language."""
+    """Whether a config is written with the keys of the original system."""
     model = plain.get("model")
     return "opt" in plain or (isinstance(model, dict) and bool({"hidden_size", "image_size"} & set(model)))
 
 
 def translate(plain: Mapping[str, object]) -> Translated:
-    """The original's config in this project's words.
+    """The config of the original system as settings of this project.
 
     Raises:
-        ConfigError: an unknown key, or a value without a meaning here, by the original's name.
+        ConfigError: naming, as the original does, an unknown key or a value without a meaning here.
     """
     notes: list[str] = []
     given = _known(plain, notes)
@@ -60,7 +60,7 @@ def translate(plain: Mapping[str, object]) -> Translated:
 
 
 def _known(plain: Mapping[str, object], notes: list[str]) -> dict[str, object]:
-    """``section.key`` -> value of what has a meaning here; notes name the rest."""
+    """The values of the keys that have a meaning here, by ``section.key``; notes name the others."""
     sections = {name.partition(".")[0] for name in (*TABLE, *IGNORED)} | {"warmup"}
     given: dict[str, object] = {}
     for section, content in plain.items():
@@ -163,7 +163,7 @@ def _steps(given: Mapping[str, object], settings: Settings, notes: list[str]) ->
 
 
 def _remarks(given: Mapping[str, object], settings: Settings) -> list[str]:
-    """What is taken over, but not as it stood."""
+    """Notes on settings that are taken over with a change."""
     notes = []
     precision = str(given.get("train.precision", ""))
     if precision.startswith("16"):

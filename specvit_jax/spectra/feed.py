@@ -1,4 +1,4 @@
-"""What a run reads in which step. `state.step` is the only clock: a batch depends on the seed and its step.
+"""The batch of every step of a run. `state.step` is the only clock: a batch depends on the seed and its step.
 
 A feed can therefore start at any step without reading what lies before it. Spectra that are on the device
 need their indices only; others are fetched by threads that run ahead and put them on the device.
@@ -47,7 +47,7 @@ class Source(Protocol):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class TrainBatch:
-    """What a step of training is given; the first axis of every array is the batch. A pytree.
+    """The input of one step of training; the first axis of every array is the batch. A pytree.
 
     Spread over devices by ``pmap`` there is an axis of devices before it.
 
@@ -77,7 +77,7 @@ def epoch_order(rows: int, seed: int, epoch: int, block: int, window: int) -> In
 
 
 def epoch_windows(rows: int, seed: int, epoch: int, block: int, window: int) -> list[np.ndarray]:
-    """``epoch_order`` window by window."""
+    """The pieces of ``epoch_order``, window by window."""
     rng = np.random.default_rng((seed, epoch))
     starts = rng.permutation(-(-rows // block)).astype(np.int32) * block
     order = (starts[:, None] + np.arange(block, dtype=np.int32)[None]).ravel()
@@ -105,10 +105,11 @@ def training_rows(source: Source, config: Config) -> int | None:
 
 
 def batch_index(step: int, config: Config, rows: int | None) -> Int[np.ndarray, " batch"]:
-    """The spectra of the batch after ``step`` steps, where all are at hand.
+    """The indices of the batch after ``step`` steps, where all spectra are at hand.
 
-    A function of the seed and the step alone. Those of the emulator are numbered within the batch, as its key
-    changes every step. The rows of files are shuffled anew every epoch; an incomplete last batch is left out.
+    A function of the seed and the step alone. Spectra of the emulator are numbered within the batch, as the
+    key changes every step. The rows of files are shuffled anew every epoch; an incomplete last batch is left
+    out.
 
     Raises:
         UsageError: there are fewer rows than a batch has.
@@ -127,24 +128,24 @@ def _check_rows(rows: int, size: int) -> None:
 
 
 class Feed:
-    """The steps of a run, one after the other; a context manager, as threads may stand behind it.
+    """The batches of a run, one after the other; a context manager, as threads may stand behind it.
 
     Args:
-        steps: an iterator that can be closed.
-        shared: the source as the jit argument of every step: it has `sample(key, index)`, or, where steps
+        batches: an iterator that can be closed.
+        shared: the source as the jit argument of every step: it has `sample(key, index)`, or, where batches
             come with their rows, `sample(key, index, rows)`.
     """
 
     def __init__(
-        self, steps: Ahead[TrainBatch] | Generator[TrainBatch, None, None], shared: Source | Observer
+        self, batches: Ahead[TrainBatch] | Generator[TrainBatch, None, None], shared: Source | Observer
     ) -> None:
-        self.steps, self.shared = steps, shared
+        self.batches, self.shared = batches, shared
 
     def __iter__(self) -> Iterator[TrainBatch]:
         return self
 
     def __next__(self) -> TrainBatch:
-        return next(self.steps)
+        return next(self.batches)
 
     def __enter__(self) -> "Feed":
         return self
@@ -156,7 +157,7 @@ class Feed:
 
     def close(self) -> None:
         """Stops reading ahead."""
-        self.steps.close()
+        self.batches.close()
 
 
 def make_feed(
@@ -170,11 +171,11 @@ def make_feed(
     """The batches of the steps from `start_step` to ``train.steps``.
 
     Args:
-        source: of spectra; a `FedSpectra` is read by threads that run ahead.
-        config: of the run.
+        source: source of the spectra; a `FedSpectra` is read by threads that run ahead.
+        config: config of the run.
         start_step: steps already done.
         part: which places of every batch are wanted, (start, stop); None: all. Another process reads others.
-        place: puts a step on the devices; called in the thread that reads ahead, if there is one.
+        place: puts a batch on the devices; called in the thread that reads ahead, if there is one.
 
     Raises:
         UsageError: fewer rows than a batch has; too little ``data.memory_gb`` to stream.
@@ -192,13 +193,13 @@ def make_feed(
         batch_index(step, config, rows)[slice(*part)] for step in range(start_step, config.train.steps)
     )
     if isinstance(source, FedSpectra):
-        steps = _placed((TrainBatch(index, source.take(index)) for index in indices), place)
-        return Feed(Ahead(steps, AHEAD), source.observer)
+        batches = _placed((TrainBatch(index, source.take(index)) for index in indices), place)
+        return Feed(Ahead(batches, AHEAD), source.observer)
     return Feed(_placed((TrainBatch(index) for index in indices), place), source)
 
 
 def step_index(source: Source, config: Config, step: int) -> Int[np.ndarray, " batch"]:
-    """The spectra of one step of a feed, whatever its source: for messages; nothing is read."""
+    """The indices of the spectra of one step, whatever the source: for messages; nothing is read."""
     if not (isinstance(source, FedSpectra) and source.clean is None):
         return batch_index(step, config, training_rows(source, config))
     size = config.train.batch_size
@@ -211,20 +212,22 @@ def step_index(source: Source, config: Config, step: int) -> Int[np.ndarray, " b
 
 
 def _placed(
-    steps: Generator[TrainBatch, None, None], place: Callable[[TrainBatch], TrainBatch]
+    batches: Generator[TrainBatch, None, None], place: Callable[[TrainBatch], TrainBatch]
 ) -> Generator[TrainBatch, None, None]:
     try:
-        for step in steps:
-            yield place(step)
+        for batch in batches:
+            yield place(batch)
     finally:
-        steps.close()
+        batches.close()
 
 
 def window_blocks(source: FedSpectra, config: Config) -> int:
-    """Blocks of a window of a stream: as many as ``data.memory_gb`` allows, three windows being held at most.
+    """Number of blocks in a window of a stream: as many as ``data.memory_gb`` allows.
+
+    Three windows are held at most.
 
     Raises:
-        UsageError: not one.
+        UsageError: not one window fits.
     """
     row, rows = source.shards.row_bytes, source.rows
     held = rows * (ORDER_BYTES + 4 * (len(source.label_names) + 1))
@@ -243,7 +246,7 @@ def window_blocks(source: FedSpectra, config: Config) -> int:
 def _streamed(
     source: FedSpectra, config: Config, start: int, part: tuple[int, int], window: int
 ) -> Generator[TrainBatch, None, None]:
-    """The steps, cut from windows that another thread reads while the one before is used up."""
+    """The batches, cut from windows that another thread reads while the one before is used up."""
     windows = Ahead(_windows(source, config, start, part, window), 1)
     pieces, missing = [], part[1] - part[0]
     try:

@@ -30,10 +30,10 @@ class Recipe:
 
     Args:
         n: number of spectra.
-        seed: of labels, magnitudes and noise.
+        seed: seed of labels, magnitudes and noise.
         data: prior, magnitudes, grid and noise.
         shards: number of files.
-        arrays: stored ones, of `ARRAYS`.
+        arrays: arrays to store, of `ARRAYS`.
     """
 
     n: int
@@ -67,8 +67,8 @@ class ShardSet:
     """A folder of shards, as its manifest describes it.
 
     Args:
-        path: of the folder.
-        settings: of its recipe.
+        path: the folder.
+        settings: settings of its recipe.
         done: SHA-256 of every finished shard, by its folder.
     """
 

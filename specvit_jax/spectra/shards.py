@@ -77,10 +77,10 @@ class Shards:
     Args:
         paths: the files.
         starts: first row of every file, and the number of all rows.
-        wave: pixel centres, vacuum A.
+        wave: pixel centres, vacuum Å.
         label_names: columns of `labels`, in the order of `crlb.labels`.
-        labels: in their units.
-        mag: AB magnitude in i.
+        labels: labels in their units.
+        mag: AB magnitude in the i band.
     """
 
     paths: tuple[Path, ...]
@@ -138,7 +138,7 @@ def open_shards(paths: Sequence[Path], wave: Float[np.ndarray, " n_pix"]) -> Sha
 
     Args:
         paths: the files.
-        wave: pixel centres they must have, vacuum A.
+        wave: pixel centres they must have, vacuum Å.
 
     Raises:
         MissingInputError: a file does not exist.

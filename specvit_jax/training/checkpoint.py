@@ -1,4 +1,4 @@
-"""What survives a run that was cut off: orbax checkpoints to resume from."""
+"""Checkpoints of a run (orbax), from which it is resumed after an interruption."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The newest step."""
+        """The step of the newest checkpoint, or None."""
         step: int | None = self.manager.latest_step()
         return step
 

@@ -1,4 +1,4 @@
-"""What a run begins with: its state, its scalers, the spectra it is validated on."""
+"""The beginning of a run: its state, its scalers, the spectra it is validated on."""
 
 import sys
 from dataclasses import asdict
@@ -38,7 +38,7 @@ class Best(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What a run begins with: fresh, or from a checkpoint."""
+    """State, scalers and validation spectra that a run begins with, fresh or from a checkpoint."""
 
     state: TrainState
     scalers: Scalers
@@ -114,7 +114,7 @@ def fit_scalers(source: Source, config: Config) -> Scalers:
 def validation_batch(source: Source, config: Config) -> Batch:
     """The validation spectra: those of a file, as observed there, or drawn and observed once.
 
-    Of files to train on they are the last rows, which are not trained on.
+    Where spectra come from files, their last rows are kept for validation and are not trained on.
     """
     if config.data.validation is not None:
         return stored_validation(config.data.validation, config.model.label_names)

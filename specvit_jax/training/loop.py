@@ -1,6 +1,6 @@
 """The training loop: steps, logging, evaluation, checkpoints, stopping."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from specvit_jax.stopping import Abandoned, Signals
 from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.initial_state import Start, begin, initial_weights
-from specvit_jax.training.parallel import Layout, Mode, make_layout
+from specvit_jax.training.parallel import Layout, make_layout
 from specvit_jax.training.progress import Progress
 from specvit_jax.training.step import TrainState, fresh_step
 
@@ -48,21 +48,20 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     stop: Callable[[int], bool] = lambda step: False,
-    devices: Sequence[jax.Device] | None = None,
-    mode: Mode | None = None,
+    layout: Layout | None = None,
     tensorboard: bool = False,
 ) -> Result:
     """Trains a network and leaves its weights, checkpoints and metrics in a run directory.
 
     Args:
-        config: of the run.
-        source: of its spectra: the emulator or files.
+        config: config of the run.
+        source: source of its spectra: the emulator or files.
         out: run directory.
         resume: continue from its newest sound checkpoint, if there is one; bit for bit on the same layout.
         overwrite: delete the run that is there.
-        stop: asked after every step; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C do.
-        devices: to share each batch; default: all of all processes.
-        mode: `pmap` or `jit`; default as in ``make_layout``.
+        stop: called after every step with its number; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C
+            do.
+        layout: devices that share each batch, and how they are driven; default: that of ``make_layout``.
         tensorboard: write the metrics for TensorBoard too.
 
     Raises:
@@ -72,7 +71,7 @@ def train(
             ``initial_weights``.
         OutputError, DiskError, Locked: the run directory cannot be used, or another process uses it.
     """
-    layout = make_layout(mode, devices)
+    layout = layout or make_layout()
     layout.check(config.train.batch_size, config.train.accumulate)
     step_index(source, config, 0)  # refuses at once what cannot run
     initial = initial_weights(config)
@@ -286,13 +285,13 @@ def compiled_step(config: Config, layout: Layout) -> parallel.StepFunction[Train
 
 
 def score_names(config: Config) -> list[str]:
-    """What validation measures, in order: R2 and MAE of every label, the mean R2."""
+    """Names of the validation scores, in order: R2 and MAE of every label, the mean R2."""
     each = [f"val_{what}_{name}" for name in config.model.label_names for what in ("r2", "mae")]
     return [*each, "val_r2"]
 
 
 def score(params: Params, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
-    """The values that ``score_names`` names."""
+    """The validation scores, in the order of ``score_names``."""
     truth = np.asarray(validation.labels)
     pred = np.asarray(predict(params, validation.flux, scalers, config))
     columns = range(truth.shape[1])

@@ -1,4 +1,4 @@
-"""What becomes of a gradient: clipping, the optimiser, its learning rate over the steps."""
+"""The optimiser: gradient clipping, the update, the learning rate over the steps."""
 
 import math
 from collections.abc import Callable

@@ -122,7 +122,7 @@ def make_layout(mode: Mode | None = None, devices: Sequence[jax.Device] | None =
 
     Args:
         mode: default: `pmap` on several devices of one process, else `jit`.
-        devices: to use.
+        devices: the devices to use.
 
     Raises:
         UsageError: `pmap` in several processes.
@@ -176,7 +176,7 @@ def meet(where: str) -> None:
 
 
 def agree(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """What process 0 says, in every process."""
+    """The values of process 0, in every process."""
     if jax.process_count() == 1:
         return values
     from jax.experimental import multihost_utils
@@ -185,7 +185,7 @@ def agree(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process; all of them have to ask."""
+    """Whether the flag is set in any process; all of them have to call this."""
     if jax.process_count() == 1:
         return flag
     from jax.experimental import multihost_utils

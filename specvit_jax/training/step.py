@@ -1,4 +1,4 @@
-"""Training, the pure part: the state, one step, evaluation. ``train.py`` runs it."""
+"""The pure part of training: the state, the loss, one step. ``loop.py`` runs it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -86,9 +86,9 @@ def loss_and_gradient(
     Args:
         state: the state before the step.
         batch: noisy spectra and their labels, those of ``config.model.label_names`` in that order.
-        index: of each spectrum in the whole batch.
-        scalers: of labels and input.
-        config: the run's; static.
+        index: index of each spectrum in the whole batch.
+        scalers: scalings of labels and input.
+        config: config of the run; static.
     """
     model = make_network(config.model)
     key = jax.random.fold_in(stream(config, DROPOUT), state.step)
@@ -108,9 +108,9 @@ def update(
 
     Args:
         state: the state before.
-        loss: mean over this device's share.
-        grads: its gradient.
-        config: the run's; static.
+        loss: mean loss over this device's share.
+        grads: gradient of the loss.
+        config: config of the run; static.
         axis: device axis to average over, when inside one.
 
     Returns:
@@ -145,7 +145,7 @@ def fresh_step(
     state: TrainState,
     source: Source | Observer,
     scalers: Scalers,
-    step: TrainBatch,
+    batch: TrainBatch,
     config: Config,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
@@ -153,19 +153,19 @@ def fresh_step(
 
     Args:
         state: the state before.
-        source: of the spectra, as a feed shares it.
-        scalers: of labels and input.
-        step: what the feed gives: indices, and rows where the source is not on the device.
-        config: the run's; static.
+        source: source of the spectra, as a feed shares it.
+        scalers: scalings of labels and input.
+        batch: what the feed gives: indices, and rows where the source is not on the device.
+        config: config of the run; static.
         axis: device axis to average over, when inside one.
     """
     key = jax.random.fold_in(stream(config, NOISE), state.step)
 
     def observed(part: TrainBatch) -> tuple[Float[Array, ""], Params]:
-        batch = select(part.sample(key, source), source.label_names, config)
-        return loss_and_gradient(state, batch, jnp.asarray(part.index), scalers, config)
+        seen = select(part.sample(key, source), source.label_names, config)
+        return loss_and_gradient(state, seen, jnp.asarray(part.index), scalers, config)
 
-    loss, grads = accumulated(observed, step, config.train.accumulate)
+    loss, grads = accumulated(observed, batch, config.train.accumulate)
     return update(state, loss, grads, config, axis)
 
 
