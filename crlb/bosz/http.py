@@ -16,8 +16,9 @@ from crlb.bosz.read import bytes_per_file
 from crlb.errors import UsageError
 
 CHUNK = 1 << 16  # bytes
-GONE = (404, 410)
-TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+GONE = (404, 410)  # status: not found, gone for good
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # status: too early, too many requests, server in trouble
+MAX_WAIT_S = 60.0  # before a file is tried again
 PROBES = 3  # files asked for their size before a download starts
 
 
@@ -133,7 +134,7 @@ def fetch(
         except MayPass as error:
             reason = str(error)
         if attempt < settings.retries:
-            stop.wait(min(settings.backoff_s * 2**attempt, 60.0))
+            stop.wait(min(settings.backoff_s * 2**attempt, MAX_WAIT_S))
     raise Failed(f"{reason} (tried {settings.retries + 1} times)")
 
 
@@ -178,7 +179,7 @@ def _transfer(
 
 def _describe(url: str, answer: http.client.HTTPResponse) -> Part:
     total = answer.headers.get("Content-Length")
-    if answer.status == 206:
+    if answer.status == http.client.PARTIAL_CONTENT:
         total = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
     return Part(url, _integer(total), answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
 

@@ -241,7 +241,9 @@ def _original_wave(wave: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_p
     if not np.isfinite(wave).all() or (np.diff(wave) <= 0).any():
         raise DataError("wavelengths must be finite and increase")
     low, high = WAVE_2024
-    if wave[0] > 1.01 * low or wave[-1] < 0.99 * high:
+    if (
+        wave[0] > 1.01 * low or wave[-1] < 0.99 * high
+    ):  # the pixels of each spectrum are its own, to a percent
         raise DataError(
             f"wavelengths must reach from {low:g} to {high:g} Å, found {wave[0]:g} to {wave[-1]:g}"
         )

@@ -81,12 +81,12 @@ def compress(
     # The rms error needs no product, and the largest error is above it: a first guess from below.
     rms = np.sqrt(np.cumsum(np.abs(power)) / table.size)[::-1]
     low = max(int(np.searchsorted(-rms, -1.0)) - 1, 0)
-    high = min(low + 8, len(power))
+    high = min(low + 8, len(power))  # a narrow bracket first, doubled until it fits
     while not fits(high):
         if high == len(power):
             raise UsageError(f"rtol={np.min(rtol):g} is below what {np.dtype(dtype)} holds of these spectra")
         low, high = high, min(2 * high, len(power))
-    while high - low > max(1, high // 64):
+    while high - low > max(1, high // 64):  # to 2 %
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle, high)
     return coefficients[:, :high], basis[:high]

@@ -28,6 +28,7 @@ __all__ = [
     "save_grid",
 ]
 
+GZIP_LEVEL = 9  # the smallest files; grids are written once
 NODE_TOLERANCE = 1e-9  # of a label: so near a value counts as that of a node
 
 
@@ -254,6 +255,10 @@ def _write_table(
     parts = quantise(table, rtol if isinstance(rtol, float) else rtol.ravel())
     for part in ("coefficients", "basis"):
         file.create_dataset(
-            prefix + part, data=getattr(parts, part), compression="gzip", compression_opts=9, shuffle=True
+            prefix + part,
+            data=getattr(parts, part),
+            compression="gzip",
+            compression_opts=GZIP_LEVEL,
+            shuffle=True,
         )
     file[f"{prefix}scale"], file[f"{prefix}quantum"] = parts.scale, parts.quantum

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from crlb.errors import DataError, UsageError
 
 Policy = Literal["refuse", "drop", "fill"]
-MAX_LISTED = 8
+MAX_LISTED = 8  # nodes named in a message
 MAX_STATES = 5000  # of the exact search for what to drop
 Recipe = tuple[np.ndarray, np.ndarray]  # rows of the table, and the weights of their log flux
 NEIGHBOURS = 2  # on either side of a hole that is filled: cubic where all four exist

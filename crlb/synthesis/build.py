@@ -18,6 +18,7 @@ from scipy.interpolate import make_interp_spline
 from crlb.files.output import check_output, new_file
 from crlb.grids.compression import Factors
 from crlb.grids.grid_file import SpectralGrid, save_grid
+from crlb.labels import LABEL_NAMES
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth, synthesize
 
 AXES = (  # T_eff K, log_g, M_H: the published three-dimensional grid; a_M, C_M
@@ -27,9 +28,8 @@ AXES = (  # T_eff K, log_g, M_H: the published three-dimensional grid; a_M, C_M
     np.array([-0.25, 0.0, 0.25, 0.5]),
     np.array([-0.75, 0.0, 0.25, 0.5]),
 )
-LABEL_NAMES = ("T_eff", "log_g", "M_H", "a_M", "C_M")
-WAVE_RANGE = (7084.0, 8866.0)  # Å, vacuum
-RESOLVING_POWER = 10000.0
+WAVE_RANGE = (7084.0, 8866.0)  # Å, vacuum: the red arm, and what the kernels reach beyond it
+RESOLVING_POWER = 10000.0  # twice that of the instrument
 SPACING = 6e-6  # in ln wave, 0.05 Å
 EVERY = 5  # pixels of the synthesis per pixel of the file
 RTOL = 1e-3  # largest relative error of the factorised file where a_M = C_M = 0 ...

@@ -23,7 +23,7 @@ RYDBERG_HYDROGEN = 109677.5834  # cm^-1, CODATA 2018 with the reduced mass of hy
 HELIUM_PER_HYDROGEN = 0.42  # van der Waals width per helium atom, in that per hydrogen atom: Kurucz 1970
 H2_PER_HYDROGEN = 0.85  # the same for H2
 HOLTSMARK_FIELD = 1.2507e-9  # esu cm^-2 per (cm^-3)^(2/3), normal field 2.603 e n^(2/3)
-# Spread of the Stark components, 5.5e-5 (n n')^4/(n'^2 - n^2) A per esu cm^-2: Underhill & Waddell 1959
+# Spread of the Stark components, 5.5e-5 (n n')^4/(n'^2 - n^2) Å per esu cm^-2: Underhill & Waddell 1959
 STARK_SPREAD = 5.5e-5
 HOLTSMARK_WIDTH = 1.476  # makes (b^2 + beta^2)^(-5/4), of unit area, reach the asymptote 0.748 beta^(-5/2)
 HOLTSMARK_AREA = 2.39628  # integral of (1 + x^2)^(-5/4): Gamma(1/2) Gamma(3/4) / Gamma(5/4)
@@ -210,7 +210,7 @@ def _voigt_profile(offset: Array, scale: Array, damping: Array, per_doppler: Arr
 def _hydrogen_terms(lines: Lines, state: State) -> Terms:
     """Opacity times width (Å/cm), Stark width and Doppler width (Å)."""
     absorbers, velocity = _absorbers(lines, state)
-    lower = 3
+    lower = 3  # Paschen, the one series of this range
     upper = np.rint((1.0 / lower**2 - 1e8 / (lines.wave * RYDBERG_HYDROGEN)) ** -0.5)
     spread = STARK_SPREAD * (lower * upper) ** 4 / (upper**2 - lower**2) * HOLTSMARK_FIELD * HOLTSMARK_WIDTH
     stark = _column(spread, state) * jnp.cbrt(PERTURBERS_PER_ELECTRON * state.n_e[None, :]) ** 2

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from crlb.synthesis.state import State
 
 THETA = 5040.0  # K; the polynomials run in x = THETA / T - THETA_CENTRE
-THETA_CENTRE = 1.2
+THETA_CENTRE = 1.2  # 4200 K
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from crlb.synthesis.species import ATOMIC_MASS, BOLTZMANN, BOLTZMANN_EV
 BALANCED = ("H", "C", "N", "O", "Si")  # elements whose molecules deplete the free atoms; the rest follow them
 H_MINUS_EV = 0.754195  # electron affinity of hydrogen: Lykke et al. 1991, Phys. Rev. A 43, 6104
 NO_SUCH_ION = -200.0  # ln of a Saha constant that leaves no H III
-NEWTON_ITERATIONS = 24
+NEWTON_ITERATIONS = 24  # 16 reach rounding at the corners and in the middle of the embedded grid
 MAX_CHANGE = 3.0  # in the logarithm of a density
 
 
@@ -161,6 +161,7 @@ def first_guess(
     bond = jnp.exp(constants.bond[:, list(table.molecules()).index("H2")] + log_h)
     log_free = log_h + jnp.log(2.0 / (1.0 + jnp.sqrt(1.0 + 8.0 * bond)))
     ionised = jnp.exp(0.5 * (constants.saha[:, 0, 0] - log_h))
+    # 0.3: the share of metals that are ionised, and of atoms that are free; Newton's method corrects it
     metal = abundance[names.index("Mg")] + abundance[names.index("Fe")]
     log_e = log_h + jnp.log(ionised / (1.0 + ionised) + 0.3 * metal)
     others = [log_h + jnp.log(0.3 * abundance[names.index(el)]) for el in BALANCED[1:]]

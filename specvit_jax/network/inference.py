@@ -13,6 +13,7 @@ from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.settings.config import Config
 
 Params = dict[str, Any]
+CHUNK = 256  # spectra predicted at once
 
 
 class Scalers(NamedTuple):
@@ -41,7 +42,7 @@ def predict_with_sigma(
     def one(flux: Float[Array, " n_pix"]) -> Any:
         return jax.tree.map(lambda leaf: leaf[0], eval_step(params, flux[None], scalers, config))
 
-    labels, sigma = jax.lax.map(one, flux, batch_size=min(256, len(flux)))
+    labels, sigma = jax.lax.map(one, flux, batch_size=min(CHUNK, len(flux)))
     return labels, sigma
 
 

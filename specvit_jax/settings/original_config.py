@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from crlb.errors import ConfigError
+from specvit_jax.settings.config import PAPER
 from specvit_jax.settings.original_keys import (
     IGNORED,
     NULL,
@@ -21,7 +22,7 @@ from specvit_jax.settings.original_keys import (
 )
 
 Settings = dict[str, str | list[str]]  # section.key -> text, settings of this project
-BASE = "paper"  # the preset whose values stand for keys left out; it starts as the original does
+BASE = PAPER  # the preset whose values stand for keys left out; it starts as the original does
 
 
 class Translated(NamedTuple):
@@ -122,7 +123,7 @@ def _stride(given: Mapping[str, object], settings: Settings, notes: list[str]) -
     name = "model.stride_ratio"
     if given.get(name, "") in NULL:
         return {}
-    stride = float(number(name, given[name])) * _integer(settings, "model.patch_size", 16)
+    stride = float(number(name, given[name])) * _integer(settings, "model.patch_size", BASE.model.patch_size)
     if not stride.is_integer() or stride < 1:
         raise ConfigError(
             f"{name} must give a whole number of pixels, found {stride:g}; set model.stride_size"
@@ -142,7 +143,7 @@ def _mlp(given: Mapping[str, object], settings: Settings, notes: list[str]) -> S
     name = "model.intermediate_size"
     if given.get(name, "") in NULL:
         return {}
-    ratio = str(int(whole(name, given[name])) / _integer(settings, "model.embed_dim", 256))
+    ratio = str(int(whole(name, given[name])) / _integer(settings, "model.embed_dim", BASE.model.embed_dim))
     if float(text("model.mlp_ratio", settings.get("model.mlp_ratio", ratio))) != float(ratio):
         raise ConfigError(f"{name} gives a ratio of {ratio}, model.mlp_ratio another; keep one")
     return {"model.mlp_ratio": ratio}
@@ -156,7 +157,7 @@ def _steps(given: Mapping[str, object], settings: Settings, notes: list[str]) ->
         raise ConfigError("train.ep needs data.num_samples to become steps; add it, or set train.steps here")
     rows = int(whole("data.num_samples", given["data.num_samples"]))
     epochs = int(whole("train.ep", given["train.ep"]))
-    size = _integer(settings, "train.batch_size", 256)
+    size = _integer(settings, "train.batch_size", BASE.train.batch_size)
     steps, epoch = epochs * rows // size, max(rows // size, 1)
     notes.append(f"{epochs} epochs of {rows} spectra are {steps} steps, scored and saved every {epoch}")
     return {"train.steps": str(steps), "train.eval_every": str(epoch), "train.checkpoint_every": str(epoch)}
@@ -181,4 +182,4 @@ def _nested(settings: Settings) -> dict[str, object]:
     for name, value in settings.items():
         section, _, key = name.partition(".")
         sections.setdefault(section, {})[key] = value
-    return {"preset": BASE, **sections}
+    return {"preset": BASE.preset, **sections}

@@ -28,6 +28,7 @@ from specvit_jax.training.progress import Progress
 from specvit_jax.training.step import TrainState, fresh_step
 
 UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
+NAMED = 8  # spectra of a batch that an error names
 AGREE_EVERY = 10  # steps after which several processes ask each other whether one was told to stop
 
 
@@ -207,7 +208,7 @@ class Loop:
     def not_finite(self, before: int, count: int) -> NumericalError:
         """The error for a step that came to numbers that are not finite; ``before`` steps were sound."""
         index = step_index(self.source, self.config, before)
-        shown = ", ".join(map(str, index[:8])) + (", ..." if len(index) > 8 else "")
+        shown = ", ".join(map(str, index[:NAMED])) + (", ..." if len(index) > NAMED else "")
         return NumericalError(
             f"loss or gradient is not finite at step {before + 1} ({count} such steps up to {self.done}); "
             f"the batch held spectra {shown}; the last checkpoint is sound; "

@@ -13,6 +13,7 @@ from specvit_jax.network.inference import Params
 from specvit_jax.settings.config import TrainConfig
 
 Mask = Callable[[Params], Params] | None  # which parameters decay, from their tree; None: all of them
+EPS = 1e-8  # added to the root of the gradient's mean square, as Kingma & Ba 2015
 ONE_CYCLE_START = 25.0  # the first learning rate of one_cycle is the highest over this, as in PyTorch
 
 
@@ -21,10 +22,10 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     rate, mask = learning_rate(config), decayed(config)
     if config.optimizer == "adamw":
         inner = optax.adamw(
-            rate, b1=config.b1, b2=config.b2, eps=1e-8, weight_decay=config.weight_decay, mask=mask
+            rate, b1=config.b1, b2=config.b2, eps=EPS, weight_decay=config.weight_decay, mask=mask
         )
     elif config.optimizer == "adam":
-        inner = optax.adam(rate, b1=config.b1, b2=config.b2, eps=1e-8)
+        inner = optax.adam(rate, b1=config.b1, b2=config.b2, eps=EPS)
     elif config.optimizer == "sgd":
         inner = optax.sgd(rate, momentum=config.b1)
     elif config.optimizer == "muon":

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from crlb.errors import UsageError
 
 AXIS = "device"
+JOIN_S = 120  # that the processes of a run wait for each other to start
 Mode = Literal["pmap", "jit"]
 Tree = TypeVar("Tree")
 Metrics = dict[str, Array]
@@ -157,7 +158,7 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
         raise UsageError("--coordinator, --processes and --process belong together; give all three or none")
     if all(given):
         if processes != 1:
-            jax.distributed.initialize(coordinator, processes, process, initialization_timeout=120)
+            jax.distributed.initialize(coordinator, processes, process, initialization_timeout=JOIN_S)
     elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
         jax.distributed.initialize()
 
