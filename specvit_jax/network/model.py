@@ -211,7 +211,7 @@ def spectrum_keys(module: nn.Module, n: int, index: Int[Array, " batch"] | None)
 
 
 def head(cfg: ModelConfig) -> nn.Dense:
-    """The last layer: one output for each label, with ``predict_sigma`` another one, in float32."""
+    """The last layer, in float32: one output for each label, two with ``predict_sigma``."""
     n_out = len(cfg.label_names) * (1 + cfg.predict_sigma)
     return nn.Dense(n_out, dtype=jnp.float32, kernel_init=linear_init(cfg), name="head")
 
@@ -222,7 +222,7 @@ def norm(name: str) -> nn.LayerNorm:
 
 
 def cost(cfg: ModelConfig) -> dict[str, int]:
-    """What the network costs per spectrum, counted from its shapes.
+    """Cost of the network per spectrum, counted from its shapes.
 
     Returns:
         ``tokens``; ``forward_flops`` and ``train_flops`` (2 per multiply-add of the matrix products, training

@@ -15,7 +15,7 @@ def _check_positive(section: object, *keys: str) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network. Words as in timm; defaults are the published network."""
+    """Settings of the network, named as in timm; the defaults are the published network."""
 
     network: Literal["vit", "mlp", "cnn"] = "vit"  # SpecViT, or what it is compared with
     hidden: tuple[int, ...] = (1024, 512, 256)  # widths of the layers of mlp, and of cnn after its channels
@@ -104,7 +104,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the network is trained. The loss is in scaled label units."""
+    """Settings of the training; the loss is in scaled label units."""
 
     steps: int = 100_000
     batch_size: int = 256  # spectra of one step, over all devices
@@ -155,7 +155,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where spectra come from and how they are observed."""
+    """Settings of the spectra: where they come from and how they are observed."""
 
     source: str = (
         "emulator"  # or clean spectra (pfsspec layout): a file, several with commas, shard_index.txt
@@ -197,7 +197,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A run: network, training, data."""
+    """All settings of a run: network, training, data."""
 
     preset: str = "paper"  # the preset it started from
     model: ModelConfig = field(default_factory=ModelConfig)

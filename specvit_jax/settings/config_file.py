@@ -113,7 +113,7 @@ class _TextLoader(yaml.BaseLoader):
 
 
 def parse_yaml(text: str) -> object:
-    """What YAML holds, every scalar as text.
+    """The content of a YAML text, every scalar as text.
 
     Raises:
         ConfigError: not YAML, or a key that appears twice.

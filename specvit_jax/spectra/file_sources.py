@@ -54,7 +54,7 @@ class StoredSpectra:
         return len(self.spectra.mag)
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
-        """The spectra of these global indices."""
+        """The spectra of these global indices, observed."""
         rows = jnp.asarray(index) % self.rows
         return self.observer.sample(key, index, jax.tree.map(lambda array: array[rows], self.spectra))
 
