@@ -25,7 +25,9 @@ SOLAR_SCALED: dict[str, float] = {"a_M": 0.0, "C_M": 0.0}
 
 
 def coordinate(name: str, label: Any) -> Any:
-    """What the splines of a label run in: -5040 K / T_eff, in which lines change more evenly; else itself.
+    """The variable that the splines of a label run in: -5040 K / T_eff, or the label itself.
+
+    Lines change more evenly in the reciprocal temperature than in T_eff.
 
     Source: the reciprocal temperature theta = 5040 K / T of the excitation and ionisation equations, Gray
     2005, The Observation and Analysis of Stellar Photospheres, chapter 1.

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from crlb.errors import Interrupted
 
@@ -23,7 +23,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received = ""
-        self.before: dict[signal.Signals, Any] = {}
+        self.before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers

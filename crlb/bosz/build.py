@@ -39,37 +39,34 @@ class _Table:
     fixed: dict[str, float]
 
     def keep(self, rows: Bool[np.ndarray, " n"]) -> "_Table":
+        """The table with these rows only."""
         chosen = [i for i, kept in enumerate(rows) if kept]
         nodes, paths = [self.nodes[i] for i in chosen], [self.paths[i] for i in chosen]
         return _Table(nodes, paths, self.label_names, self.labels[rows], self.fixed)
 
 
 def build_grid(
-    folder: str | Path,
+    files: Mapping[Node, Path],
     path: str | Path,
     *,
     resolving_power: float | None = None,
     wave_range: tuple[float, float] = WAVE_RANGE,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    atmosphere: Atmosphere = "auto",
     holes: Policy = "refuse",
     overwrite: bool = False,
     console: Console | None = None,
 ) -> str:
     """Writes a grid file from BOSZ files, one spectrum in memory at a time.
 
-    Labels that have one value only are no axis: they are told in `source` and `fixed_labels`.
+    Labels that have one value only are no axis: `source` and `fixed_labels` name them.
 
     Args:
-        folder: with files of one edition, resolving power and microturbulence, also in folders below it.
+        files: spectra of one edition, resolving power and microturbulence, as `find_spectra` returns them.
         path: the grid file to create.
         resolving_power: wave / FWHM wanted; None keeps that of the files.
         wave_range: lowest and highest vacuum wavelength kept, Å.
-        ranges: lowest and highest value of a label (T_eff in K, others in dex); all there is if absent.
-        atmosphere: which model where there are files of both; "auto" prefers MARCS up to 8000 K.
         holes: what to do with nodes that are missing from the tensor: "refuse" lists them, "drop" leaves out
             axis values, "fill" interpolates (dataset `filled`), "keep" writes what there is. All but "refuse"
-            keep their labels in the dataset `holes` and tell what was done in the attribute `holes`.
+            keep their labels in the dataset `holes`, and say what was done in the attribute `holes`.
         overwrite: whether an existing file may be replaced.
         console: where the progress is shown, by default stderr.
 
@@ -78,12 +75,11 @@ def build_grid(
 
     Raises:
         OutputError: the file exists, or cannot be created.
-        MissingInputError: the folder does not exist or holds no such file.
         DataError: nodes are missing and refused; a file is unusable; two files are of one node.
         UsageError: an argument cannot be used, or the files are of several kinds.
     """
     check_output(path, overwrite)
-    table = _tabulate(_find(Path(folder), ranges or {}, atmosphere))
+    table = _tabulate(files)
     missing = hole.find_holes(table.labels)
     table, report = _deal_with_holes(table, holes) if len(missing) else (table, "")
     plan = hole.fill_plan(table.labels, table.label_names) if report and holes == "fill" else []
@@ -97,15 +93,27 @@ def build_grid(
     return report
 
 
-def _find(
-    folder: Path, ranges: Mapping[str, tuple[float, float]], atmosphere: Atmosphere
+def find_spectra(
+    folder: str | Path,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    atmosphere: Atmosphere = "auto",
 ) -> dict[Node, Path]:
-    """The files wanted, by node, in the order of their labels."""
+    """Returns the BOSZ files in a folder and in folders below it, by node, in the order of their labels.
+
+    Args:
+        folder: where the files lie.
+        ranges: lowest and highest value of a label (T_eff in K, others in dex); all there is if absent.
+        atmosphere: which model where there are files of both; "auto" prefers MARCS up to 8000 K.
+
+    Raises:
+        MissingInputError: the folder does not exist or holds no such file.
+    """
+    folder = Path(folder)
     if not folder.is_dir():
         raise MissingInputError(f"folder {folder} does not exist or is not a folder")
     files = [path for path in folder.rglob("*") if path.name.endswith(SUFFIXES)]
     found = {parse_name(path.name): path for path in files if _is_bosz(path)}
-    chosen = {node: path for node, path in found.items() if _wanted(node, ranges, atmosphere)}
+    chosen = {node: path for node, path in found.items() if _wanted(node, ranges or {}, atmosphere)}
     if not chosen:
         raise MissingInputError(
             f"no BOSZ file within the ranges in {folder}: {len(files)} files look like spectra, {len(found)} "
@@ -127,7 +135,7 @@ def _wanted(node: Node, ranges: Mapping[str, tuple[float, float]], atmosphere: A
     return inside and node.model == choose_model(node.edition, node.T_eff, node.log_g, atmosphere)
 
 
-def _tabulate(files: dict[Node, Path]) -> _Table:
+def _tabulate(files: Mapping[Node, Path]) -> _Table:
     nodes, paths = list(files), list(files.values())
     for name in ("edition", "resolving_power", "microturbulence"):
         kinds = sorted({str(getattr(node, name)) for node in nodes})

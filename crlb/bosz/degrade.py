@@ -1,14 +1,14 @@
 """From the pixels of a BOSZ file to those of a grid file: cut, lower resolving power, vacuum wavelengths."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from crlb.bosz.catalogue import ORIGINAL
 from crlb.bosz.read import AIR_ABOVE, BoszSpectrum, air_to_vacuum, vacuum_to_air
@@ -16,7 +16,7 @@ from crlb.detector import FWHM_PER_SIGMA
 from crlb.errors import DataError, UsageError
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth
 
-ORIGINAL_STEP = 1e-6  # in ln wave: what the 2024 originals are interpolated to before they are smoothed
+ORIGINAL_SPACING = 1e-6  # in ln wave: what the 2024 originals are interpolated to before they are smoothed
 MIN_KERNEL_SIGMA = 0.7  # pixels; the width of a narrower Gaussian is wrong when it is sampled
 PIXELS_PER_FWHM = 3  # at least, after smoothing
 
@@ -27,14 +27,14 @@ class Pixels:
 
     BOSZ pixels are equally spaced in ln wave, so one kernel serves all of them: a Gaussian whose FWHM^2 is
     the difference of (wave / R)^2 of the result and of the files. 2024 wavelengths are equally spaced in
-    air, so the smoothing comes first and the way into vacuum after it.
+    air, so the smoothing comes first and the conversion to vacuum after it.
 
     Args:
         wave: vacuum wavelengths of the result, Å.
         native: the file's wavelengths that are needed (air or vacuum, as in the file), Å.
         first: position of `native[0]` in the file; None for the 2024 originals, which are interpolated.
-        step: spacing of `native` in ln wave.
-        resolving_power: of the result.
+        spacing: of `native` in ln wave.
+        resolving_power: wave / FWHM of the result.
         kernel_power: wave / FWHM of the kernel; None without smoothing.
         every: pixels of `native` per pixel of the result.
     """
@@ -42,7 +42,7 @@ class Pixels:
     wave: Float[np.ndarray, " n_out"]
     native: Float[np.ndarray, " n_native"]
     first: int | None
-    step: float
+    spacing: float
     resolving_power: float
     kernel_power: float | None
     every: int
@@ -75,10 +75,10 @@ class Pixels:
         return row if self.kernel_power is None else np.asarray(self._smooth(jnp.asarray(row)))
 
     @cached_property
-    def _smooth(self) -> Any:
-        power, step, every = self.kernel_power, self.step, self.every
+    def _smooth(self) -> Callable[[Array], Array]:
+        power, spacing, every = self.kernel_power, self.spacing, self.every
         assert power is not None
-        return jax.jit(lambda row: smooth(row, power, step, every))
+        return jax.jit(lambda row: smooth(row, power, spacing, every))
 
 
 def plan_pixels(
@@ -97,11 +97,11 @@ def plan_pixels(
     low, high = wave_range
     if not 0 < low < high < math.inf:
         raise UsageError(f"wave_range must be two increasing wavelengths in Å, found {low:g} {high:g}")
-    step = ORIGINAL_STEP if spectrum.step is None else spectrum.step
-    power, kernel = _kernel_power(spectrum, step, resolving_power)
-    half = 0 if kernel is None else kernel_half_width(kernel, step)
-    every = 1 if kernel is None else max(1, int(1 / (PIXELS_PER_FWHM * power * step)))
-    wave, first = _file_wave(spectrum, wave_range, step, half)
+    spacing = ORIGINAL_SPACING if spectrum.spacing is None else spectrum.spacing
+    power, kernel = _kernel_power(spectrum, spacing, resolving_power)
+    half = 0 if kernel is None else kernel_half_width(kernel, spacing)
+    every = 1 if kernel is None else max(1, int(1 / (PIXELS_PER_FWHM * power * spacing)))
+    wave, first = _file_wave(spectrum, wave_range, spacing, half)
     vacuum = air_to_vacuum(wave) if spectrum.medium == "air" else wave
     inside = np.flatnonzero((vacuum >= low) & (vacuum <= high))
     if not len(inside) or inside[0] < half or inside[-1] + half >= len(wave):
@@ -115,7 +115,7 @@ def plan_pixels(
         wave=vacuum[keep],
         native=wave[begin:end],
         first=None if first is None else int(first + begin),
-        step=step,
+        spacing=spacing,
         resolving_power=power,
         kernel_power=kernel,
         every=every,
@@ -123,22 +123,22 @@ def plan_pixels(
 
 
 def _file_wave(
-    spectrum: BoszSpectrum, wave_range: tuple[float, float], step: float, half: int
+    spectrum: BoszSpectrum, wave_range: tuple[float, float], spacing: float, half: int
 ) -> tuple[Float[np.ndarray, " n"], int | None]:
     """All wavelengths of the file; for the 2024 originals equally spaced ones around the range."""
-    if spectrum.step is not None:
+    if spectrum.spacing is not None:
         return spectrum.wave, 0
     low, high = vacuum_to_air(np.asarray(wave_range, np.float64))
-    low, high = low * math.exp(-(half + 2) * step), high * math.exp((half + 2) * step)
+    low, high = low * math.exp(-(half + 2) * spacing), high * math.exp((half + 2) * spacing)
     if low < max(spectrum.wave[0], AIR_ABOVE) or high > spectrum.wave[-1]:
         raise UsageError(
             f"wave_range of the originals must lie between {AIR_ABOVE:g} and {spectrum.wave[-1]:g} Å, "
             f"found {wave_range[0]:g} to {wave_range[1]:g} Å"
         )
-    return log_wave(float(low), float(high), step), None
+    return log_wave(float(low), float(high), spacing), None
 
 
-def _kernel_power(spectrum: BoszSpectrum, step: float, wanted: float | None) -> tuple[float, float | None]:
+def _kernel_power(spectrum: BoszSpectrum, spacing: float, wanted: float | None) -> tuple[float, float | None]:
     """Returns the resolving power of the result, and wave / FWHM of the kernel that makes it."""
     given = spectrum.node.resolving_power
     if given == ORIGINAL:
@@ -147,7 +147,7 @@ def _kernel_power(spectrum: BoszSpectrum, step: float, wanted: float | None) -> 
         return wanted, wanted
     if wanted is None or wanted == given:
         return float(given), None
-    widest = 1 / (FWHM_PER_SIGMA * MIN_KERNEL_SIGMA * step)  # largest wave / FWHM of a kernel
+    widest = 1 / (FWHM_PER_SIGMA * MIN_KERNEL_SIGMA * spacing)  # largest wave / FWHM of a kernel
     largest = 1 / math.hypot(1 / int(given), 1 / widest)
     if not 0 < wanted <= largest:
         raise UsageError(

@@ -63,11 +63,11 @@ def download(
     """Fetches the files of `nodes` into `folder`; those already there are left alone.
 
     Args:
-        nodes: whose files are wanted.
+        nodes: the nodes whose files are wanted.
         folder: existing; one flat folder for all files.
         mirror: where the archive's paths start: http(s)://, file:// or a local folder, which may be flat too.
         connections: files fetched at a time.
-        settings: patience with the server.
+        settings: how long to wait for the server, and how often to try again.
         console: where the progress is shown, by default stderr.
 
     Raises:
@@ -110,7 +110,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 def _sort_out(nodes: Sequence[Node], folder: Path) -> tuple[Report, list[Node]]:
-    """Splits the nodes into those dealt with already and those still wanted."""
+    """Splits the nodes into those already present or missing in the archive, and those still wanted."""
     report, wanted, holes = Report(), [], read_holes(folder)
     for node in dict.fromkeys(nodes):
         if (folder / node.name).is_file():

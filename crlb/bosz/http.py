@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
@@ -17,14 +16,15 @@ from crlb.bosz.read import bytes_per_file
 from crlb.errors import UsageError
 
 CHUNK = 1 << 16  # bytes
-GONE = (404, 410)
-TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+GONE = (404, 410)  # status: not found, gone for good
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # status: too early, too many requests, server in trouble
+MAX_WAIT_S = 60.0  # before a file is tried again
 PROBES = 3  # files asked for their size before a download starts
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Patience with a server.
+    """How long a server is waited for, and how often a file is tried again.
 
     Args:
         retries: further tries after a failure that may pass.
@@ -108,15 +108,15 @@ def fetch(
     """Puts the file of a node into the folder, whole.
 
     Args:
-        node: whose file.
-        mirror: as in `download`.
-        folder: where it goes.
-        settings: patience.
+        node: the node whose file is wanted.
+        mirror: where the archive's paths start, as in `download`.
+        folder: where the file goes.
+        settings: how long to wait, and how often to try again.
         stop: when set, the transfer ends soon and keeps its part.
-        received: told the number of bytes of every chunk.
+        received: called with the number of bytes of every chunk.
 
     Raises:
-        Hole: the mirror does not have it.
+        Hole: the mirror does not have the file.
         Failed: all tries failed.
         Stopped: `stop` was set.
         OutputError: the disk refused.
@@ -134,7 +134,7 @@ def fetch(
         except MayPass as error:
             reason = str(error)
         if attempt < settings.retries:
-            stop.wait(min(settings.backoff_s * 2**attempt, 60.0))
+            stop.wait(min(settings.backoff_s * 2**attempt, MAX_WAIT_S))
     raise Failed(f"{reason} (tried {settings.retries + 1} times)")
 
 
@@ -177,9 +177,9 @@ def _transfer(
     finish(part, target, now.size)
 
 
-def _describe(url: str, answer: Any) -> Part:
+def _describe(url: str, answer: http.client.HTTPResponse) -> Part:
     total = answer.headers.get("Content-Length")
-    if answer.status == 206:
+    if answer.status == http.client.PARTIAL_CONTENT:
         total = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
     return Part(url, _integer(total), answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
 
@@ -188,14 +188,18 @@ def _integer(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
 
 
-def _continues(answer: Any, start: int, known: Part | None, now: Part) -> bool:
+def _continues(answer: http.client.HTTPResponse, start: int, known: Part | None, now: Part) -> bool:
     """Whether a 206 answer is the rest of the very file the part is of."""
     first = (answer.headers.get("Content-Range") or "").removeprefix("bytes ").partition("-")[0]
     return known is not None and _integer(first) == start and now == known
 
 
 def _pour(
-    answer: Any, part: Path, append: bool, stop: threading.Event, received: Callable[[int], None]
+    answer: http.client.HTTPResponse,
+    part: Path,
+    append: bool,
+    stop: threading.Event,
+    received: Callable[[int], None],
 ) -> None:
     """Appends what the server sends; read1 hands on what has come, so that little is lost by a kill."""
     with disk_errors(part), part.open("ab" if append else "wb") as file:
@@ -207,7 +211,7 @@ def _pour(
                 raise Stopped("stopped")
 
 
-def _receive(answer: Any) -> bytes:
+def _receive(answer: http.client.HTTPResponse) -> bytes:
     try:
         return answer.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:

@@ -35,6 +35,7 @@ class Part:
 
 
 def part_path(target: Path) -> Path:
+    """Returns where a file lies while only a part of it has come."""
     return target.with_name(target.name + ".part")
 
 
@@ -44,6 +45,7 @@ def _note_path(part: Path) -> Path:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
+    """Turns an error of the disk inside the block into an OutputError that names the path."""
     try:
         yield
     except OSError as error:
@@ -69,6 +71,7 @@ def write_note(part: Path, known: Part) -> None:
 
 
 def forget(part: Path) -> None:
+    """Removes a part and what is known of it."""
     part.unlink(missing_ok=True)
     _note_path(part).unlink(missing_ok=True)
 

@@ -22,7 +22,7 @@ from crlb.errors import DataError, MissingInputError, UsageError
 # 2017: pixel n of the finest grid lies at 10 Å (1 + 1/300000)^n, as in Kurucz' SYNTHE, from the first n at or
 # above 1000 Å to the last one below 320000 Å; other files hold every k-th pixel of it.
 FINEST_2017 = 300000
-RATIO_2017 = math.log1p(1 / FINEST_2017)  # step in ln wave
+RATIO_2017 = math.log1p(1 / FINEST_2017)  # spacing in ln wave
 WAVE_2017 = (1000.0, 320000.0)  # Å
 # 2024: 15 R pixels from 500 Å, Mészáros et al. 2024, equations 3 and 4.
 WAVE_2024 = (500.0, 320000.0)  # Å
@@ -40,12 +40,12 @@ class BoszSpectrum:
     """One spectrum as it lies in its file, with physical flux.
 
     Args:
-        node: whose spectrum it is.
+        node: the node that the spectrum is of.
         wave: Å, in the `medium`; use `vacuum_wave` for what the rest of the package expects.
         flux: F_lambda at the stellar surface, erg/s/cm^2/Å.
-        cont: continuum, likewise.
+        cont: continuum of the same kind and unit.
         medium: "air" means air above 2000 Å and vacuum below.
-        step: spacing in ln wave; None for the 2024 originals, which are not equally spaced.
+        spacing: of the pixels in ln wave; None for the 2024 originals, which are not equally spaced.
     """
 
     node: Node
@@ -53,7 +53,7 @@ class BoszSpectrum:
     flux: Float[np.ndarray, " n_pix"]
     cont: Float[np.ndarray, " n_pix"]
     medium: Literal["air", "vacuum"]
-    step: float | None
+    spacing: float | None
 
     @property
     def vacuum_wave(self) -> Float[np.ndarray, " n_pix"]:
@@ -87,7 +87,7 @@ def vacuum_to_air(wave: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return np.where(wave < AIR_ABOVE, wave, wave / index)
 
 
-def step_of(node: Node) -> float | None:
+def spacing_of(node: Node) -> float | None:
     """Spacing of a file's pixels in ln wave; None for the 2024 originals."""
     if node.resolving_power == ORIGINAL:
         return None
@@ -103,29 +103,30 @@ def _every(resolving_power: Resolution) -> int:
 
 def bytes_per_file(node: Node) -> float:
     """Rough size of a node's file, bytes: rows times what a row takes after compression."""
-    step, suffix = step_of(node), node.name.rsplit(".", 1)[-1]
+    spacing, suffix = spacing_of(node), node.name.rsplit(".", 1)[-1]
     low, high = WAVE_2017 if node.edition == 2017 else WAVE_2024
-    rows = ORIGINAL_ROWS if step is None else math.log(high / low) / step
-    return rows * (ORIGINAL_ROW_BYTES if step is None else ROW_BYTES[suffix])
+    rows = ORIGINAL_ROWS if spacing is None else math.log(high / low) / spacing
+    return rows * (ORIGINAL_ROW_BYTES if spacing is None else ROW_BYTES[suffix])
 
 
 def wave_2024(resolving_power: int) -> Float[np.ndarray, " n_pix"]:
     """Wavelengths of all 2024 files of a resolving power, Å: air above 2000 Å, vacuum below."""
     n_pix = PIXELS_PER_R_2024 * resolving_power
-    return WAVE_2024[0] * np.exp(np.log(WAVE_2024[1] / WAVE_2024[0]) / n_pix * np.arange(n_pix))
+    ratio: np.ndarray = np.exp(np.log(WAVE_2024[1] / WAVE_2024[0]) / n_pix * np.arange(n_pix))
+    return WAVE_2024[0] * ratio
 
 
 def wave_2017(stored: Float[np.ndarray, " n_pix"], resolving_power: int) -> Float[np.ndarray, " n_pix"]:
     """Vacuum wavelengths (Å) with all digits, from those a 2017 file stores with three decimals.
 
     Raises:
-        DataError: the stored ones do not lie on the grid, or do not reach from 1000 to 320000 Å.
+        DataError: the stored wavelengths do not lie on the grid, or do not reach from 1000 to 320000 Å.
     """
     every = _every(resolving_power)
     if not (np.isfinite(stored) & (stored > 0)).all() or stored.size < 2:
         raise DataError("wavelengths must be finite and positive")
     start = round(float(np.log(stored[0] / 10) / RATIO_2017))
-    wave = 10 * np.exp(RATIO_2017 * (start + every * np.arange(len(stored))))
+    wave: np.ndarray = 10 * np.exp(RATIO_2017 * (start + every * np.arange(len(stored))))
     off = np.abs(stored - wave) - (DECIMALS + SINGLE * wave)
     if (off > 0).any():
         worst = int(np.argmax(off > 0))
@@ -220,7 +221,7 @@ def _spectrum(node: Node, table: Float[np.ndarray, "n_pix n_columns"]) -> BoszSp
         raise DataError("flux and continuum must be finite, found NaN or infinity")
     wave = _wave(node, table)
     medium: Literal["air", "vacuum"] = "vacuum" if node.edition == 2017 else "air"
-    return BoszSpectrum(node, wave, flux, cont, medium, step_of(node))
+    return BoszSpectrum(node, wave, flux, cont, medium, spacing_of(node))
 
 
 def _wave(node: Node, table: Float[np.ndarray, "n_pix n_columns"]) -> Float[np.ndarray, " n_pix"]:
@@ -240,7 +241,9 @@ def _original_wave(wave: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_p
     if not np.isfinite(wave).all() or (np.diff(wave) <= 0).any():
         raise DataError("wavelengths must be finite and increase")
     low, high = WAVE_2024
-    if wave[0] > 1.01 * low or wave[-1] < 0.99 * high:
+    if (
+        wave[0] > 1.01 * low or wave[-1] < 0.99 * high
+    ):  # the pixels of each spectrum are its own, to a percent
         raise DataError(
             f"wavelengths must reach from {low:g} to {high:g} Å, found {wave[0]:g} to {wave[-1]:g}"
         )

@@ -199,16 +199,15 @@ class Build:
 
     def __call__(self) -> None:
         check_output(self.out, self.overwrite)
-        from crlb.bosz.build import build_grid
+        from crlb.bosz.build import build_grid, find_spectra
 
         ranges = {name: getattr(self, name) for name in ("T_eff", "log_g", "M_H", "a_M", "C_M")}
+        wanted = {name: bounds for name, bounds in ranges.items() if bounds is not None}
         report = build_grid(
-            self.folder,
+            find_spectra(self.folder, wanted, self.atmosphere),
             self.out,
             resolving_power=self.resolving_power,
             wave_range=self.wave,
-            ranges={name: bounds for name, bounds in ranges.items() if bounds is not None},
-            atmosphere=self.atmosphere,
             holes=self.holes,
             overwrite=self.overwrite,
             console=console(stderr=True),

@@ -38,11 +38,11 @@ def open_input(path: str | Path, kind: str) -> Iterator[h5py.File]:
 
 
 def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
-    """The dataset of that name, if its data lie inside this very file.
+    """The dataset called `name`, whose data must lie inside this very file.
 
     Raises:
-        DataError: it is missing or not a dataset; it is a link, external or virtual (these can lead to any
-            file of the reader's machine).
+        DataError: the dataset is missing or a group; or it is a link, external or virtual (these can lead to
+            any file of the reader's machine).
     """
     node: h5py.Group | h5py.Dataset = group
     for part in name.split("/"):
@@ -65,7 +65,7 @@ def read_numbers(group: h5py.Group, name: str, dims: tuple[str, ...]) -> np.ndar
     """A dataset of numbers as stored, checked to have these dimensions and not to be empty.
 
     Raises:
-        DataError: as `dataset`; or it holds something else than numbers, or in another shape.
+        DataError: as `dataset`; or the dataset holds something else than numbers, or has another shape.
     """
     values = dataset(group, name)
     if values.dtype.kind not in "fiu" or values.ndim != len(dims) or 0 in values.shape:
@@ -73,4 +73,5 @@ def read_numbers(group: h5py.Group, name: str, dims: tuple[str, ...]) -> np.ndar
             f"'{name}' must hold numbers in the shape ({', '.join(dims)}), "
             f"found {values.dtype} in the shape {values.shape}"
         )
-    return values[()]
+    numbers: np.ndarray = values[()]
+    return numbers

@@ -49,7 +49,7 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """A block that writes `path`; what the system says when it fails becomes an error that names it.
+    """Guards a block that writes `path`: a refusal of the system becomes an error that names the path.
 
     Raises:
         DiskError: the disk is full, read-only or failing.

@@ -1,6 +1,6 @@
 """The pfsspec file layout: HDF5 arrays of spectra beside a pandas table of labels, read without unpickling.
 
-    spectrumdataset/wave, wave_edges                   vacuum A
+    spectrumdataset/wave, wave_edges                   vacuum Å
     dataset/arrays/{flux,error,noisy,mask}/value       (n, n_pix)
     dataset/params/table                               what `pandas.read_hdf(file)` opens
 
@@ -21,17 +21,17 @@ from crlb.files.hdf5 import dataset, read_numbers
 
 WAVE, WAVE_EDGES, TABLE = "spectrumdataset/wave", "spectrumdataset/wave_edges", "dataset/params/table"
 ARRAYS = {name: f"dataset/arrays/{name}/value" for name in ("flux", "error", "noisy", "mask")}
-WAVE_TOLERANCE = 0.004  # A, a hundredth of a pixel; a float32 wavelength is good to 0.0005 A
+WAVE_TOLERANCE = 0.004  # Å, a hundredth of a pixel; a float32 wavelength is good to 0.0005 Å
 NAME_OPCODES = {"UNICODE", "STRING"}  # protocol 0: the names themselves ...
 LIST_OPCODES = {"MARK", "LIST", "PUT", "APPEND", "STOP"}  # ... and the list around them
 ROWS_PER_CHUNK = 4096  # of the table; PyTables wants it chunked
 
 
 def read_wave(file: h5py.File, expected: Float[np.ndarray, " n_pix"] | None) -> Float[np.ndarray, " n_pix"]:
-    """Wavelengths of the pixels, vacuum A, checked against `expected` to a hundredth of a pixel.
+    """Wavelengths of the pixels (vacuum Å), checked against `expected` to a hundredth of a pixel.
 
     Raises:
-        DataError: they are other wavelengths, or not increasing numbers.
+        DataError: the wavelengths are others, or are not increasing numbers.
     """
     wave = read_numbers(file, WAVE, ("n_pix",)).astype(np.float64)
     if not (np.isfinite(wave).all() and (np.diff(wave) > 0).all()):
@@ -40,17 +40,17 @@ def read_wave(file: h5py.File, expected: Float[np.ndarray, " n_pix"] | None) -> 
         return wave
     if len(wave) != len(expected) or np.abs(wave - expected).max() > WAVE_TOLERANCE:
         raise DataError(
-            f"wavelengths must be the {len(expected)} pixels from {expected[0]:.3f} to {expected[-1]:.3f} A, "
-            f"found {len(wave)} from {wave[0]:.3f} to {wave[-1]:.3f} A; resample the spectra"
+            f"wavelengths must be the {len(expected)} pixels from {expected[0]:.3f} to {expected[-1]:.3f} Å, "
+            f"found {len(wave)} from {wave[0]:.3f} to {wave[-1]:.3f} Å; resample the spectra"
         )
     return wave
 
 
 def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.ndarray, "n n_pix"]:
-    """One of `ARRAYS` in float32.
+    """One array of `ARRAYS` as float32, spectra by pixels.
 
     Raises:
-        DataError: missing, or of another shape.
+        DataError: the array is missing, or has another shape.
     """
     found = dataset(file, ARRAYS[name]).shape
     if found != shape:
@@ -62,7 +62,8 @@ def read_table(file: h5py.File) -> dict[str, Float[np.ndarray, " n"]]:
     """The numeric columns of the label table in float64; columns of text or dates are left out.
 
     Raises:
-        DataError: missing, not a table, no names or names that are more than a list of strings, no rows.
+        DataError: the table is missing, is not a table, has no rows, or has no names of columns, or names
+            that are more than a list of strings.
     """
     table = dataset(file, TABLE)
     if table.dtype.names is None or table.ndim != 1 or not len(table):
@@ -82,7 +83,7 @@ def column_names(pickled: object, field: str) -> list[str]:
     """The strings of a pickled list of strings, found by reading its opcodes, never by running them.
 
     Raises:
-        DataError: the pickle is damaged, or anything but a list of strings.
+        DataError: the pickle is damaged, or holds anything but a list of strings.
     """
     if not isinstance(pickled, bytes):
         raise DataError(f"attribute '{field}_kind' of the label table must hold its column names")

@@ -50,7 +50,7 @@ class Record:
             raise DataError(f"this is not a {cls.__name__} as it is written: {words}") from error
 
 
-def plain(value: Any) -> dict[str, Json]:
+def plain(value: object) -> dict[str, Json]:
     """Returns a record, or a mapping that holds records, arrays and numbers, as plain JSON values.
 
     Numbers that are not finite become null; `not_finite` names each of them ("bins/0/bound": "inf").
@@ -61,7 +61,7 @@ def plain(value: Any) -> dict[str, Json]:
     return found | {NOT_FINITE: dict(words)} if words else found
 
 
-def write_json(value: Record | Mapping[str, Any], path: str | Path, overwrite: bool = False) -> None:
+def write_json(value: Record | Mapping[str, object], path: str | Path, overwrite: bool = False) -> None:
     """Writes a record, or a mapping that holds some, as JSON in UTF-8, whole or not at all.
 
     Raises:
@@ -83,12 +83,12 @@ def _converter() -> cattrs.Converter:
     return converter
 
 
-def _is_array(kind: Any) -> bool:
+def _is_array(kind: object) -> bool:
     """Whether a type is numpy's array, or an annotation of one with its shape."""
     return isinstance(kind, type) and (issubclass(kind, np.ndarray) or hasattr(kind, "array_type"))
 
 
-def _finite(value: Any, place: str, words: dict[str, str]) -> Json:
+def _finite(value: object, place: str, words: dict[str, str]) -> Json:
     """`value` with null for what is not finite; `words` gets place and number of each."""
     if isinstance(value, Mapping):
         return {str(key): _finite(item, f"{place}/{key}".lstrip("/"), words) for key, item in value.items()}
@@ -97,7 +97,11 @@ def _finite(value: Any, place: str, words: dict[str, str]) -> Json:
     if isinstance(value, float) and not math.isfinite(value):
         words[place] = str(value)
         return None
-    return value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"{place or 'the value'} must be plain, a record or an array, found {type(value).__name__}"
+    )
 
 
 def _restored(values: Mapping[str, Json]) -> dict[str, Json]:

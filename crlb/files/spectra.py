@@ -20,16 +20,16 @@ EDGES = (0, -1)  # pixels where the field's own files have NaN errors
 
 @dataclass(frozen=True)
 class Spectra:
-    """Spectra with their labels. What a file does not hold, or was not asked for, is None.
+    """Spectra with their labels; an array that a file does not hold, or that was not asked for, is None.
 
     Args:
-        wave: pixel centres, vacuum A.
-        labels: by name, in the units of `crlb.labels`.
+        wave: pixel centres, vacuum Å.
+        labels: label values by label name, in the units of `crlb.labels`.
         flux: noiseless, scaled so that the median over the arm is 0.5.
         error: 1 sigma, in units of flux; NaN where the pixel is unusable.
-        noisy: as observed; NaN only where the error is.
+        noisy: flux as observed; NaN only where the error is NaN.
         mag: AB magnitude in i.
-        snr: per spectrum, as stored; files from elsewhere may use another definition than ours.
+        snr: signal-to-noise ratio of every spectrum as stored; files of other origin may define it otherwise.
 
     Raises:
         DataError: NaN or infinity in labels, flux or noisy; an error that is not positive, or is NaN at
@@ -61,7 +61,7 @@ class Spectra:
         return len(next(iter(self.labels.values())))
 
     def take(self, rows: slice, pixels: Int[np.ndarray, " m"]) -> "Spectra":
-        """These spectra only, on these pixels only."""
+        """The set reduced to these spectra and pixels."""
         part = {
             name: None if array is None else array[rows][:, pixels]
             for name, array in (("flux", self.flux), ("error", self.error), ("noisy", self.noisy))
@@ -75,25 +75,25 @@ class Spectra:
         )
 
     def columns(self) -> dict[str, Float[np.ndarray, " n"]]:
-        """Labels, magnitude and SNR as they stand in the table of a file."""
+        """Labels, magnitude and SNR by the names of their columns in a file."""
         extra = {"mag": self.mag, "snr": self.snr}
         return self.labels | {name: column for name, column in extra.items() if column is not None}
 
     def select(self, names: tuple[str, ...]) -> Float[np.ndarray, "n n_labels"]:
-        """These labels as columns of one array.
+        """The named labels as columns of one array.
 
         Raises:
-            UsageError: an unknown label.
+            UsageError: a label is unknown.
         """
         values = list(self.labels.values())
         return np.stack([values[i] for i in label_columns(tuple(self.labels), names)], axis=1)
 
 
 def label_columns(available: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
-    """Where the wanted labels are among the available ones.
+    """Positions of the wanted labels among the available ones.
 
     Raises:
-        UsageError: an unknown label.
+        UsageError: a label is unknown.
     """
     unknown = [name for name in wanted if name not in available]
     if unknown:
@@ -102,7 +102,7 @@ def label_columns(available: tuple[str, ...], wanted: tuple[str, ...]) -> list[i
 
 
 def _inner_or_positive(error: np.ndarray) -> np.ndarray:
-    good = np.isfinite(error) & (error > 0)
+    good: np.ndarray = np.isfinite(error) & (error > 0)
     good[:, EDGES] |= np.isnan(error[:, EDGES])
     return good
 
@@ -126,9 +126,9 @@ def read_spectra(
     """Reads a pfsspec file: the arrays in `need` (of flux, error, noisy), labels, magnitude and SNR.
 
     Raises:
-        MissingInputError: no such file.
-        DataError: not HDF5, truncated, lacks something, other wavelengths than `wave` (vacuum A), NaN or
-            non-positive errors, none of the labels of `crlb.labels`.
+        MissingInputError: the file does not exist.
+        DataError: the file is not HDF5, is truncated or lacks something; it has other wavelengths than `wave`
+            (vacuum Å), NaN or non-positive errors, or none of the labels of `crlb.labels`.
     """
     with open_input(path, "spectra") as file:
         found = pfsspec.read_wave(file, wave)
@@ -147,14 +147,14 @@ def write_spectra(path: str | Path, spectra: Spectra, overwrite: bool = False) -
     """Writes a pfsspec file, whole or not at all.
 
     Raises:
-        OutputError: it exists and `overwrite` is False, or it cannot be created.
+        OutputError: the file exists and `overwrite` is False, or it cannot be created.
     """
     with new_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
         write(file, spectra)
 
 
 def write(file: h5py.File, spectra: Spectra) -> None:
-    """Writes everything the set holds; a set with noisy flux also gets the mask of unusable pixels."""
+    """Writes all arrays of a set; one with noisy flux also gets the mask of unusable pixels."""
     arrays = {
         name: array
         for name, array in (("flux", spectra.flux), ("error", spectra.error), ("noisy", spectra.noisy))
@@ -169,7 +169,7 @@ def write(file: h5py.File, spectra: Spectra) -> None:
 
 
 def table_columns(columns: Mapping[str, Float[np.ndarray, " n"]]) -> dict[str, Float[np.ndarray, " n"]]:
-    """Columns in the order of the field's own files; every spectrum here is at rest."""
+    """The columns of a label table in pfsspec's order, with redshift 0: every spectrum is at rest."""
     last = {"mag", "snr"}
     labels = {name: column for name, column in columns.items() if name not in last}
     rest = {name: column for name, column in columns.items() if name in last}

@@ -29,28 +29,28 @@ class Factors:
 
     @property
     def rows(self) -> Float[np.ndarray, "k n_pix"]:
-        """What every spectrum is a sum of: the basis, or the spectra themselves."""
+        """The rows that every spectrum is a sum of: the basis, or the spectra themselves."""
         return self.coefficients.reshape(-1, self.shape[-1]) if self.basis is None else self.basis
 
     def table(self) -> Float[np.ndarray, "*nodes n_pix"]:
-        """The whole table."""
+        """The spectra of all nodes as one table."""
         return self.coefficients if self.basis is None else self.coefficients @ self.basis
 
     def chunks(self) -> Iterator[Float[np.ndarray, "n n_pix"]]:
-        """The spectra, node after node, in pieces that need little memory."""
+        """The spectra, node after node, in chunks that need little memory."""
         flat = self.coefficients.reshape(-1, self.coefficients.shape[-1])
         for start in range(0, len(flat), ROWS):
             piece = flat[start : start + ROWS]
             yield piece if self.basis is None else piece @ self.basis
 
     def replace_rows(self, rows: Float[np.ndarray, "k n_out"]) -> "Factors":
-        """The same sums of other rows: how a linear operator on spectra is applied."""
+        """The factors with other rows in the same sums, which applies a linear operator to every spectrum."""
         if self.basis is not None:
             return Factors(self.coefficients, rows)
         return Factors(rows.reshape(*self.coefficients.shape[:-1], rows.shape[-1]))
 
     def scaled(self, scale: Float[np.ndarray, "*nodes"]) -> "Factors":
-        """Every spectrum times its own number."""
+        """The factors with every spectrum multiplied by a number of its own."""
         return Factors(self.coefficients * scale[..., None], self.basis)
 
 
@@ -81,12 +81,12 @@ def compress(
     # The rms error needs no product, and the largest error is above it: a first guess from below.
     rms = np.sqrt(np.cumsum(np.abs(power)) / table.size)[::-1]
     low = max(int(np.searchsorted(-rms, -1.0)) - 1, 0)
-    high = min(low + 8, len(power))
+    high = min(low + 8, len(power))  # a narrow bracket first, doubled until it fits
     while not fits(high):
         if high == len(power):
             raise UsageError(f"rtol={np.min(rtol):g} is below what {np.dtype(dtype)} holds of these spectra")
         low, high = high, min(2 * high, len(power))
-    while high - low > max(1, high // 64):
+    while high - low > max(1, high // 64):  # to 2 %
         middle = (low + high) // 2
         low, high = (low, middle) if fits(middle) else (middle, high)
     return coefficients[:, :high], basis[:high]
@@ -140,15 +140,18 @@ class WholeNumbers(NamedTuple):
     basis: Int[np.ndarray, "k n_pix"]
 
     def table(self) -> Float[np.ndarray, "n n_pix"]:
-        """What they stand for."""
-        return self.scale[:, None] * ((self.coefficients * self.quantum) @ self.basis.astype(np.float64))
+        """The table that the whole numbers stand for."""
+        unscaled = (self.coefficients * self.quantum) @ self.basis.astype(np.float64)
+        table: np.ndarray = self.scale[:, None] * unscaled
+        return table
 
 
 def quantise(table: Float[np.ndarray, "n n_pix"], rtol: float | Float[np.ndarray, " n"]) -> WholeNumbers:
     """Returns whole-number factors of a table, small on disk, with an error below rtol * table everywhere.
 
-    The terms are cut where most of the error is spent; the rest goes to rounding: coefficients to steps of
-    one size, each row of the basis to steps inversely as the size of its coefficients.
+    The terms are cut where most of the error is spent; the rest goes to rounding: coefficients to
+    multiples of one number, each row of the basis to multiples of a number of its own, inversely proportional
+    to the size of its coefficients.
 
     Raises:
         UsageError: `rtol` is too small for 32-bit numbers.
@@ -159,12 +162,12 @@ def quantise(table: Float[np.ndarray, "n n_pix"], rtol: float | Float[np.ndarray
     rows, mixing = qr(basis.T, mode="economic")
     _, coefficients, rotation = _principal(coefficients / scale[:, None] @ mixing.T)
     basis = rotation @ rows.T
-    step = np.sqrt(table.shape[1] / basis.shape[0])
+    quantum = np.sqrt(table.shape[1] / basis.shape[0])
     while True:
-        rounded = _rounded(scale, coefficients, basis, step)
+        rounded = _rounded(scale, coefficients, basis, quantum)
         if _largest_error(rounded, table, limit) <= 1:
             return rounded
-        step *= 0.8
+        quantum *= 0.8  # finer by this much until the error is within the limit
 
 
 def _largest_error(parts: WholeNumbers, table: np.ndarray, limit: np.ndarray) -> float:
@@ -177,10 +180,10 @@ def _largest_error(parts: WholeNumbers, table: np.ndarray, limit: np.ndarray) ->
     return worst
 
 
-def _rounded(scale: np.ndarray, coefficients: np.ndarray, basis: np.ndarray, step: float) -> WholeNumbers:
+def _rounded(scale: np.ndarray, coefficients: np.ndarray, basis: np.ndarray, quantum: float) -> WholeNumbers:
     size = np.sqrt((coefficients**2).mean(axis=0))
-    basis_step = step / (10 * np.sqrt(basis.shape[1]) * size)
-    whole = np.rint(coefficients / step), np.rint(basis / basis_step[:, None])
+    basis_quantum = quantum / (10 * np.sqrt(basis.shape[1]) * size)
+    whole = np.rint(coefficients / quantum), np.rint(basis / basis_quantum[:, None])
     if max(np.abs(part).max() for part in whole) > np.iinfo(np.int32).max:
-        raise UsageError(f"rounding in steps of {step:.1e} needs more than 32-bit numbers; raise rtol")
-    return WholeNumbers(scale, whole[0].astype(np.int32), step * basis_step, whole[1].astype(np.int32))
+        raise UsageError(f"rounding to multiples of {quantum:.1e} needs more than 32-bit numbers; raise rtol")
+    return WholeNumbers(scale, whole[0].astype(np.int32), quantum * basis_quantum, whole[1].astype(np.int32))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -14,10 +13,11 @@ from crlb.files.hdf5 import dataset, open_input, read_numbers
 from crlb.files.output import new_file
 from crlb.grids.compression import Factors, quantise
 from crlb.grids.holes import Policy
-from crlb.grids.spectral_grid import SpectralGrid, grid_from_nodes, make_grid
+from crlb.grids.spectral_grid import Nodes, SpectralGrid, grid_from_nodes, make_grid
 from crlb.labels import SOLAR_SCALED
 
 __all__ = [
+    "Nodes",
     "SpectralGrid",
     "default_grid_path",
     "grid_from_nodes",
@@ -28,6 +28,7 @@ __all__ = [
     "save_grid",
 ]
 
+GZIP_LEVEL = 9  # the smallest files; grids are written once
 NODE_TOLERANCE = 1e-9  # of a label: so near a value counts as that of a node
 
 
@@ -63,7 +64,7 @@ def load_grid(
 
 
 def grid_labels(path: str | Path) -> tuple[str, ...]:
-    """The names of all labels of the grid in a file; errors as `load_grid`."""
+    """Returns the names of all labels of the grid in a file; errors as `load_grid`."""
     with open_input(path, "grid") as file:
         return _label_names(file)
 
@@ -78,8 +79,8 @@ def load_slice(
 
     Args:
         path: the file.
-        labels: the free ones; None: all but the abundance ratios a_M and C_M.
-        fixed: values of others, at nodes; a_M and C_M are held at 0 if they are neither free nor here.
+        labels: names of the free labels; None: all but the abundance ratios a_M and C_M.
+        fixed: values of other labels, at nodes; a_M and C_M are held at 0 if they are neither free nor here.
         holes: as `load_grid`.
 
     Raises:
@@ -117,10 +118,12 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> Sp
         parts[name] = Factors(factors.coefficients[rows], factors.basis)
     return grid_from_nodes(
         wave,
-        labels=labels[np.ix_(rows, columns)],
-        flux=parts["flux"],
-        cont=parts.get("cont"),
-        filled=_flags(file, len(labels))[rows] if "filled" in file else None,
+        Nodes(
+            labels[np.ix_(rows, columns)],
+            parts["flux"],
+            parts.get("cont"),
+            _flags(file, len(labels))[rows] if "filled" in file else None,
+        ),
         label_names=tuple(label_names[i] for i in columns),
         resolving_power=_positive_number(file, "resolving_power"),
         flux_unit=_text(file, "flux_unit"),
@@ -130,7 +133,7 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> Sp
 
 
 def _label_names(file: h5py.File) -> tuple[str, ...]:
-    names = np.atleast_1d(_attribute(file, "label_names"))
+    names = np.atleast_1d(np.asarray(_attribute(file, "label_names")))
     label_names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
     if len(set(label_names)) != len(label_names):
         raise DataError(f"label_names must give different names, found {', '.join(label_names)}")
@@ -165,7 +168,8 @@ def _flags(file: h5py.File, n: int) -> np.ndarray:
     values = dataset(file, "filled")
     if values.dtype.kind not in "bui" or values.shape != (n,):
         raise DataError(f"'filled' must be {n} flags, one per node, found {values.dtype} {values.shape}")
-    return values[()].astype(bool)
+    flags: np.ndarray = values[()]
+    return flags.astype(bool)
 
 
 def _table(file: h5py.File, name: str, prefix: str) -> Factors:
@@ -189,7 +193,7 @@ def _table(file: h5py.File, name: str, prefix: str) -> Factors:
     return Factors(coefficients, basis)
 
 
-def _attribute(file: h5py.File, name: str) -> Any:
+def _attribute(file: h5py.File, name: str) -> object:
     if name not in file.attrs:
         raise DataError(f"root attribute '{name}' is missing; found {', '.join(file.attrs) or 'none'}")
     return file.attrs[name]
@@ -251,6 +255,10 @@ def _write_table(
     parts = quantise(table, rtol if isinstance(rtol, float) else rtol.ravel())
     for part in ("coefficients", "basis"):
         file.create_dataset(
-            prefix + part, data=getattr(parts, part), compression="gzip", compression_opts=9, shuffle=True
+            prefix + part,
+            data=getattr(parts, part),
+            compression="gzip",
+            compression_opts=GZIP_LEVEL,
+            shuffle=True,
         )
     file[f"{prefix}scale"], file[f"{prefix}quantum"] = parts.scale, parts.quantum

@@ -1,6 +1,6 @@
 """Grids with missing nodes: find them, leave out axis values, or interpolate. Plain tables of nodes, numpy.
 
-The default everywhere is to refuse and list; dropping and filling happen only when asked for, and are told.
+The default everywhere is to refuse and list; dropping and filling happen on request, and are reported.
 """
 
 from typing import Literal, NamedTuple
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from crlb.errors import DataError, UsageError
 
 Policy = Literal["refuse", "drop", "fill"]
-MAX_LISTED = 8
+MAX_LISTED = 8  # nodes named in a message
 MAX_STATES = 5000  # of the exact search for what to drop
 Recipe = tuple[np.ndarray, np.ndarray]  # rows of the table, and the weights of their log flux
 NEIGHBOURS = 2  # on either side of a hole that is filled: cubic where all four exist
@@ -21,9 +21,9 @@ class Mended(NamedTuple):
     """A complete table of nodes, and what was done to make it one.
 
     Args:
-        labels: of the nodes; rows kept come first and in their order, filled ones follow.
-        flux: of the nodes.
-        cont: of the nodes, or None.
+        labels: labels of the nodes; kept nodes come first and in their order, filled ones follow.
+        flux: flux of the nodes.
+        cont: continuum flux of the nodes, or None.
         filled: which nodes are interpolated.
         report: one sentence for the user; empty if nothing was missing.
     """
@@ -45,11 +45,11 @@ def mend(
     """Returns a complete tensor of nodes.
 
     Args:
-        labels: of the nodes that exist, in any order, none twice.
-        flux: positive.
-        cont: positive, or None.
+        labels: labels of the nodes that exist, in any order, none twice.
+        flux: flux of the nodes, positive.
+        cont: continuum flux of the nodes, positive, or None.
         holes: "refuse" raises and lists them; "drop" see `complete_part`; "fill" see `fill_holes`.
-        label_names: for the messages.
+        label_names: names of the labels, for the messages.
 
     Raises:
         DataError: a node is missing and `holes` is "refuse", or it cannot be filled.
@@ -110,11 +110,12 @@ def complete_part(labels: Float[np.ndarray, "n n_labels"]) -> Bool[np.ndarray, "
     As few spectra as possible are lost: a depth-first search, which at every hole tries to leave out each of
     its axis values (the one with the largest missing fraction first, so the first answer is the greedy one),
     and cuts off what cannot keep more than the best found. The answer is the best there is unless the search
-    takes more than MAX_STATES steps; then it is the best found by then, the greedy one or better.
+    takes more than MAX_STATES states; then it is the best found by then, the greedy one or better.
     """
     _, index, present = _tensor(labels)
     kept = _largest_complete(present)
-    return np.all([kept[j][index[:, j]] for j in range(index.shape[1])], axis=0)
+    keep: np.ndarray = np.all([kept[j][index[:, j]] for j in range(index.shape[1])], axis=0)
+    return keep
 
 
 def _largest_complete(present: Bool[np.ndarray, "*nodes"]) -> list[Bool[np.ndarray, " n_values"]]:
@@ -221,7 +222,8 @@ def interpolate_node(
     """
     if not (np.isfinite(neighbours) & (neighbours > 0)).all():
         raise DataError("flux and cont must be finite and positive to be interpolated in their logarithm")
-    return np.exp(weights @ np.log(neighbours.astype(np.float64))).astype(neighbours.dtype)
+    node: np.ndarray = np.exp(weights @ np.log(neighbours.astype(np.float64)))
+    return node.astype(neighbours.dtype)
 
 
 def fill_plan(labels: Float[np.ndarray, "n n_labels"], label_names: tuple[str, ...]) -> list[Recipe]:
@@ -265,4 +267,5 @@ def _lagrange(nodes: Float[np.ndarray, " n"], x: float) -> Float[np.ndarray, " n
     difference = nodes[:, None] - nodes[None] + np.eye(len(nodes))
     ratio = (x - nodes)[None] / difference
     np.fill_diagonal(ratio, 1.0)
-    return ratio.prod(axis=1)
+    weights: np.ndarray = ratio.prod(axis=1)
+    return weights

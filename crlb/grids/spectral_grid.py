@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -24,7 +25,7 @@ class SpectralGrid:
         spectra: flux per Å at every node, in `flux_unit`, whole or as factors.
         label_names: one name per axis.
         resolving_power: wave / FWHM that the sampling already has.
-        flux_unit: in words.
+        flux_unit: unit of the flux, in words.
         source: what computed the spectra, in words.
         continuum: continuum flux, or None.
         filled: nodes that were interpolated, not computed; None if there are none.
@@ -145,31 +146,45 @@ def _check_positive(name: str, factors: Factors, grid: SpectralGrid) -> None:
         start += len(flux)
 
 
+class Nodes(NamedTuple):
+    """Model spectra node by node, in any order.
+
+    Args:
+        labels: labels of every node.
+        flux: flux per Å of every node, whole or as factors.
+        cont: continuum flux of every node, or None.
+        filled: which nodes were interpolated, not computed; None if none was.
+    """
+
+    labels: Float[np.ndarray, "n n_labels"]
+    flux: Float[np.ndarray, "n n_pix"] | Factors
+    cont: Float[np.ndarray, "n n_pix"] | Factors | None = None
+    filled: Bool[np.ndarray, " n"] | None = None
+
+
 def grid_from_nodes(
     wave: Float[np.ndarray, " n_pix"],
-    flux: Float[np.ndarray, "n n_pix"] | Factors,
-    labels: Float[np.ndarray, "n n_labels"],
+    nodes: Nodes,
     *,
     label_names: tuple[str, ...],
     resolving_power: float,
     flux_unit: str,
     source: str,
-    cont: Float[np.ndarray, "n n_pix"] | Factors | None = None,
-    filled: Bool[np.ndarray, " n"] | None = None,
     holes: Policy = "refuse",
 ) -> SpectralGrid:
     """Returns the tensor grid formed by spectra given node by node, in any order.
 
-    Missing nodes are refused, or mended as `crlb.grids.holes.mend` does; what was done is told by a warning.
+    Missing nodes are refused, or mended as `crlb.grids.holes.mend` does; a warning reports what was done.
 
     Raises:
         DataError: a node is missing (the missing ones are listed) or occurs twice.
     """
-    if not np.isfinite(labels).all():
+    if not np.isfinite(nodes.labels).all():
         raise DataError("labels must be finite, found NaN or infinity")
-    _check_single(labels, label_names)
-    if len(find_holes(labels)):
-        labels, flux, cont, filled = _mended(labels, flux, cont, filled, holes, label_names)
+    _check_single(nodes.labels, label_names)
+    labels, flux, cont, filled = (
+        _mended(nodes, holes, label_names) if len(find_holes(nodes.labels)) else nodes
+    )
     axes = tuple(np.unique(column) for column in labels.T)
     shape = tuple(map(len, axes))
     index = [np.searchsorted(axis, column) for axis, column in zip(axes, labels.T, strict=True)]
@@ -201,21 +216,13 @@ def _check_single(labels: Float[np.ndarray, "n n_labels"], label_names: tuple[st
         )
 
 
-def _mended(
-    labels: np.ndarray,
-    flux: np.ndarray | Factors,
-    cont: np.ndarray | Factors | None,
-    filled: np.ndarray | None,
-    holes: Policy,
-    label_names: tuple[str, ...],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
-    """The nodes without holes, as whole spectra, after telling what was done."""
-    whole = [table.table() if isinstance(table, Factors) else table for table in (flux, cont)]
+def _mended(nodes: Nodes, holes: Policy, label_names: tuple[str, ...]) -> Nodes:
+    """The table without holes, as whole spectra; a warning reports what was done."""
+    whole = [table.table() if isinstance(table, Factors) else table for table in (nodes.flux, nodes.cont)]
     assert whole[0] is not None
-    mended = mend(labels, whole[0], whole[1], holes, label_names)
+    mended = mend(nodes.labels, whole[0], whole[1], holes, label_names)
     warnings.warn(mended.report, stacklevel=3)
-    known = dict(
-        zip(map(tuple, labels), np.zeros(len(labels), bool) if filled is None else filled, strict=True)
-    )
+    filled = np.zeros(len(nodes.labels), bool) if nodes.filled is None else nodes.filled
+    known = dict(zip(map(tuple, nodes.labels), filled, strict=True))
     before = np.array([known.get(tuple(node), False) for node in mended.labels])
-    return mended.labels, mended.flux, mended.cont, mended.filled | before
+    return Nodes(mended.labels, mended.flux, mended.cont, mended.filled | before)

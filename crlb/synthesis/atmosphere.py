@@ -1,4 +1,4 @@
-"""The atmosphere: temperature by optical depth, and the pressure that holds the gas up."""
+"""The atmosphere: temperature at every optical depth, and pressure in hydrostatic equilibrium."""
 
 from functools import lru_cache
 
@@ -16,8 +16,10 @@ LOG_TAU = np.arange(-6.0, 1.51, 0.15)  # log10 of the optical depth in the conti
 # Labels of the fit scaled to [-1, 1]: T_eff (K), log_g, M_H, a little wider than the embedded grid
 CENTRE = np.array([4875.0, 3.0, -0.875])
 HALF_WIDTH = np.array([1275.0, 2.25, 1.825])
-DEGREE = 6
-PRESSURE_STEPS = 12
+DEGREE = 6  # of the polynomials that benchmarks/distil_atmospheres.py fits
+# kappa grows about as P^0.6, so that a full correction of ln P overshoots by that much.
+DAMPING = 0.62
+PRESSURE_ITERATIONS = 12  # leave at most 0.2 % in the density at the corners of the grid, 9 leave 1 %
 MICROTURBULENCE = 2.0e5  # cm/s, as in BOSZ
 
 
@@ -69,9 +71,9 @@ def hydrostatic_pressure(
     tau = jnp.asarray(10.0**LOG_TAU, kappa.dtype)
     slope = gravity * tau / kappa
     spacing = np.diff(LOG_TAU * np.log(10.0)).astype(kappa.dtype)
-    steps = 0.5 * (slope[1:] + slope[:-1]) * spacing
-    top = slope[0] / (1.0 - jnp.log(kappa[1] / kappa[0]) / spacing[0])
-    return top + jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps)])
+    increments = 0.5 * (slope[1:] + slope[:-1]) * spacing
+    top: Array = slope[0] / (1.0 - jnp.log(kappa[1] / kappa[0]) / spacing[0])
+    return top + jnp.concatenate([jnp.zeros_like(increments[:1]), jnp.cumsum(increments)])
 
 
 def build_atmosphere(labels: Float[Array, " n_labels"]) -> State:
@@ -81,12 +83,12 @@ def build_atmosphere(labels: Float[Array, " n_labels"]) -> State:
     wave = jnp.full((1,), REFERENCE_WAVE, heat.dtype)
     constants = equilibrium(heat)
 
-    def improve(log_p: Array, _: None) -> tuple[Array, dict]:
+    def improve(log_p: Array, _: None) -> tuple[Array, dict[str, Array | dict[str, Array]]]:
         gas = solve_state(heat, jnp.exp(log_p), abundance, turbulence, constants)
         kappa = continuum_opacity(wave, gas)[:, 0] / gas.rho
-        # kappa grows about as P^0.6, so a full step overshoots by that much: damp it
-        return log_p + 0.62 * (jnp.log(hydrostatic_pressure(kappa, gravity)) - log_p), vars(gas)
+        return log_p + DAMPING * (jnp.log(hydrostatic_pressure(kappa, gravity)) - log_p), vars(gas)
 
+    # the rough course of P (dyn/cm^2) with gravity and optical depth, for the iteration to improve
     start = 0.5 * jnp.log(gravity * 10.0) + 0.55 * np.log(10.0**LOG_TAU) + 6.0
-    _, history = jax.lax.scan(improve, start.astype(heat.dtype), None, length=PRESSURE_STEPS + 1)
+    _, history = jax.lax.scan(improve, start.astype(heat.dtype), None, length=PRESSURE_ITERATIONS + 1)
     return State(**jax.tree.map(lambda each: each[-1], history))

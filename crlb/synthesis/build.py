@@ -18,6 +18,7 @@ from scipy.interpolate import make_interp_spline
 from crlb.files.output import check_output, new_file
 from crlb.grids.compression import Factors
 from crlb.grids.grid_file import SpectralGrid, save_grid
+from crlb.labels import LABEL_NAMES
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth, synthesize
 
 AXES = (  # T_eff K, log_g, M_H: the published three-dimensional grid; a_M, C_M
@@ -27,11 +28,10 @@ AXES = (  # T_eff K, log_g, M_H: the published three-dimensional grid; a_M, C_M
     np.array([-0.25, 0.0, 0.25, 0.5]),
     np.array([-0.75, 0.0, 0.25, 0.5]),
 )
-LABEL_NAMES = ("T_eff", "log_g", "M_H", "a_M", "C_M")
-WAVE_RANGE = (7084.0, 8866.0)  # Å, vacuum
-RESOLVING_POWER = 10000.0
-STEP = 6e-6  # in ln wave, 0.05 Å
-EVERY = 5  # of these steps per pixel of the file
+WAVE_RANGE = (7084.0, 8866.0)  # Å, vacuum: the red arm, and what the kernels reach beyond it
+RESOLVING_POWER = 10000.0  # twice that of the instrument
+SPACING = 6e-6  # in ln wave, 0.05 Å
+EVERY = 5  # pixels of the synthesis per pixel of the file
 RTOL = 1e-3  # largest relative error of the factorised file where a_M = C_M = 0 ...
 RTOL_ELSEWHERE = 6.0  # ... and so many times as much elsewhere
 FLUX_UNIT = "erg/s/cm2/A at the stellar surface"
@@ -48,7 +48,7 @@ def node_spectra(
     *,
     wave_range: tuple[float, float] = WAVE_RANGE,
     resolving_power: float = RESOLVING_POWER,
-    step: float = STEP,
+    spacing: float = SPACING,
     every: int = EVERY,
 ) -> tuple[Float[np.ndarray, " n_pix"], Float[np.ndarray, "n n_pix"]]:
     """Pixel wavelengths (vacuum Å) and the flux of each node at finite resolving power.
@@ -57,35 +57,42 @@ def node_spectra(
         labels: T_eff (K), log_g, M_H, a_M, C_M (dex) of every node; float64 needs jax's x64 mode.
         wave_range: Å, what is synthesised; the kernel's reach is lost at either end.
         resolving_power: wave / FWHM of the Gaussian the spectra are smoothed with.
-        step: of the synthesis in ln wave.
-        every: steps of the synthesis per pixel returned.
+        spacing: of the pixels of the synthesis, in ln wave.
+        every: pixels of the synthesis per pixel returned.
     """
-    wave, spectrum = _spectrum(wave_range, resolving_power, step, every)
+    wave, spectrum = _spectrum(wave_range, resolving_power, spacing, every)
     return wave, np.stack([np.asarray(spectrum(jnp.asarray(node)), np.float64) for node in labels])
 
 
 @lru_cache(maxsize=4)
 def _spectrum(
-    wave_range: tuple[float, float], resolving_power: float, step: float, every: int
+    wave_range: tuple[float, float], resolving_power: float, spacing: float, every: int
 ) -> tuple[np.ndarray, Callable[[Array], Array]]:
     """Pixel wavelengths and the compiled function from labels to their flux."""
-    wave = log_wave(*wave_range, step)
+    wave = log_wave(*wave_range, spacing)
 
     @jax.jit
     def spectrum(node: Float[Array, " n_labels"]) -> Float[Array, " n_pix"]:
         flux, _ = synthesize(node, wave, dtype=jnp.float32)
-        return smooth(flux, resolving_power, step, every)
+        return smooth(flux, resolving_power, spacing, every)
 
-    half = kernel_half_width(resolving_power, step)
+    half = kernel_half_width(resolving_power, spacing)
     return wave[half : len(wave) - half : every], spectrum
 
 
 class Settings(NamedTuple):
-    """How spectra are computed: range (vacuum Å), resolving power, step in ln wave, steps per pixel."""
+    """How spectra are computed.
+
+    Args:
+        wave_range: lowest and highest wavelength synthesised, vacuum Å.
+        resolving_power: wave / FWHM of the Gaussian the spectra are smoothed with.
+        spacing: of the pixels of the synthesis, in ln wave.
+        every: pixels of the synthesis per pixel kept.
+    """
 
     wave_range: tuple[float, float] = WAVE_RANGE
     resolving_power: float = RESOLVING_POWER
-    step: float = STEP
+    spacing: float = SPACING
     every: int = EVERY
 
 
@@ -209,4 +216,5 @@ def _whole(
         if len(kept[i]) > 1:
             degree = min(3, len(kept[i]) - 1)
             ratio = make_interp_spline(axes[i][kept[i]], ratio, degree, axis=i)(axes[i])
-    return solar * np.exp(ratio)
+    whole: np.ndarray = solar * np.exp(ratio)
+    return whole

@@ -98,7 +98,8 @@ def hydrogen(wave: Float[Array, " n_wave"], state: State) -> Float[Array, "n_dep
 
 def _dissolved_share(x: Float[Array, "1 n_wave"], n: int, state: State) -> Float[Array, "n_depth n_wave"]:
     """Chance that the level to which a photon would lift an electron from n is dissolved; 1 past it."""
-    bound = x > n**2 * 1.0001
+    bound = x > n**2 * 1.0001  # short of the limit itself, where the level is infinite
+    # the 2 and the 1e-5 only keep the unused branch finite, for the sake of the gradient
     upper = jnp.where(bound, 1.0 / n**2 - 1.0 / jnp.where(bound, x, 2.0 * n**2), 1e-5) ** -0.5
     share = 1.0 - survival(upper, state.n_e[:, None], state.temperature[:, None])
     return jnp.where(bound, share, 1.0)

@@ -23,7 +23,7 @@ RYDBERG_HYDROGEN = 109677.5834  # cm^-1, CODATA 2018 with the reduced mass of hy
 HELIUM_PER_HYDROGEN = 0.42  # van der Waals width per helium atom, in that per hydrogen atom: Kurucz 1970
 H2_PER_HYDROGEN = 0.85  # the same for H2
 HOLTSMARK_FIELD = 1.2507e-9  # esu cm^-2 per (cm^-3)^(2/3), normal field 2.603 e n^(2/3)
-# Spread of the Stark components, 5.5e-5 (n n')^4/(n'^2 - n^2) A per esu cm^-2: Underhill & Waddell 1959
+# Spread of the Stark components, 5.5e-5 (n n')^4/(n'^2 - n^2) Å per esu cm^-2: Underhill & Waddell 1959
 STARK_SPREAD = 5.5e-5
 HOLTSMARK_WIDTH = 1.476  # makes (b^2 + beta^2)^(-5/4), of unit area, reach the asymptote 0.748 beta^(-5/2)
 HOLTSMARK_AREA = 2.39628  # integral of (1 + x^2)^(-5/4): Gamma(1/2) Gamma(3/4) / Gamma(5/4)
@@ -38,14 +38,14 @@ class Lines:
 
     Attributes:
         species: "Fe I", "Ca II", ...
-        wave: vacuum wavelength, A.
+        wave: vacuum wavelength, Å.
         e_low: energy of the lower level, eV.
         log_gf: log10 of statistical weight times oscillator strength.
         gamma_rad: log10 of the natural damping constant (full width), rad/s.
         gamma_stark: log10 of the damping constant per electron, rad/s cm^3.
         gamma_vdw: log10 of the damping constant per hydrogen atom at 10000 K, rad/s cm^3.
         vdw_exponent: power of T by which the latter grows.
-        reach: distance from the centre beyond which the line is left out, A.
+        reach: distance from the centre beyond which the line is left out, Å.
         source: key of the data's origin, explained in crlb/data/lines.csv.
     """
 
@@ -61,7 +61,7 @@ class Lines:
     source: tuple[str, ...]
 
     def select(self, keep: np.ndarray) -> "Lines":
-        """The lines where the mask or index array `keep` says so."""
+        """The lines that the mask or index array `keep` selects."""
         index = np.arange(len(self.species))[keep]
         numbers = {name: getattr(self, name)[index] for name in NUMBERS}
         return Lines(
@@ -76,7 +76,7 @@ NUMBERS = ("wave", "e_low", "log_gf", "gamma_rad", "gamma_stark", "gamma_vdw", "
 
 @lru_cache(maxsize=1)
 def load_lines() -> Lines:
-    """The packaged line list, crlb/data/lines.csv, 7040-8960 A in vacuum.
+    """The packaged line list, crlb/data/lines.csv, 7040-8960 Å in vacuum.
 
     Raises:
         DataError: the header of the file is not the expected one.
@@ -98,7 +98,7 @@ def line_opacity(
     alpha = pi e^2/(m c) gf N/U exp(-E/kT) (1 - exp(-hc/(lambda k T))) phi_nu
 
     Args:
-        wave: vacuum wavelengths in A, increasing; known when the function is traced.
+        wave: vacuum wavelengths in Å, increasing; known when the function is traced.
         state: the gas at each depth; its dtype is that of the result.
         lines: the lines, as from `load_lines`.
 
@@ -134,7 +134,7 @@ def _add_class(
     dtype = opacity.dtype
     start, offset, taper = _windows(grid, lines)
 
-    def add(total: Array, line: tuple) -> tuple[Array, None]:
+    def add(total: Array, line: tuple[Array, ...]) -> tuple[Array, None]:
         first, from_centre, fade, *at_depth = line
         here = profile(from_centre[None, :], *(term[:, None] for term in at_depth)) * fade[None, :]
         there = jax.lax.dynamic_slice(total, (jnp.zeros_like(first), first), here.shape)
@@ -152,7 +152,7 @@ def _add_class(
 def _windows(
     grid: Float[np.ndarray, " n_wave"], lines: Lines
 ) -> tuple[Int[np.ndarray, " n_lines"], Float[np.ndarray, "n_lines n"], Float[np.ndarray, "n_lines n"]]:
-    """First pixel of each line's window, distance of its pixels from the centre (A), fading of the wing."""
+    """First pixel of each line's window, distance of its pixels from the centre (Å), fading of the wing."""
     first = np.searchsorted(grid, lines.wave - lines.reach)
     last = np.searchsorted(grid, lines.wave + lines.reach)
     width = int(np.max(last - first))
@@ -167,7 +167,10 @@ def _column(values: Float[np.ndarray, " n_lines"], state: State) -> Float[Array,
 
 
 def _absorbers(lines: Lines, state: State) -> tuple[Array, Array]:
-    """pi e^2/(mc) gf lambda n_low/g_low (1 - stimulated) (s^-1), Doppler velocity (cm/s) by line, depth."""
+    """Strength and Doppler velocity (cm/s) of every line at every depth.
+
+    The strength is pi e^2/(mc) gf lambda n_low/g_low (1 - stimulated emission), s^-1.
+    """
     names, mass_u, _ = elements()
     unique = sorted(set(lines.species))
     index = np.array([unique.index(name) for name in lines.species])
@@ -183,7 +186,7 @@ def _absorbers(lines: Lines, state: State) -> tuple[Array, Array]:
 
 
 def _voigt_terms(lines: Lines, state: State) -> Terms:
-    """Opacity scale (1/cm), damping parameter a, and Doppler widths per A."""
+    """Opacity scale (1/cm), damping parameter a, and Doppler widths per Å."""
     absorbers, velocity = _absorbers(lines, state)
     perturbers = state.n_HI + HELIUM_PER_HYDROGEN * state.n_HeI + H2_PER_HYDROGEN * state.n_H2
     hotter = (state.temperature[None, :] / 1e4) ** _column(lines.vdw_exponent, state)
@@ -205,9 +208,9 @@ def _voigt_profile(offset: Array, scale: Array, damping: Array, per_doppler: Arr
 
 
 def _hydrogen_terms(lines: Lines, state: State) -> Terms:
-    """Opacity times width (A/cm), Stark width and Doppler width (A)."""
+    """Opacity times width (Å/cm), Stark width and Doppler width (Å)."""
     absorbers, velocity = _absorbers(lines, state)
-    lower = 3
+    lower = 3  # Paschen, the one series of this range
     upper = np.rint((1.0 / lower**2 - 1e8 / (lines.wave * RYDBERG_HYDROGEN)) ** -0.5)
     spread = STARK_SPREAD * (lower * upper) ** 4 / (upper**2 - lower**2) * HOLTSMARK_FIELD * HOLTSMARK_WIDTH
     stark = _column(spread, state) * jnp.cbrt(PERTURBERS_PER_ELECTRON * state.n_e[None, :]) ** 2

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from crlb.synthesis.state import State
 
 THETA = 5040.0  # K; the polynomials run in x = THETA / T - THETA_CENTRE
-THETA_CENTRE = 1.2
+THETA_CENTRE = 1.2  # 4200 K
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Bands:
 
     x = 5040 K / T - 1.2; the fit spans 2200-8000 K and holds to 1 % rms there. Stimulated emission is taken
     off. Lines have their Doppler width for the molecule's mass and a microturbulence of 2 km/s, averaged over
-    the table's steps of 1.9 km/s.
+    the table's pixels of 1.9 km/s.
 
     Attributes:
-        molecules: names, "TiO", "CN".
-        wave: vacuum wavelength of the table, A, equally spaced in ln wave, 7045-8955 A.
+        molecules: names of the molecules, "TiO", "CN".
+        wave: vacuum wavelength of the table, Å, equally spaced in ln wave, 7045-8955 Å.
         coefficients: c_k.
         source: per molecule, the published lines the table was made from.
     """
@@ -39,9 +39,9 @@ class Bands:
 def load_bands() -> Bands:
     """The packaged cross sections, crlb/data/bands.npz."""
     with resources.files("crlb.data").joinpath("bands.npz").open("rb") as stream, np.load(stream) as file:
-        steps = file["coefficients"].astype(np.float64)  # integers: steps of `scale` from `offset`
-        coefficients = file["scale"] * steps + file["offset"][None, :, None]
-        wave = np.exp(file["log_wave_first"] + file["log_wave_step"] * np.arange(steps.shape[2]))
+        multiples = file["coefficients"].astype(np.float64)  # integers: multiples of `scale` from `offset`
+        coefficients = file["scale"] * multiples + file["offset"][None, :, None]
+        wave = np.exp(file["log_wave_first"] + file["log_wave_step"] * np.arange(multiples.shape[2]))
         return Bands(
             molecules=tuple(map(str, file["molecules"])),
             wave=wave,
@@ -56,7 +56,7 @@ def molecular_opacity(
     """Opacity of molecular bands, sum over molecules of N sigma(T), stimulated emission taken off (cm^-1).
 
     Args:
-        wave: vacuum wavelengths in A, increasing; known when the function is traced. Outside the table there
+        wave: vacuum wavelengths in Å, increasing; known when the function is traced. Outside the table there
             is no molecular opacity.
         state: the gas at each depth; its dtype is that of the result.
         bands: cross sections, as from `load_bands`.

@@ -34,8 +34,8 @@ def optical_depth(
         reference_tau: increasing, outermost first.
     """
     ratio = opacity * (reference_tau / reference)[:, None]
-    steps = 0.5 * (ratio[1:] + ratio[:-1]) * jnp.diff(jnp.log(reference_tau))[:, None]
-    return ratio[:1] + jnp.concatenate([jnp.zeros_like(ratio[:1]), jnp.cumsum(steps, axis=0)])
+    increments = 0.5 * (ratio[1:] + ratio[:-1]) * jnp.diff(jnp.log(reference_tau))[:, None]
+    return ratio[:1] + jnp.concatenate([jnp.zeros_like(ratio[:1]), jnp.cumsum(increments, axis=0)])
 
 
 def emergent_intensity(
@@ -53,11 +53,11 @@ def emergent_intensity(
     e = jnp.exp(-x)
     dx = jnp.diff(x, axis=0)
     thin = dx < 0.01
-    # (1 - exp(-dx)) / dx, by its series where the difference would lose digits
+    # (1 - exp(-dx)) / dx, by its series where the difference would lose digits: it is good to dx^4 / 120
     series = e[:-1] * (1.0 - dx / 2.0 * (1.0 - dx / 3.0 * (1.0 - dx / 4.0)))
     mean = jnp.where(thin, series, (e[:-1] - e[1:]) / jnp.where(thin, 1.0, dx))
     inner = source[:-1] * (e[:-1] - mean) + source[1:] * (mean - e[1:])
-    slope = (source[-1] - source[-2]) / jnp.maximum(dx[-1], 1e-30)
+    slope = (source[-1] - source[-2]) / jnp.maximum(dx[-1], 1e-30)  # transparent throughout: no division by 0
     return source[0] * -jnp.expm1(-x[0]) + jnp.sum(inner, axis=0) + e[-1] * (source[-1] + slope)
 
 

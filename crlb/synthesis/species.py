@@ -14,7 +14,9 @@ HC_OVER_K = 1.438776877  # cm K, second radiation constant, CODATA 2018
 ATOMIC_MASS = 1.66053906660e-24  # g, CODATA 2018
 LOG_QUANTUM_MASS = 46.6826108  # ln of (2 pi m_u k / h^2)^(3/2) for m in u, n in cm^-3 and T in K, CODATA 2018
 ELECTRON_MASS_U = 5.48579909065e-4  # CODATA 2018
-POLYNOMIAL_CENTRE = 4000.0  # K
+POLYNOMIAL_CENTRE = 4000.0  # K, in the middle of cool atmospheres
+POLYNOMIAL_DEGREE = 5  # of ln U in ln T
+LEAST_ROTATION = 0.2  # of b: levels below would be extrapolated too far in b - a (v + 1/2)
 ALPHA_ELEMENTS = ("O", "Ne", "Mg", "Si", "S", "Ar", "Ca", "Ti")  # what [alpha/M] scales in BOSZ
 # Water, the one molecule of three atoms: atomisation energy 917.8 kJ/mol (Ruscic et al. 2002, J. Phys. Chem.
 # A 106, 2727), rotational constants and fundamentals in cm^-1 (Herzberg 1966, El. Spectra III, table 65).
@@ -48,7 +50,7 @@ def read_rows(name: str) -> list[list[str]]:
 def elements() -> Elements:
     """Solar composition and atomic weights (crlb/data/elements.csv)."""
     rows = read_rows("elements.csv")[1:]
-    solar = np.array([float(row[3]) for row in rows]) - 12.0
+    solar = np.array([float(row[3]) for row in rows]) - 12.0  # the scale of abundances with log n_H = 12
     return Elements(tuple(row[0] for row in rows), np.array([float(row[2]) for row in rows]), solar)
 
 
@@ -60,18 +62,18 @@ def ionisation_energies() -> dict[str, float]:
 
 @lru_cache(maxsize=1)
 def partition_polynomials() -> dict[str, tuple[float, ...]]:
-    """ln U as a quintic in ln(T / 4000 K), highest power first, through the tabulated 1500-10000 K."""
+    """Quintics in ln(T / 4000 K) for ln U, highest power first, fitted to the table at 1500-10000 K."""
     header, *rows = read_rows("atoms.csv")
     x = np.log(np.array(header[2:], float) / POLYNOMIAL_CENTRE)
-    return {row[0]: tuple(np.polyfit(x, np.log(np.array(row[2:], float)), 5)) for row in rows}
+    return {row[0]: tuple(np.polyfit(x, np.log(np.array(row[2:], float)), POLYNOMIAL_DEGREE)) for row in rows}
 
 
 def atomic_partitions(temperature: Float[Array, " n_depth"]) -> Float[Array, "n_depth n_el 3"]:
-    """ln U of the neutral, singly and doubly ionised atoms of every element at once."""
-    zero = (0.0,) * 6  # H has no third stage
+    """Logarithms of the partition functions, ln U, of every element: neutral, singly, doubly ionised."""
+    zero = (0.0,) * (POLYNOMIAL_DEGREE + 1)  # H has no third stage
     table = partition_polynomials()
     rows = [[table.get(f"{name} {stage}", zero) for stage in ("I", "II", "III")] for name in elements().names]
-    powers = jnp.log(temperature / POLYNOMIAL_CENTRE)[:, None] ** np.arange(5, -1, -1)[None]
+    powers = jnp.log(temperature / POLYNOMIAL_CENTRE)[:, None] ** np.arange(POLYNOMIAL_DEGREE, -1, -1)[None]
     return jnp.einsum("dk,esk->des", powers, np.array(rows).astype(temperature.dtype), precision="highest")
 
 
@@ -100,10 +102,11 @@ def rovibrational_levels() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray
     for name, energy_ev, symmetry, _state, *constants in read_rows("diatomics.csv")[1:]:
         t_e, weight, w, wx, b, a = map(float, constants)
         zero.setdefault(name, 0.5 * w - 0.25 * wx)
-        limit = float(energy_ev) / BOLTZMANN_EV / HC_OVER_K
+        dissociation = float(energy_ev) / BOLTZMANN_EV / HC_OVER_K
         for v in range(int(w / (2.0 * wx))):
             level = t_e + w * (v + 0.5) - wx * (v + 0.5) ** 2 - zero[name]
-            if level < limit and (rotation := b - a * (v + 0.5)) > 0.2 * b:
+            rotation = b - a * (v + 0.5)
+            if level < dissociation and rotation > LEAST_ROTATION * b:
                 levels.setdefault(name, []).append((level, rotation, weight / float(symmetry)))
     return {name: tuple(np.array(rows).T) for name, rows in levels.items()}
 

@@ -14,7 +14,7 @@ from crlb.synthesis.molecules import Bands, load_bands, molecular_opacity
 from crlb.synthesis.radiative_transfer import emergent_flux, optical_depth, planck
 from crlb.synthesis.state import State
 
-CONTINUUM_STEP = 5.0  # Å between the points the continuous opacity is computed at
+CONTINUUM_SPACING = 5.0  # Å between the points the continuous opacity is computed at
 KERNEL_SIGMAS = 4.0  # half-width of the smoothing kernel
 
 
@@ -39,7 +39,7 @@ def synthesize(
     gas = build_atmosphere(labels)
     reference = continuum_opacity(jnp.full((1,), REFERENCE_WAVE, labels.dtype), gas)[:, 0]
     gas, reference = jax.tree.map(lambda x: x.astype(dtype or labels.dtype), (gas, reference))
-    knots = np.linspace(wave[0], wave[-1], max(2, int(np.ceil((wave[-1] - wave[0]) / CONTINUUM_STEP)) + 1))
+    knots = np.linspace(wave[0], wave[-1], max(2, int(np.ceil((wave[-1] - wave[0]) / CONTINUUM_SPACING)) + 1))
     continuous = continuum_opacity(jnp.asarray(knots, reference.dtype), gas)
     opacity = interpolate(knots, continuous, wave)
     opacity = opacity + line_opacity(wave, gas, lines if lines is not None else load_lines())
@@ -70,29 +70,31 @@ def interpolate(
     return values[:, left] * (1.0 - fraction) + values[:, left + 1] * fraction
 
 
-def log_wave(low: float, high: float, step: float) -> Float[np.ndarray, " n_wave"]:
-    """Vacuum wavelengths from `low` to at least `high` (Å), equally spaced by `step` in ln wave."""
-    return low * np.exp(step * np.arange(int(np.ceil(np.log(high / low) / step)) + 1))
+def log_wave(low: float, high: float, spacing: float) -> Float[np.ndarray, " n_wave"]:
+    """Vacuum wavelengths from `low` to at least `high` (Å), equally spaced by `spacing` in ln wave."""
+    n = int(np.ceil(np.log(high / low) / spacing)) + 1
+    ratio: np.ndarray = np.exp(spacing * np.arange(n))
+    return low * ratio
 
 
-def kernel_half_width(resolving_power: float, step: float) -> int:
-    """Pixels of spacing `step` in ln wave that the smoothing kernel reaches to either side."""
-    return int(np.ceil(KERNEL_SIGMAS / (FWHM_PER_SIGMA * resolving_power * step)))
+def kernel_half_width(resolving_power: float, spacing: float) -> int:
+    """Pixels of spacing `spacing` in ln wave that the smoothing kernel reaches to either side."""
+    return int(np.ceil(KERNEL_SIGMAS / (FWHM_PER_SIGMA * resolving_power * spacing)))
 
 
 def smooth(
-    flux: Float[Array, " n_wave"], resolving_power: float, step: float, every: int
+    flux: Float[Array, " n_wave"], resolving_power: float, spacing: float, every: int
 ) -> Float[Array, " n_out"]:
     """Convolves with a Gaussian of FWHM wave / resolving_power and keeps each `every`-th pixel.
 
     Args:
-        flux: sampled at steps of `step` in ln wave.
-        resolving_power: of the result.
-        step: spacing in ln wave.
+        flux: sampled every `spacing` in ln wave.
+        resolving_power: wave / FWHM of the result.
+        spacing: of the pixels of `flux`, in ln wave.
         every: result pixels are this many input pixels apart; pixels the kernel does not cover are left out.
     """
-    half = kernel_half_width(resolving_power, step)
-    offset = np.arange(-half, half + 1) * step * FWHM_PER_SIGMA * resolving_power
+    half = kernel_half_width(resolving_power, spacing)
+    offset = np.arange(-half, half + 1) * spacing * FWHM_PER_SIGMA * resolving_power
     kernel = np.exp(-0.5 * offset**2)
     kernel = jnp.asarray(kernel / kernel.sum(), flux.dtype)
     start = jnp.arange((len(flux) - 2 * half - 1) // every + 1) * every

@@ -14,8 +14,8 @@ from crlb.synthesis.species import ATOMIC_MASS, BOLTZMANN, BOLTZMANN_EV
 BALANCED = ("H", "C", "N", "O", "Si")  # elements whose molecules deplete the free atoms; the rest follow them
 H_MINUS_EV = 0.754195  # electron affinity of hydrogen: Lykke et al. 1991, Phys. Rev. A 43, 6104
 NO_SUCH_ION = -200.0  # ln of a Saha constant that leaves no H III
-NEWTON_STEPS = 24
-MAX_STEP = 3.0  # in the logarithm of a density
+NEWTON_ITERATIONS = 24  # 16 reach rounding at the corners and in the middle of the embedded grid
+MAX_CHANGE = 3.0  # in the logarithm of a density
 
 
 @jax.tree_util.register_dataclass
@@ -94,7 +94,7 @@ def equilibrium(temperature: Float[Array, " n_depth"]) -> Equilibrium:
 def _bond_constant(
     name: str, temperature: Float[Array, " n_depth"], log_q: Float[Array, "n_depth n_el"]
 ) -> Float[Array, " n_depth"]:
-    """ln(n_AB / (n_A n_B)) of one molecule, given ln q of the neutral atoms."""
+    """Equilibrium constant ln(n_AB / (n_A n_B)) of one molecule, given ln q of the neutral atoms."""
     molecule = table.molecules()[name]
     log_mass = table.LOG_QUANTUM_MASS + 1.5 * jnp.log(table.molecule_mass(name) * temperature)
     atoms = log_q[:, [table.elements().names.index(atom) for atom in molecule.atoms]].sum(axis=1)
@@ -161,6 +161,7 @@ def first_guess(
     bond = jnp.exp(constants.bond[:, list(table.molecules()).index("H2")] + log_h)
     log_free = log_h + jnp.log(2.0 / (1.0 + jnp.sqrt(1.0 + 8.0 * bond)))
     ionised = jnp.exp(0.5 * (constants.saha[:, 0, 0] - log_h))
+    # 0.3: the share of metals that are ionised, and of atoms that are free; Newton's method corrects it
     metal = abundance[names.index("Mg")] + abundance[names.index("Fe")]
     log_e = log_h + jnp.log(ionised / (1.0 + ionised) + 0.3 * metal)
     others = [log_h + jnp.log(0.3 * abundance[names.index(el)]) for el in BALANCED[1:]]
@@ -170,15 +171,15 @@ def first_guess(
 def solve_densities(
     constants: Equilibrium, log_total: Float[Array, " n_depth"], abundance: Float[Array, " n_el"]
 ) -> Float[Array, "n_depth n_unknown"]:
-    """Newton's method with limited steps, a fixed number of them, at every depth at once."""
+    """Newton's method with limited changes and a fixed number of iterations, at every depth at once."""
 
     def newton(log_n: Array, constants: Equilibrium, total: Array) -> Array:
-        def step(log_n: Array, _: None) -> tuple[Array, None]:
+        def iterate(log_n: Array, _: None) -> tuple[Array, None]:
             value = residuals(log_n, constants, total, abundance)
             slope = jax.jacfwd(residuals)(log_n, constants, total, abundance)
-            return log_n - jnp.clip(jnp.linalg.solve(slope, value), -MAX_STEP, MAX_STEP), None
+            return log_n - jnp.clip(jnp.linalg.solve(slope, value), -MAX_CHANGE, MAX_CHANGE), None
 
-        return jax.lax.scan(step, log_n, None, length=NEWTON_STEPS)[0]
+        return jax.lax.scan(iterate, log_n, None, length=NEWTON_ITERATIONS)[0]
 
     return jax.vmap(newton)(first_guess(constants, log_total, abundance), constants, log_total)
 

@@ -22,6 +22,7 @@ from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.spectra.source import Batch
 from specvit_jax.training.loop import train as train_network
+from specvit_jax.training.parallel import make_layout
 
 TRAINED_PER_VALIDATED = 9  # the training loop validates on at most a tenth of the spectra it is given
 MOST_SCALED = 20_000  # spectra the scalers are measured on: 2 GB while they are whitened
@@ -111,7 +112,9 @@ class Network:
         data = replace(self.config.data, n_validation=held_out, n_scaling=min(rows, MOST_SCALED))
         with TemporaryDirectory() as folder:
             run = self.folder or Path(folder) / "run"
-            result = train_network(replace(self.config, data=data), source, run, devices=self.devices)
+            result = train_network(
+                replace(self.config, data=data), source, run, layout=make_layout(devices=self.devices)
+            )
             self.weights = load_weights(result.weights)
 
     def observed(self, train: Chunk, validation: Chunk) -> tuple[Observed, int]:

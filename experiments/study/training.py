@@ -17,8 +17,8 @@ from specvit_jax.network.weights import Weights, load_weights, shipped_weights
 from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import from_yaml, override
+from specvit_jax.spectra.feed import Source
 from specvit_jax.training.loop import train
-from specvit_jax.training.step import Source
 
 FIRST_SEED = 42
 

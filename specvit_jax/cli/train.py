@@ -119,7 +119,7 @@ class Train:
         """Trains; how it ended, in words."""
         from specvit_jax.spectra.file_sources import open_source
         from specvit_jax.training.loop import train
-        from specvit_jax.training.parallel import is_first
+        from specvit_jax.training.parallel import is_first, make_layout
 
         source, kept = open_source(config.data, config.train.seed)
         if is_first():
@@ -130,7 +130,7 @@ class Train:
             self.out,
             resume=self.resume,
             overwrite=self.overwrite,
-            mode=self.parallel,
+            layout=make_layout(self.parallel),
             tensorboard=self.tensorboard,
         )
         return (

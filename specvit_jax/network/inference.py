@@ -1,4 +1,4 @@
-"""What a network reads from noisy spectra: labels and their 1-sigma errors, in the labels' units."""
+"""Prediction with a network: labels and their 1-sigma errors from noisy spectra, in the labels' units."""
 
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -13,10 +13,11 @@ from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.settings.config import Config
 
 Params = dict[str, Any]
+CHUNK = 256  # spectra predicted at once
 
 
 class Scalers(NamedTuple):
-    """What stands between physical units and the network; stored with its weights."""
+    """The scalings between physical units and the network; stored with its weights."""
 
     label: LabelScaler
     input: InputScaler
@@ -36,17 +37,18 @@ def eval_step(
 def predict_with_sigma(
     params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
 ) -> tuple[Float[Array, "n n_labels"], Float[Array, "n n_labels"] | None]:
-    """``eval_step`` in chunks, so that memory does not grow with the number of spectra."""
+    """The labels and 1-sigma errors of ``eval_step``, in chunks: memory does not grow with their number."""
 
     def one(flux: Float[Array, " n_pix"]) -> Any:
         return jax.tree.map(lambda leaf: leaf[0], eval_step(params, flux[None], scalers, config))
 
-    labels, sigma = jax.lax.map(one, flux, batch_size=min(256, len(flux)))
+    labels, sigma = jax.lax.map(one, flux, batch_size=min(CHUNK, len(flux)))
     return labels, sigma
 
 
 def predict(
     params: Params, flux: Float[Array, "n n_pix"], scalers: Scalers, config: Config
 ) -> Float[Array, "n n_labels"]:
-    """The labels alone, in their own units."""
-    return predict_with_sigma(params, flux, scalers, config)[0]
+    """The labels that the network predicts from noisy spectra, in their own units."""
+    labels: Array = predict_with_sigma(params, flux, scalers, config)[0]
+    return labels

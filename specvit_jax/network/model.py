@@ -37,9 +37,9 @@ class SpecViT(nn.Module):
         Args:
             x: spectra as the input scaler hands them on.
             train: whether dropout is on.
-            index: of every spectrum in the whole batch; default: its place in ``x``.
-            wave: of every pixel, vacuum A, where they are not those of ``wave_range``. Only a network whose
-                positions are wavelengths can be read at another sampling, with any number of pixels.
+            index: index of every spectrum in the whole batch; default: its place in ``x``.
+            wave: wavelength of every pixel, vacuum Å, where they are not those of ``wave_range``. Only a
+                network whose positions are wavelengths takes another sampling, with any number of pixels.
         """
         cfg = self.config
         check_input(cfg, x.shape[1], wave)
@@ -59,7 +59,7 @@ class SpecViT(nn.Module):
         elif cfg.pool == "flat":
             x = x.reshape(x.shape[0], -1)
         else:
-            raise ValueError(f"pool must be cls, mean, attention or flat, got {cfg.pool!r}")
+            raise ValueError(f"pool must be cls, mean, attention or flat, found {cfg.pool!r}")
         return head(cfg)(x)
 
 
@@ -103,27 +103,27 @@ def split(
         return out, None
     if out.shape[1] == 2 * n_labels:
         return out[:, :n_labels], out[:, n_labels:]
-    raise ValueError(f"{n_labels} labels need {n_labels} or {2 * n_labels} outputs, got shape {out.shape}")
+    raise ValueError(f"{n_labels} labels need {n_labels} or {2 * n_labels} outputs, found shape {out.shape}")
 
 
 def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array, " n_wave"] | None) -> None:
-    """Refuses spectra the network cannot read.
+    """Refuses spectra that the network cannot read.
 
     Raises:
         ValueError: another number of pixels than it was made for, or wavelengths it has no use for.
     """
     if wave is None:
         if n_pix != cfg.input_size:
-            raise ValueError(f"x must have input_size = {cfg.input_size} pixels, got {n_pix}")
+            raise ValueError(f"x must have input_size = {cfg.input_size} pixels, found {n_pix}")
     elif cfg.pos_embed != "wavelength" or cfg.pool == "flat":
         raise ValueError(
             "wave is read with pos_embed wavelength and pool cls, mean or attention, "
-            f"got {cfg.pos_embed} and {cfg.pool}"
+            f"found {cfg.pos_embed} and {cfg.pool}"
         )
     elif not cfg.patch_size <= n_pix == len(wave):
         raise ValueError(
             f"x and wave must have the same pixels, at least patch_size = {cfg.patch_size}, "
-            f"got {n_pix} and {len(wave)}"
+            f"found {n_pix} and {len(wave)}"
         )
 
 
@@ -167,18 +167,18 @@ def head_weights(
 
 
 def gelu(x: Float[Array, "..."], form: str) -> Float[Array, "..."]:
-    """x Phi(x), by the error function or by its tanh approximation."""
+    """The activation GELU, x Phi(x), by the error function or by its tanh approximation."""
     if form == "exact":
         return jax.nn.gelu(x, approximate=False)
     if form == "tanh":
         return jax.nn.gelu(x, approximate=True)
-    raise ValueError(f"gelu must be exact or tanh, got {form!r}")
+    raise ValueError(f"gelu must be exact or tanh, found {form!r}")
 
 
 def dropout(
     x: Float[Array, "batch ..."], rate: float, keys: Key[Array, " batch"] | None, site: int
 ) -> Float[Array, "batch ..."]:
-    """x with entries set to zero with probability ``rate`` and the others raised; x itself without keys.
+    """The input with entries zeroed with probability ``rate`` and the others raised; unchanged without keys.
 
     The rate is rounded to a multiple of 2^-16.
     """
@@ -211,7 +211,7 @@ def spectrum_keys(module: nn.Module, n: int, index: Int[Array, " batch"] | None)
 
 
 def head(cfg: ModelConfig) -> nn.Dense:
-    """The last layer: one output for each label, with ``predict_sigma`` another one, in float32."""
+    """The last layer, in float32: one output for each label, two with ``predict_sigma``."""
     n_out = len(cfg.label_names) * (1 + cfg.predict_sigma)
     return nn.Dense(n_out, dtype=jnp.float32, kernel_init=linear_init(cfg), name="head")
 
@@ -222,7 +222,7 @@ def norm(name: str) -> nn.LayerNorm:
 
 
 def cost(cfg: ModelConfig) -> dict[str, int]:
-    """What the network costs per spectrum, counted from its shapes.
+    """Cost of the network per spectrum, counted from its shapes.
 
     Returns:
         ``tokens``; ``forward_flops`` and ``train_flops`` (2 per multiply-add of the matrix products, training

@@ -25,7 +25,7 @@ def make_network(config: ModelConfig) -> nn.Module:
         return Perceptron(config)
     if config.network == "cnn":
         return Convolutional(config)
-    raise ValueError(f"model.network must be vit, mlp or cnn, got {config.network!r}")
+    raise ValueError(f"model.network must be vit, mlp or cnn, found {config.network!r}")
 
 
 class Perceptron(nn.Module):
@@ -40,7 +40,7 @@ class Perceptron(nn.Module):
         train: bool = False,
         index: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch n_out"]:
-        """The labels of standardised spectra, as ``SpecViT``."""
+        """The labels of standardised spectra; arguments and output as of ``SpecViT``."""
         cfg = self.config
         keys = spectrum_keys(self, x.shape[0], index) if train and cfg.dropout > 0 else None
         for i, width in enumerate(cfg.hidden):
@@ -65,7 +65,7 @@ class Convolutional(nn.Module):
         train: bool = False,
         index: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch n_out"]:
-        """The labels of standardised spectra, as ``SpecViT``."""
+        """The labels of standardised spectra; arguments and output as of ``SpecViT``."""
         cfg = self.config
         y = x[:, :, None]
         for i, channels in enumerate(cfg.channels):
@@ -97,7 +97,7 @@ def parameter_counts(cfg: ModelConfig) -> dict[str, int]:
 
 
 def cost(cfg: ModelConfig) -> dict[str, int]:
-    """What the network costs per spectrum, counted from its shapes; see ``model.cost``."""
+    """Cost of the network per spectrum, counted from its shapes; see ``model.cost``."""
     if cfg.network == "vit":
         return vit_cost(cfg)
     positions, width, products, kept = cfg.input_size, 1, 0, cfg.input_size

@@ -10,7 +10,7 @@ BASE = 10_000.0  # the slowest angle goes round once in 2 pi BASE tokens; Vaswan
 
 
 def sinusoidal(n_tokens: int, width: int) -> Float[Array, "n_tokens {width}"]:
-    """sin(t / BASE^(2i / width)) and the cosine of the same, i = 0, 1, ..., taking turns, for token t.
+    """Features sin(t / BASE^(2i / width)) and cos of the same in turn, i = 0, 1, ..., for token t.
 
     Raises:
         ValueError: an odd width.
@@ -21,7 +21,7 @@ def sinusoidal(n_tokens: int, width: int) -> Float[Array, "n_tokens {width}"]:
 
 
 def wavelength(
-    log_wave: Float[Array, " n_tokens"], span: float, n_steps: int, width: int
+    log_wave: Float[Array, " n_tokens"], span: float, n_shares: int, width: int
 ) -> Float[Array, "n_tokens {width}"]:
     """Sines and cosines of log wavelength, their half periods from a token's share to the whole arm.
 
@@ -30,13 +30,13 @@ def wavelength(
     Args:
         log_wave: ln(wavelength / first wavelength of the arm), averaged over each token.
         span: the same at the last wavelength of the arm.
-        n_steps: tokens that share the arm at the sampling trained on.
+        n_shares: tokens that share the arm at the sampling trained on.
         width: number of features.
 
     Raises:
         ValueError: an odd width.
     """
-    frequency = math.pi / span * np.geomspace(1.0, n_steps, even(width) // 2)
+    frequency = math.pi / span * np.geomspace(1.0, n_shares, even(width) // 2)
     return waves(log_wave[:, None] * jnp.asarray(frequency, jnp.float32)[None, :])
 
 
@@ -61,7 +61,7 @@ def rotate(x: Float[Array, "batch n_tokens width"], num_heads: int) -> Float[Arr
 
 
 def angles(n_tokens: int, size: int) -> Float[np.ndarray, "n_tokens half"]:
-    """t / BASE^(2i / size) for token t and i = 0 ... size/2 - 1."""
+    """Angles t / BASE^(2i / size) for token t and i = 0 ... size/2 - 1."""
     frequency = BASE ** (-2.0 * np.arange(even(size) // 2) / size)
     return np.arange(n_tokens)[:, None] * frequency[None, :]
 
@@ -79,6 +79,6 @@ def even(size: int) -> int:
     """
     if size % 2:
         raise ValueError(
-            f"positions by sine and cosine need an even size, got {size}; change model.embed_dim"
+            f"positions by sine and cosine need an even size, found {size}; change model.embed_dim"
         )
     return size

@@ -1,4 +1,4 @@
-"""Scaling of labels and spectra: what the network sees and what it predicts are of order one."""
+"""Scaling of labels and spectra: input and output of the network are of order one."""
 
 from typing import NamedTuple
 
@@ -20,22 +20,22 @@ class LabelScaler(NamedTuple):
     def encode(
         self, labels: Float[Array | np.ndarray, "n n_labels"]
     ) -> Float[Array | np.ndarray, "n n_labels"]:
-        """Labels in their units -> scaled."""
+        """The scaled labels of labels in their units."""
         return (labels - self.mean[None, :]) / self.scale[None, :]
 
     def decode(
         self, scaled: Float[Array | np.ndarray, "n n_labels"]
     ) -> Float[Array | np.ndarray, "n n_labels"]:
-        """Scaled -> labels in their units."""
+        """The labels in their units of scaled labels."""
         return scaled * self.scale[None, :] + self.mean[None, :]
 
 
 class InputScaler(NamedTuple):
-    """What a network sees of a noisy spectrum: scaled = (flux - mean) / scale, then whitened. A pytree.
+    """The input of a network from a noisy spectrum: scaled = (flux - mean) / scale, then whitened. A pytree.
 
     Args:
-        mean: of every pixel.
-        scale: of every pixel.
+        mean: mean flux of every pixel.
+        scale: standard deviation of every pixel.
         analysis: spectrum -> components of unit variance; None: no whitening.
         synthesis: components -> whitened spectrum (ZCA); None: the components themselves (PCA).
     """
@@ -46,7 +46,7 @@ class InputScaler(NamedTuple):
     synthesis: Float[Array | np.ndarray, "k n_pix"] | None = None
 
     def encode(self, flux: Float[Array | np.ndarray, "n n_pix"]) -> Float[Array | np.ndarray, "n n_in"]:
-        """Noisy flux -> network input."""
+        """The network input of noisy flux."""
         x = (flux - self.mean[None, :]) / self.scale[None, :]
         for matrix in (self.analysis, self.synthesis):
             x = x if matrix is None else jnp.matmul(x, matrix, precision="highest")
@@ -71,11 +71,11 @@ def fit_label_scaler(labels: Float[np.ndarray, "n n_labels"], label_scaling: str
         return LabelScaler(low, high - low)
     if label_scaling == "none":
         return LabelScaler(np.zeros_like(low), np.ones_like(low))
-    raise ValueError(f"label_scaling must be zscore, minmax or none, got {label_scaling!r}")
+    raise ValueError(f"label_scaling must be zscore, minmax or none, found {label_scaling!r}")
 
 
 def measured_scaler(labels: Float[np.ndarray, "n n_labels"]) -> LabelScaler:
-    """z-score of the labels at hand.
+    """The scaling of labels to mean 0 and standard deviation 1 over the labels at hand.
 
     Raises:
         UsageError: a label does not vary.
@@ -102,7 +102,7 @@ def fit_input_scaler(
         noisy: flux as observed.
         clean: the same spectra without noise; read for whitening only.
         error: their 1-sigma noise; read for whitening only.
-        config: of the data.
+        config: config of the data.
 
     Raises:
         DataError: a pixel does not vary, or is not finite.
@@ -114,7 +114,7 @@ def fit_input_scaler(
         return scaler
     if config.preprocess in ("pca", "zca"):
         return whitened(scaler, clean, error, config.components, zca=config.preprocess == "zca")
-    raise ValueError(f"preprocess must be none, pca or zca, got {config.preprocess!r}")
+    raise ValueError(f"preprocess must be none, pca or zca, found {config.preprocess!r}")
 
 
 def _standardisation(noisy: Float[np.ndarray, "n n_pix"], input_scaling: str) -> InputScaler:
@@ -122,7 +122,7 @@ def _standardisation(noisy: Float[np.ndarray, "n n_pix"], input_scaling: str) ->
         n_pix = noisy.shape[1]
         return InputScaler(np.zeros(n_pix, np.float32), np.ones(n_pix, np.float32))
     if input_scaling not in ("pixel", "overall"):
-        raise ValueError(f"input_scaling must be pixel, overall or none, got {input_scaling!r}")
+        raise ValueError(f"input_scaling must be pixel, overall or none, found {input_scaling!r}")
     moments = Moments()
     moments.add(noisy)
     return moments.scaler(overall=input_scaling == "overall")
@@ -164,7 +164,7 @@ def whitened(
     if components > min(clean.shape):
         raise UsageError(
             f"data.components must be at most the {clean.shape[0]} spectra (data.n_scaling) "
-            f"and {clean.shape[1]} pixels, got {components}"
+            f"and {clean.shape[1]} pixels, found {components}"
         )
     if not (np.isfinite(clean).all() and np.isfinite(error).all()):
         raise DataError("whitening needs clean flux and errors that are finite, found NaN or infinity")

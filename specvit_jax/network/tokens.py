@@ -37,7 +37,7 @@ class Tokens(nn.Module):
         elif cfg.tokenizer in ("conv", "linear"):
             kernel_init, bias_init = linear_init(cfg), nn.initializers.zeros_init()
         else:
-            raise ValueError(f"tokenizer must be conv or linear, got {cfg.tokenizer!r}")
+            raise ValueError(f"tokenizer must be conv or linear, found {cfg.tokenizer!r}")
         patches = windows(x, cfg.patch_size, cfg.patch_stride)
         patches = chunk_norm(patches) if cfg.chunk_norm else patches
         layer = nn.Dense(
@@ -74,12 +74,12 @@ class Tokens(nn.Module):
         )
 
 
-def windows(x: Num[Array, "batch n_pix"], size: int, step: int) -> Num[Array, "batch n_windows {size}"]:
-    """Windows of ``size`` pixels, one every ``step``; pixels after the last whole window are left out."""
-    count = (x.shape[1] - size) // step + 1
-    if size == step:
+def windows(x: Num[Array, "batch n_pix"], size: int, stride: int) -> Num[Array, "batch n_windows {size}"]:
+    """Windows of ``size`` pixels, one every ``stride``; pixels after the last whole window are left out."""
+    count = (x.shape[1] - size) // stride + 1
+    if size == stride:
         return x[:, : count * size].reshape(x.shape[0], count, size)
-    start = step * jnp.arange(count)
+    start = stride * jnp.arange(count)
     return x[:, start[:, None] + jnp.arange(size)[None, :]]
 
 
@@ -93,7 +93,7 @@ def chunk_norm(patches: Float[Array, "batch n_windows size"]) -> Float[Array, "b
 def wavelength_features(
     cfg: ModelConfig, wave: Float[Array, " n_pix"] | None
 ) -> Float[Array, "n_tokens width"]:
-    """What ``position.wavelength`` makes of every window's mean log wavelength; default: the config's."""
+    """Features of every window's mean log wavelength; ``wave`` (Å) defaults to the pixels of the config."""
     first, last = cfg.wave_range
     pixels = jnp.asarray(np.linspace(first, last, cfg.input_size) if wave is None else wave, jnp.float32)
     log_wave = jnp.log1p((pixels - first) / first)  # the difference first: float32 keeps 1e-4 of a pixel
@@ -109,14 +109,14 @@ def per_token(
 
 
 def linear_init(cfg: ModelConfig) -> Init:
-    """The start of a linear map: normal(0.02) as published, or scaled to keep the variance (1/fan_in)."""
+    """The initial weights of a linear map: normal(0.02) as published, or of variance 1 / fan_in."""
     if cfg.init == "published":
         return nn.initializers.normal(KERNEL_STD)
     if cfg.init == "scaled":
         return nn.initializers.lecun_normal()
-    raise ValueError(f"init must be published or scaled, got {cfg.init!r}")
+    raise ValueError(f"init must be published or scaled, found {cfg.init!r}")
 
 
 def symmetric_uniform(bound: float) -> Init:
-    """Uniform in [-bound, bound]: PyTorch's start of a convolution, with bound = 1/sqrt(fan_in)."""
+    """Uniform in [-bound, bound]: PyTorch's initial weights of a convolution, with bound = 1/sqrt(fan_in)."""
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)

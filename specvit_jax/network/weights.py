@@ -108,14 +108,14 @@ def shipped_weights(preset: str) -> Path:
         MissingInputError: none are shipped for it.
     """
     if preset not in PRESETS:
-        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, found {preset!r}")
     path = Path(str(resources.files("specvit_jax") / "weights" / f"{preset}.safetensors"))
     if not path.is_file():
         raise MissingInputError(f"no weights are shipped for preset {preset}; train it with specvit train")
     return path
 
 
-def flatten(tree: Any) -> dict[str, np.ndarray]:
+def flatten(tree: object) -> dict[str, np.ndarray]:
     """The leaves of a tree on the host, by their path: ``params/block_0/query/kernel``."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
@@ -125,7 +125,8 @@ def unflatten(like: Tree, flat: dict[str, np.ndarray]) -> Tree:
     """The tree of the structure of ``like`` with the leaves of ``flat``."""
     leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-    return jax.tree_util.tree_unflatten(treedef, [jnp.asarray(flat[name]) for name in names])
+    tree: Tree = jax.tree_util.tree_unflatten(treedef, [jnp.asarray(flat[name]) for name in names])
+    return tree
 
 
 def _stored_config(text: str) -> Config:

@@ -1,21 +1,21 @@
 """Every setting of a run: frozen dataclasses and the three presets."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from crlb.errors import ConfigError, UsageError
 
 
-def _check_positive(section: Any, *keys: str) -> None:
+def _check_positive(section: object, *keys: str) -> None:
     name = type(section).__name__.removesuffix("Config").lower()
     for key in keys:
         if not getattr(section, key) > 0:
-            raise ConfigError(f"{name}.{key} must be positive, got {getattr(section, key)}")
+            raise ConfigError(f"{name}.{key} must be positive, found {getattr(section, key)}")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network. Words as in timm; defaults are the published network."""
+    """Settings of the network, named as in timm; the defaults are the published network."""
 
     network: Literal["vit", "mlp", "cnn"] = "vit"  # SpecViT, or what it is compared with
     hidden: tuple[int, ...] = (1024, 512, 256)  # widths of the layers of mlp, and of cnn after its channels
@@ -35,7 +35,7 @@ class ModelConfig:
     pool: Literal["cls", "mean", "attention", "flat"] = "cls"
     # wavelength: a function of log wavelength, so that the network can be read at another sampling
     pos_embed: Literal["learned", "sinusoidal", "rotary", "wavelength", "none"] = "learned"
-    wave_range: tuple[float, float] = (7100.21362, 8849.78638)  # first and last pixel, vacuum A
+    wave_range: tuple[float, float] = (7100.21362, 8849.78638)  # first and last pixel, vacuum Å
     gelu: Literal["exact", "tanh"] = "exact"
     init: Literal["published", "scaled"] = "published"
     token_std: float = 1.0  # standard deviation the class and position tokens start with
@@ -49,38 +49,42 @@ class ModelConfig:
             _check_positive(self, "stride")
         for name in ("hidden", "channels"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
-                raise ConfigError(f"model.{name} must be positive numbers, got {getattr(self, name)}")
+                raise ConfigError(f"model.{name} must be positive numbers, found {getattr(self, name)}")
         if self.network != "vit" and self.pos_embed == "wavelength":
-            raise ConfigError("model.pos_embed wavelength belongs to model.network vit, got " + self.network)
+            raise ConfigError(
+                "model.pos_embed wavelength belongs to model.network vit, found " + self.network
+            )
         if self.patch_size > self.input_size:
             raise ConfigError(
-                f"model.patch_size must be at most input_size {self.input_size}, got {self.patch_size}"
+                f"model.patch_size must be at most input_size {self.input_size}, found {self.patch_size}"
             )
         if self.embed_dim % self.num_heads:
-            raise ConfigError(f"model.num_heads must divide embed_dim {self.embed_dim}, got {self.num_heads}")
+            raise ConfigError(
+                f"model.num_heads must divide embed_dim {self.embed_dim}, found {self.num_heads}"
+            )
         if self.patch_stride > self.patch_size:
             raise ConfigError(
                 f"model.stride must be at most patch_size {self.patch_size}, or pixels go unread; "
-                f"got {self.stride}"
+                f"found {self.stride}"
             )
         if not 0 < self.wave_range[0] < self.wave_range[1]:
             raise ConfigError(
-                f"model.wave_range must be (first, last) in A, first < last, got {self.wave_range}"
+                f"model.wave_range must be (first, last) in Å, first < last, found {self.wave_range}"
             )
         if self.pos_embed in ("sinusoidal", "wavelength") and self.embed_dim % 2:
             raise ConfigError(
-                f"model.embed_dim must be even with pos_embed {self.pos_embed}, got {self.embed_dim}"
+                f"model.embed_dim must be even with pos_embed {self.pos_embed}, found {self.embed_dim}"
             )
         if self.pos_embed == "rotary" and self.embed_dim // self.num_heads % 2:
             raise ConfigError(
                 "model.embed_dim / num_heads must be even with pos_embed rotary, "
-                f"got {self.embed_dim} / {self.num_heads}"
+                f"found {self.embed_dim} / {self.num_heads}"
             )
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} must lie in [0, 1), got {getattr(self, name)}")
+                raise ConfigError(f"model.{name} must lie in [0, 1), found {getattr(self, name)}")
         if not self.label_names or len(set(self.label_names)) < len(self.label_names):
-            raise ConfigError(f"model.label_names must name each label once, got {self.label_names}")
+            raise ConfigError(f"model.label_names must name each label once, found {self.label_names}")
 
     @property
     def patch_stride(self) -> int:
@@ -100,7 +104,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the network is trained. The loss is in scaled label units."""
+    """Settings of the training; the loss is in scaled label units."""
 
     steps: int = 100_000
     batch_size: int = 256  # spectra of one step, over all devices
@@ -138,20 +142,20 @@ class TrainConfig:
             _check_positive(self, "early_stopping")
         for name in ("b1", "b2", "ema"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"train.{name} must lie in [0, 1), got {getattr(self, name)}")
+                raise ConfigError(f"train.{name} must lie in [0, 1), found {getattr(self, name)}")
         if not 0 < self.plateau_factor < 1:
-            raise ConfigError(f"train.plateau_factor must lie in (0, 1), got {self.plateau_factor}")
+            raise ConfigError(f"train.plateau_factor must lie in (0, 1), found {self.plateau_factor}")
         if not 0 <= self.warmup < 1:
-            raise ConfigError(f"train.warmup is a fraction of the steps in [0, 1), got {self.warmup}")
+            raise ConfigError(f"train.warmup is a fraction of the steps in [0, 1), found {self.warmup}")
         if not 0 <= self.min_lr <= self.learning_rate:
             raise ConfigError(
-                f"train.min_lr must lie in [0, learning_rate = {self.learning_rate}], got {self.min_lr}"
+                f"train.min_lr must lie in [0, learning_rate = {self.learning_rate}], found {self.min_lr}"
             )
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where spectra come from and how they are observed."""
+    """Settings of the spectra: where they come from and how they are observed."""
 
     source: str = (
         "emulator"  # or clean spectra (pfsspec layout): a file, several with commas, shard_index.txt
@@ -185,15 +189,15 @@ class DataConfig:
         if self.preprocess != "none" and self.components > self.n_scaling:
             raise ConfigError(
                 f"data.components must be at most the n_scaling = {self.n_scaling} spectra they are "
-                f"measured on, got {self.components}"
+                f"measured on, found {self.components}"
             )
         if not self.mag[0] <= self.mag[1]:
-            raise ConfigError(f"data.mag must be (bright, faint) with bright <= faint, got {self.mag}")
+            raise ConfigError(f"data.mag must be (bright, faint) with bright <= faint, found {self.mag}")
 
 
 @dataclass(frozen=True)
 class Config:
-    """A run: network, training, data."""
+    """All settings of a run: network, training, data."""
 
     preset: str = "paper"  # the preset it started from
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -203,7 +207,7 @@ class Config:
     def __post_init__(self) -> None:
         if (self.train.loss == "nll") != self.model.predict_sigma:
             raise ConfigError(
-                "train.loss=nll and model.predict_sigma=true belong together, got "
+                "train.loss=nll and model.predict_sigma=true belong together, found "
                 f"loss {self.train.loss} and predict_sigma {self.model.predict_sigma}"
             )
         if self.data.preprocess == "pca" and self.model.pos_embed == "wavelength":
@@ -211,7 +215,7 @@ class Config:
         if self.data.preprocess == "pca" and self.model.input_size != self.data.components:
             raise ConfigError(
                 "model.input_size must be the data.components that pca keeps, "
-                f"got {self.model.input_size} and {self.data.components}"
+                f"found {self.model.input_size} and {self.data.components}"
             )
 
 
@@ -264,5 +268,5 @@ def preset(name: str) -> Config:
         UsageError: no such preset.
     """
     if name not in PRESETS:
-        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, found {name!r}")
     return PRESETS[name]

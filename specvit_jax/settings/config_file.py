@@ -1,18 +1,21 @@
-"""A config in words: YAML in and out, settings from a command line."""
+"""Configs as text: YAML read and written, settings from a command line."""
 
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 
 from crlb.errors import ConfigError, MissingInputError, UsageError
 from specvit_jax.settings import original_config
-from specvit_jax.settings.config import PRESETS, Config
+from specvit_jax.settings.config import PRESETS, Config, DataConfig, ModelConfig, TrainConfig
+
+SECTIONS = ("model", "train", "data")  # of a config, besides the name of its preset
+Section = TypeVar("Section", ModelConfig, TrainConfig, DataConfig)
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:
@@ -22,20 +25,17 @@ def override(config: Config, settings: Iterable[str]) -> Config:
         UsageError: not of the form section.key=value.
         ConfigError: unknown section or key, or a value its field cannot have.
     """
-    changes: dict[str, dict[str, Any]] = {}
+    changes: dict[str, dict[str, object]] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot:
-            raise UsageError(f"a setting must read section.key=value, say train.steps=100; got {setting!r}")
+            raise UsageError(f"a setting must read section.key=value, say train.steps=100; found {setting!r}")
         changes.setdefault(section, {})[key] = parse_yaml(text)
-    sections = {"model": config.model, "train": config.train, "data": config.data}
     for section in changes:
-        if section not in sections:
-            raise ConfigError(f"a setting's section must be one of {', '.join(sections)}, got {section!r}")
-    return replace(
-        config, **{section: _updated(sections[section], new, section) for section, new in changes.items()}
-    )
+        if section not in SECTIONS:
+            raise ConfigError(f"a setting's section must be one of {', '.join(SECTIONS)}, found {section!r}")
+    return _changed(config, changes)
 
 
 def to_yaml(config: Config) -> str:
@@ -44,7 +44,7 @@ def to_yaml(config: Config) -> str:
 
 
 class Parsed(NamedTuple):
-    """A config that was read, and lines to show on what could not be taken over as it stood."""
+    """A config that was read, and notes for the user on what could not be taken over unchanged."""
 
     config: Config
     notes: list[str]
@@ -82,30 +82,29 @@ def parse(text: str) -> Parsed:
     Raises:
         ConfigError: as ``from_yaml``.
     """
-    plain: Any = parse_yaml(text)
+    plain = parse_yaml(text)
     notes: list[str] = []
+    changes: dict[str, dict[str, object]] = {}
     if not isinstance(plain, dict):
-        raise ConfigError(f"a config must be a mapping of preset, model, train and data, got {plain!r}")
+        raise ConfigError(f"a config must be a mapping of preset, model, train and data, found {plain!r}")
     if original_config.is_original(plain):
         plain, notes = original_config.translate(plain)
     name = plain.pop("preset", "paper")
     if not isinstance(name, str) or name not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
-    config = PRESETS[name]
-    sections = {"model": config.model, "train": config.train, "data": config.data}
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, found {name!r}")
     for section, new in plain.items():
-        if section not in sections:
-            raise ConfigError(f"config key must be one of preset, {', '.join(sections)}, got {section!r}")
+        if section not in SECTIONS:
+            raise ConfigError(f"config key must be one of preset, {', '.join(SECTIONS)}, found {section!r}")
         if not isinstance(new, dict):
-            raise ConfigError(f"config section {section} must be a mapping, got {new!r}")
-    changed = {name: _updated(sections[name], new, name) for name, new in plain.items()}
-    return Parsed(replace(config, **changed), notes)
+            raise ConfigError(f"config section {section} must be a mapping, found {new!r}")
+        changes[section] = new
+    return Parsed(_changed(PRESETS[name], changes), notes)
 
 
 class _TextLoader(yaml.BaseLoader):
     """Reads every scalar as text, so that its field's type decides (1e-4, on, 010); no duplicate keys."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
@@ -113,8 +112,8 @@ class _TextLoader(yaml.BaseLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def parse_yaml(text: str) -> Any:
-    """What YAML holds, every scalar as text.
+def parse_yaml(text: str) -> object:
+    """The content of a YAML text, every scalar as text.
 
     Raises:
         ConfigError: not YAML, or a key that appears twice.
@@ -125,7 +124,15 @@ def parse_yaml(text: str) -> Any:
         raise ConfigError(f"a config must be YAML; {' '.join(str(error).split())}") from error
 
 
-def _updated(section: Any, new: dict[str, Any], name: str) -> Any:
+def _changed(config: Config, changes: Mapping[str, Mapping[str, object]]) -> Config:
+    """The config with these settings of its sections, all at once."""
+    model = _updated(config.model, changes.get("model", {}), "model")
+    train = _updated(config.train, changes.get("train", {}), "train")
+    data = _updated(config.data, changes.get("data", {}), "data")
+    return replace(config, model=model, train=train, data=data)
+
+
+def _updated(section: Section, new: Mapping[str, object], name: str) -> Section:
     hints = typing.get_type_hints(type(section))
     for key in new:
         if key not in hints:
@@ -135,27 +142,27 @@ def _updated(section: Any, new: dict[str, Any], name: str) -> Any:
     )
 
 
-def _convert(value: Any, hint: Any, name: str) -> Any:
-    """Text, or a list of texts, as the field's type."""
+def _convert(value: object, hint: Any, name: str) -> Any:
+    """Text, or a list of texts, converted to the type of its field."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:  # T | None
         return None if value in ("null", "~", "") else _convert(value, args[0], name)
     if origin is tuple:
         items = value if isinstance(value, list) else [item for item in str(value).split(",") if item]
         if args[-1] is not Ellipsis and len(items) != len(args):
-            raise ConfigError(f"{name} needs {len(args)} values, got {len(items)}: {value}")
+            raise ConfigError(f"{name} needs {len(args)} values, found {len(items)}: {value}")
         return tuple(_convert(item, args[0], name) for item in items)
     if origin is Literal:
         if value not in args:
-            raise ConfigError(f"{name} must be one of {', '.join(args)}, got {value!r}")
+            raise ConfigError(f"{name} must be one of {', '.join(args)}, found {value!r}")
         return value
     if not isinstance(value, str):
-        raise ConfigError(f"{name} must be one {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{name} must be one {hint.__name__}, found {value!r}")
     if hint is bool:
         if value.lower() not in ("true", "false"):
-            raise ConfigError(f"{name} must be true or false, got {value!r}")
+            raise ConfigError(f"{name} must be true or false, found {value!r}")
         return value.lower() == "true"
     try:
         return hint(value)
     except ValueError as error:
-        raise ConfigError(f"{name} must be of type {hint.__name__}, got {value!r}") from error
+        raise ConfigError(f"{name} must be of type {hint.__name__}, found {value!r}") from error

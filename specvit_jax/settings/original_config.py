@@ -1,12 +1,14 @@
-"""Configs of the original PyTorch system (nested YAML) in this project's words.
+"""Configs of the original PyTorch system (nested YAML) translated to the settings of this project.
 
 ``translate`` turns the mapping of such a file into one that ``config_file`` reads, and says in notes what it
 could not take over as it stood. Scalars are text on both sides: the type of our field decides what they are.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from crlb.errors import ConfigError
+from specvit_jax.settings.config import PAPER
 from specvit_jax.settings.original_keys import (
     IGNORED,
     NULL,
@@ -19,31 +21,32 @@ from specvit_jax.settings.original_keys import (
     whole,
 )
 
-BASE = "paper"  # the preset whose values stand for keys left out; it starts as the original does
+Settings = dict[str, str | list[str]]  # section.key -> text, settings of this project
+BASE = PAPER  # the preset whose values stand for keys left out; it starts as the original does
 
 
 class Translated(NamedTuple):
-    """A config in this project's words, and what to tell about it."""
+    """Settings of this project, and notes for the user on what could not be taken over."""
 
-    plain: dict[str, Any]
+    plain: dict[str, object]
     notes: list[str]
 
 
-def is_original(plain: dict[str, Any]) -> bool:
-    """Whether a config speaks the original's language."""
+def is_original(plain: Mapping[str, object]) -> bool:
+    """Whether a config is written with the keys of the original system."""
     model = plain.get("model")
     return "opt" in plain or (isinstance(model, dict) and bool({"hidden_size", "image_size"} & set(model)))
 
 
-def translate(plain: dict[str, Any]) -> Translated:
-    """The original's config in this project's words.
+def translate(plain: Mapping[str, object]) -> Translated:
+    """The config of the original system as settings of this project.
 
     Raises:
-        ConfigError: an unknown key, or a value without a meaning here, by the original's name.
+        ConfigError: naming, as the original does, an unknown key or a value without a meaning here.
     """
     notes: list[str] = []
     given = _known(plain, notes)
-    settings: dict[str, Any] = {}
+    settings: Settings = {}
     for name, value in given.items():
         if name not in TABLE or (value in NULL and name not in ("opt.lr_sch", "data.label_norm")):
             continue
@@ -57,20 +60,22 @@ def translate(plain: dict[str, Any]) -> Translated:
     return Translated(_nested(settings), notes)
 
 
-def _known(plain: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-    """``section.key`` -> value of what has a meaning here; notes name the rest."""
+def _known(plain: Mapping[str, object], notes: list[str]) -> dict[str, object]:
+    """The values of the keys that have a meaning here, by ``section.key``; notes name the others."""
     sections = {name.partition(".")[0] for name in (*TABLE, *IGNORED)} | {"warmup"}
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for section, content in plain.items():
         if section in IGNORED:
             notes.append(f"{section} is ignored: {IGNORED[section]}")
             continue
         if section not in sections:
-            raise ConfigError(f"config section must be one of {', '.join(sorted(sections))}, got {section!r}")
+            raise ConfigError(
+                f"config section must be one of {', '.join(sorted(sections))}, found {section!r}"
+            )
         if section in NULL or content in NULL:
             continue
         if not isinstance(content, dict):
-            raise ConfigError(f"config section {section} must be a mapping, got {content!r}")
+            raise ConfigError(f"config section {section} must be a mapping, found {content!r}")
         for key, value in content.items():
             name = f"{section}.{key}"
             if name in TABLE or name in TOGETHER:
@@ -92,7 +97,7 @@ def _keys(section: str) -> list[str]:
     ]
 
 
-def _refuse_global_start(name: str, value: Any, notes: list[str]) -> None:
+def _refuse_global_start(name: str, value: object, notes: list[str]) -> None:
     if value not in OFF:
         raise ConfigError(
             f"{name} asks for the start from principal components, which the tokenizer does not offer here; "
@@ -101,10 +106,10 @@ def _refuse_global_start(name: str, value: Any, notes: list[str]) -> None:
     notes.append(f"{name} is ignored: it is switched off")
 
 
-def _task(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _task(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     for name, only in (("model.name", "vit"), ("model.task_type", "reg")):
         if text(name, given.get(name, only)).lower() != only:
-            raise ConfigError(f"{name} must be {only}, got {given[name]!r}; nothing else is offered here")
+            raise ConfigError(f"{name} must be {only}, found {given[name]!r}; nothing else is offered here")
     labels = settings.get("model.label_names", ["log_g"])
     count = int(whole("model.num_labels", given.get("model.num_labels", str(len(labels)))))
     if count != len(labels):
@@ -114,13 +119,15 @@ def _task(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> 
     return {"model.predict_sigma": "true"} if settings.get("train.loss") == "nll" else {}
 
 
-def _stride(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _stride(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     name = "model.stride_ratio"
     if given.get(name, "") in NULL:
         return {}
-    stride = float(number(name, given[name])) * int(settings.get("model.patch_size", 16))
+    stride = float(number(name, given[name])) * _integer(settings, "model.patch_size", BASE.model.patch_size)
     if not stride.is_integer() or stride < 1:
-        raise ConfigError(f"{name} must give a whole number of pixels, got {stride:g}; set model.stride_size")
+        raise ConfigError(
+            f"{name} must give a whole number of pixels, found {stride:g}; set model.stride_size"
+        )
     if settings.get("model.stride", str(int(stride))) != str(int(stride)):
         raise ConfigError(
             f"{name} gives {stride:g} pixels, model.stride_size {settings['model.stride']}; keep one"
@@ -128,17 +135,21 @@ def _stride(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -
     return {"model.stride": str(int(stride))}
 
 
-def _mlp(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _integer(settings: Settings, name: str, default: int) -> int:
+    return int(text(name, settings.get(name, str(default))))
+
+
+def _mlp(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     name = "model.intermediate_size"
     if given.get(name, "") in NULL:
         return {}
-    ratio = str(int(whole(name, given[name])) / int(settings.get("model.embed_dim", 256)))
-    if float(settings.get("model.mlp_ratio", ratio)) != float(ratio):
+    ratio = str(int(whole(name, given[name])) / _integer(settings, "model.embed_dim", BASE.model.embed_dim))
+    if float(text("model.mlp_ratio", settings.get("model.mlp_ratio", ratio))) != float(ratio):
         raise ConfigError(f"{name} gives a ratio of {ratio}, model.mlp_ratio another; keep one")
     return {"model.mlp_ratio": ratio}
 
 
-def _steps(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _steps(given: Mapping[str, object], settings: Settings, notes: list[str]) -> Settings:
     """Epochs as steps; the original scores its network, and counts its patience, once an epoch."""
     if given.get("train.ep", "") in NULL:
         return {}
@@ -146,20 +157,19 @@ def _steps(given: dict[str, Any], settings: dict[str, Any], notes: list[str]) ->
         raise ConfigError("train.ep needs data.num_samples to become steps; add it, or set train.steps here")
     rows = int(whole("data.num_samples", given["data.num_samples"]))
     epochs = int(whole("train.ep", given["train.ep"]))
-    size = int(settings.get("train.batch_size", "256"))
+    size = _integer(settings, "train.batch_size", BASE.train.batch_size)
     steps, epoch = epochs * rows // size, max(rows // size, 1)
     notes.append(f"{epochs} epochs of {rows} spectra are {steps} steps, scored and saved every {epoch}")
     return {"train.steps": str(steps), "train.eval_every": str(epoch), "train.checkpoint_every": str(epoch)}
 
 
-def _remarks(given: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """What is taken over, but not as it stood."""
+def _remarks(given: Mapping[str, object], settings: Settings) -> list[str]:
+    """Notes on settings that are taken over with a change."""
     notes = []
-    if given.get("train.precision", "").startswith("16"):
-        notes.append(
-            f"train.precision {given['train.precision']} becomes bfloat16, which needs no loss scaling"
-        )
-    decays = float(settings.get("train.weight_decay", "0")) > 0
+    precision = str(given.get("train.precision", ""))
+    if precision.startswith("16"):
+        notes.append(f"train.precision {precision} becomes bfloat16, which needs no loss scaling")
+    decays = float(text("opt.weight_decay", settings.get("train.weight_decay", "0"))) > 0
     if settings.get("train.optimizer") in ("adam", "sgd") and decays:
         notes.append("opt.weight_decay is ignored: here only adamw decays weights")
     if settings.get("train.clip_norm") == "inf":
@@ -167,9 +177,9 @@ def _remarks(given: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     return notes
 
 
-def _nested(settings: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = {"preset": BASE}
+def _nested(settings: Settings) -> dict[str, object]:
+    sections: dict[str, Settings] = {}
     for name, value in settings.items():
         section, _, key = name.partition(".")
-        plain.setdefault(section, {})[key] = value
-    return plain
+        sections.setdefault(section, {})[key] = value
+    return {"preset": BASE.preset, **sections}

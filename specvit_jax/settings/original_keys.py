@@ -3,40 +3,39 @@
 import os
 import re
 from collections.abc import Callable
-from typing import Any
 
 from crlb.errors import ConfigError
 
-Read = Callable[[str, Any], str | list[str]]
+Read = Callable[[str, object], str | list[str]]
 NULL = ("", "null", "~", "None")
 
 
-def text(name: str, value: Any) -> str:
-    """Any one value."""
+def text(name: str, value: object) -> str:
+    """A scalar of any kind, as its text."""
     if not isinstance(value, str):
-        raise ConfigError(f"{name} must be one value, got {value!r}")
+        raise ConfigError(f"{name} must be one value, found {value!r}")
     return value
 
 
-def number(name: str, value: Any) -> str:
-    """A number, 1e-4 among them."""
+def number(name: str, value: object) -> str:
+    """A number as its text; 1e-4 is one."""
     try:
         float(text(name, value))
     except ValueError as error:
-        raise ConfigError(f"{name} must be a number, got {value!r}") from error
+        raise ConfigError(f"{name} must be a number, found {value!r}") from error
     return str(value)
 
 
-def whole(name: str, value: Any) -> str:
-    """A whole number, 1e6 among them."""
+def whole(name: str, value: object) -> str:
+    """A whole number as its text; 1e6 is one."""
     found = float(number(name, value))
     if not found.is_integer():
-        raise ConfigError(f"{name} must be a whole number, got {value!r}")
+        raise ConfigError(f"{name} must be a whole number, found {value!r}")
     return str(int(found))
 
 
-def path(name: str, value: Any) -> str:
-    """A path, ${VARIABLES} of the environment filled in."""
+def path(name: str, value: object) -> str:
+    """A path with ${VARIABLES} of the environment filled in."""
 
     def fill(found: re.Match[str]) -> str:
         if found[1] not in os.environ:
@@ -46,24 +45,24 @@ def path(name: str, value: Any) -> str:
     return re.sub(r"\$\{(\w+)\}", fill, text(name, value))
 
 
-def clip(name: str, value: Any) -> str:
-    """A norm; 0 means no clipping."""
+def clip(name: str, value: object) -> str:
+    """The norm a gradient is clipped to, as its text; 0 means no clipping and becomes inf."""
     return "inf" if float(number(name, value)) == 0 else str(value)
 
 
-def names(name: str, value: Any) -> list[str]:
-    """Names, as a list or with commas between them."""
+def names(name: str, value: object) -> list[str]:
+    """A list of names, given as a list or as text with commas."""
     items = value if isinstance(value, list) else text(name, value).split(",")
     return [text(name, item).strip() for item in items if item]
 
 
 def one_of(**choices: str) -> Read:
-    """One of the original's words for it (in any case, _ and - left out), and ours for each."""
+    """Returns a reader of the original's words (in any case, _ and - left out) that gives ours for each."""
 
-    def read(name: str, value: Any) -> str:
+    def read(name: str, value: object) -> str:
         word = re.sub(r"[-_ ]", "", text(name, value).lower())
         if word not in choices:
-            raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}, found {value!r}")
         return choices[word]
 
     return read
@@ -102,14 +101,15 @@ PRECISIONS = {
 }
 
 
-def precision(name: str, value: Any) -> str:
-    """Lightning's words for the type of the matrix products."""
-    if text(name, value) not in PRECISIONS:
-        raise ConfigError(f"{name} must be one of {', '.join(PRECISIONS)}, got {value!r}")
-    return PRECISIONS[value]
+def precision(name: str, value: object) -> str:
+    """The type of the matrix products, from Lightning's word for it."""
+    word = text(name, value)
+    if word not in PRECISIONS:
+        raise ConfigError(f"{name} must be one of {', '.join(PRECISIONS)}, found {value!r}")
+    return PRECISIONS[word]
 
 
-# The original's key, ours, and how its value is read.
+# The original's key -> our setting, and the reader of its value.
 TABLE: dict[str, tuple[str, Read]] = {
     "model.image_size": ("model.input_size", whole),
     "model.patch_size": ("model.patch_size", whole),
@@ -161,8 +161,8 @@ IGNORED = {
     "data.test_path": "training does not use it; score it with specvit evaluate",
     "mask.mask_ratio": "it belongs to the denoiser",
     "project": "it names a logging project",
-    "viz": "specvit train draws its own curves",
-    "plotting": "specvit train draws its own curves",
+    "viz": "specvit train plots its own curves",
+    "plotting": "specvit train plots its own curves",
 }
 # Would change the network in a way that is not offered, unless switched off.
 REFUSED = ("global", "global_pca_path", "r", "freeze_qk_epochs", "lora")

@@ -1,4 +1,4 @@
-"""What a run reads in which step. `state.step` is the only clock: a batch depends on the seed and its step.
+"""The batch of every step of a run. `state.step` is the only clock: a batch depends on the seed and its step.
 
 A feed can therefore start at any step without reading what lies before it. Spectra that are on the device
 need their indices only; others are fetched by threads that run ahead and put them on the device.
@@ -8,9 +8,10 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
@@ -19,7 +20,7 @@ from specvit_jax.settings.config import Config
 from specvit_jax.spectra.file_sources import GIB, FedSpectra
 from specvit_jax.spectra.prefetch import Ahead
 from specvit_jax.spectra.shards import SLICE
-from specvit_jax.spectra.source import Batch, Rows
+from specvit_jax.spectra.source import Batch, Observer, Rows
 
 BLOCK = 64  # neighbouring rows that a stream reads together: 1 MB
 MOST_BLOCKS = 256  # of a window: 256 MB; larger ones mix no better
@@ -27,10 +28,26 @@ AHEAD = 2  # batches that wait on the device for their step
 ORDER_BYTES = 40  # per spectrum, for the order in which a stream reads them
 
 
+@runtime_checkable
+class Source(Protocol):
+    """Where spectra come from; each depends only on the key and its index, which is its row in a file."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Order of the labels in a batch."""
+
+    @property
+    def rows(self) -> int | None:
+        """Number of spectra; None where there is no end to them."""
+
+    def sample(self, key: Key[Array, ""], index: Int[Array, " n"]) -> Batch:
+        """The spectra of these global indices, observed."""
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class TrainBatch:
-    """What a step of training is given; the first axis of every array is the batch. A pytree.
+    """The input of one step of training; the first axis of every array is the batch. A pytree.
 
     Spread over devices by ``pmap`` there is an axis of devices before it.
 
@@ -42,11 +59,12 @@ class TrainBatch:
     index: Int[Array | np.ndarray, "*batch"]
     rows: Rows | None = None
 
-    def sample(self, key: Key[Array, ""], shared: Any) -> Batch:
+    def sample(self, key: Key[Array, ""], shared: Source | Observer) -> Batch:
         """These spectra, observed by the source as the feed shares it."""
-        return (
-            shared.sample(key, self.index) if self.rows is None else shared.sample(key, self.index, self.rows)
-        )
+        if isinstance(shared, Observer):
+            assert self.rows is not None
+            return shared.sample(key, self.index, self.rows)
+        return shared.sample(key, jnp.asarray(self.index))
 
 
 def epoch_order(rows: int, seed: int, epoch: int, block: int, window: int) -> Int[np.ndarray, " rows"]:
@@ -59,7 +77,7 @@ def epoch_order(rows: int, seed: int, epoch: int, block: int, window: int) -> In
 
 
 def epoch_windows(rows: int, seed: int, epoch: int, block: int, window: int) -> list[np.ndarray]:
-    """``epoch_order`` window by window."""
+    """The pieces of ``epoch_order``, window by window."""
     rng = np.random.default_rng((seed, epoch))
     starts = rng.permutation(-(-rows // block)).astype(np.int32) * block
     order = (starts[:, None] + np.arange(block, dtype=np.int32)[None]).ravel()
@@ -75,7 +93,7 @@ def _permutation(rows: int, seed: int, epoch: int) -> Int[np.ndarray, " rows"]:
     return order
 
 
-def training_rows(source: Any, config: Config) -> int | None:
+def training_rows(source: Source, config: Config) -> int | None:
     """Rows of files to train on, from the first; None where there is no end to them.
 
     The last ``data.n_validation`` of them, at most a tenth, are kept for validation, unless it has a file of
@@ -87,10 +105,11 @@ def training_rows(source: Any, config: Config) -> int | None:
 
 
 def batch_index(step: int, config: Config, rows: int | None) -> Int[np.ndarray, " batch"]:
-    """The spectra of the batch after ``step`` steps, where all are at hand.
+    """The indices of the batch after ``step`` steps, where all spectra are at hand.
 
-    A function of the seed and the step alone. Those of the emulator are numbered within the batch, as its key
-    changes every step. The rows of files are shuffled anew every epoch; an incomplete last batch is left out.
+    A function of the seed and the step alone. Spectra of the emulator are numbered within the batch, as the
+    key changes every step. The rows of files are shuffled anew every epoch; an incomplete last batch is left
+    out.
 
     Raises:
         UsageError: there are fewer rows than a batch has.
@@ -105,26 +124,28 @@ def batch_index(step: int, config: Config, rows: int | None) -> Int[np.ndarray, 
 
 def _check_rows(rows: int, size: int) -> None:
     if rows < size:
-        raise UsageError(f"train.batch_size must be at most the {rows} spectra to train on, got {size}")
+        raise UsageError(f"train.batch_size must be at most the {rows} spectra to train on, found {size}")
 
 
 class Feed:
-    """The steps of a run, one after the other; a context manager, as threads may stand behind it.
+    """The batches of a run, one after the other; a context manager, as threads may stand behind it.
 
     Args:
-        steps: an iterator that can be closed.
-        shared: the source as the jit argument of every step: it has `sample(key, index)`, or, where steps
+        batches: an iterator that can be closed.
+        shared: the source as the jit argument of every step: it has `sample(key, index)`, or, where batches
             come with their rows, `sample(key, index, rows)`.
     """
 
-    def __init__(self, steps: Ahead[TrainBatch] | Generator[TrainBatch, None, None], shared: Any) -> None:
-        self.steps, self.shared = steps, shared
+    def __init__(
+        self, batches: Ahead[TrainBatch] | Generator[TrainBatch, None, None], shared: Source | Observer
+    ) -> None:
+        self.batches, self.shared = batches, shared
 
     def __iter__(self) -> Iterator[TrainBatch]:
         return self
 
     def __next__(self) -> TrainBatch:
-        return next(self.steps)
+        return next(self.batches)
 
     def __enter__(self) -> "Feed":
         return self
@@ -136,25 +157,25 @@ class Feed:
 
     def close(self) -> None:
         """Stops reading ahead."""
-        self.steps.close()
+        self.batches.close()
 
 
 def make_feed(
-    source: Any,
+    source: Source,
     config: Config,
     start_step: int = 0,
     *,
     part: tuple[int, int] | None = None,
-    place: Callable[[TrainBatch], Any] = jax.device_put,
+    place: Callable[[TrainBatch], TrainBatch] = jax.device_put,
 ) -> Feed:
     """The batches of the steps from `start_step` to ``train.steps``.
 
     Args:
-        source: of spectra; a `FedSpectra` is read by threads that run ahead.
-        config: of the run.
+        source: source of the spectra; a `FedSpectra` is read by threads that run ahead.
+        config: config of the run.
         start_step: steps already done.
         part: which places of every batch are wanted, (start, stop); None: all. Another process reads others.
-        place: puts a step on the devices; called in the thread that reads ahead, if there is one.
+        place: puts a batch on the devices; called in the thread that reads ahead, if there is one.
 
     Raises:
         UsageError: fewer rows than a batch has; too little ``data.memory_gb`` to stream.
@@ -172,13 +193,13 @@ def make_feed(
         batch_index(step, config, rows)[slice(*part)] for step in range(start_step, config.train.steps)
     )
     if isinstance(source, FedSpectra):
-        steps = _placed((TrainBatch(index, source.take(index)) for index in indices), place)
-        return Feed(Ahead(steps, AHEAD), source.observer)
+        batches = _placed((TrainBatch(index, source.take(index)) for index in indices), place)
+        return Feed(Ahead(batches, AHEAD), source.observer)
     return Feed(_placed((TrainBatch(index) for index in indices), place), source)
 
 
-def step_index(source: Any, config: Config, step: int) -> Int[np.ndarray, " batch"]:
-    """The spectra of one step of a feed, whatever its source: for messages; nothing is read."""
+def step_index(source: Source, config: Config, step: int) -> Int[np.ndarray, " batch"]:
+    """The indices of the spectra of one step, whatever the source: for messages; nothing is read."""
     if not (isinstance(source, FedSpectra) and source.clean is None):
         return batch_index(step, config, training_rows(source, config))
     size = config.train.batch_size
@@ -191,20 +212,22 @@ def step_index(source: Any, config: Config, step: int) -> Int[np.ndarray, " batc
 
 
 def _placed(
-    steps: Generator[TrainBatch, None, None], place: Callable[[TrainBatch], Any]
+    batches: Generator[TrainBatch, None, None], place: Callable[[TrainBatch], TrainBatch]
 ) -> Generator[TrainBatch, None, None]:
     try:
-        for step in steps:
-            yield place(step)
+        for batch in batches:
+            yield place(batch)
     finally:
-        steps.close()
+        batches.close()
 
 
 def window_blocks(source: FedSpectra, config: Config) -> int:
-    """Blocks of a window of a stream: as many as ``data.memory_gb`` allows, three windows being held at most.
+    """Number of blocks in a window of a stream: as many as ``data.memory_gb`` allows.
+
+    Three windows are held at most.
 
     Raises:
-        UsageError: not one.
+        UsageError: not one window fits.
     """
     row, rows = source.shards.row_bytes, source.rows
     held = rows * (ORDER_BYTES + 4 * (len(source.label_names) + 1))
@@ -215,7 +238,7 @@ def window_blocks(source: FedSpectra, config: Config) -> int:
         least = (source.memory - left + 3 * BLOCK * row) / GIB
         raise UsageError(
             f"data.memory_gb must be at least {least:.2f} to stream these {rows} spectra in batches of "
-            f"{config.train.batch_size}, got {source.memory / GIB:.3g}"
+            f"{config.train.batch_size}, found {source.memory / GIB:.3g}"
         )
     return min(blocks, MOST_BLOCKS)
 
@@ -223,7 +246,7 @@ def window_blocks(source: FedSpectra, config: Config) -> int:
 def _streamed(
     source: FedSpectra, config: Config, start: int, part: tuple[int, int], window: int
 ) -> Generator[TrainBatch, None, None]:
-    """The steps, cut from windows that another thread reads while the one before is used up."""
+    """The batches, cut from windows that another thread reads while the one before is used up."""
     windows = Ahead(_windows(source, config, start, part, window), 1)
     pieces, missing = [], part[1] - part[0]
     try:
@@ -239,8 +262,9 @@ def _streamed(
         windows.close()
 
 
-def _cut(step: TrainBatch, places: slice) -> TrainBatch:
-    return jax.tree.map(lambda array: array[places], step)
+def _cut(batch: TrainBatch, places: slice) -> TrainBatch:
+    cut: TrainBatch = jax.tree.map(lambda array: array[places], batch)
+    return cut
 
 
 def _windows(

@@ -55,7 +55,7 @@ class StoredSpectra:
         return len(self.spectra.mag)
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
-        """The spectra of these global indices."""
+        """The spectra of these global indices, observed."""
         rows = jnp.asarray(index) % self.rows
         return self.observer.sample(key, index, jax.tree.map(lambda array: array[rows], self.spectra))
 
@@ -98,13 +98,14 @@ class FedSpectra:
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices, observed; not for use under jit."""
-        return jax.jit(Observer.sample)(self.observer, key, jnp.asarray(index), self.take(index))
+        batch: Batch = jax.jit(Observer.sample)(self.observer, key, jnp.asarray(index), self.take(index))
+        return batch
 
 
 def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSpectra | FedSpectra, str]:
     """The source a configuration names, and a line that says where its spectra are kept and why.
 
-    Those of files are numbered in an order shuffled once by `seed`, so that any stretch is a fair sample.
+    Spectra of files are numbered in an order shuffled once by `seed`, so that any stretch is a fair sample.
 
     Raises:
         MissingInputError, DataError: as `find_shards`, `open_shards`, and the readers of grid and noise.
@@ -157,10 +158,10 @@ def residency(size: int, where: str, limit: int, platform: str, free: int) -> tu
     """Where spectra are kept, ``device``, ``host`` or ``stream``, and the reason in words.
 
     Args:
-        size: of the spectra, bytes.
-        where: what was asked for; ``auto``: the first of device, host and stream that has room.
+        size: size of the spectra, bytes.
+        where: the setting ``data.residency``; ``auto``: the first of device, host and stream that has room.
         limit: bytes they may take on the device.
-        platform: of jax; on cpu the device's memory is the host's.
+        platform: platform of jax; on cpu the device's memory is the host's.
         free: bytes of the host's memory that are free.
     """
     words = {"device": "kept on the device", "host": "kept in host memory", "stream": "streamed from disk"}
@@ -191,11 +192,11 @@ def stored_validation(path: str | Path, label_names: tuple[str, ...]) -> Batch:
     """The observed spectra of a file with the noise that is stored there: every method sees the same numbers.
 
     Args:
-        path: of a file with flux, error and noisy in the pfsspec layout, as `specvit simulate` writes it.
+        path: a file with flux, error and noisy in the pfsspec layout, as `specvit simulate` writes it.
         label_names: order of the labels in the batch.
 
     Raises:
-        MissingInputError: no such file.
+        MissingInputError: the file does not exist.
         DataError: damaged, without one of these arrays or the magnitudes, other wavelengths, or noisy flux
             that is not finite.
         UsageError: the file lacks one of the labels.

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Generator, Iterator
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ class Ahead(Generic[T]):
     """
 
     def __init__(self, items: Generator[T, None, None], depth: int) -> None:
-        self._items, self._queue = items, SimpleQueue[tuple[str, Any]]()
+        self._items, self._queue = items, SimpleQueue[tuple[T] | BaseException]()
         self._room, self._closed = threading.Semaphore(depth), threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._thread.start()
@@ -26,14 +26,12 @@ class Ahead(Generic[T]):
     def __next__(self) -> T:
         if self._closed.is_set():
             raise StopIteration
-        kind, value = self._queue.get()
-        if kind == "item":
-            self._room.release()
-            return value
-        self.close()
-        if kind == "error":
-            raise value
-        raise StopIteration
+        found = self._queue.get()
+        if isinstance(found, BaseException):  # the end of the items is a StopIteration
+            self.close()
+            raise found
+        self._room.release()
+        return found[0]
 
     def close(self) -> None:
         """Stops the thread, after the item it is at."""
@@ -48,10 +46,8 @@ class Ahead(Generic[T]):
                 self._room.acquire()
                 if self._closed.is_set():
                     break
-                self._queue.put(("item", next(self._items)))
-        except StopIteration:
-            self._queue.put(("end", None))
+                self._queue.put((next(self._items),))
         except BaseException as error:  # handed over, to be raised by __next__
-            self._queue.put(("error", error))
+            self._queue.put(error)
         finally:
             self._items.close()

@@ -33,11 +33,11 @@ class LabelsDrawn:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Uniform:
-    """Labels uniform in a box, independent; an edge that is both makes its label constant.
+    """Labels uniform in a box, independent; where both edges are equal the label is constant.
 
     Args:
         low: lower edge of every label, in its unit.
-        high: upper edge.
+        high: upper edge of every label, in its unit.
     """
 
     low: Float[Array, " n_labels"]
@@ -58,8 +58,8 @@ class Snapped:
     stand on nodes, any with equal chance. With five labels 80 % of the values of each are nodes.
 
     Args:
-        box: the ranges.
-        nodes: those of every label within its range; rows are filled up at the end.
+        box: the ranges of the labels.
+        nodes: nodes of every label within its range; rows are filled up at the end.
         counts: number of nodes of every label.
         varying: places of the labels that may be the continuous one.
     """

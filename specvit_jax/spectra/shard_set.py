@@ -14,6 +14,7 @@ from typing import Any
 
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.output import new_file
+from crlb.files.records import Json
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.shards import DATASET, INDEX
 from specvit_jax.spectra.simulate import ARRAYS, check, sha256
@@ -29,10 +30,10 @@ class Recipe:
 
     Args:
         n: number of spectra.
-        seed: of labels, magnitudes and noise.
+        seed: seed of labels, magnitudes and noise.
         data: prior, magnitudes, grid and noise.
         shards: number of files.
-        arrays: stored ones, of `ARRAYS`.
+        arrays: arrays to store, of `ARRAYS`.
     """
 
     n: int
@@ -46,16 +47,16 @@ class Recipe:
         if not 1 <= self.shards <= self.n:
             raise UsageError(f"shards must be between 1 and the {self.n} spectra, found {self.shards}")
 
-    def settings(self) -> dict[str, Any]:
-        """The recipe as JSON has it, files with their checksums."""
+    def settings(self) -> dict[str, Json]:
+        """The recipe as plain JSON values, files with their checksums."""
         data = {name: value for name, value in asdict(self.data).items() if name in CONTENT}
         sums = {f"{name}_sha256": sha256(data[name]) for name in ("grid", "noise") if data[name] is not None}
         own = {"n": self.n, "seed": self.seed, "shards": self.shards, "arrays": self.arrays}
         return dict(json.loads(json.dumps(own | data | sums)))
 
 
-def bounds(n: int, shards: int) -> Spans:
-    """Folder of every shard -> global index of its first spectrum, and the one after its last."""
+def spans(n: int, shards: int) -> Spans:
+    """Global index of the first spectrum of every shard, and the one after its last, by its folder."""
     edges = [round(i * n / shards) for i in range(shards + 1)]
     width = max(3, len(str(shards - 1)))
     return {f"shard_{i:0{width}}": (edges[i], edges[i + 1]) for i in range(shards)}
@@ -66,8 +67,8 @@ class ShardSet:
     """A folder of shards, as its manifest describes it.
 
     Args:
-        path: of the folder.
-        settings: of its recipe.
+        path: the folder.
+        settings: settings of its recipe.
         done: SHA-256 of every finished shard, by its folder.
     """
 
@@ -76,16 +77,16 @@ class ShardSet:
     done: dict[str, str]
 
     @property
-    def bounds(self) -> Spans:
+    def spans(self) -> Spans:
         """Global indices of every shard."""
-        return bounds(self.settings["n"], self.settings["shards"])
+        return spans(self.settings["n"], self.settings["shards"])
 
     def file(self, name: str) -> Path:
         """The file of a shard."""
         return self.path / name / DATASET
 
     def wrong(self, name: str) -> str:
-        """What is wrong with a shard; empty if nothing is."""
+        """Says what is wrong with a shard; empty if nothing is."""
         if name not in self.done:
             return "not finished"
         if not self.file(name).is_file():
@@ -102,7 +103,7 @@ class ShardSet:
     def write_index(self) -> None:
         """Makes the folder one that `data.source` may name; for when all shards are finished."""
         with new_file(self.path / INDEX, overwrite=True) as temporary:
-            temporary.write_text("".join(f"{name}\n" for name in self.bounds))
+            temporary.write_text("".join(f"{name}\n" for name in self.spans))
 
 
 def read_set(path: str | Path) -> ShardSet:
@@ -118,7 +119,7 @@ def read_set(path: str | Path) -> ShardSet:
     try:
         content = json.loads(manifest.read_text())
         found = ShardSet(Path(path), dict(content["settings"]), dict(content["sha256"]))
-        assert found.bounds
+        assert found.spans
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise DataError(
             f"{manifest} is damaged ({error!r}); write the set again to another folder"
@@ -127,11 +128,11 @@ def read_set(path: str | Path) -> ShardSet:
 
 
 def verify(path: str | Path) -> list[str]:
-    """What is wrong with a set, one line per shard: not finished, missing, or not as it was written.
+    """The faults of a set, one line per shard: not finished, missing, or not as it was written.
 
     Raises:
         MissingInputError, DataError: as `read_set`.
     """
     found = read_set(path)
-    wrong = {name: found.wrong(name) for name in found.bounds}
+    wrong = {name: found.wrong(name) for name in found.spans}
     return [f"{name}: {what}" for name, what in wrong.items() if what]

@@ -41,7 +41,7 @@ def find_shards(source: str) -> list[Path]:
     )
     paths = [path for name in names for path in _expand(Path(name))]
     if not paths:
-        raise UsageError(f"data.source must name files of spectra, got {source!r}")
+        raise UsageError(f"data.source must name files of spectra, found {source!r}")
     seen: set[Path] = set()
     for path in paths:
         if path.resolve() in seen:
@@ -77,10 +77,10 @@ class Shards:
     Args:
         paths: the files.
         starts: first row of every file, and the number of all rows.
-        wave: pixel centres, vacuum A.
+        wave: pixel centres, vacuum Å.
         label_names: columns of `labels`, in the order of `crlb.labels`.
-        labels: in their units.
-        mag: AB magnitude in i.
+        labels: labels in their units.
+        mag: AB magnitude in the i band.
     """
 
     paths: tuple[Path, ...]
@@ -138,7 +138,7 @@ def open_shards(paths: Sequence[Path], wave: Float[np.ndarray, " n_pix"]) -> Sha
 
     Args:
         paths: the files.
-        wave: pixel centres they must have, vacuum A.
+        wave: pixel centres they must have, vacuum Å.
 
     Raises:
         MissingInputError: a file does not exist.

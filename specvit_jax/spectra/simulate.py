@@ -77,7 +77,7 @@ def write_rows(
     path: Path,
     source: Simulator,
     seed: int,
-    bounds: tuple[int, int],
+    span: tuple[int, int],
     arrays: tuple[str, ...],
     *,
     overwrite: bool = False,
@@ -93,12 +93,12 @@ def write_rows(
         OutputError: as `new_file`.
         Interrupted: `stopped` said so.
     """
-    start, stop = bounds
+    start, stop = span
     with new_file(path, overwrite) as temporary:
         with h5py.File(temporary, "w") as file:
             stored = pfsspec.create(file, np.asarray(source.wave, np.float64), stop - start, arrays)
             columns: list[dict[str, np.ndarray]] = []
-            for first, piece in pieces(source, seed, bounds, arrays):
+            for first, piece in pieces(source, seed, span, arrays):
                 if stopped():
                     raise Interrupted(f"stopped while {path} was written; nothing of it is left")
                 columns.append(_store(stored, first - start, piece, source))
@@ -110,13 +110,13 @@ def write_rows(
 
 
 def pieces(
-    source: Simulator, seed: int, bounds: tuple[int, int], arrays: tuple[str, ...]
+    source: Simulator, seed: int, span: tuple[int, int], arrays: tuple[str, ...]
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """The spectra of these global indices piece by piece, each with its first index.
 
     The next piece is being computed while this one is in use.
     """
-    start, stop = bounds
+    start, stop = span
     key, firsts = jax.random.key(seed), range(start // CHUNK * CHUNK, stop, CHUNK)
     draw = partial(_drawn, source, key, arrays=arrays)
     ahead = draw(jnp.arange(firsts[0], firsts[0] + CHUNK))

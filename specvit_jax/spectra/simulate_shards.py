@@ -56,7 +56,7 @@ def simulate_shards(
         raise UsageError(f"workers must be at least 1, found {workers}")
     simulator(recipe.data)  # refuses at once what cannot be drawn
     made = _begin(Path(out), recipe, resume=resume, overwrite=overwrite)
-    todo = {name: span for name, span in made.bounds.items() if name not in made.done}
+    todo = {name: span for name, span in made.spans.items() if name not in made.done}
     with _bar(progress) as bar, Signals() as signals:
         task = bar.add_task("simulate", total=recipe.n, completed=recipe.n - _count(todo))
         run = _inline if workers == 1 else _pooled
@@ -101,7 +101,7 @@ def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Shar
     try:
         if found and overwrite:
             _delete(read_set(path))
-        for name in made.bounds:
+        for name in made.spans:
             (path / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot create {path}: {error.strerror or error}; choose another --out") from error
@@ -109,7 +109,7 @@ def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Shar
     return made
 
 
-def _finished(found: ShardSet, given: dict[str, Any]) -> dict[str, str]:
+def _finished(found: ShardSet, given: dict[str, object]) -> dict[str, str]:
     """The sound shards of a set; names the others, and removes what an interruption left."""
     stored = found.settings
     changed = [
@@ -131,7 +131,7 @@ def _finished(found: ShardSet, given: dict[str, Any]) -> dict[str, str]:
 
 
 def _delete(found: ShardSet) -> None:
-    for name in found.bounds:
+    for name in found.spans:
         if (found.path / name).exists():
             shutil.rmtree(found.path / name)
     for name in (INDEX, MANIFEST):

@@ -1,10 +1,9 @@
-"""What survives a run that was cut off: orbax checkpoints to resume from."""
+"""Checkpoints of a run (orbax), from which it is resumed after an interruption."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import jax
 import numpy as np
@@ -49,7 +48,7 @@ class Checkpoints:
     ) -> None:
         self.manager.close()
 
-    def save(self, step: int, tree: Any, about: Mapping[str, float | int]) -> None:
+    def save(self, step: int, tree: object, about: Mapping[str, float | int]) -> None:
         """Writes a tree of arrays in the background; ``about`` holds ``r2`` and whatever belongs to it."""
         flat = flatten(tree)
         done = self.manager.save(
@@ -111,8 +110,9 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The newest step."""
-        return self.manager.latest_step()
+        """The step of the newest checkpoint, or None."""
+        step: int | None = self.manager.latest_step()
+        return step
 
     def put_aside(self, steps: Sequence[int]) -> None:
         """Renames checkpoints to ``unusable_STEP``: their steps will be done, and saved, again."""

@@ -1,9 +1,9 @@
-"""What a run begins with: its state, its scalers, the spectra it is validated on."""
+"""The beginning of a run: its state, its scalers, the spectra it is validated on."""
 
 import sys
 from dataclasses import asdict
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,11 @@ from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.settings.config import Config
-from specvit_jax.spectra.feed import training_rows
+from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, stored_validation
 from specvit_jax.spectra.source import Batch
 from specvit_jax.training.checkpoint import Checkpoints
-from specvit_jax.training.step import Source, TrainState, make_state, select
+from specvit_jax.training.step import TrainState, make_state, select
 
 VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run, so that runs compare
 
@@ -38,7 +38,7 @@ class Best(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What a run begins with: fresh, or from a checkpoint."""
+    """State, scalers and validation spectra that a run begins with, fresh or from a checkpoint."""
 
     state: TrainState
     scalers: Scalers
@@ -89,7 +89,7 @@ def initial_weights(config: Config) -> Weights | None:
     return weights
 
 
-def fixed_settings(config: Config) -> dict[str, Any]:
+def fixed_settings(config: Config) -> dict[str, object]:
     """The settings that weights and scalers belong to, by their dotted name."""
     free = ("dropout", "attention_dropout", "dtype")
     model = {f"model.{key}": value for key, value in asdict(config.model).items() if key not in free}
@@ -114,7 +114,7 @@ def fit_scalers(source: Source, config: Config) -> Scalers:
 def validation_batch(source: Source, config: Config) -> Batch:
     """The validation spectra: those of a file, as observed there, or drawn and observed once.
 
-    Of files to train on they are the last rows, which are not trained on.
+    Where spectra come from files, their last rows are kept for validation and are not trained on.
     """
     if config.data.validation is not None:
         return stored_validation(config.data.validation, config.model.label_names)

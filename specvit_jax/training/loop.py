@@ -1,9 +1,9 @@
 """The training loop: steps, logging, evaluation, checkpoints, stopping."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,23 +11,24 @@ import numpy as np
 
 from crlb.errors import Interrupted, NumericalError
 from specvit_jax import metrics
-from specvit_jax.network.inference import Scalers, predict
+from specvit_jax.network.inference import Params, Scalers, predict
 from specvit_jax.network.weights import Weights, save_weights
 from specvit_jax.runs.curves import draw_curves
 from specvit_jax.runs.directory import Run, open_run
 from specvit_jax.runs.manifest import layout_change
 from specvit_jax.settings.config import Config
-from specvit_jax.spectra.feed import make_feed, step_index
-from specvit_jax.spectra.source import Batch
+from specvit_jax.spectra.feed import Source, TrainBatch, make_feed, step_index
+from specvit_jax.spectra.source import Batch, Observer
 from specvit_jax.stopping import Abandoned, Signals
 from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.initial_state import Start, begin, initial_weights
-from specvit_jax.training.parallel import Layout, Mode, make_layout
+from specvit_jax.training.parallel import Layout, make_layout
 from specvit_jax.training.progress import Progress
-from specvit_jax.training.step import Source, TrainState, fresh_step
+from specvit_jax.training.step import TrainState, fresh_step
 
 UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
+NAMED = 8  # spectra of a batch that an error names
 AGREE_EVERY = 10  # steps after which several processes ask each other whether one was told to stop
 
 
@@ -48,21 +49,20 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     stop: Callable[[int], bool] = lambda step: False,
-    devices: Sequence[jax.Device] | None = None,
-    mode: Mode | None = None,
+    layout: Layout | None = None,
     tensorboard: bool = False,
 ) -> Result:
     """Trains a network and leaves its weights, checkpoints and metrics in a run directory.
 
     Args:
-        config: of the run.
-        source: of its spectra: the emulator or files.
+        config: config of the run.
+        source: source of its spectra: the emulator or files.
         out: run directory.
         resume: continue from its newest sound checkpoint, if there is one; bit for bit on the same layout.
         overwrite: delete the run that is there.
-        stop: asked after every step; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C do.
-        devices: to share each batch; default: all of all processes.
-        mode: `pmap` or `jit`; default as in ``make_layout``.
+        stop: called after every step with its number; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C
+            do.
+        layout: devices that share each batch, and how they are driven; default: that of ``make_layout``.
         tensorboard: write the metrics for TensorBoard too.
 
     Raises:
@@ -72,7 +72,7 @@ def train(
             ``initial_weights``.
         OutputError, DiskError, Locked: the run directory cannot be used, or another process uses it.
     """
-    layout = make_layout(mode, devices)
+    layout = layout or make_layout()
     layout.check(config.train.batch_size, config.train.accumulate)
     step_index(source, config, 0)  # refuses at once what cannot run
     initial = initial_weights(config)
@@ -161,7 +161,7 @@ class Loop:
         patience = self.config.train.early_stopping
         return patience is not None and self.best.stale >= patience
 
-    def advance(self, shared: tuple[Any, Any], batch: Any) -> None:
+    def advance(self, shared: tuple[Source | Observer, Scalers], batch: TrainBatch) -> None:
         """One step; the first one is compiled before."""
         call = partial(self.step, self.state, *shared, batch)
         if self.compiled:
@@ -208,7 +208,7 @@ class Loop:
     def not_finite(self, before: int, count: int) -> NumericalError:
         """The error for a step that came to numbers that are not finite; ``before`` steps were sound."""
         index = step_index(self.source, self.config, before)
-        shown = ", ".join(map(str, index[:8])) + (", ..." if len(index) > 8 else "")
+        shown = ", ".join(map(str, index[:NAMED])) + (", ..." if len(index) > NAMED else "")
         return NumericalError(
             f"loss or gradient is not finite at step {before + 1} ({count} such steps up to {self.done}); "
             f"the batch held spectra {shown}; the last checkpoint is sound; "
@@ -280,19 +280,19 @@ class Loop:
 
 
 @cache
-def compiled_step(config: Config, layout: Layout) -> Callable[..., Any]:
+def compiled_step(config: Config, layout: Layout) -> parallel.StepFunction[TrainState]:
     """The step over these devices; a second run with the same config compiles nothing."""
     return layout.compile(partial(fresh_step, config=config, axis=layout.axis))
 
 
 def score_names(config: Config) -> list[str]:
-    """What validation measures, in order: R2 and MAE of every label, the mean R2."""
+    """Names of the validation scores, in order: R2 and MAE of every label, the mean R2."""
     each = [f"val_{what}_{name}" for name in config.model.label_names for what in ("r2", "mae")]
     return [*each, "val_r2"]
 
 
-def score(params: Any, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
-    """The values that ``score_names`` names."""
+def score(params: Params, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
+    """The validation scores, in the order of ``score_names``."""
     truth = np.asarray(validation.labels)
     pred = np.asarray(predict(params, validation.flux, scalers, config))
     columns = range(truth.shape[1])

@@ -1,7 +1,7 @@
-"""What becomes of a gradient: clipping, the optimiser, its learning rate over the steps."""
+"""The optimiser: gradient clipping, the update, the learning rate over the steps."""
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,11 @@ import optax
 import optax.contrib
 from jaxtyping import Array, ArrayLike, Float
 
+from specvit_jax.network.inference import Params
 from specvit_jax.settings.config import TrainConfig
 
+Mask = Callable[[Params], Params] | None  # which parameters decay, from their tree; None: all of them
+EPS = 1e-8  # added to the root of the gradient's mean square, as Kingma & Ba 2015
 ONE_CYCLE_START = 25.0  # the first learning rate of one_cycle is the highest over this, as in PyTorch
 
 
@@ -19,20 +22,20 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     rate, mask = learning_rate(config), decayed(config)
     if config.optimizer == "adamw":
         inner = optax.adamw(
-            rate, b1=config.b1, b2=config.b2, eps=1e-8, weight_decay=config.weight_decay, mask=mask
+            rate, b1=config.b1, b2=config.b2, eps=EPS, weight_decay=config.weight_decay, mask=mask
         )
     elif config.optimizer == "adam":
-        inner = optax.adam(rate, b1=config.b1, b2=config.b2, eps=1e-8)
+        inner = optax.adam(rate, b1=config.b1, b2=config.b2, eps=EPS)
     elif config.optimizer == "sgd":
         inner = optax.sgd(rate, momentum=config.b1)
     elif config.optimizer == "muon":
         inner = muon(rate, mask, config)
     else:
-        raise ValueError(f"optimizer must be adamw, adam, sgd or muon, got {config.optimizer!r}")
+        raise ValueError(f"optimizer must be adamw, adam, sgd or muon, found {config.optimizer!r}")
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), inner)
 
 
-def muon(rate: optax.Schedule, mask: Any, config: TrainConfig) -> optax.GradientTransformation:
+def muon(rate: optax.Schedule, mask: Mask, config: TrainConfig) -> optax.GradientTransformation:
     """Matrices take orthogonalised momentum (Jordan et al. 2024, Muon), all other parameters AdamW."""
     return optax.contrib.muon(
         rate,
@@ -59,7 +62,7 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
         return one_cycle(high, low, max(rise, 1), config.steps)
     if config.schedule in ("plateau", "constant"):
         return optax.warmup_constant_schedule(0.0 if rise else high, high, rise)
-    raise ValueError(f"schedule must be cosine, one_cycle, plateau or constant, got {config.schedule!r}")
+    raise ValueError(f"schedule must be cosine, one_cycle, plateau or constant, found {config.schedule!r}")
 
 
 def one_cycle(high: float, low: float, rise: int, steps: int) -> optax.Schedule:
@@ -73,7 +76,7 @@ def one_cycle(high: float, low: float, rise: int, steps: int) -> optax.Schedule:
     return optax.join_schedules([up, optax.cosine_decay_schedule(high, fall, alpha=low / high)], [rise])
 
 
-def decayed(config: TrainConfig) -> Any:
+def decayed(config: TrainConfig) -> Mask:
     """Which parameters weight decay shrinks: a function of their tree, or None for all of them."""
     if config.decay == "all":
         return None
@@ -81,4 +84,4 @@ def decayed(config: TrainConfig) -> Any:
         return lambda params: jax.tree_util.tree_map_with_path(
             lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/").endswith("kernel"), params
         )
-    raise ValueError(f"decay must be all or kernels, got {config.decay!r}")
+    raise ValueError(f"decay must be all or kernels, found {config.decay!r}")

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from crlb.errors import UsageError
 
 AXIS = "device"
+JOIN_S = 120  # that the processes of a run wait for each other to start
 Mode = Literal["pmap", "jit"]
 Tree = TypeVar("Tree")
 Metrics = dict[str, Array]
@@ -70,9 +71,10 @@ class Layout:
             return self.share(tree)
         place = NamedSharding(self.mesh, PartitionSpec(AXIS))
         n = len(self.devices)
-        return jax.tree.map(
+        copies: Tree = jax.tree.map(
             lambda leaf: jax.device_put(np.repeat(np.asarray(leaf)[None], n, axis=0), place), tree
         )
+        return copies
 
     def share(self, tree: Tree) -> Tree:
         """The tree with its arrays on every device, so that no step has to send them."""
@@ -91,13 +93,15 @@ class Layout:
             return _put(tree, place)
         n = len(self.devices)
         shares = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(n, -1, *leaf.shape[1:]), tree)
-        return jax.device_put(shares, place)
+        spread: Tree = jax.device_put(shares, place)
+        return spread
 
     def fetch(self, tree: Tree) -> Tree:
         """One copy, on the host, of what every device holds alike: the state, or a step's metrics."""
+        local: Tree = jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)
         if self.mode == "pmap":
-            return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0))[0], tree)
-        return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)
+            local = jax.tree.map(lambda leaf: leaf[0], local)
+        return local
 
     def check(self, batch_size: int, accumulate: int = 1) -> None:
         """Refuses a batch that does not split evenly over devices and pieces.
@@ -110,7 +114,7 @@ class Layout:
             pieces = f" times train.accumulate = {accumulate}" if accumulate > 1 else ""
             raise UsageError(
                 f"train.batch_size must be a multiple of the {len(self.devices)} devices{pieces}, "
-                f"got {batch_size}; {batch_size - batch_size % parts or parts} would do"
+                f"found {batch_size}; {batch_size - batch_size % parts or parts} would do"
             )
 
 
@@ -119,7 +123,7 @@ def make_layout(mode: Mode | None = None, devices: Sequence[jax.Device] | None =
 
     Args:
         mode: default: `pmap` on several devices of one process, else `jit`.
-        devices: to use.
+        devices: the devices to use.
 
     Raises:
         UsageError: `pmap` in several processes.
@@ -154,7 +158,7 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
         raise UsageError("--coordinator, --processes and --process belong together; give all three or none")
     if all(given):
         if processes != 1:
-            jax.distributed.initialize(coordinator, processes, process, initialization_timeout=120)
+            jax.distributed.initialize(coordinator, processes, process, initialization_timeout=JOIN_S)
     elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
         jax.distributed.initialize()
 
@@ -173,7 +177,7 @@ def meet(where: str) -> None:
 
 
 def agree(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """What process 0 says, in every process."""
+    """The values of process 0, in every process."""
     if jax.process_count() == 1:
         return values
     from jax.experimental import multihost_utils
@@ -182,7 +186,7 @@ def agree(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process; all of them have to ask."""
+    """Whether the flag is set in any process; all of them have to call this."""
     if jax.process_count() == 1:
         return flag
     from jax.experimental import multihost_utils
@@ -193,5 +197,9 @@ def any_process(flag: bool) -> bool:
 def _put(tree: Tree, place: NamedSharding) -> Tree:
     """The tree on the devices; in several processes each gives what its own devices hold."""
     if jax.process_count() == 1:
-        return jax.device_put(tree, place)
-    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(place, np.asarray(leaf)), tree)
+        whole: Tree = jax.device_put(tree, place)
+    else:
+        whole = jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(place, np.asarray(leaf)), tree
+        )
+    return whole

@@ -1,4 +1,4 @@
-"""What a training run says while it runs: a progress bar on a terminal, plain lines elsewhere."""
+"""Progress of a training run: a bar on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ class Progress:
     """Shows steps, spectra/s, loss, validation R2 and MAE, time spent and left; use it in a ``with``."""
 
     def __init__(self, start: int, config: Config, *, shown: bool = True) -> None:
-        """Begins at a step; not ``shown`` in all processes of a run but the first."""
+        """Begins at a step; ``shown`` in the first process of a run only."""
         self.steps, self.batch_size = config.train.steps, config.train.batch_size
         self.labels = config.model.label_names
         self.console = Console(stderr=True, quiet=not shown)
@@ -48,13 +48,13 @@ class Progress:
         self.bar.stop()
 
     def compiled(self, step: int) -> None:
-        """Tells that the first step, now done, was compiled; no rate counts the time this took."""
+        """Reports that the first step, now done, was compiled; no rate counts the time this took."""
         self.begun = self.told_at = self.line_at = time.monotonic()
         self.start = self.told = step
         self.say(f"compiled in {self.begun - self.entered:.1f} s")
 
     def trained(self, step: int, loss: float) -> float:
-        """Tells the loss at a step; returns spectra per second since it was last told."""
+        """Reports the loss at a step; returns spectra per second since the last report."""
         now = time.monotonic()
         rate = (step - self.told) * self.batch_size / max(now - self.told_at, 1e-9)
         self.told, self.told_at = step, now
@@ -63,14 +63,14 @@ class Progress:
         return rate
 
     def evaluated(self, step: int, scores: dict[str, float]) -> None:
-        """Tells the validation scores; the time they took does not count as training."""
+        """Reports the validation scores; the time they took does not count as training."""
         shown = self.labels[:1] if self.console.is_terminal else self.labels
         self.text["val"] = f"validation {'; '.join(_scores(shown, scores))}"
         self.told_at = time.monotonic()
         self._show(step, line=True)
 
     def say(self, text: str) -> None:
-        """One line of its own."""
+        """Prints a line of text."""
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def _show(self, step: int, line: bool) -> None:

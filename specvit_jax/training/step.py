@@ -1,9 +1,9 @@
-"""Training, the pure part: the state, one step, evaluation. ``train.py`` runs it."""
+"""The pure part of training: the state, the loss, one step. ``loop.py`` runs it."""
 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ from specvit_jax.network.inference import Params, Scalers
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.settings.config import Config, TrainConfig
-from specvit_jax.spectra.feed import TrainBatch
-from specvit_jax.spectra.source import Batch
+from specvit_jax.spectra.feed import Source, TrainBatch
+from specvit_jax.spectra.source import Batch, Observer
 from specvit_jax.training import parallel
 from specvit_jax.training.optimizer import learning_rate, optimizer
 
@@ -28,19 +28,6 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 # What a random number is for; every use has its own stream under the run's seed.
 PARAMS, NOISE, DROPOUT = range(3)
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Where spectra come from; each depends only on the key and its index, which is its row in a file."""
-
-    @property
-    def label_names(self) -> tuple[str, ...]: ...
-
-    @property
-    def rows(self) -> int | None: ...
-
-    def sample(self, key: Key[Array, ""], index: Int[Array, " n"]) -> Batch: ...
 
 
 class TrainState(NamedTuple):
@@ -84,10 +71,11 @@ def loss_of(
     if config.loss == "mse":
         return error**2
     if config.loss == "huber":
-        return optax.losses.huber_loss(error, delta=config.huber_delta)
+        loss: Array = optax.losses.huber_loss(error, delta=config.huber_delta)
+        return loss
     if config.loss == "nll" and log_sigma is not None:
         return log_sigma + 0.5 * (error * jnp.exp(-log_sigma)) ** 2 + HALF_LOG_2PI
-    raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, got {config.loss!r}")
+    raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, found {config.loss!r}")
 
 
 def loss_and_gradient(
@@ -98,9 +86,9 @@ def loss_and_gradient(
     Args:
         state: the state before the step.
         batch: noisy spectra and their labels, those of ``config.model.label_names`` in that order.
-        index: of each spectrum in the whole batch.
-        scalers: of labels and input.
-        config: the run's; static.
+        index: index of each spectrum in the whole batch.
+        scalers: scalings of labels and input.
+        config: config of the run; static.
     """
     model = make_network(config.model)
     key = jax.random.fold_in(stream(config, DROPOUT), state.step)
@@ -120,9 +108,9 @@ def update(
 
     Args:
         state: the state before.
-        loss: mean over this device's share.
-        grads: its gradient.
-        config: the run's; static.
+        loss: mean loss over this device's share.
+        grads: gradient of the loss.
+        config: config of the run; static.
         axis: device axis to average over, when inside one.
 
     Returns:
@@ -155,9 +143,9 @@ def train_step(
 
 def fresh_step(
     state: TrainState,
-    source: Any,
+    source: Source | Observer,
     scalers: Scalers,
-    step: TrainBatch,
+    batch: TrainBatch,
     config: Config,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
@@ -165,19 +153,19 @@ def fresh_step(
 
     Args:
         state: the state before.
-        source: of the spectra, as a feed shares it.
-        scalers: of labels and input.
-        step: what the feed gives: indices, and rows where the source is not on the device.
-        config: the run's; static.
+        source: source of the spectra, as a feed shares it.
+        scalers: scalings of labels and input.
+        batch: what the feed gives: indices, and rows where the source is not on the device.
+        config: config of the run; static.
         axis: device axis to average over, when inside one.
     """
     key = jax.random.fold_in(stream(config, NOISE), state.step)
 
     def observed(part: TrainBatch) -> tuple[Float[Array, ""], Params]:
-        batch = select(part.sample(key, source), source.label_names, config)
-        return loss_and_gradient(state, batch, jnp.asarray(part.index), scalers, config)
+        seen = select(part.sample(key, source), source.label_names, config)
+        return loss_and_gradient(state, seen, jnp.asarray(part.index), scalers, config)
 
-    loss, grads = accumulated(observed, step, config.train.accumulate)
+    loss, grads = accumulated(observed, batch, config.train.accumulate)
     return update(state, loss, grads, config, axis)
 
 
@@ -192,7 +180,8 @@ def accumulated(call: Callable[[Tree], Mean], batch: Tree, pieces: int) -> Mean:
     shapes = jax.eval_shape(call, jax.tree.map(lambda leaf: leaf[0], parts))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     total, _ = jax.lax.scan(lambda sums, part: (jax.tree.map(jnp.add, sums, call(part)), None), zeros, parts)
-    return jax.tree.map(lambda leaf: leaf / pieces, total)
+    mean: Mean = jax.tree.map(lambda leaf: leaf / pieces, total)
+    return mean
 
 
 def select(batch: Batch, label_names: Sequence[str], config: Config) -> Batch:
@@ -204,7 +193,7 @@ def select(batch: Batch, label_names: Sequence[str], config: Config) -> Batch:
     missing = [name for name in config.model.label_names if name not in label_names]
     if missing:
         raise UsageError(
-            f"model.label_names must be among {', '.join(label_names)}; got {', '.join(missing)}"
+            f"model.label_names must be among {', '.join(label_names)}; found {', '.join(missing)}"
         )
     columns = [label_names.index(name) for name in config.model.label_names]
     return batch._replace(labels=batch.labels[:, np.array(columns)])

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from crlb.bosz.build import build_grid
+from crlb.bosz.build import build_grid, find_spectra
 from crlb.bosz.degrade import plan_pixels
 from crlb.bosz.names import select
 from crlb.bosz.read import BoszSpectrum, air_to_vacuum, read_spectrum, wave_2017, wave_2024
@@ -49,7 +49,7 @@ def files(folders, tmp_path):
 
 @pytest.mark.parametrize("edition", [2017, 2024])
 def test_build_load_emulate(folders, tmp_path, edition):
-    assert build_grid(folders[edition], tmp_path / "grid.h5", wave_range=WAVE) == ""
+    assert build_grid(find_spectra(folders[edition]), tmp_path / "grid.h5", wave_range=WAVE) == ""
     grid = load_grid(tmp_path / "grid.h5")
     assert grid.label_names == ("T_eff", "log_g")
     assert grid.flux.shape[:2] == (3, 3)
@@ -113,7 +113,7 @@ def test_resolving_power_too_near_that_of_the_files_is_refused():
 def test_originals_are_brought_to_common_pixels(tmp_path):
     for node in nodes_of(2024, "orig", log_g=(2.0, 2.0)):
         write(node, tmp_path)
-    build_grid(tmp_path, tmp_path / "grid.h5", wave_range=WAVE, resolving_power=500.0)
+    build_grid(find_spectra(tmp_path), tmp_path / "grid.h5", wave_range=WAVE, resolving_power=500.0)
     grid = load_grid(tmp_path / "grid.h5")
     assert grid.resolving_power == 500
     depth = 1 - (grid.flux / grid.cont)[1]
@@ -121,7 +121,7 @@ def test_originals_are_brought_to_common_pixels(tmp_path):
     centre = (grid.wave * depth)[near].sum() / depth[near].sum()
     assert abs(centre - TRIPLET_VACUUM[2]) < 0.3
     with pytest.raises(UsageError, match="resolving_power is needed for the originals"):
-        build_grid(tmp_path, tmp_path / "other.h5", wave_range=WAVE)
+        build_grid(find_spectra(tmp_path), tmp_path / "other.h5", wave_range=WAVE)
 
 
 def test_holes_are_refused_before_anything_is_read(files, tmp_path):
@@ -132,7 +132,7 @@ def test_holes_are_refused_before_anything_is_read(files, tmp_path):
         path.unlink()
         path.write_bytes(b"not read")
     with pytest.raises(DataError, match=r"1 of 9 nodes \(T_eff, log_g\) are missing: \(5250, 2.5\)"):
-        build_grid(folder, tmp_path / "grid.h5", wave_range=WAVE)
+        build_grid(find_spectra(folder), tmp_path / "grid.h5", wave_range=WAVE)
 
 
 def test_holes_are_dropped_filled_or_kept_and_recorded(files, tmp_path):
@@ -142,7 +142,7 @@ def test_holes_are_dropped_filled_or_kept_and_recorded(files, tmp_path):
     shapes = {"drop": (6, 2), "fill": (9, 2), "keep": (8, 2)}
     for policy, shape in shapes.items():
         path = tmp_path / f"{policy}.h5"
-        report = build_grid(folder, path, wave_range=WAVE, holes=policy)
+        report = build_grid(find_spectra(folder), path, wave_range=WAVE, holes=policy)
         with h5py.File(path) as file:
             assert file["labels"].shape == shape
             np.testing.assert_array_equal(file["holes"][:], [[5250.0, 2.5]])
@@ -158,10 +158,10 @@ def test_holes_are_dropped_filled_or_kept_and_recorded(files, tmp_path):
 
 
 def test_ranges_choose_among_the_files(folders, tmp_path):
-    build_grid(folders[2017], tmp_path / "grid.h5", wave_range=WAVE, ranges={"log_g": (2.5, 3.0)})
+    build_grid(find_spectra(folders[2017], {"log_g": (2.5, 3.0)}), tmp_path / "grid.h5", wave_range=WAVE)
     assert load_grid(tmp_path / "grid.h5").flux.shape[:2] == (3, 2)
     with pytest.raises(MissingInputError, match="no BOSZ file within the ranges"):
-        build_grid(folders[2017], tmp_path / "none.h5", ranges={"T_eff": (9000.0, 9500.0)})
+        find_spectra(folders[2017], {"T_eff": (9000.0, 9500.0)})
 
 
 def test_damaged_files_are_named_and_leave_no_grid(files, tmp_path):
@@ -170,12 +170,12 @@ def test_damaged_files_are_named_and_leave_no_grid(files, tmp_path):
     (folder / node.name).unlink()
     (folder / node.name).write_bytes(whole[:-100])
     with pytest.raises(DataError, match=rf"{node.name} is truncated or damaged"):
-        build_grid(folder, tmp_path / "grid.h5", wave_range=WAVE)
+        build_grid(find_spectra(folder), tmp_path / "grid.h5", wave_range=WAVE)
     columns = table(node)
     columns[np.argmin(np.abs(columns[:, 0] - 8600)), 1] = 0.0
     write(node, folder, columns)
     with pytest.raises(DataError, match=rf"{node.name}: flux must be positive .* 8\d\d\d\.\d\d Å"):
-        build_grid(folder, tmp_path / "grid.h5", wave_range=WAVE)
+        build_grid(find_spectra(folder), tmp_path / "grid.h5", wave_range=WAVE)
     assert not (tmp_path / "grid.h5").exists()
 
 
@@ -184,7 +184,7 @@ def test_parts_and_foreign_files_are_left_alone(files, tmp_path):
     (folder / f"{nodes_of(2017, 2000)[0].name}.part").write_bytes(b"half")
     (folder / "readme.txt.gz").write_bytes(b"other")
     (folder / "holes.csv").write_text("name,path\n")
-    build_grid(folder, tmp_path / "grid.h5", wave_range=WAVE)
+    build_grid(find_spectra(folder), tmp_path / "grid.h5", wave_range=WAVE)
 
 
 def test_mixtures_are_refused(files, folders, tmp_path):
@@ -192,24 +192,24 @@ def test_mixtures_are_refused(files, folders, tmp_path):
     other = nodes_of(2017, 1000)[0]
     write(other, folder)
     with pytest.raises(UsageError, match="agree in resolving_power, found 1000, 2000"):
-        build_grid(folder, tmp_path / "grid.h5", wave_range=WAVE)
+        build_grid(find_spectra(folder), tmp_path / "grid.h5", wave_range=WAVE)
     (folder / other.name).unlink()
     twin = folder / nodes_of(2017, 2000)[0].name.replace(".asc.bz2", ".fits")
     twin.write_bytes(b"")
     with pytest.raises(DataError, match="two files are of one node"):
-        build_grid(folder, tmp_path / "grid.h5", wave_range=WAVE)
+        build_grid(find_spectra(folder), tmp_path / "grid.h5", wave_range=WAVE)
 
 
 def test_unusable_arguments_are_refused(folders, tmp_path):
-    def build(**options):
-        return build_grid(folders[2017], tmp_path / "grid.h5", **options)
+    def build(ranges=None, **options):
+        return build_grid(find_spectra(folders[2017], ranges), tmp_path / "grid.h5", **options)
 
     with pytest.raises(UsageError, match="must be two increasing wavelengths"):
         build(wave_range=(8800.0, 8300.0))
     with pytest.raises(UsageError, match="they cover 1000"):
         build(wave_range=(100.0, 200.0))
     with pytest.raises(MissingInputError, match="does not exist"):
-        build_grid(tmp_path / "none", tmp_path / "grid.h5")
+        find_spectra(tmp_path / "none")
     (tmp_path / "grid.h5").write_text("precious")
     with pytest.raises(OutputError, match="exists already"):
         build()
@@ -218,7 +218,7 @@ def test_unusable_arguments_are_refused(folders, tmp_path):
 
 
 def test_degraded_grid_says_so(folders, tmp_path):
-    build_grid(folders[2024], tmp_path / "grid.h5", wave_range=WAVE, resolving_power=1000.0)
+    build_grid(find_spectra(folders[2024]), tmp_path / "grid.h5", wave_range=WAVE, resolving_power=1000.0)
     grid = load_grid(tmp_path / "grid.h5")
     assert "smoothed with a Gaussian to R = 1000" in grid.source
     assert "MARCS" in grid.source

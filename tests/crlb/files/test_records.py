@@ -72,6 +72,11 @@ def test_mappings_hold_records_arrays_and_numbers_of_numpy(tmp_path):
         write_json({}, tmp_path / "a.json")
 
 
+def test_a_value_that_json_cannot_hold_is_refused_by_its_place():
+    with pytest.raises(TypeError, match="rows/1/x must be plain, a record or an array, found complex"):
+        plain({"rows": [Row(1.0), {"x": 1j}]})
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -10,6 +10,7 @@ import pytest
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.grids.compression import Factors, compress
 from crlb.grids.grid_file import (
+    Nodes,
     SpectralGrid,
     default_grid_path,
     grid_from_nodes,
@@ -114,7 +115,12 @@ def test_a_node_given_twice_is_refused(grid):
     flux = np.concatenate([grid.flux.reshape(-1, 200)] * 2)[:101]
     with pytest.raises(DataError, match=r"occur twice: \(4000, 1, -1\)"):
         grid_from_nodes(
-            WAVE, flux, nodes, label_names=grid.label_names, resolving_power=1.0, flux_unit="", source=""
+            WAVE,
+            Nodes(nodes, flux),
+            label_names=grid.label_names,
+            resolving_power=1.0,
+            flux_unit="",
+            source="",
         )
 
 

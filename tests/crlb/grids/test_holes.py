@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crlb.errors import DataError
-from crlb.grids.grid_file import grid_from_nodes
+from crlb.grids.grid_file import Nodes, grid_from_nodes
 from crlb.grids.holes import complete_part, fill_plan, find_holes, mend
 from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux
 
@@ -27,8 +27,8 @@ def mended(labels, holes, flux=None, cont=True):
 
 def as_grid(result):
     return grid_from_nodes(
-        WAVE, result.flux, result.labels,
-        label_names=LABEL_NAMES, resolving_power=1.0, flux_unit="", source="", cont=result.cont,
+        WAVE, Nodes(result.labels, result.flux, result.cont),
+        label_names=LABEL_NAMES, resolving_power=1.0, flux_unit="", source="",
     )  # fmt: skip
 
 

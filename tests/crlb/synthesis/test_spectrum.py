@@ -75,7 +75,7 @@ def test_smoothing_gives_a_delta_line_the_width_of_the_resolving_power_and_keeps
 def rebuilt(grid, nodes):
     """Wavelengths, spectra around the triplet computed anew, and where they lie in the grid."""
     first = int(np.searchsorted(grid.wave, TRIPLET[0]))
-    low = build.WAVE_RANGE[0] * np.exp(build.STEP * build.EVERY * first)
+    low = build.WAVE_RANGE[0] * np.exp(build.SPACING * build.EVERY * first)
     wave, flux = build.node_spectra(nodes, wave_range=(low, TRIPLET[1]))
     np.testing.assert_allclose(wave, grid.wave[first : first + len(wave)], rtol=1e-9)
     return flux, slice(first, first + len(wave))

@@ -184,7 +184,7 @@ def test_spectra_the_network_cannot_place_are_refused(toy_model, by_wave):
         run(by_wave, x, None)
     with pytest.raises(ValueError, match="pos_embed wavelength"):
         run(toy_model, x, wave)
-    with pytest.raises(ValueError, match="got wavelength and flat"):
+    with pytest.raises(ValueError, match="found wavelength and flat"):
         run(replace(by_wave, pool="flat"), x, wave)
     with pytest.raises(ValueError, match="at least patch_size"):
         run(by_wave, x[:, :8], wave[:8])

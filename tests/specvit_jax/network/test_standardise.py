@@ -138,7 +138,7 @@ def test_components_beyond_the_clean_directions_carry_noise_alone():
 
 
 def test_more_components_than_spectra_or_pixels_are_refused():
-    with pytest.raises(UsageError, match=r"at most the 400 spectra .* and 24 pixels, got 25"):
+    with pytest.raises(UsageError, match=r"at most the 400 spectra .* and 24 pixels, found 25"):
         fit(preprocess="zca", components=25)
     data = DataConfig(preprocess="pca", components=5)
     with pytest.raises(UsageError, match="at most the 4 spectra"):

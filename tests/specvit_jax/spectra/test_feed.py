@@ -211,7 +211,7 @@ def test_fewer_rows_than_a_batch_and_too_little_memory_are_refused(sources):
     config = make_config()
     large = replace(config, train=replace(config.train, batch_size=191))
     for source in sources.values():
-        with pytest.raises(UsageError, match="at most the 190 spectra to train on, got 191"):
+        with pytest.raises(UsageError, match="at most the 190 spectra to train on, found 191"):
             make_feed(source, large)
     with pytest.raises(UsageError, match=r"memory_gb must be at least 0\.00 to stream these 203 spectra"):
         make_feed(replace(sources["stream"], memory=20_000), config)

@@ -22,9 +22,10 @@ from specvit_jax.spectra.feed import TrainBatch, batch_index, training_rows
 from specvit_jax.spectra.source import Batch
 from specvit_jax.training.initial_state import begin, initial_weights
 from specvit_jax.training.loop import train
+from specvit_jax.training.parallel import make_layout
 from specvit_jax.training.step import DROPOUT, NOISE, fresh_step, loss_of, make_state, stream, train_step
 
-ONE = jax.devices("cpu")[:1]
+ONE = make_layout(devices=jax.devices("cpu")[:1])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def scalers(toy_model) -> Scalers:
 def finished(toy_config, toy_source, tmp_path_factory):
     """A run that was never stopped."""
     out = tmp_path_factory.mktemp("run") / "whole"
-    return out, train(toy_config, toy_source, out, devices=ONE)
+    return out, train(toy_config, toy_source, out, layout=ONE)
 
 
 def leaves(path):
@@ -193,7 +194,7 @@ def test_a_run_learns_and_leaves_its_files(toy_config, finished):
 def test_stopped_and_resumed_is_bit_for_bit_never_stopped(toy_config, toy_source, finished, tmp_path):
     out = tmp_path / "pieces"
     with pytest.raises(Interrupted, match=r"step 5.*--resume"):
-        train(toy_config, toy_source, out, stop=lambda step: step == 5, devices=ONE)
+        train(toy_config, toy_source, out, stop=lambda step: step == 5, layout=ONE)
     with pytest.raises(Interrupted, match="SIGTERM"):
         train(
             toy_config,
@@ -201,9 +202,9 @@ def test_stopped_and_resumed_is_bit_for_bit_never_stopped(toy_config, toy_source
             out,
             resume=True,
             stop=lambda step: step == 10 and bool(os.kill(os.getpid(), signal.SIGTERM)),
-            devices=ONE,
+            layout=ONE,
         )
-    result = train(toy_config, toy_source, out, resume=True, devices=ONE)
+    result = train(toy_config, toy_source, out, resume=True, layout=ONE)
     for which in ("best", "last"):
         pair = [leaves(folder / "weights" / f"{which}.safetensors") for folder in (out, finished[0])]
         for mine, whole in zip(*pair, strict=True):
@@ -218,10 +219,10 @@ def test_stopped_and_resumed_is_bit_for_bit_never_stopped(toy_config, toy_source
 def test_rows_after_the_checkpoint_are_not_repeated(toy_config, toy_source, tmp_path):
     out = tmp_path / "run"
     with pytest.raises(Interrupted):
-        train(toy_config, toy_source, out, stop=lambda step: step == 4, devices=ONE)
+        train(toy_config, toy_source, out, stop=lambda step: step == 4, layout=ONE)
     with (out / "metrics.jsonl").open("a") as file:  # as if killed at step 6, in the middle of a line
         file.write('{"step": 6, "loss": 1.0}\n{"step": 6, "lo')
-    train(toy_config, toy_source, out, resume=True, devices=ONE)
+    train(toy_config, toy_source, out, resume=True, layout=ONE)
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert sum(row["step"] == 6 for row in rows) == 1
 
@@ -229,20 +230,20 @@ def test_rows_after_the_checkpoint_are_not_repeated(toy_config, toy_source, tmp_
 def test_numbers_that_are_not_finite_stop_the_run_and_name_the_step(toy_config, toy_source, tmp_path):
     wild = override(toy_config, ["train.learning_rate=1e38", "train.warmup=0", "train.eval_every=12"])
     with pytest.raises(NumericalError, match=r"step [23] .*batch held spectra 0, 1, 2"):
-        train(wild, toy_source, tmp_path / "wild", devices=ONE)
+        train(wild, toy_source, tmp_path / "wild", layout=ONE)
 
 
 def test_a_directory_that_holds_a_run_is_refused(toy_config, toy_source, finished, tmp_path):
     before = (finished[0] / "metrics.jsonl").read_text()
     with pytest.raises(OutputError, match=r"--resume.*--overwrite"):
-        train(toy_config, toy_source, finished[0], devices=ONE)
+        train(toy_config, toy_source, finished[0], layout=ONE)
     with pytest.raises(UsageError, match=r"seed: 42 -> seed: 1"):
-        train(override(toy_config, ["train.seed=1"]), toy_source, finished[0], resume=True, devices=ONE)
+        train(override(toy_config, ["train.seed=1"]), toy_source, finished[0], resume=True, layout=ONE)
     assert (finished[0] / "metrics.jsonl").read_text() == before
     (tmp_path / "thesis.txt").write_text("years of work")
     for options in ({}, {"overwrite": True}, {"resume": True}):
         with pytest.raises(OutputError, match=r"thesis\.txt"):
-            train(toy_config, toy_source, tmp_path, devices=ONE, **options)
+            train(toy_config, toy_source, tmp_path, layout=ONE, **options)
 
 
 # --- weights to begin with
@@ -268,9 +269,9 @@ def test_a_run_begins_with_the_weights_and_scalers_it_is_given(tuned, toy_source
 
 
 def test_a_run_from_given_weights_is_resumed_bit_for_bit(tuned, toy_source, tmp_path):
-    whole = train(tuned, toy_source, tmp_path / "whole", devices=ONE)
+    whole = train(tuned, toy_source, tmp_path / "whole", layout=ONE)
     with pytest.raises(Interrupted):
-        train(tuned, toy_source, tmp_path / "pieces", stop=lambda step: step == 3, devices=ONE)
+        train(tuned, toy_source, tmp_path / "pieces", stop=lambda step: step == 3, layout=ONE)
     steps = []
     pieces = train(
         tuned,
@@ -278,7 +279,7 @@ def test_a_run_from_given_weights_is_resumed_bit_for_bit(tuned, toy_source, tmp_
         tmp_path / "pieces",
         resume=True,
         stop=lambda step: bool(steps.append(step)),
-        devices=ONE,
+        layout=ONE,
     )
     assert steps[0] == 4  # it did not begin again
     for one, other in zip(leaves(whole.weights), leaves(pieces.weights), strict=True):
@@ -298,14 +299,14 @@ def test_weights_of_another_network_are_refused_before_anything_is_written(
 ):
     config = override(tuned, [setting, "data.components=4"])
     with pytest.raises(UsageError, match=said):
-        train(config, toy_source, tmp_path / "run", devices=ONE)
+        train(config, toy_source, tmp_path / "run", layout=ONE)
     assert not (tmp_path / "run").exists()
 
 
 def test_weights_that_are_not_there_are_refused(toy_config, toy_source, tmp_path):
     config = override(toy_config, [f"train.init_weights={tmp_path / 'none.safetensors'}"])
     with pytest.raises(MissingInputError, match=r"none\.safetensors"):
-        train(config, toy_source, tmp_path / "run", devices=ONE)
+        train(config, toy_source, tmp_path / "run", layout=ONE)
 
 
 # --- refusals
@@ -314,11 +315,11 @@ def test_weights_that_are_not_there_are_refused(toy_config, toy_source, tmp_path
 def test_overwrite_starts_again(toy_config, toy_source, tmp_path):
     for options in ({}, {"overwrite": True}):
         with pytest.raises(Interrupted, match="step 1;"):
-            train(toy_config, toy_source, tmp_path, stop=lambda step: True, devices=ONE, **options)
+            train(toy_config, toy_source, tmp_path, stop=lambda step: True, layout=ONE, **options)
     assert len(json.loads((tmp_path / "manifest.json").read_text())["starts"]) == 1
 
 
 def test_unknown_label_is_refused(toy_config, toy_source, tmp_path):
     config = override(toy_config, ["model.label_names=colour"])
     with pytest.raises(UsageError, match="colour"):
-        train(config, toy_source, tmp_path / "run", devices=ONE)
+        train(config, toy_source, tmp_path / "run", layout=ONE)

@@ -31,7 +31,7 @@ def rows(out):
 @pytest.mark.slow
 def test_early_stopping_ends_a_run_that_stands_still(toy_config, toy_source, tmp_path):
     config = override(toy_config, [*STILL, "train.steps=50", "train.early_stopping=2"])
-    result = train(config, toy_source, tmp_path / "run", devices=ONE)
+    result = train(config, toy_source, tmp_path / "run", layout=ONE)
     assert (result.step, result.best_step) == (3, 1)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["finished"]["step"] == 3
 
@@ -44,8 +44,8 @@ def test_a_plateau_lowers_the_learning_rate_down_to_its_end(toy_config, toy_sour
     out = tmp_path / "run"
     if stop:  # what was seen so far is remembered
         with pytest.raises(Interrupted):
-            train(config, toy_source, out, stop=lambda step: step == stop, devices=ONE)
-    train(config, toy_source, out, resume=True, devices=ONE)
+            train(config, toy_source, out, stop=lambda step: step == stop, layout=ONE)
+    train(config, toy_source, out, resume=True, layout=ONE)
     rates = [row["learning_rate"] for row in rows(out) if "learning_rate" in row]
     np.testing.assert_allclose(rates, np.array([1, 1, 0.5, 0.25, 0.2, 0.2]) * 1e-30, rtol=1e-5)
 
@@ -56,7 +56,7 @@ def test_averaged_weights_are_those_that_are_kept(toy_config, toy_source, tmp_pa
     for ema in (0.0, 0.9):
         config = override(toy_config, [f"train.ema={ema}"])
         out = tmp_path / str(ema)
-        train(config, toy_source, out, devices=ONE)
+        train(config, toy_source, out, layout=ONE)
         ends[ema] = jax.tree.leaves(load_weights(out / "weights" / "last.safetensors").params)
     start = jax.tree.leaves(make_state(toy_config).params)
     moved = {ema: sum(float(jnp.abs(a - b).sum()) for a, b in zip(start, end, strict=True))
@@ -97,7 +97,7 @@ def test_predicted_sigma_is_the_scatter_of_the_predictions(toy_config, toy_sourc
     settings = ["train.loss=nll", "model.predict_sigma=true", "train.steps=300", "train.batch_size=64"]
     every = [f"train.{name}=300" for name in ("log_every", "eval_every", "checkpoint_every")]
     config = override(toy_config, [*settings, *every, "data.n_validation=1000", "data.n_scaling=500"])
-    result = train(config, toy_source, tmp_path / "run", devices=ONE)
+    result = train(config, toy_source, tmp_path / "run", layout=ONE)
     weights, validation = load_weights(result.weights), validation_batch(toy_source, config)
     scalers = fit_scalers(toy_source, config)
     labels, sigma = predict_with_sigma(weights.params, validation.flux, scalers, config)

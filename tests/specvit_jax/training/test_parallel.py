@@ -113,9 +113,9 @@ def test_gradients_are_averaged_in_float32(setting, toy_source):
 
 
 def test_a_batch_that_does_not_split_is_refused():
-    with pytest.raises(UsageError, match=r"batch_size.*8 devices.*got 12; 8 would do"):
+    with pytest.raises(UsageError, match=r"batch_size.*8 devices.*found 12; 8 would do"):
         make_layout("jit", CPUS).check(12)
-    with pytest.raises(UsageError, match=r"accumulate = 3.*got 32; 24 would do"):
+    with pytest.raises(UsageError, match=r"accumulate = 3.*found 32; 24 would do"):
         make_layout("jit", CPUS).check(32, 3)
     make_layout("jit", CPUS).check(48, 3)
 
