@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crlb.errors import MissingInputError, UsageError
-from specvit_jax.network.weights import shipped_weights
+from specvit_jax.network.find import shipped_weights
 from specvit_jax.settings.config import PRESETS
 
 KINDS = "give a run directory, a weights file, tiny, or a folder of results (NAME/results.json)"

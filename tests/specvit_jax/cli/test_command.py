@@ -118,7 +118,7 @@ def test_a_config_file_stands_for_a_preset(tmp_path, capsys):
         ("sweep {tmp}/text.h5", 78, "text.h5"),
         ("sweep {tmp}/sweep.yaml --out {tmp}/text.h5 ", 73, "text.h5"),
         ("sweep {tmp}/sweep.yaml --out {tmp}/s --slurm {tmp}/text.h5", 73, "--overwrite"),
-        ("evaluate {tmp}/none --data {tmp}/x.h5 --json {tmp}/text.h5", 73, "--overwrite"),
+        ("evaluate tiny --data {tmp}/x.h5 --json {tmp}/text.h5", 73, "--overwrite"),
     ],
 )
 def test_bad_input_ends_with_one_line_and_its_exit_code(args, code, said, tmp_path, monkeypatch, capsys):

@@ -14,9 +14,10 @@ import pytest
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from specvit_jax import cli
+from specvit_jax.network.find import shipped_weights
 from specvit_jax.network.model import SpecViT
 from specvit_jax.network.standardise import InputScaler, LabelScaler
-from specvit_jax.network.weights import Weights, shipped_weights
+from specvit_jax.network.weights import Weights
 from specvit_jax.report import experiments, write_report
 from specvit_jax.report import explorers as explorers_module
 from specvit_jax.report.attention_maps import attention
