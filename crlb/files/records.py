@@ -8,7 +8,7 @@ of them stands for: a long computation never ends in a refusal to write, and rea
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -65,14 +65,25 @@ def plain(value: Any) -> dict[str, Json]:
     return found | {NOT_FINITE: dict(words)} if words else found
 
 
-def write_json(value: Record | Mapping[str, Any], path: str | Path, overwrite: bool = False) -> None:
-    """Writes a record, or a mapping that holds some, as JSON in UTF-8, whole or not at all.
+def json_text(value: Record | Mapping[str, Any] | Sequence[Any]) -> str:
+    """Returns a record, a mapping that holds some, or a list of either as JSON, ready for a file or a pipe.
+
+    In a list every entry has its own `not_finite`.
+    """
+    found = [plain(one) for one in value] if isinstance(value, Sequence) else plain(value)
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def write_json(
+    value: Record | Mapping[str, Any] | Sequence[Any], path: str | Path, overwrite: bool = False
+) -> None:
+    """Writes a record, a mapping that holds some, or a list of either as JSON, whole or not at all.
 
     Raises:
         OutputError: the file exists, or cannot be created.
         DiskError: the disk is full, read-only or failing.
     """
-    text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json_text(value)
     with new_file(path, overwrite) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

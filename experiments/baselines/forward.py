@@ -17,7 +17,7 @@ from crlb.grids.emulator import Emulator
 from crlb.observation.noise import Exposure, NoiseModel
 from experiments.baselines.protocol import Arrays, Chunk, checked
 from experiments.study.stars import source_files
-from specvit_jax.spectra.simulate import sha256
+from specvit_jax.spectra.shard_set import sha256
 from specvit_jax.spectra.source import DEFAULT_EXPOSURE, Simulator, make_simulator
 
 WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar

@@ -66,7 +66,7 @@ def trained(config: Config, source: Source, folder: Path, files: Sequence[Path])
     A run that was cut off is resumed; one with other settings, or older than a file, is begun anew.
     """
     resume = same_run(folder / "config.yaml", config, files)
-    if resume and "finished" in read_manifest(folder):
+    if resume and read_manifest(folder).finished is not None:
         return find_weights(folder)
     return train(config, source, folder, resume=resume, overwrite=not resume).weights
 

@@ -10,7 +10,7 @@ import pytest
 from jaxtyping import Float
 
 from crlb.errors import DataError, OutputError
-from crlb.files.records import ABSENT, Record, plain, write_json
+from crlb.files.records import ABSENT, Record, json_text, plain, write_json
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,14 @@ def test_mappings_hold_records_arrays_and_numbers_of_numpy(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text()) == {"é": [None], "not_finite": {"é/0": "inf"}}
     with pytest.raises(OutputError, match="exists already"):
         write_json({}, tmp_path / "a.json")
+
+
+def test_a_list_is_written_entry_by_entry(tmp_path):
+    write_json([Row(math.nan), {"x": 1}], tmp_path / "rows.json")
+    first, second = json.loads((tmp_path / "rows.json").read_text())
+    assert math.isnan(Row.from_json(first).mag)
+    assert second == {"x": 1}
+    assert (tmp_path / "rows.json").read_text() == json_text([Row(math.nan), {"x": 1}]) + "\n"
 
 
 def test_fields_that_may_be_absent_are_left_out_where_there_is_nothing(tmp_path):

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +72,13 @@ def run(tmp_path, toy_config):
     return folder
 
 
+def report(*sources):
+    """The page of some sources, as it is written."""
+    out = Path(sources[0]).parent / f"{uuid4()}.html"
+    write_report(find_sources(sources), out)
+    return out.read_text()
+
+
 def stored(text):
     """The data of a page."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
@@ -117,8 +126,8 @@ def test_two_results_of_one_name_are_refused(tmp_path):
 
 def test_the_page_holds_what_there_is_and_nothing_else(tmp_path, run):
     write_experiment(tmp_path / "out" / "r2_vs_snr", R2_VS_SNR, "| a | b |\n|---|---|\n| 1 | 2 |\n", PNG)
-    everything = write_report([run, tmp_path / "out"], tmp_path / "all.html").read_text()
-    only_run = write_report([run], tmp_path / "run.html").read_text()
+    everything = report(run, tmp_path / "out")
+    only_run = report(run)
     assert set(stored(everything)) == {"dashboard", "training"}
     assert set(stored(only_run)) == {"training"}
     for section, in_all in (("results", True), ("ceiling", True), ("scaling", False), ("explorer", False)):
@@ -131,7 +140,7 @@ def test_the_page_holds_what_there_is_and_nothing_else(tmp_path, run):
 
 
 def test_the_page_asks_nobody_for_anything(tmp_path, run):
-    text = write_report([run], tmp_path / "r.html").read_text()
+    text = report(run)
     assert "default-src 'none'" in text
     assert re.findall(r"https?://[^\"' ]*", text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
     assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b\s*\(|@import|<link[^>]+href=\"(?!data:)", text)
@@ -142,9 +151,7 @@ def test_text_of_results_cannot_become_markup(tmp_path):
     results = {"title": trick, "claim": f"`x` {trick}", "provenance": {"command": trick}}
     write_experiment(tmp_path / "odd", results, f"| {trick} | b |\n|---|---|\n| 1 | **2** |\n")
     board = R2_VS_SNR | {"grid": {"title": trick}}
-    text = write_report(
-        [tmp_path / "odd", write_experiment(tmp_path / "r2_vs_snr", board)], tmp_path / "r.html"
-    ).read_text()
+    text = report(tmp_path / "odd", write_experiment(tmp_path / "r2_vs_snr", board))
     assert "<script>alert" not in text
     assert stored(text)["dashboard"]["grid"]["title"] == trick
     assert "<code>x</code>" in text
@@ -171,19 +178,19 @@ def test_markdown_tables_become_tables():
 def test_damaged_results_are_named(tmp_path):
     folder = write_experiment(tmp_path / "bad", {}, figure=b"no image")
     with pytest.raises(DataError, match=r"figure\.png is not a PNG image"):
-        write_report([folder], tmp_path / "r.html")
+        report(folder)
     (folder / "results.json").write_text("{")
     with pytest.raises(DataError, match=r"results\.json must be a JSON file"):
-        write_report([folder], tmp_path / "r.html")
+        report(folder)
     (folder / "results.json").write_text("{}")
     (folder / "figure.png").unlink()
     (folder / "explorer.json").write_text('{"stars": []}')
     with pytest.raises(DataError, match=r"explorer\.json lacks methods, wave"):
-        write_report([folder], tmp_path / "r.html")
+        report(folder)
     (folder / "results.json").write_text('{"estimators": {}, "ceiling": {}}')
     with pytest.raises(DataError, match=r"results\.json lacks snr_definition, grid, test"):
-        write_report([folder], tmp_path / "r.html")
-    assert not (tmp_path / "r.html").exists()
+        report(folder)
+    assert list(tmp_path.glob("*.html")) == []
 
 
 def test_curves_are_those_of_the_log(run):
