@@ -62,7 +62,7 @@ def gather(found: Sources, say: Say, **options: Any) -> dict[str, Any]:
         options: of `explore`.
     """
     data: dict[str, Any] = {
-        **_experiments(found),
+        **_experiments(found, say),
         "training": [curves for name, run in found.runs.items() if (curves := training(name, run))],
     }
     data |= _networks(found, say, options)
@@ -71,16 +71,20 @@ def gather(found: Sources, say: Say, **options: Any) -> dict[str, Any]:
     return {name: part for name, part in data.items() if part}
 
 
-def _experiments(found: Sources) -> dict[str, Any]:
-    """Results to draw, and those that come with their figure: the first of a kind is drawn."""
+def _experiments(found: Sources, say: Say) -> dict[str, Any]:
+    """Results to draw, and those that come with their figure, by the experiment that they name."""
     data: dict[str, Any] = {"articles": ""}
     for name, folder in found.experiments.items():
-        results = experiments.read_json(folder / "results.json")
-        if experiments.is_r2_vs_snr(results) and "dashboard" not in data:
-            data["dashboard"] = experiments.dashboard(folder / "results.json", results)
+        path = folder / "results.json"
+        results = experiments.read_json(path)
+        kind = experiments.kind_of(results)
+        if kind is None:
+            say(f"{path} has no field experiment: not recognised, left out; run its experiment again")
+        elif kind == "r2_vs_snr" and "dashboard" not in data:
+            data["dashboard"] = experiments.dashboard(path, results)
             data["dashboard_appendix"] = experiments.appendix(folder, results)
-        elif experiments.is_scaling(results) and "scaling" not in data:
-            data["scaling"] = experiments.scaling(results)
+        elif kind == "scaling" and "scaling" not in data:
+            data["scaling"] = experiments.scaling(path, results)
             data["scaling_appendix"] = experiments.appendix(folder, results)
         else:
             data["articles"] += experiments.article(name, folder, results)
