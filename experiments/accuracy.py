@@ -26,7 +26,9 @@ from crlb.errors import UsageError, run_cli
 from experiments.study.frame import provenance, write_results
 from experiments.study.stars import LABEL, SNR_DEFINITION, about, exact_posterior, limit, test_stars
 from specvit_jax import metrics
-from specvit_jax.evaluation.predict import SNR_EDGES, find_weights, predict
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.evaluation.scores import SNR_EDGES
+from specvit_jax.network.find import find_weights
 from specvit_jax.network.weights import load_weights
 from specvit_jax.spectra.source import make_simulator
 
@@ -118,14 +120,14 @@ def row(
     for name, pred in (
         {"posterior mean": exact[:, 0]} | {n: p[inside] for n, p in estimates.items()}
     ).items():
-        found[name] = metrics.summary(truth, pred)
+        found[name] = metrics.summary(truth, pred).to_json()
     return found
 
 
 def labels_of(run: str, noisy: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, " n"]:
     """The label a network reads from the test set."""
     weights = load_weights(find_weights(run))
-    return predict(weights, noisy)[:, weights.config.model.label_names.index(LABEL)]
+    return predict(weights, noisy).of(LABEL)
 
 
 def table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:

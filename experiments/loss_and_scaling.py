@@ -37,7 +37,8 @@ from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
 from experiments.study.frame import Study, Work, enter
 from experiments.study.stars import LABEL, limit
 from experiments.study.training import Arm, base, combined, run_arms, slug, weights_of
-from specvit_jax.evaluation.predict import coverage, predict_with_sigma
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.evaluation.scores import coverage
 from specvit_jax.settings.config import preset
 
 RANGE = math.sqrt(12)  # of a uniform label, in its standard deviations
@@ -108,10 +109,10 @@ def covered(work: Work, name: str, settings: tuple[str, ...]) -> dict[str, float
 
     def compute() -> dict[str, float]:
         weights = weights_of(work, name, config)
-        pred, sigma = predict_with_sigma(weights, work.stars.noisy)
+        found = predict(weights, work.stars.noisy)
         column = config.model.label_names.index(LABEL)
-        assert sigma is not None
-        return coverage(work.truth, pred[:, column], sigma[:, column])
+        assert found.sigma is not None
+        return coverage(work.truth, found.of(LABEL), found.sigma[:, column])
 
     asked = {"settings": settings, "n_test": work.size.n_test, "preset": work.options.preset}
     return work.part(f"coverage-{slug(name)}", asked, compute)

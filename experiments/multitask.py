@@ -159,10 +159,11 @@ def trained_scores(
 
 def label_scores(weights: Weights, some: Stars, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Scores of every label a network reads; `names` are the columns of the stars' labels."""
-    pred, own = predict(weights, some.noisy), weights.config.model.label_names
+    pred, own = predict(weights, some.noisy).labels, weights.config.model.label_names
     truth = [some.labels[:, names.index(name)] for name in own]
     return {
-        name: metrics.summary(true, pred[:, i]) for i, (name, true) in enumerate(zip(own, truth, strict=True))
+        name: metrics.summary(true, pred[:, i]).to_json()
+        for i, (name, true) in enumerate(zip(own, truth, strict=True))
     }
 
 

@@ -144,7 +144,9 @@ def baseline(
         flux, labels = map(np.concatenate, zip(*held_out, strict=True))
         fitted.fit(chunks_of(source, 0, n, work.column), (flux, labels))
         pred = fitted.predict(work.stars.noisy, work.stars.mag)[:, 0]
-        return metrics.summary(work.truth, pred) | point(method, None, n, seed) | {"spectra_seen": n}
+        return (
+            metrics.summary(work.truth, pred).to_json() | point(method, None, n, seed) | {"spectra_seen": n}
+        )
 
     asked = {"settings": settings, "n_test": work.size.n_test, "mag": list(work.size.mag)}
     return work.part(f"{method.lower()}-{n}-{seed}", asked, compute)

@@ -111,7 +111,9 @@ def scores_on(
         weights = weights_of(work, name, config, simulator)
         own = weights.config.model.label_names.index(LABEL)
         return {
-            test: metrics.summary(some.labels[:, work.column], predict(weights, some.noisy)[:, own])
+            test: metrics.summary(
+                some.labels[:, work.column], predict(weights, some.noisy).labels[:, own]
+            ).to_json()
             for test, some in sets.items()
         }
 

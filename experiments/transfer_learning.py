@@ -36,7 +36,8 @@ from experiments.study.stars import about, exact_posterior, limit, source_files
 from experiments.study.training import FIRST_SEED, base, combined, run_arm, scores, trained
 from specvit_jax import metrics
 from specvit_jax.evaluation.predict import predict
-from specvit_jax.network.weights import Weights, load_weights, shipped_weights
+from specvit_jax.network.find import shipped_weights
+from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.spectra.source import Simulator
 
 DEFAULT_TARGET = Path("../shared/reference/synspec_grid_coarse.h5")  # not part of this project
@@ -203,8 +204,10 @@ def recalibrated(target: Work, source: Path, weights: Weights, n: int, seed: int
 
     def compute() -> dict[str, Any]:
         flux, labels = map(np.concatenate, zip(*chunks, strict=True))
-        pred = linear_fit(predict(weights, flux), labels[:, 0])(predict(weights, target.stars.noisy))
-        return metrics.summary(target.truth, pred) | point("recalibrated", n, seed)
+        pred = linear_fit(predict(weights, flux).labels, labels[:, 0])(
+            predict(weights, target.stars.noisy).labels
+        )
+        return metrics.summary(target.truth, pred).to_json() | point("recalibrated", n, seed)
 
     asked = {"source": str(source), "n_test": target.size.n_test, "mag": list(target.size.mag)}
     return target.part(f"recalibrated-{n}-{seed}", asked, compute)

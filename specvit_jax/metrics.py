@@ -4,21 +4,73 @@ Residuals are pred - truth, in the label's unit. All functions work along the la
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
 from crlb.errors import DataError, UsageError
+from crlb.files.records import Record
 
 Values = Float[np.ndarray, "*resamples n"]
-Score = float | Float[np.ndarray, "*resamples"]
+Value = float | Float[np.ndarray, "*resamples"]
 
 MIN_BIN = 20  # spectra; a bin with fewer is counted but not scored
 BLOCK = 2_000_000  # resampled values in memory at a time
 
 
-def r2(truth: Values, pred: Values) -> Score:
+@dataclass(frozen=True)
+class Score(Record):
+    """How well one label is predicted: every metric, with the ends of its bootstrap percentile interval.
+
+    `n` is the number of spectra; R2 has no unit, the others are in the label's unit.
+    """
+
+    n: int
+    r2: float
+    r2_low: float
+    r2_high: float
+    mae: float
+    mae_low: float
+    mae_high: float
+    rmse: float
+    rmse_low: float
+    rmse_high: float
+    bias: float
+    bias_low: float
+    bias_high: float
+    scatter: float
+    scatter_low: float
+    scatter_high: float
+
+
+@dataclass(frozen=True)
+class BinScore(Record):
+    """A `Score` of the `n` spectra whose SNR lies in [snr_low, snr_high); None where there are too few."""
+
+    snr_low: float
+    snr_high: float
+    n: int
+    snr_median: float | None  # of the spectra in the bin; None: there are none
+    r2: float | None = None
+    r2_low: float | None = None
+    r2_high: float | None = None
+    mae: float | None = None
+    mae_low: float | None = None
+    mae_high: float | None = None
+    rmse: float | None = None
+    rmse_low: float | None = None
+    rmse_high: float | None = None
+    bias: float | None = None
+    bias_low: float | None = None
+    bias_high: float | None = None
+    scatter: float | None = None
+    scatter_low: float | None = None
+    scatter_high: float | None = None
+
+
+def r2(truth: Values, pred: Values) -> Value:
     """1 - sum(residual^2) / sum((truth - mean truth)^2), with the mean and variance of these very stars.
 
     Raises:
@@ -30,27 +82,27 @@ def r2(truth: Values, pred: Values) -> Score:
     return 1.0 - (_residual(truth, pred) ** 2).mean(axis=-1) / variance
 
 
-def mae(truth: Values, pred: Values) -> Score:
+def mae(truth: Values, pred: Values) -> Value:
     """Mean absolute residual."""
     return np.abs(_residual(truth, pred)).mean(axis=-1)
 
 
-def rmse(truth: Values, pred: Values) -> Score:
+def rmse(truth: Values, pred: Values) -> Value:
     """Root of the mean squared residual."""
     return np.sqrt((_residual(truth, pred) ** 2).mean(axis=-1))
 
 
-def bias(truth: Values, pred: Values) -> Score:
+def bias(truth: Values, pred: Values) -> Value:
     """Mean residual."""
     return _residual(truth, pred).mean(axis=-1)
 
 
-def scatter(truth: Values, pred: Values) -> Score:
+def scatter(truth: Values, pred: Values) -> Value:
     """Standard deviation of the residuals about their mean: rmse^2 = bias^2 + scatter^2."""
     return _residual(truth, pred).std(axis=-1)
 
 
-METRICS: dict[str, Callable[[Values, Values], Score]] = {
+METRICS: dict[str, Callable[[Values, Values], Value]] = {
     "r2": r2,
     "mae": mae,
     "rmse": rmse,
@@ -66,8 +118,8 @@ def summary(
     n_bootstrap: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-) -> dict[str, int | float]:
-    """`n`, and every metric with the ends of its bootstrap percentile interval (`r2`, `r2_low`, `r2_high`).
+) -> Score:
+    """Every metric of one label, with the ends of its bootstrap percentile interval.
 
     Args:
         truth: true values.
@@ -82,11 +134,11 @@ def summary(
     _check(truth, pred)
     draws = _bootstrap(truth, pred, n_bootstrap, seed)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    result: dict[str, int | float] = {"n": len(truth)}
+    values: dict[str, float] = {}
     for name, metric in METRICS.items():
         low, high = np.quantile(draws[name], tails)
-        result |= {name: float(metric(truth, pred)), f"{name}_low": float(low), f"{name}_high": float(high)}
-    return result
+        values |= {name: float(metric(truth, pred)), f"{name}_low": float(low), f"{name}_high": float(high)}
+    return Score(n=len(truth), **values)
 
 
 def by_snr(
@@ -98,8 +150,8 @@ def by_snr(
     n_bootstrap: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-) -> list[dict[str, int | float | None]]:
-    """`summary` of the spectra in each bin [edge, next edge), with `snr_low`, `snr_high`, `snr_median`.
+) -> tuple[BinScore, ...]:
+    """`summary` of the spectra in each bin [edge, next edge) of SNR.
 
     R2 of a bin uses the bin's own variance. A bin of fewer than `MIN_BIN` spectra has every score None.
 
@@ -115,14 +167,13 @@ def by_snr(
     for low, high in pairwise(edges):
         inside = (snr >= low) & (snr < high)
         n = int(inside.sum())
-        row: dict[str, int | float | None] = {"snr_low": float(low), "snr_high": float(high), "n": n}
-        row["snr_median"] = float(np.median(snr[inside])) if n else None
+        median = float(np.median(snr[inside])) if n else None
+        row = BinScore(float(low), float(high), n, median)
         if n >= MIN_BIN:
-            row |= summary(truth[inside], pred[inside], n_bootstrap=n_bootstrap, level=level, seed=seed)
-        else:
-            row |= {name + end: None for name in METRICS for end in ("", "_low", "_high")}
+            found = summary(truth[inside], pred[inside], n_bootstrap=n_bootstrap, level=level, seed=seed)
+            row = replace(row, **asdict(found))
         rows.append(row)
-    return rows
+    return tuple(rows)
 
 
 def _bootstrap(
@@ -131,7 +182,7 @@ def _bootstrap(
     """Every metric on resamplings of the spectra, a block of resamplings at a time."""
     rng, n = np.random.default_rng(seed), len(truth)
     block = max(1, BLOCK // n)
-    draws: dict[str, list[Score]] = {name: [] for name in METRICS}
+    draws: dict[str, list[Value]] = {name: [] for name in METRICS}
     for start in range(0, n_bootstrap, block):
         rows = rng.integers(n, size=(min(block, n_bootstrap - start), n))
         for name, metric in METRICS.items():

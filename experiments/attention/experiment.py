@@ -37,7 +37,7 @@ from experiments.study.stars import LABEL
 from experiments.study.training import base, reference, scores, weights_of
 from specvit_jax import metrics
 from specvit_jax.evaluation.attention import attention_weights, input_gradient, rollout
-from specvit_jax.evaluation.predict import SNR_EDGES
+from specvit_jax.evaluation.scores import SNR_EDGES
 from specvit_jax.network.tokens import windows
 from specvit_jax.network.weights import Weights
 from specvit_jax.spectra.source import CHUNK

@@ -15,7 +15,8 @@ import tyro
 from rich.progress import track
 
 from crlb.errors import DataError, run_cli
-from crlb.files.output import check_output
+from crlb.files.input import check_inputs
+from crlb.files.output import check_output, check_outputs
 from crlb.files.spectra import label_columns
 from experiments.baselines.boosting import PUBLISHED, TUNED, LightGBM, import_lightgbm
 from experiments.baselines.components import PLS, PCARidge
@@ -28,9 +29,10 @@ from experiments.baselines.store import Stored, load, save
 from experiments.baselines.template_fit import TemplateFit
 from experiments.study.stars import CHOICE_SEED, FIT_SEED
 from specvit_jax.cli.arguments import File, Out
-from specvit_jax.cli.evaluate import print_scores
 from specvit_jax.cli.simulate import Magnitudes
-from specvit_jax.evaluation.predict import check_outputs, fill_unusable, read_observed, write_scores
+from specvit_jax.evaluation.evaluate import evaluated
+from specvit_jax.evaluation.observed import fill_unusable, read_observed
+from specvit_jax.evaluation.predict import Predictions
 from specvit_jax.settings.config import Config
 from specvit_jax.spectra.source import CHUNK, Simulator, chunks, make_simulator
 
@@ -154,7 +156,10 @@ class Evaluate:
     """Allow output files to be replaced."""
 
     def __call__(self) -> None:
-        check_outputs(self.json, self.predictions, self.overwrite)
+        table = self.predictions or self.json.with_suffix(".predictions.csv")
+        inputs = {"FILE": self.file, "--data": self.data}
+        check_outputs({"--json": self.json, "--predictions": table}, inputs, self.overwrite)
+        check_inputs(inputs)
         baseline, names, mean_flux = load(self.file)
         spectra = read_observed(self.data, names)
         assert spectra.noisy is not None
@@ -166,18 +171,16 @@ class Evaluate:
             baseline.predict(flux[start : start + CHUNK], spectra.mag[start : start + CHUNK])
             for start in starts
         ]
-        about = {
-            "baseline": str(self.file),
-            "name": baseline.name,
-            "data": str(self.data),
-            "unusable_pixels_filled": filled,
-        }
-        result = write_scores(
-            spectra, names, np.concatenate(pieces), None, about, self.json, self.predictions,
-            overwrite=self.overwrite,
-        )  # fmt: skip
-        print_scores(result)
-        print(f"wrote {self.json}")
+        found = evaluated(spectra, Predictions(names, np.concatenate(pieces)))
+        scores = replace(
+            found.scores,
+            baseline=str(self.file),
+            name=baseline.name,
+            data=str(self.data),
+            unusable_pixels_filled=filled,
+        )
+        replace(found, scores=scores).write(self.json, table, self.overwrite)
+        print(f"{scores.table()}\nwrote {self.json}")
 
 
 Command = Annotated[Fit, tyro.conf.subcommand("fit")] | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]

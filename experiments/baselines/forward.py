@@ -18,7 +18,7 @@ from crlb.observation.exposure import Exposure
 from crlb.observation.forward_model import ForwardModel
 from experiments.baselines.protocol import Arrays, Chunk, checked
 from experiments.study.stars import source_files
-from specvit_jax.spectra.simulate import sha256
+from specvit_jax.spectra.shard_set import sha256
 from specvit_jax.spectra.source import Simulator, make_simulator
 
 WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar

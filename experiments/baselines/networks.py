@@ -141,7 +141,7 @@ class Network:
         self, flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, "n n_labels"]:
         """The labels of noisy spectra; the magnitude is not used."""
-        return predict(fitted(self.name, self.weights), flux)
+        return predict(fitted(self.name, self.weights), flux).labels
 
     def arrays(self) -> Arrays:
         """The bytes of the weights file."""

@@ -39,7 +39,8 @@ from experiments.study.resampling import with_ends
 from experiments.study.stars import LABEL
 from experiments.study.training import reference
 from specvit_jax import metrics
-from specvit_jax.evaluation.predict import SNR_EDGES, predict
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.evaluation.scores import SNR_EDGES
 
 TITLES = {"T_eff": "$T_{eff}$", "M_H": "[M/H]"}  # cells of the posterior means of these
 TOP = (0.01, 0.05, 0.1, 0.25)  # shares of the stars, those of the largest excess
@@ -131,7 +132,7 @@ def run(work: Work) -> dict[str, Any]:
     """Scores and excess of all stars, in cells of one property, and of two."""
     exact = work.posteriors
     weights = reference(work)
-    pred = predict(weights, work.stars.noisy)[:, weights.config.model.label_names.index(LABEL)]
+    pred = predict(weights, work.stars.noisy).of(LABEL)
     mean, sigma = exact[:, work.column].T
     known = Known(*(np.asarray(values, np.float64) for values in (work.truth, mean, sigma**2, pred)))
     found = places(work, exact[..., 0])

@@ -117,7 +117,8 @@ def on(work: Work, weights: Weights, sampling: Sampling) -> list[dict[str, Any]]
         found["told"] = read(weights, x, wave)
     about = {"sampling": sampling.name, "pixels": len(wave)}
     return [
-        about | {"how": how} | metrics.summary(work.truth, pred[:, column]) for how, pred in found.items()
+        about | {"how": how} | metrics.summary(work.truth, pred[:, column]).to_json()
+        for how, pred in found.items()
     ]
 
 

@@ -48,7 +48,7 @@ from experiments.study.stars import (
 from specvit_jax import metrics
 from specvit_jax.evaluation.explore import explore
 from specvit_jax.evaluation.limits import in_float64
-from specvit_jax.evaluation.predict import SNR_EDGES
+from specvit_jax.evaluation.scores import SNR_EDGES
 from specvit_jax.spectra.source import Simulator, make_simulator
 
 MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published SNR table
@@ -200,8 +200,8 @@ def scores(method: Method, test: Stars, exact: Float[np.ndarray, "m 2"], column:
     m = len(exact)
     return {
         "training": method.training,
-        "overall": metrics.summary(truth, pred),
-        "by_snr": metrics.by_snr(truth, pred, test.snr, SNR_EDGES),
+        "overall": metrics.summary(truth, pred).to_json(),
+        "by_snr": [row.to_json() for row in metrics.by_snr(truth, pred, test.snr, SNR_EDGES)],
         "by_type": by_type(truth, pred),
         "efficiency": efficiencies(truth[:m], exact, test.snr[:m], pred[:m]),
     }

@@ -24,7 +24,8 @@ from experiments.baselines.template_fit import TemplateFit
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
 from experiments.study.training import trained
 from specvit_jax.evaluation.predict import predict
-from specvit_jax.network.weights import load_weights, read_metadata, shipped_weights
+from specvit_jax.network.find import shipped_weights
+from specvit_jax.network.weights import load_weights, read_metadata
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import override
 from specvit_jax.spectra.source import Simulator
@@ -118,7 +119,7 @@ def network(path: Path, training: str) -> Method:
     """The network in a weights file."""
     weights = load_weights(path)
     column = weights.config.model.label_names.index(LABEL)
-    return Method(training, lambda flux, mag: predict(weights, flux)[:, column])
+    return Method(training, lambda flux, mag: predict(weights, flux).labels[:, column])
 
 
 def components(path: Path) -> Float[np.ndarray, "n_pix k"]:

@@ -35,7 +35,8 @@ from experiments.study.stars import LABEL, about
 from experiments.study.training import reference
 from specvit_jax import metrics
 from specvit_jax.evaluation.limits import cramer_rao
-from specvit_jax.evaluation.predict import SNR_EDGES, predict
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.evaluation.scores import SNR_EDGES
 
 METHODS = ("SpecViT", "posterior mean")
 BEYOND = 0.5  # dex that the parity plot shows of estimates beyond the edges of the grid
@@ -61,7 +62,7 @@ SIZES = {"smoke": Size(300, 3, 4), "cpu": Size(10_000, 8, 16), "gpu": Size(10_00
 def run(work: Work) -> dict[str, Any]:
     """Maps, parity, profile and pulls of the network and of the posterior mean."""
     weights = reference(work)
-    pred = predict(weights, work.stars.noisy)[:, weights.config.model.label_names.index(LABEL)]
+    pred = predict(weights, work.stars.noisy).of(LABEL)
     mean, sigma = work.exact.T
     bound, truth = bounds_of(work), np.asarray(work.truth, np.float64)
     residuals = {
@@ -73,7 +74,9 @@ def run(work: Work) -> dict[str, Any]:
     )
     return {
         "network": {"spectra": weights.config.train.steps * weights.config.train.batch_size},
-        "methods": {name: metrics.summary(truth, truth + found) for name, found in residuals.items()},
+        "methods": {
+            name: metrics.summary(truth, truth + found).to_json() for name, found in residuals.items()
+        },
         "maps": maps(work, residuals, (low, high)),
         "parity": {name: parity(truth, truth + found, low, high) for name, found in residuals.items()},
         "profile": profile(truth, residuals, sigma, bound, np.linspace(low, high, work.size.n_profile + 1)),

@@ -42,7 +42,8 @@ from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, Stars, limit
 from experiments.study.training import FIRST_SEED, base, reference, slug, weights_of
 from specvit_jax import metrics
 from specvit_jax.evaluation.limits import exact_posterior
-from specvit_jax.evaluation.predict import fill_unusable, predict
+from specvit_jax.evaluation.observed import fill_unusable
+from specvit_jax.evaluation.predict import predict
 from specvit_jax.spectra.source import Simulator
 
 NONE = Case("none", 0.0)
@@ -101,7 +102,9 @@ def noise_rows(work: Work, level: float) -> list[dict[str, Any]]:
         column = weights.config.model.label_names.index(LABEL)
         return [
             {"trained": level, "tested": tested}
-            | metrics.summary(work.truth, predict(weights, noisier(work.stars, tested))[:, column])
+            | metrics.summary(
+                work.truth, predict(weights, noisier(work.stars, tested)).labels[:, column]
+            ).to_json()
             for tested in work.size.levels
         ]
 
@@ -156,7 +159,7 @@ class Readers:
         whole, _ = fill_unusable(flux, np.asarray(self.weights.input_scaler.mean))
         column = self.weights.config.model.label_names.index(LABEL)
         ridge = self.ridge.predict(whole, self.work.stars.mag)[:, 0]
-        return {"SpecViT": predict(self.weights, whole.astype(np.float32))[:, column], "Ridge": ridge}
+        return {"SpecViT": predict(self.weights, whole.astype(np.float32)).labels[:, column], "Ridge": ridge}
 
 
 def case_rows(work: Work, readers: Readers, case: Case) -> list[dict[str, Any]]:
@@ -165,7 +168,7 @@ def case_rows(work: Work, readers: Readers, case: Case) -> list[dict[str, Any]]:
     def compute() -> list[dict[str, Any]]:
         found = readers.read(distorted(work.simulator, work.stars, case))
         return [
-            case._asdict() | {"reader": name} | metrics.summary(work.truth, pred)
+            case._asdict() | {"reader": name} | metrics.summary(work.truth, pred).to_json()
             for name, pred in found.items()
         ]
 

@@ -31,7 +31,7 @@ from crlb.errors import OutputError, UsageError, run_cli
 from crlb.files.output import new_file, writing
 from experiments.study import drawing, stars
 from experiments.study.stars import LABEL, SNR_DEFINITION, Stars
-from specvit_jax.spectra.simulate import sha256
+from specvit_jax.spectra.shard_set import sha256
 from specvit_jax.spectra.source import Simulator, make_simulator
 
 OWN = {"results.json", "table.md", "figure.png", "figure.pdf", "parts", "runs", "posterior.npz"}

@@ -166,7 +166,7 @@ def by_type(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"]) -> li
         inside = (truth >= low) & (truth < high)
         row: dict[str, Any] = {"type": name, "low": _end(low), "high": _end(high), "n": int(inside.sum())}
         if row["n"] >= metrics.MIN_BIN:
-            row |= metrics.summary(truth[inside], pred[inside])
+            row |= metrics.summary(truth[inside], pred[inside]).to_json()
         rows.append(row)
     return rows
 

@@ -11,9 +11,11 @@ import numpy as np
 from experiments.study.frame import Work, digest_of
 from experiments.study.stars import LABEL, Stars, source_files
 from specvit_jax import metrics
-from specvit_jax.evaluation.predict import SNR_EDGES, find_weights, predict
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.evaluation.scores import SNR_EDGES
+from specvit_jax.network.find import find_weights, shipped_weights
 from specvit_jax.network.networks import cost, parameter_counts
-from specvit_jax.network.weights import Weights, load_weights, shipped_weights
+from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import from_yaml, override
@@ -64,7 +66,7 @@ def trained(config: Config, source: Source, folder: Path, files: Sequence[Path])
     A run that was cut off is resumed; one with other settings, or older than a file, is begun anew.
     """
     resume = same_run(folder / "config.yaml", config, files)
-    if resume and "finished" in read_manifest(folder):
+    if resume and read_manifest(folder).finished is not None:
         return find_weights(folder)
     return train(config, source, folder, resume=resume, overwrite=not resume).weights
 
@@ -131,12 +133,12 @@ def row_of(work: Work, name: str, weights: Weights) -> dict[str, Any]:
 def scores(work: Work, weights: Weights, stars: Stars) -> dict[str, Any]:
     """Scores of the study's label on some stars, all labels beside it, and by SNR."""
     names = weights.config.model.label_names
-    pred = predict(weights, stars.noisy)
+    pred = predict(weights, stars.noisy).labels
     truth = stars.labels[:, [work.simulator.label_names.index(name) for name in names]]
-    labels = {name: metrics.summary(truth[:, i], pred[:, i]) for i, name in enumerate(names)}
+    labels = {name: metrics.summary(truth[:, i], pred[:, i]).to_json() for i, name in enumerate(names)}
     own = names.index(LABEL) if LABEL in names else 0
     by_snr = metrics.by_snr(truth[:, own], pred[:, own], stars.snr, SNR_EDGES)
-    return labels[names[own]] | {"labels": labels, "by_snr": by_snr}
+    return labels[names[own]] | {"labels": labels, "by_snr": [row.to_json() for row in by_snr]}
 
 
 def seconds(folder: Path, config: Config) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from experiments.uncertainty.figure import draw_all
 from experiments.uncertainty.forecasts import LEVELS, against_exact, coverage, pit, scores, within
 from specvit_jax import metrics
 from specvit_jax.evaluation.limits import exact_posterior
-from specvit_jax.evaluation.predict import SNR_EDGES, predict_with_sigma
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.evaluation.scores import SNR_EDGES
 
 HEAD = Arm("NLL head", ("train.loss=nll", "model.predict_sigma=true"))
 NAMES = {"network": "NLL head", "moments": "exact moments", "posterior": "exact posterior"}
@@ -86,12 +87,12 @@ def forecast(work: Work, arm: Arm, seed: int) -> dict[str, Any]:
 
     def compute() -> dict[str, Any]:
         print(f"{work.study.name}: {arm.name}, seed {seed}")
-        pred, sigma = predict_with_sigma(weights_of(work, arm.name, config), work.stars.noisy)
+        found = predict(weights_of(work, arm.name, config), work.stars.noisy)
         column = config.model.label_names.index(LABEL)
         return {
-            "pred": pred[:, column].tolist(),
-            "sigma": None if sigma is None else sigma[:, column].tolist(),
-            "scores": metrics.summary(work.truth, pred[:, column]),
+            "pred": found.of(LABEL).tolist(),
+            "sigma": None if found.sigma is None else found.sigma[:, column].tolist(),
+            "scores": metrics.summary(work.truth, found.of(LABEL)).to_json(),
         }
 
     asked = {"config": asdict(config), "test": about(work.stars, work.size.mag)}

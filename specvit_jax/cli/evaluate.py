@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from crlb.files.output import check_output
+from crlb.files.input import check_inputs
+from crlb.files.output import check_outputs
 from specvit_jax.cli.arguments import File, Out
+from specvit_jax.network.find import find_weights
 
 
 @dataclass(frozen=True)
@@ -33,32 +35,13 @@ class Evaluate:
     """Allow output files to be replaced."""
 
     def __call__(self) -> None:
-        for path in (self.json, self.predictions):
-            if path is not None:
-                check_output(path, self.overwrite)
-        from specvit_jax.evaluation.predict import evaluate
+        weights = find_weights(self.run)
+        stars = self.predictions or self.json.with_suffix(".predictions.csv")
+        inputs = {"RUN": weights, "--data": self.data}
+        check_outputs({"--json": self.json, "--predictions": stars}, inputs, self.overwrite)
+        check_inputs(inputs)
+        from specvit_jax.evaluation.evaluate import evaluate
 
-        result = evaluate(self.run, self.data, self.json, self.predictions, overwrite=self.overwrite)
-        print_scores(result)
-        print(f"wrote {self.json}")
-
-
-def print_scores(result: dict[str, Any]) -> None:
-    """Shows the scores of `specvit_jax.evaluation.predict.evaluate` as a table for every label."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    for label, scores in result["labels"].items():
-        table = Table(box=box.SIMPLE, title=f"{label}, {result['n']} spectra")
-        for head in ("SNR", "n", "R2", "95 % interval", "MAE", "RMSE", "bias"):
-            table.add_column(head, justify="right")
-        for row in [scores["overall"], *scores["by_snr"]]:
-            snr = f"{row['snr_low']:g}-{row['snr_high']:g}" if "snr_low" in row else "all"
-            if row["r2"] is None:
-                table.add_row(snr, str(row["n"]), "too few")
-                continue
-            numbers = (f"{row[name]:.4g}" for name in ("mae", "rmse", "bias"))
-            interval = f"{row['r2_low']:.4f}..{row['r2_high']:.4f}"
-            table.add_row(snr, str(row["n"]), f"{row['r2']:.4f}", interval, *numbers)
-        Console().print(table)
+        found = evaluate(weights, self.data)
+        found.write(self.json, stars, self.overwrite)
+        print(f"{found.scores.table()}\nwrote {self.json}")

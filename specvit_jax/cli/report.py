@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from crlb.files.output import check_output
+from crlb.files.output import check_outputs
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,14 @@ class Report:
     """Allow the page to be replaced."""
 
     def __call__(self) -> None:
-        check_output(self.out, self.overwrite)
         from specvit_jax.report import write_report
+        from specvit_jax.report.sources import find_sources
+
+        found = find_sources(self.sources)
+        check_outputs({"--out": self.out}, found.files(), self.overwrite)
 
         def say(step: str) -> None:
             print(f"report: {step}", file=sys.stderr, flush=True)
 
-        path = write_report(self.sources, self.out, overwrite=self.overwrite, say=say)
-        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        write_report(found, self.out, overwrite=self.overwrite, say=say)
+        print(f"wrote {self.out} ({self.out.stat().st_size / 1e6:.1f} MB)")

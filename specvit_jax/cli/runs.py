@@ -1,6 +1,5 @@
 """`specvit runs`: what has been trained, the best first."""
 
-import json as json_module
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +8,11 @@ from typing import Annotated
 
 import tyro
 
-from crlb.files.output import check_output, new_file
+from crlb.files.output import check_outputs
+from crlb.files.records import json_text, write_json
 from crlb.labels import LABELS
 from specvit_jax.runs.curves import draw_curves
-from specvit_jax.runs.listing import Summary, list_runs
+from specvit_jax.runs.listing import Summary, list_runs, run_files
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,15 @@ class Runs:
     """Allow the JSON file to be replaced."""
 
     def __call__(self) -> None:
-        if self.json not in (None, "-"):
-            check_output(self.json, self.overwrite)
+        out = None if self.json in (None, "-") else Path(str(self.json))
+        check_outputs({"--json": out}, run_files(self.folder), self.overwrite)
         runs = list_runs(self.folder)
-        text = json_module.dumps([run.as_json() for run in runs], indent=1)
         if self.json == "-":
-            print(text)
+            print(json_text([run.to_json() for run in runs]))
         else:
             print_runs(runs, str(self.folder))
-            if self.json is not None:
-                with new_file(self.json, self.overwrite) as temporary:
-                    temporary.write_text(text + "\n")
+            if out is not None:
+                write_json(runs, out, self.overwrite)
         if self.curves:
             _draw(self.folder, runs)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from crlb.errors import DataError, UsageError
-from crlb.files.output import check_output
+from crlb.files.output import check_outputs
 from specvit_jax.cli.arguments import File
 from specvit_jax.settings.config import DataConfig
 
@@ -72,10 +72,10 @@ class Simulate:
             _verify(self.out)
         elif self.n is None:
             raise UsageError("--n, the number of spectra, is needed; only --verify goes without")
-        elif self.shards is None and self.shard_size is None:
-            self._write_file(self.n)
         else:
-            self._write_shards(self.n)
+            self._check(self.n)
+            one_file = self.shards is None and self.shard_size is None
+            (self._write_file if one_file else self._write_shards)(self.n)
 
     def data(self) -> DataConfig:
         """What the options say of stars, grid and noise."""
@@ -90,10 +90,19 @@ class Simulate:
             noise_level=self.noise_level,
         )
 
+    def _check(self, n: int) -> None:
+        from specvit_jax.cli.checks import check_stars
+        from specvit_jax.spectra.shard_set import check
+
+        check(n, self.arrays)
+        check_stars(self.data())
+
     def _write_file(self, n: int) -> None:
+        from specvit_jax.cli.checks import grid_and_noise
+
         if self.resume:
             raise UsageError("--resume continues a set of shards; give --shards, or leave it out")
-        check_output(self.out, self.overwrite)
+        check_outputs({"--out": self.out}, grid_and_noise(self.data()), self.overwrite)
         from specvit_jax.spectra.file_sources import simulator_of
         from specvit_jax.spectra.simulate import simulate
 
@@ -102,10 +111,15 @@ class Simulate:
         print(f"wrote {self.out}")
 
     def _write_shards(self, n: int) -> None:
-        from specvit_jax.spectra.shard_set import Recipe
-        from specvit_jax.spectra.simulate_shards import default_workers, simulate_shards
+        from specvit_jax.cli.checks import check_outside, grid_and_noise
+        from specvit_jax.spectra.shard_set import Recipe, check_folder
 
         recipe = Recipe(n, self.seed, self.data(), self._count(n), self.arrays)
+        check_folder(self.out, resume=self.resume, overwrite=self.overwrite)
+        if self.overwrite:
+            check_outside(self.out, grid_and_noise(self.data()))
+        from specvit_jax.spectra.simulate_shards import default_workers, simulate_shards
+
         simulate_shards(
             self.out,
             recipe,

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from crlb.errors import OutputError
-from crlb.files.output import check_output, new_file
+from crlb.files.output import check_outputs, new_file
 from specvit_jax.cli.arguments import File
 from specvit_jax.cli.runs import print_runs
 from specvit_jax.runs import sweep
@@ -43,13 +43,17 @@ class Sweep:
         out = Path("runs") / self.file.stem if self.out is None else self.out
         runs = sweep.read_sweep(self.file, out)
         sweep.check_runs(runs)
+        results = out / "sweep.json"
+        if self.slurm is None:  # results are written anew after every run
+            check_outputs({"--out": results if out.is_dir() else None}, {"FILE": self.file}, overwrite=True)
+        check_outputs({"--slurm": self.slurm}, {"FILE": self.file}, self.overwrite)
         if self.dry_run:
             for run in runs:
                 print(f"{run.path}: {' '.join(run.settings)}")
         elif self.slurm is not None:
             self._write_script(runs)
         else:
-            self._train(runs, out)
+            self._train(runs, results)
 
     def _write_script(self, runs: list[sweep.SweepRun]) -> None:
         with new_file(str(self.slurm), self.overwrite) as temporary:
@@ -57,12 +61,16 @@ class Sweep:
             temporary.chmod(0o755)
         print(f"wrote {self.slurm}: {len(runs)} tasks")
 
-    def _train(self, runs: list[sweep.SweepRun], out: Path) -> None:
+    def _train(self, runs: list[sweep.SweepRun], results: Path) -> None:
+        from specvit_jax.cli.checks import check_config
+
+        for run in runs:
+            check_config(run.config)
+        out = results.parent
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot create {out}: {error.strerror}; choose another --out") from error
-        results = check_output(out / "sweep.json", overwrite=True)
         failed = sweep.train_all(runs, results)
         print_runs(sweep.summaries(runs), str(out))
         print(f"wrote {results}")

@@ -1,5 +1,6 @@
 """`specvit train`: a network trained, or its training continued."""
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,16 +105,27 @@ class Train:
 
     def __call__(self) -> None:
         config = self.configured()
-        from specvit_jax.runs.directory import check_run
+        self._check(config)
         from specvit_jax.stopping import ending
         from specvit_jax.training.parallel import connect, is_first
 
         connect(self.coordinator, self.processes, self.process)
-        if is_first():
-            check_run(self.out, config, resume=self.resume, overwrite=self.overwrite)
         text = ending(lambda: self.train(config))
         if is_first():
             print(text)
+
+    def _check(self, config: Config) -> None:
+        """Refuses what can be refused before jax is loaded; the run directory in the first process only."""
+        from specvit_jax.cli.checks import check_config
+        from specvit_jax.runs.board import check_tensorboard
+        from specvit_jax.runs.directory import check_run
+
+        if self.tensorboard:
+            check_tensorboard()
+        check_config(config, self.out if self.overwrite else None)
+        number = os.environ.get("SLURM_PROCID", "0") if self.process is None else self.process
+        if int(number) == 0:
+            check_run(self.out, config, resume=self.resume, overwrite=self.overwrite)
 
     def train(self, config: Config) -> str:
         """Trains; how it ended, in words."""

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,11 +12,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.errors import DataError, MissingInputError
 from crlb.files.output import new_file
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler, LabelScaler
-from specvit_jax.settings.config import PRESETS, Config
+from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml
 
 FORMAT = "specvit-jax weights 1"
@@ -98,21 +97,6 @@ def read_metadata(path: Path) -> dict[str, str]:
     """The texts stored with a weights file: ``format``, ``config``, ``label_names``, ``about``."""
     with safetensors.safe_open(path, framework="numpy") as file:
         return dict(file.metadata() or {})
-
-
-def shipped_weights(preset: str) -> Path:
-    """The weights that come with the package for a preset.
-
-    Raises:
-        UsageError: no such preset.
-        MissingInputError: none are shipped for it.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, found {preset!r}")
-    path = Path(str(resources.files("specvit_jax") / "weights" / f"{preset}.safetensors"))
-    if not path.is_file():
-        raise MissingInputError(f"no weights are shipped for preset {preset}; train it with specvit train")
-    return path
 
 
 def flatten(tree: object) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,10 @@ def read_explorer(path: Path) -> dict[str, Any]:
     return found
 
 
-def is_r2_vs_snr(results: dict[str, Any]) -> bool:
-    """Whether results are those of the R2-SNR figure, which the page draws itself."""
-    return "estimators" in results and "ceiling" in results
-
-
-def is_scaling(results: dict[str, Any]) -> bool:
-    """Whether results are R2 against the number of training spectra, which the page draws itself."""
-    rows = results.get("rows")
-    return isinstance(rows, list) and bool(rows) and all({"method", "n", "r2"} <= set(row) for row in rows)
+def kind_of(results: Mapping[str, object]) -> str | None:
+    """The experiment that results say they are of; None: they do not say, and are not recognised."""
+    name = results.get("experiment")
+    return name if isinstance(name, str) else None
 
 
 def dashboard(path: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -56,29 +52,36 @@ def dashboard(path: Path, results: dict[str, Any]) -> dict[str, Any]:
     Raises:
         DataError: some of it is missing.
     """
-    _need(path, results, ("snr_definition", "grid", "estimators", "test"))
+    _need(path, results, ("snr_definition", "grid", "ceiling", "estimators", "test"))
     _need(path, results["ceiling"], ("variance", "bins"))
     kept = ("label", "snr_definition", "grid", "estimators", "limit", "published", "test")
     ceiling = {key: results["ceiling"][key] for key in ("variance", "bins")}
     return {key: results[key] for key in kept if key in results} | {"ceiling": ceiling}
 
 
-def scaling(results: dict[str, Any]) -> dict[str, Any]:
-    """What the page draws of the scaling experiment's results."""
+def scaling(path: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """What the page draws of the scaling experiment's results.
+
+    Raises:
+        DataError: some of it is missing.
+    """
+    _need(path, results, ("rows",))
+    for row in results["rows"]:
+        _need(path, row, ("method", "n", "r2"))
     kept = ("title", "claim", "label", "rows", "limit")
     return {key: results[key] for key in kept if key in results}
 
 
-def article(name: str, folder: Path, results: dict[str, Any]) -> str:
+def article(name: str, folder: Path, results: Mapping[str, object]) -> str:
     """An experiment as HTML: title, claim, figure, table and how its numbers were made."""
-    title = results.get("title", name.replace("_", " ").capitalize())
-    claim = f'<p class="claim">{inline(results["claim"])}</p>' if "claim" in results else ""
+    title = str(results.get("title", name.replace("_", " ").capitalize()))
+    claim = f'<p class="claim">{inline(str(results["claim"]))}</p>' if "claim" in results else ""
     head = [f"<h3>{html.escape(title)}</h3>", claim]
     parts = [*head, files(folder, title), provenance(results)]
     return f'<article id="result-{html.escape(name)}">{"".join(parts)}</article>'
 
 
-def appendix(folder: Path, results: dict[str, Any]) -> str:
+def appendix(folder: Path, results: Mapping[str, object]) -> str:
     """What follows a chart that the page draws itself: the experiment's own figure and table, folded away."""
     content = files(folder, "Figure of the experiment")
     folded = f"<details><summary>Figure and table as written</summary>{content}</details>"
@@ -92,9 +95,10 @@ def files(folder: Path, title: str) -> str:
     return shown + (markdown(text.read_text()) if text.is_file() else "")
 
 
-def provenance(results: dict[str, Any]) -> str:
+def provenance(results: Mapping[str, object]) -> str:
     """Command, size, date, hardware and time of an experiment, as far as its results tell."""
-    about = results.get("provenance", {})
+    about = results.get("provenance")
+    about = about if isinstance(about, dict) else {}
     cores = f"{about['cores']} cores" if "cores" in about else ""
     rows = {
         "Command": about.get("command"),
@@ -123,7 +127,7 @@ def inline(text: str) -> str:
     return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
 
 
-def _need(path: Path, found: dict[str, Any], keys: tuple[str, ...]) -> None:
+def _need(path: Path, found: Mapping[str, object], keys: tuple[str, ...]) -> None:
     missing = [key for key in keys if key not in found]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; run its experiment again")

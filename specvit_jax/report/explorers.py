@@ -69,9 +69,7 @@ def _explored(
 
 
 def _predictor(weights: Weights) -> Predictor:
-    column = weights.config.model.label_names.index(LABEL)
-
     def log_g(flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        return predict(weights, flux)[:, column]
+        return predict(weights, flux).of(LABEL)
 
     return log_g

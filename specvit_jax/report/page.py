@@ -4,17 +4,17 @@ import html
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crlb.files.output import check_output, new_file
+from crlb.files.output import new_file
 from crlb.fisher.features import FEATURES
 from specvit_jax.report import experiments
-from specvit_jax.report.sources import Sources, find_sources
+from specvit_jax.report.sources import Sources
 from specvit_jax.report.training import training
 
 Say = Callable[[str], None]
@@ -35,28 +35,22 @@ SECTIONS = {  # of the page -> what has to be there for it
 }
 
 
-def write_report(
-    sources: Sequence[str | Path], out: str | Path, *, overwrite: bool = False, say: Say = lambda step: None
-) -> Path:
+def write_report(found: Sources, out: Path, *, overwrite: bool = False, say: Say = lambda step: None) -> None:
     """Writes the report of some sources; it needs no other file and no network.
 
     Args:
-        sources: run directories, weights files, names of shipped networks, folders of results.
+        found: run directories, weights files, folders of results.
         out: the HTML file.
         overwrite: whether it may be replaced.
         say: called with what is done next.
 
     Raises:
-        MissingInputError, UsageError: as `find_sources`.
         DataError: a file of a source is damaged.
         OutputError, DiskError: the file cannot be written.
     """
-    out = check_output(out, overwrite)
-    found = find_sources(sources)
-    data = gather(found, say)
+    text = page(gather(found, say))
     with new_file(out, overwrite) as temporary:
-        temporary.write_text(page(data), encoding="utf-8")
-    return out
+        temporary.write_text(text, encoding="utf-8")
 
 
 def gather(found: Sources, say: Say, **options: Any) -> dict[str, Any]:
@@ -68,7 +62,7 @@ def gather(found: Sources, say: Say, **options: Any) -> dict[str, Any]:
         options: of `explore`.
     """
     data: dict[str, Any] = {
-        **_experiments(found),
+        **_experiments(found, say),
         "training": [curves for name, run in found.runs.items() if (curves := training(name, run))],
     }
     data |= _networks(found, say, options)
@@ -77,16 +71,20 @@ def gather(found: Sources, say: Say, **options: Any) -> dict[str, Any]:
     return {name: part for name, part in data.items() if part}
 
 
-def _experiments(found: Sources) -> dict[str, Any]:
-    """Results to draw, and those that come with their figure: the first of a kind is drawn."""
+def _experiments(found: Sources, say: Say) -> dict[str, Any]:
+    """Results to draw, and those that come with their figure, by the experiment that they name."""
     data: dict[str, Any] = {"articles": ""}
     for name, folder in found.experiments.items():
-        results = experiments.read_json(folder / "results.json")
-        if experiments.is_r2_vs_snr(results) and "dashboard" not in data:
-            data["dashboard"] = experiments.dashboard(folder / "results.json", results)
+        path = folder / "results.json"
+        results = experiments.read_json(path)
+        kind = experiments.kind_of(results)
+        if kind is None:
+            say(f"{path} has no field experiment: not recognised, left out; run its experiment again")
+        elif kind == "r2_vs_snr" and "dashboard" not in data:
+            data["dashboard"] = experiments.dashboard(path, results)
             data["dashboard_appendix"] = experiments.appendix(folder, results)
-        elif experiments.is_scaling(results) and "scaling" not in data:
-            data["scaling"] = experiments.scaling(results)
+        elif kind == "scaling" and "scaling" not in data:
+            data["scaling"] = experiments.scaling(path, results)
             data["scaling_appendix"] = experiments.appendix(folder, results)
         else:
             data["articles"] += experiments.article(name, folder, results)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crlb.errors import MissingInputError, UsageError
-from specvit_jax.network.weights import shipped_weights
+from specvit_jax.network.find import shipped_weights
+from specvit_jax.runs.listing import FILES as RUN_FILES
 from specvit_jax.settings.config import PRESETS
 
+LEFT = ("results.json", "table.md", "figure.png", "explorer.json")  # by an experiment, in its folder
 KINDS = "give a run directory, a weights file, tiny, or a folder of results (NAME/results.json)"
 
 
@@ -24,6 +26,12 @@ class Sources:
     runs: dict[str, Path] = field(default_factory=dict)
     networks: dict[str, Path] = field(default_factory=dict)
     experiments: dict[str, Path] = field(default_factory=dict)
+
+    def files(self) -> dict[str, Path]:
+        """All that is read for the page, each file under its path."""
+        runs = [run / name for run in self.runs.values() for name in RUN_FILES]
+        left = [folder / name for folder in self.experiments.values() for name in LEFT]
+        return {str(path): path for path in (*runs, *self.networks.values(), *left)}
 
     @property
     def explored(self) -> Path | None:

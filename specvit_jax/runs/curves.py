@@ -1,12 +1,15 @@
 """The training curves of a run as a figure, drawn from its ``metrics.jsonl``."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from crlb.errors import DataError
-from crlb.labels import LABELS
 from crlb.files.output import new_file
-from specvit_jax.runs.listing import read_config, read_metrics
+from crlb.labels import LABELS
+from specvit_jax.runs.listing import Row, read_config, read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FILE = "training_curves.png"
 
@@ -54,7 +57,7 @@ def draw_curves(run: str | Path, out: str | Path | None = None) -> Path:
     return out
 
 
-def _panels(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> list[tuple[str, dict[str, str], str]]:
+def _panels(rows: list[Row], labels: tuple[str, ...]) -> list[tuple[str, dict[str, str], str]]:
     """Panels of what was logged: text of the axis, name in a row -> legend, scale of the axis."""
     logged = {name for row in rows for name in row}
     panels = [("loss\n(scaled labels)", {"loss": ""}, "log" if _positive(rows, "loss") else "linear")]
@@ -71,12 +74,12 @@ def _panels(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> list[tuple[s
     return [panel for panel in shown if panel[1]]
 
 
-def _positive(rows: list[dict[str, Any]], name: str) -> bool:
+def _positive(rows: list[Row], name: str) -> bool:
     """Whether a logarithm exists: a Gaussian likelihood goes below 0."""
     return all(row[name] > 0 for row in rows if name in row)
 
 
-def _number(axes: Any) -> None:
+def _number(axes: "Axes") -> None:
     """Plain numbers at the ticks; between the decades too where fewer than one is shown."""
     low, high = axes.get_ylim()
     axes.yaxis.set_major_formatter("{x:g}")

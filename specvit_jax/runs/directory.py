@@ -5,17 +5,18 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from crlb.errors import DataError, OutputError, UsageError
 from crlb.files.output import new_file, writing
 from specvit_jax.runs.board import Board, check_tensorboard
+from specvit_jax.runs.listing import read_metrics
+from specvit_jax.runs.lock import LOCK_FILES, RunLock, check_free
+from specvit_jax.runs.manifest import Finish, Manifest, describe_start, now, read_manifest, write_manifest
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml, to_yaml
-from specvit_jax.runs.lock import LOCK_FILES, RunLock, check_free
-from specvit_jax.runs.manifest import describe_start, now, read_manifest, write_manifest
-from specvit_jax.runs.listing import read_metrics
 
 # config.yaml makes a folder a run directory: it is deleted last.
 CONTENTS = (
@@ -122,7 +123,7 @@ class Run:
         """
         if self.lock is not None:
             self.check()
-            write_manifest(self.path, read_manifest(self.path) | {"finished": {"step": step, "date": now()}})
+            write_manifest(self.path, replace(read_manifest(self.path), finished=Finish(step, now())))
 
 
 def check_run(path: str | Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -210,9 +211,8 @@ def _prepare(path: Path, config: Config, resume: bool, overwrite: bool, layout: 
     with writing(path):
         (path / "weights").mkdir(exist_ok=True)
     manifest = read_manifest(path)
-    starts = [*manifest["starts"], describe_start(layout)]
-    write_manifest(path, {"starts": starts})
-    return str(starts[-2].get("layout", "")) if len(starts) > 1 else ""
+    write_manifest(path, Manifest((*manifest.starts, describe_start(layout))))
+    return manifest.starts[-1].layout if manifest.starts else ""
 
 
 def _check_contents(path: Path, config: Config, resume: bool, overwrite: bool) -> None:

@@ -2,20 +2,23 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from crlb.errors import DataError, MissingInputError, UsageError
-from specvit_jax.settings.config import Config
-from specvit_jax.settings.config_file import from_yaml
+from crlb.files.records import Record
 from specvit_jax.runs.lock import owner_of
 from specvit_jax.runs.manifest import read_manifest
+from specvit_jax.settings.config import Config
+from specvit_jax.settings.config_file import from_yaml
+
+FILES = ("config.yaml", "metrics.jsonl", "manifest.json")  # that a run is described from
+Row = dict[str, int | float]  # of metrics.jsonl: `step`, and what was measured there
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Record):
     """A run in one line; what it has not come to yet is None."""
 
     name: str  # its path below the folder
@@ -30,10 +33,6 @@ class Summary:
     spectra_per_s: float | None = None  # when it last trained
     updated: str | None = None  # UTC, ISO 8601
 
-    def as_json(self) -> dict[str, Any]:
-        """Its fields, plain."""
-        return asdict(self)
-
 
 def list_runs(folder: str | Path) -> list[Summary]:
     """Every run below a folder (or the folder itself, if it is one), the best first, damaged ones last.
@@ -44,9 +43,15 @@ def list_runs(folder: str | Path) -> list[Summary]:
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingInputError(f"{folder} is not a folder; give the one your runs are in")
-    found = sorted(file.parent for file in folder.rglob("config.yaml"))
-    runs = [summarise(path, "." if path == folder else str(path.relative_to(folder))) for path in found]
+    runs = [
+        summarise(path, "." if path == folder else str(path.relative_to(folder))) for path in _paths(folder)
+    ]
     return sorted(runs, key=_rank)
+
+
+def run_files(folder: str | Path) -> dict[str, Path]:
+    """The files that the runs below a folder are described from, each under its path."""
+    return {str(run / name): run / name for run in _paths(Path(folder)) for name in FILES}
 
 
 def summarise(path: Path, name: str) -> Summary:
@@ -56,10 +61,10 @@ def summarise(path: Path, name: str) -> Summary:
     try:
         config = read_config(path)
         rows = read_metrics(path)
-        finished = "finished" in read_manifest(path)  # early stopping ends a run before its last step
+        finished = read_manifest(path).finished is not None  # early stopping ends a run before its last step
     except (DataError, MissingInputError) as error:
         return Summary(name, "damaged", str(error), updated=_updated(path))
-    step = max((row["step"] for row in rows), default=0)
+    step = max((int(row["step"]) for row in rows), default=0)
     scored = [row for row in rows if math.isfinite(row.get("val_r2", math.nan))]
     best = max(scored, key=lambda row: row["val_r2"]) if scored else {}
     rates = [row["spectra_per_s"] for row in rows if "spectra_per_s" in row]
@@ -70,7 +75,7 @@ def summarise(path: Path, name: str) -> Summary:
         step=step,
         steps=config.train.steps,
         best_r2=best.get("val_r2"),
-        best_step=best.get("step"),
+        best_step=int(best["step"]) if best else None,
         mae={
             label: best[f"val_mae_{label}"]
             for label in config.model.label_names
@@ -94,7 +99,7 @@ def read_config(path: Path) -> Config:
         raise DataError(f"{file} is damaged: {error}") from error
 
 
-def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+def read_metrics(path: str | Path) -> list[Row]:
     """The rows of a run's ``metrics.jsonl``; a last line that was cut short is left out.
 
     Raises:
@@ -116,6 +121,10 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
                 f"{file} line {number} must be a JSON object with a step, got {line[:40]!r}"
             ) from error
     return rows
+
+
+def _paths(folder: Path) -> list[Path]:
+    return sorted(file.parent for file in folder.rglob("config.yaml"))
 
 
 def _state(path: Path, finished: bool) -> str:

@@ -5,59 +5,88 @@ import os
 import platform
 import socket
 import sys
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from crlb.errors import DataError
-from crlb.files.output import new_file
+from crlb.files.records import ABSENT, Record, write_json
 
 PACKAGES = ("specvit-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """A run's ``manifest.json``: its ``starts`` and, once it came to its end, ``finished``.
+@dataclass(frozen=True)
+class Start(Record):
+    """One start of a run: when, how, on what and with which versions."""
+
+    date: str  # UTC, ISO 8601
+    command: tuple[str, ...]
+    devices: str
+    layout: str  # devices and how they are driven, in words
+    processes: int
+    host: str
+    cpus: int | None
+    system: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Finish(Record):
+    """The end of a run, by early stopping perhaps."""
+
+    step: int
+    date: str  # UTC, ISO 8601
+
+
+@dataclass(frozen=True)
+class Manifest(Record):
+    """The starts of a run and, once it came to its end, that end."""
+
+    starts: tuple[Start, ...] = ()
+    finished: Finish | None = field(default=None, metadata=ABSENT)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A run's ``manifest.json``; an empty one where there is none.
 
     Raises:
         DataError: it is damaged.
     """
     file = path / "manifest.json"
     if not file.exists():
-        return {"starts": []}
+        return Manifest()
     try:
-        manifest = json.loads(file.read_text())
-        return {**manifest, "starts": list(manifest["starts"])}
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{file} is damaged ({error!r}); delete it, it only tells of past starts") from error
+        return Manifest.from_json(json.loads(file.read_text()))
+    except (ValueError, AttributeError) as error:  # no JSON, or JSON of something else
+        raise DataError(f"{file} is damaged ({error}); delete it, it only tells of past starts") from error
 
 
-def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+def write_manifest(path: Path, manifest: Manifest) -> None:
     """Replaces a run's ``manifest.json``.
 
     Raises:
         OutputError, DiskError: it cannot be written; the old one is untouched.
     """
-    with new_file(path / "manifest.json", overwrite=True) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1) + "\n")
+    write_json(manifest, path / "manifest.json", overwrite=True)
 
 
-def describe_start(layout: str) -> dict[str, Any]:
+def describe_start(layout: str) -> Start:
     """This start for the manifest: command, date, versions, devices."""
     import jax  # so that run directories are checked before jax is loaded
 
     devices = jax.local_devices()
-    return {
-        "date": now(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "devices": f"{len(devices)} x {devices[0].device_kind}",
-        "layout": layout,
-        "processes": jax.process_count(),
-        "host": socket.gethostname(),
-        "cpus": os.cpu_count(),
-        "system": platform.platform(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-    }
+    return Start(
+        date=now(),
+        command=(Path(sys.argv[0]).name, *sys.argv[1:]),
+        devices=f"{len(devices)} x {devices[0].device_kind}",
+        layout=layout,
+        processes=jax.process_count(),
+        host=socket.gethostname(),
+        cpus=os.cpu_count(),
+        system=platform.platform(),
+        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    )
 
 
 def now() -> str:

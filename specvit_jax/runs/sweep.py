@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 import re
 import shlex
 import signal
@@ -15,10 +14,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from crlb.errors import ConfigError, Interrupted, MissingInputError, OutputError, UsageError
-from crlb.files.output import new_file
+from crlb.files.records import write_json
+from specvit_jax.runs.listing import Summary, read_config, summarise
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import override, parse_yaml
-from specvit_jax.runs.listing import Summary, read_config, summarise
 
 PROGRAM = (sys.executable, "-m", "specvit_jax.cli")
 KEYS = ("preset", "data", "set", "grid", "runs")
@@ -114,13 +113,11 @@ def write_results(runs: Sequence[SweepRun], codes: dict[str, int], file: Path) -
     Raises:
         OutputError, DiskError: it cannot be written.
     """
-    rows = [
-        {"settings": list(run.settings), "exit_code": codes.get(run.name)}
-        | summarise(run.path, run.name).as_json()
+    rows: list[dict[str, object]] = [
+        {"settings": run.settings, "exit_code": codes.get(run.name), **vars(summarise(run.path, run.name))}
         for run in runs
     ]
-    with new_file(file, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(rows, file, overwrite=True)
 
 
 class _HandOn:
@@ -156,7 +153,7 @@ class _HandOn:
             self.process.send_signal(number)
 
 
-def _expand(plain: Any, out: Path) -> list[SweepRun]:
+def _expand(plain: object, out: Path) -> list[SweepRun]:
     if not isinstance(plain, dict):
         raise ConfigError(f"a sweep must be a mapping of {', '.join(KEYS)}, got {plain!r}")
     for key in plain:
@@ -180,7 +177,7 @@ def _expand(plain: Any, out: Path) -> list[SweepRun]:
     return runs
 
 
-def _settings(plain: Any, name: str) -> list[str]:
+def _settings(plain: object, name: str) -> list[str]:
     """Settings given as a mapping or as a list of section.key=value."""
     if isinstance(plain, dict):
         return [f"{key}={_flat(value, key)}" for key, value in plain.items()]
@@ -189,7 +186,7 @@ def _settings(plain: Any, name: str) -> list[str]:
     return plain
 
 
-def _flat(value: Any, name: str) -> str:
+def _flat(value: object, name: str) -> str:
     """A value as it stands behind a setting's equals sign."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return f"[{', '.join(value)}]"
@@ -198,7 +195,7 @@ def _flat(value: Any, name: str) -> str:
     return value
 
 
-def _grid(plain: Any) -> list[list[str]]:
+def _grid(plain: object) -> list[list[str]]:
     if not isinstance(plain, dict) or not plain:
         raise ConfigError(f"grid must be a mapping of section.key -> list of values, got {plain!r}")
     for key, values in plain.items():
@@ -208,7 +205,7 @@ def _grid(plain: Any) -> list[list[str]]:
     return [list(chosen) for chosen in itertools.product(*choices)]
 
 
-def _list(plain: Any) -> list[list[str]]:
+def _list(plain: object) -> list[list[str]]:
     if not isinstance(plain, list) or not plain:
         raise ConfigError(f"runs must be a list, one entry of settings for each run, got {plain!r}")
     return [_settings(entry, f"runs, entry {number},") for number, entry in enumerate(plain, 1)]

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, Key
 from crlb.errors import DataError, UsageError
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.priors import LabelsDrawn
+from specvit_jax.spectra.ranges import parse_ranges
 from specvit_jax.spectra.shards import Shards, find_shards, open_shards
 from specvit_jax.spectra.source import (
     Batch,
@@ -25,7 +26,6 @@ from specvit_jax.spectra.source import (
     Simulator,
     make_observer,
     make_simulator,
-    parse_ranges,
     read_spectra,
 )
 

@@ -7,19 +7,21 @@
 A shard holds the spectra of a range of global indices: the same ones however many shards there are.
 """
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.files.output import new_file
-from crlb.files.records import Json
+from crlb.files.records import Json, write_json
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.shards import DATASET, INDEX
-from specvit_jax.spectra.simulate import ARRAYS, check, sha256
 
 MANIFEST = "manifest.json"
+ARRAYS = ("flux", "error", "noisy", "mask")
 CONTENT = ("labels", "ranges", "prior", "beta", "mag", "grid", "noise", "noise_level")  # of a DataConfig
 Spans = dict[str, tuple[int, int]]  # shard -> global index of its first spectrum, and the one after its last
 
@@ -96,9 +98,8 @@ class ShardSet:
 
     def write_manifest(self) -> None:
         """Makes the manifest say what is finished."""
-        with new_file(self.path / MANIFEST, overwrite=True) as temporary:
-            content = {"settings": self.settings, "sha256": dict(sorted(self.done.items()))}
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
+        content = {"settings": self.settings, "sha256": dict(sorted(self.done.items()))}
+        write_json(content, self.path / MANIFEST, overwrite=True)
 
     def write_index(self) -> None:
         """Makes the folder one that `data.source` may name; for when all shards are finished."""
@@ -136,3 +137,43 @@ def verify(path: str | Path) -> list[str]:
     found = read_set(path)
     wrong = {name: found.wrong(name) for name in found.spans}
     return [f"{name}: {what}" for name, what in wrong.items() if what]
+
+
+def check_folder(path: Path, *, resume: bool = False, overwrite: bool = False) -> list[str]:
+    """What lies in the folder of a set that is to be written, sorted; empty: a set begins there.
+
+    Raises:
+        UsageError: both resume and overwrite.
+        OutputError: it is a file, holds something else than a set, or a set and neither was asked for.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume continues a set and --overwrite deletes it; give one of the two")
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file, but shards need a folder; choose another --out")
+    found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    if found and MANIFEST not in found:
+        raise OutputError(f"{path} holds {found[0]} and is not a set of shards; choose an empty --out")
+    if found and not (resume or overwrite):
+        raise OutputError(
+            f"{path} holds a set already; continue it with --resume, delete it with --overwrite"
+        )
+    return found
+
+
+def check(n: int, arrays: Sequence[str]) -> None:
+    """Refuses a set without spectra, or with unknown arrays.
+
+    Raises:
+        UsageError: naming the argument.
+    """
+    if n < 1:
+        raise UsageError(f"n must be at least 1 spectrum, found {n}")
+    unknown = [name for name in arrays if name not in ARRAYS]
+    if unknown or not arrays:
+        raise UsageError(f"arrays must be of {', '.join(ARRAYS)}, found {', '.join(unknown) or 'none'}")
+
+
+def sha256(path: str | Path) -> str:
+    """Checksum of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

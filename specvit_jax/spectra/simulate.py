@@ -4,8 +4,7 @@ What a spectrum looks like depends on the seed and its global index only. It is 
 the same `CHUNK` neighbours, so that not even its rounding depends on the file it goes to.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,29 +15,16 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 from rich.progress import Progress
 
-from crlb.errors import Interrupted, UsageError
+from crlb.errors import Interrupted
 from crlb.files import pfsspec
 from crlb.files.output import new_file
 from crlb.files.spectra import Spectra, table_columns
+from specvit_jax.spectra.shard_set import ARRAYS, check, sha256
 from specvit_jax.spectra.source import CHUNK, SNR_DEFINITION, Simulator, snr_of
 from specvit_jax.stopping import Signals
 
-ARRAYS = ("flux", "error", "noisy", "mask")
 Stopped = Callable[[], bool]
 Tick = Callable[[int], None]
-
-
-def check(n: int, arrays: Sequence[str]) -> None:
-    """Refuses a set without spectra, or with unknown arrays.
-
-    Raises:
-        UsageError: naming the argument.
-    """
-    if n < 1:
-        raise UsageError(f"n must be at least 1 spectrum, found {n}")
-    unknown = [name for name in arrays if name not in ARRAYS]
-    if unknown or not arrays:
-        raise UsageError(f"arrays must be of {', '.join(ARRAYS)}, found {', '.join(unknown) or 'none'}")
 
 
 def simulate(
@@ -149,9 +135,3 @@ def _store(
     for name, array in stored.items():
         array[at : at + spectra.n] = piece[name]
     return spectra.columns()
-
-
-def sha256(path: str | Path) -> str:
-    """Checksum of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

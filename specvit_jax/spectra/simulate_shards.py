@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from crlb.errors import Interrupted, OutputError, UsageError
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
-from specvit_jax.spectra.shard_set import MANIFEST, Recipe, ShardSet, Spans, read_set
+from specvit_jax.spectra.shard_set import MANIFEST, Recipe, ShardSet, Spans, check_folder, read_set
 from specvit_jax.spectra.shards import INDEX
 from specvit_jax.spectra.simulate import Stopped, Tick, write_rows
 from specvit_jax.spectra.source import Simulator
@@ -84,17 +84,7 @@ def _bar(shown: bool) -> Progress:
 
 def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> ShardSet:
     """Makes the folder ready; of a set to resume, with the shards that are finished and sound."""
-    if resume and overwrite:
-        raise UsageError("--resume continues a set and --overwrite deletes it; give one of the two")
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file, but shards need a folder; choose another --out")
-    found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-    if found and MANIFEST not in found:
-        raise OutputError(f"{path} holds {found[0]} and is not a set of shards; choose an empty --out")
-    if found and not (resume or overwrite):
-        raise OutputError(
-            f"{path} holds a set already; continue it with --resume, delete it with --overwrite"
-        )
+    found = check_folder(path, resume=resume, overwrite=overwrite)
     made = ShardSet(path, recipe.settings(), {})
     if found and resume:
         made.done.update(_finished(read_set(path), made.settings))

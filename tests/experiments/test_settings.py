@@ -165,9 +165,9 @@ def test_reading_scaled_spectra_is_predicting():
     weights = Weights(params, config, labels, scaler)
     flux = rng.normal(0.5, 0.1, (7, 32)).astype(np.float32)
     x, wave = np.asarray(scaler.encode(flux)), np.linspace(7100, 8850, 32)
-    np.testing.assert_allclose(read(weights, x), predict(weights, flux), rtol=1e-4)
-    np.testing.assert_allclose(read(weights, x, wave), predict(weights, flux), rtol=1e-4)
-    assert np.abs(read(weights, x, wave + 50) - predict(weights, flux)).max() > 1e-3
+    np.testing.assert_allclose(read(weights, x), predict(weights, flux).labels, rtol=1e-4)
+    np.testing.assert_allclose(read(weights, x, wave), predict(weights, flux).labels, rtol=1e-4)
+    assert np.abs(read(weights, x, wave + 50) - predict(weights, flux).labels).max() > 1e-3
 
 
 def test_no_position_is_tested_on_whitened_spectra():

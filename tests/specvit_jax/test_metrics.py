@@ -60,9 +60,9 @@ def test_the_bootstrap_interval_of_the_bias_is_the_normal_one():
     found = metrics.summary(truth, pred, n_bootstrap=2000, level=0.95)
     residual = pred - truth
     half = 1.959964 * residual.std() / np.sqrt(4000)
-    assert found["bias_low"] == pytest.approx(residual.mean() - half, abs=0.1 * half)
-    assert found["bias_high"] == pytest.approx(residual.mean() + half, abs=0.1 * half)
-    assert found["r2_low"] < found["r2"] < found["r2_high"]
+    assert found.bias_low == pytest.approx(residual.mean() - half, abs=0.1 * half)
+    assert found.bias_high == pytest.approx(residual.mean() + half, abs=0.1 * half)
+    assert found.r2_low < found.r2 < found.r2_high
 
 
 def test_the_bootstrap_interval_of_r2_covers_the_population_value_at_its_level():
@@ -70,7 +70,7 @@ def test_the_bootstrap_interval_of_r2_covers_the_population_value_at_its_level()
     for seed in range(200):  # truth uniform on [0, sqrt(12)]: variance 1; noise 0.5: population R2 0.75
         truth = rng.uniform(0, np.sqrt(12), 200)
         found = metrics.summary(truth, truth + rng.normal(0, 0.5, 200), n_bootstrap=200, level=0.8, seed=seed)
-        hits += found["r2_low"] <= 0.75 <= found["r2_high"]
+        hits += found.r2_low <= 0.75 <= found.r2_high
     assert 0.7 < hits / 200 < 0.88
 
 
@@ -91,27 +91,27 @@ def test_a_bin_is_scored_with_its_own_spectra_and_its_own_variance():
     rows = metrics.by_snr(truth, pred, snr, [2.0, 5.0, 10.0], n_bootstrap=20)
     for row, inside in zip(rows, (snr < 5, snr >= 5), strict=True):
         residual = (pred - truth)[inside]
-        assert row["n"] == inside.sum()
-        assert row["snr_median"] == np.median(snr[inside])
-        assert row["rmse"] == pytest.approx(np.sqrt(np.mean(residual**2)))
-        assert row["r2"] == pytest.approx(1 - np.mean(residual**2) / truth[inside].var())
-    assert rows[0]["r2"] < 0 < rows[1]["r2"]
+        assert row.n == inside.sum()
+        assert row.snr_median == np.median(snr[inside])
+        assert row.rmse == pytest.approx(np.sqrt(np.mean(residual**2)))
+        assert row.r2 == pytest.approx(1 - np.mean(residual**2) / truth[inside].var())
+    assert rows[0].r2 < 0 < rows[1].r2
 
 
 def test_bins_are_closed_below_and_open_above():
     snr = np.repeat([2.0, 3.0, 4.0], 30)
     truth = np.tile(np.arange(30.0), 3)
     rows = metrics.by_snr(truth, truth, snr, [2.0, 3.0, 4.0], n_bootstrap=10)
-    assert [row["n"] for row in rows] == [30, 30]
-    assert [row["snr_median"] for row in rows] == [2.0, 3.0]
+    assert [row.n for row in rows] == [30, 30]
+    assert [row.snr_median for row in rows] == [2.0, 3.0]
 
 
 def test_an_empty_bin_and_a_small_one_are_listed_without_scores():
     snr = np.concatenate([np.full(50, 3.0), np.full(metrics.MIN_BIN - 1, 12.0)])
     truth = np.arange(len(snr), dtype=float)
     _, empty, small = metrics.by_snr(truth, truth, snr, [2.0, 5.0, 10.0, 20.0], n_bootstrap=10)
-    assert (empty["n"], empty["snr_median"], empty["r2"], empty["r2_low"]) == (0, None, None, None)
-    assert (small["n"], small["snr_median"], small["mae"]) == (metrics.MIN_BIN - 1, 12.0, None)
+    assert (empty.n, empty.snr_median, empty.r2, empty.r2_low) == (0, None, None, None)
+    assert (small.n, small.snr_median, small.mae) == (metrics.MIN_BIN - 1, 12.0, None)
 
 
 @pytest.mark.parametrize("edges", [[2.0], [2.0, 2.0], [3.0, 2.0]])

@@ -9,7 +9,7 @@ import pytest
 from crlb.files.spectra import Spectra, read_spectra, write_spectra
 from experiments.baselines.__main__ import main
 from experiments.baselines.store import load
-from specvit_jax.evaluation.predict import evaluate
+from specvit_jax import cli
 from specvit_jax.spectra.simulate import simulate
 from specvit_jax.spectra.source import make_simulator
 
@@ -55,7 +55,7 @@ def test_a_baseline_is_scored_on_a_file_as_its_predictions_say(files, tmp_path):
 def test_scores_and_table_have_the_form_of_specvit_evaluate(files, tmp_path):
     ridge, data, _ = files
     main(["evaluate", str(ridge), "--data", str(data), "--json", str(tmp_path / "ridge.json")])
-    evaluate("tiny", data, tmp_path / "tiny.json")
+    cli.parse(["evaluate", "tiny", "--data", str(data), "--json", str(tmp_path / "tiny.json")])()
     ours, theirs = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("ridge", "tiny"))
     assert set(ours) - set(theirs) == {"baseline", "name"}
     assert set(theirs) - set(ours) == {"weights"}
@@ -84,7 +84,7 @@ def test_labels_and_trees_are_those_that_were_asked_for(toy_grid, tmp_path):
         ("evaluate {tmp}/none.npz --data {data} --json {tmp}/s.json", 66, "none.npz"),
         ("evaluate {data} --data {data} --json {tmp}/s.json", 65, "not a readable npz"),
         ("evaluate {ridge} --data {tmp}/none.h5 --json {tmp}/s.json", 66, "none.h5"),
-        ("evaluate {ridge} --data {data} --json {ridge}", 73, "exists already"),
+        ("evaluate {ridge} --data {data} --json {ridge}", 73, "this is an input of the command (FILE)"),
         ("evaluate {ridge} --data {tmp}/nomag.h5 --json {tmp}/s.json", 65, "column mag"),
     ],
 )

@@ -14,6 +14,7 @@ from crlb.errors import EXPECTED
 from specvit_jax import cli
 from specvit_jax.cli import command
 from specvit_jax.settings.config import preset
+from specvit_jax.settings.config_file import to_yaml
 
 
 def run(*args: str | Path) -> None:
@@ -118,7 +119,7 @@ def test_a_config_file_stands_for_a_preset(tmp_path, capsys):
         ("sweep {tmp}/text.h5", 78, "text.h5"),
         ("sweep {tmp}/sweep.yaml --out {tmp}/text.h5 ", 73, "text.h5"),
         ("sweep {tmp}/sweep.yaml --out {tmp}/s --slurm {tmp}/text.h5", 73, "--overwrite"),
-        ("evaluate {tmp}/none --data {tmp}/x.h5 --json {tmp}/text.h5", 73, "--overwrite"),
+        ("evaluate tiny --data {tmp}/x.h5 --json {tmp}/text.h5", 73, "--overwrite"),
     ],
 )
 def test_bad_input_ends_with_one_line_and_its_exit_code(args, code, said, tmp_path, monkeypatch, capsys):
@@ -131,3 +132,88 @@ def test_bad_input_ends_with_one_line_and_its_exit_code(args, code, said, tmp_pa
     assert said in message
     assert message.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+EARLY = [
+    ("info tiny --set model.label_names=[logg]", 2, "model.label_names must name labels of T_eff, log_g"),
+    ("train tiny --data emulator --out {tmp}/r --set model.label_names=[logg]", 2, "got logg"),
+    ("train tiny --data emulator --out {tmp}/r --set data.labels=[logg]", 2, "labels must name labels"),
+    ("train tiny --data emulator --out {tmp}/r --set data.ranges=[logg=1:3]", 2, "range must name labels"),
+    ("train tiny --data {tmp}/none.h5 --out {tmp}/r", 66, "none.h5"),
+    ("train tiny --data emulator --grid {tmp}/none.h5 --out {tmp}/r", 66, "--grid {tmp}/none.h5 does not"),
+    ("train tiny --data emulator --noise {tmp}/none.h5 --out {tmp}/r", 66, "--noise {tmp}/none.h5 does not"),
+    ("train tiny --data emulator --init-weights {tmp}/no --out {tmp}/r", 66, "--init-weights {tmp}/no does"),
+    ("train tiny --data emulator --out {tmp}/run", 73, "--resume"),
+    (
+        "train tiny --data {tmp}/run/clean.h5 --out {tmp}/run --overwrite",
+        73,
+        "would delete {tmp}/run/clean.h5",
+    ),
+    ("train tiny --data emulator --grid {tmp}/run/clean.h5 --out {tmp}/run --overwrite", 73, "(--grid)"),
+    ("simulate --n 0 --out {tmp}/new.h5", 2, "n must be at least 1"),
+    ("simulate --n 5 --out {tmp}/new.h5 --labels T_eff logg", 2, "got logg"),
+    ("simulate --n 5 --out {tmp}/new.h5 --range logg=1:3", 2, "got logg"),
+    ("simulate --n 5 --out {tmp}/new.h5 --range T_eff", 2, "LABEL=LOW:HIGH"),
+    ("simulate --n 5 --out {tmp}/new.h5 --beta logg=2:5", 2, "got logg"),
+    ("simulate --n 5 --out {tmp}/new.h5 --grid {tmp}/none.h5", 66, "none.h5"),
+    ("simulate --n 5 --out {tmp}/text.h5 --grid {tmp}/text.h5 --overwrite", 73, "is an input"),
+    ("simulate --n 5 --out {tmp}/link.h5 --grid {tmp}/text.h5 --overwrite", 73, "is an input"),
+    ("simulate --n 5 --out {tmp}/text.h5", 73, "--overwrite"),
+    ("simulate --n 5 --out {tmp}/text.h5 --shards 2", 73, "is a file"),
+    ("simulate --n 5 --out {tmp}/new --shards 6", 2, "shards must be between 1 and the 5"),
+    ("simulate --out {tmp}/new --verify", 66, "holds no set"),
+    ("evaluate {tmp}/none --data {tmp}/text.h5 --json {tmp}/s.json", 66, "no weights at {tmp}/none"),
+    ("evaluate tiny --data {tmp}/none.h5 --json {tmp}/s.json", 66, "--data {tmp}/none.h5 does not exist"),
+    ("evaluate tiny --data {tmp}/text.h5 --json {tmp}/sweep.yaml", 73, "--overwrite"),
+    ("evaluate tiny --data {tmp}/text.h5 --json {tmp}/link.h5 --overwrite", 73, "(--data)"),
+    (
+        "evaluate tiny --data {tmp}/text.h5 --json {tmp}/s --predictions {tmp}/s",
+        73,
+        "--json is the same file",
+    ),
+    ("report {tmp}/none", 66, "source {tmp}/none does not exist"),
+    ("report {tmp}/run -o {tmp}/run/config.yaml --overwrite", 73, "is an input"),
+    ("report {tmp}/run -o {tmp}/text.h5", 73, "--overwrite"),
+    ("runs {tmp}/run --json {tmp}/run/config.yaml --overwrite", 73, "is an input"),
+    ("runs {tmp}/none", 66, "none"),
+    ("sweep {tmp}/sweep.yaml --slurm {tmp}/sweep.yaml --overwrite", 73, "(FILE)"),
+    ("sweep {tmp}/sweep.json --out {tmp}", 73, "(FILE)"),
+    ("sweep {tmp}/lost.yaml --out {tmp}/s", 66, "none.h5"),
+]
+
+
+def test_what_can_be_refused_at_once_is_refused_before_jax_is_loaded(tmp_path):
+    """All in one process; the refusals themselves are those that `EARLY` names."""
+    (tmp_path / "text.h5").write_text("not HDF5")
+    (tmp_path / "link.h5").symlink_to(tmp_path / "text.h5")
+    sweep = "preset: tiny\ndata: emulator\nruns: [[]]\n"
+    (tmp_path / "sweep.yaml").write_text(sweep)
+    (tmp_path / "sweep.json").write_text(sweep)
+    (tmp_path / "lost.yaml").write_text(sweep.replace("emulator", str(tmp_path / "none.h5")))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(to_yaml(preset("tiny")))
+    (tmp_path / "run" / "clean.h5").write_text("not HDF5")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    commands = [(args.format(tmp=tmp_path).split(), code) for args, code, _ in EARLY]
+    code = f"""
+import sys
+from crlb.errors import run_cli
+from specvit_jax.cli import parse
+for args, expected in {commands!r}:
+    print(*args, file=sys.stderr)
+    try:
+        run_cli(parse(args))
+    except SystemExit as stop:
+        assert stop.code == expected, (args, stop.code)
+    else:
+        raise AssertionError(args)
+    assert "jax" not in sys.modules, args
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    for (args, _, words), given, error in zip(EARLY, said[::2], said[1::2], strict=True):
+        assert given == args.format(tmp=tmp_path)
+        assert error.startswith("error: ")
+        assert words.format(tmp=tmp_path) in error
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -87,7 +87,7 @@ def test_the_gradient_is_that_of_the_prediction(label):
         shifted = [FLUX.copy(), FLUX.copy()]
         shifted[0][:, pixel] -= step / 2
         shifted[1][:, pixel] += step / 2
-        low, high = (predict(weights, flux)[:, column] for flux in shifted)
+        low, high = (predict(weights, flux).labels[:, column] for flux in shifted)
         np.testing.assert_allclose(
             (high - low) / step, found[:, pixel], rtol=2e-2, atol=2e-3 * np.abs(found).max()
         )

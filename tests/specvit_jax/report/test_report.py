@@ -1,11 +1,14 @@
 """The report: what it is made of, what it refuses, and what stands on the page."""
 
 import base64
+import html
 import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
 
 import jax
 import jax.numpy as jnp
@@ -14,31 +17,24 @@ import pytest
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from specvit_jax import cli
+from specvit_jax.network.find import shipped_weights
 from specvit_jax.network.model import SpecViT
 from specvit_jax.network.standardise import InputScaler, LabelScaler
-from specvit_jax.network.weights import Weights, shipped_weights
+from specvit_jax.network.weights import Weights
 from specvit_jax.report import experiments, write_report
 from specvit_jax.report import explorers as explorers_module
 from specvit_jax.report.attention_maps import attention
-from specvit_jax.report.page import page
+from specvit_jax.report.page import gather, page
 from specvit_jax.report.sources import find_sources
 from specvit_jax.report.training import training
 from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.spectra.source import make_simulator
 from tests.specvit_jax.conftest import N_PIX
 
-SCORE = {"n": 50, "r2": 0.5, "r2_low": 0.4, "r2_high": 0.6, "mae": 0.3, "rmse": 0.4, "bias": 0.01}
-IN_BIN = SCORE | {"snr_low": 5.0, "snr_high": 7.0, "snr_median": 6.0}
-CEILING = {"mag": 20.0, "snr_median": 24.0, "r2_max": {"p10": 0.8, "median": 0.9, "p90": 1.0}}
-R2_VS_SNR = {
-    "label": "log_g",
-    "snr_definition": "median",
-    "grid": {"title": "a grid"},
-    "ceiling": {"label": "log_g", "variance": 1.3, "bins": [CEILING | {"bound": {"median": 0.2}}]},
-    "estimators": {"SpecViT": {"training": "some", "overall": SCORE, "by_snr": [IN_BIN]}},
-    "test": {"n": 50, "mag": [20, 22]},
-    "provenance": {"command": "python -m experiments.r2_vs_snr", "device": "cpu"},
-}
+ROOT = Path(__file__).resolve().parents[3]
+RESULTS = sorted((ROOT / "results").glob("*/results.json"))
+# As committed; a file made before the field `experiment` gets it here.
+R2_VS_SNR = json.loads((ROOT / "docs" / "r2_vs_snr.json").read_text()) | {"experiment": "r2_vs_snr"}
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -69,6 +65,13 @@ def run(tmp_path, toy_config):
     return folder
 
 
+def report(*sources):
+    """The page of some sources, as it is written."""
+    out = Path(sources[0]).parent / f"{uuid4()}.html"
+    write_report(find_sources(sources), out)
+    return out.read_text()
+
+
 def stored(text):
     """The data of a page."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
@@ -77,8 +80,8 @@ def stored(text):
 
 def test_sources_are_told_apart_by_what_they_hold(tmp_path, run):
     outputs = tmp_path / "outputs"
-    write_experiment(outputs / "accuracy", {})
-    write_experiment(outputs / "start", {})
+    write_experiment(outputs / "accuracy", {"experiment": "accuracy"})
+    write_experiment(outputs / "start", {"experiment": "start"})
     (outputs / "benchmarks").mkdir()
     found = find_sources([run, "tiny", outputs])
     assert list(found.runs) == ["toy"]
@@ -116,8 +119,8 @@ def test_two_results_of_one_name_are_refused(tmp_path):
 
 def test_the_page_holds_what_there_is_and_nothing_else(tmp_path, run):
     write_experiment(tmp_path / "out" / "r2_vs_snr", R2_VS_SNR, "| a | b |\n|---|---|\n| 1 | 2 |\n", PNG)
-    everything = write_report([run, tmp_path / "out"], tmp_path / "all.html").read_text()
-    only_run = write_report([run], tmp_path / "run.html").read_text()
+    everything = report(run, tmp_path / "out")
+    only_run = report(run)
     assert set(stored(everything)) == {"dashboard", "training"}
     assert set(stored(only_run)) == {"training"}
     for section, in_all in (("results", True), ("ceiling", True), ("scaling", False), ("explorer", False)):
@@ -130,7 +133,7 @@ def test_the_page_holds_what_there_is_and_nothing_else(tmp_path, run):
 
 
 def test_the_page_asks_nobody_for_anything(tmp_path, run):
-    text = write_report([run], tmp_path / "r.html").read_text()
+    text = report(run)
     assert "default-src 'none'" in text
     assert re.findall(r"https?://[^\"' ]*", text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
     assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b\s*\(|@import|<link[^>]+href=\"(?!data:)", text)
@@ -138,12 +141,10 @@ def test_the_page_asks_nobody_for_anything(tmp_path, run):
 
 def test_text_of_results_cannot_become_markup(tmp_path):
     trick = "</script><script>alert(1)</script>"
-    results = {"title": trick, "claim": f"`x` {trick}", "provenance": {"command": trick}}
+    results = {"experiment": "odd", "title": trick, "claim": f"`x` {trick}", "provenance": {"command": trick}}
     write_experiment(tmp_path / "odd", results, f"| {trick} | b |\n|---|---|\n| 1 | **2** |\n")
     board = R2_VS_SNR | {"grid": {"title": trick}}
-    text = write_report(
-        [tmp_path / "odd", write_experiment(tmp_path / "r2_vs_snr", board)], tmp_path / "r.html"
-    ).read_text()
+    text = report(tmp_path / "odd", write_experiment(tmp_path / "r2_vs_snr", board))
     assert "<script>alert" not in text
     assert stored(text)["dashboard"]["grid"]["title"] == trick
     assert "<code>x</code>" in text
@@ -168,21 +169,58 @@ def test_markdown_tables_become_tables():
 
 
 def test_damaged_results_are_named(tmp_path):
-    folder = write_experiment(tmp_path / "bad", {}, figure=b"no image")
+    folder = write_experiment(tmp_path / "bad", {"experiment": "accuracy"}, figure=b"no image")
     with pytest.raises(DataError, match=r"figure\.png is not a PNG image"):
-        write_report([folder], tmp_path / "r.html")
+        report(folder)
     (folder / "results.json").write_text("{")
     with pytest.raises(DataError, match=r"results\.json must be a JSON file"):
-        write_report([folder], tmp_path / "r.html")
-    (folder / "results.json").write_text("{}")
+        report(folder)
+    (folder / "results.json").write_text('{"experiment": "accuracy"}')
     (folder / "figure.png").unlink()
     (folder / "explorer.json").write_text('{"stars": []}')
     with pytest.raises(DataError, match=r"explorer\.json lacks methods, wave"):
-        write_report([folder], tmp_path / "r.html")
-    (folder / "results.json").write_text('{"estimators": {}, "ceiling": {}}')
+        report(folder)
+    (folder / "results.json").write_text('{"experiment": "r2_vs_snr", "estimators": {}, "ceiling": {}}')
     with pytest.raises(DataError, match=r"results\.json lacks snr_definition, grid, test"):
-        write_report([folder], tmp_path / "r.html")
-    assert not (tmp_path / "r.html").exists()
+        report(folder)
+    assert list(tmp_path.glob("*.html")) == []
+
+
+def test_committed_results_are_shown_as_what_they_say_they_are(tmp_path):
+    found = find_sources([ROOT / "results", write_experiment(tmp_path / "r2_vs_snr", R2_VS_SNR)])
+    said = []
+    data = gather(found, said.append)
+    assert len(RESULTS) == len(found.experiments) - 1 == 15
+    assert said == []
+    assert data["dashboard"]["estimators"] == R2_VS_SNR["estimators"]
+    assert data["dashboard"]["ceiling"]["bins"] == R2_VS_SNR["ceiling"]["bins"]
+    rows = json.loads((ROOT / "results" / "scaling" / "results.json").read_text())["rows"]
+    assert data["scaling"]["rows"] == rows
+    shown = re.findall(r'<article id="result-(\w+)">', data["articles"])
+    assert shown == [path.parent.name for path in RESULTS if path.parent.name != "scaling"]
+    text = page(data)
+    for path in RESULTS:
+        results = json.loads(path.read_text())
+        assert experiments.kind_of(results) == path.parent.name
+        assert html.escape(results["provenance"]["command"]) in text
+    assert stored(text)["dashboard"]["grid"]["title"] == R2_VS_SNR["grid"]["title"]
+
+
+def test_results_that_look_like_those_of_another_experiment_are_not_taken_for_them():
+    results = ROOT / "results" / "transfer_learning"
+    rows = json.loads((results / "results.json").read_text())["rows"]
+    assert all({"method", "n", "r2"} <= set(row) for row in rows)  # as those of scaling
+    data = gather(find_sources([results]), lambda step: None)
+    assert set(data) == {"articles"}
+
+
+def test_results_that_do_not_say_their_experiment_are_named_and_left_out(tmp_path):
+    without = {name: part for name, part in R2_VS_SNR.items() if name != "experiment"}
+    folder, said = write_experiment(tmp_path / "r2_vs_snr", without), []
+    assert gather(find_sources([folder]), said.append) == {}
+    assert said == [
+        f"{folder}/results.json has no field experiment: not recognised, left out; run its experiment again"
+    ]
 
 
 def test_curves_are_those_of_the_log(run):

@@ -11,10 +11,10 @@ import jax
 import pytest
 
 from crlb.errors import DataError, DiskError, Locked, OutputError, UsageError
-from specvit_jax.settings.config_file import from_yaml, override, to_yaml
-from specvit_jax.runs.lock import LOCK_FILES, RunLock, owner_of
-from specvit_jax.runs.manifest import layout_change, read_manifest
 from specvit_jax.runs.directory import check_run, open_run
+from specvit_jax.runs.lock import LOCK_FILES, RunLock, owner_of
+from specvit_jax.runs.manifest import Manifest, layout_change, read_manifest
+from specvit_jax.settings.config_file import from_yaml, override, to_yaml
 
 OPEN = """
 import sys
@@ -111,7 +111,7 @@ def test_of_racing_starts_exactly_one_opens_the_run(tmp_path, started, config, p
     assert sorted(process.returncode for process in racing) == [0, 75, 75]
     for text, error in zip(said, errors, strict=True):
         assert text or "locked by" in error
-    assert len(read_manifest(path)["starts"]) == 1
+    assert len(read_manifest(path).starts) == 1
 
 
 def test_a_start_that_fails_gives_the_lock_back(started, config):
@@ -256,20 +256,22 @@ def test_every_start_is_in_the_manifest(started, config):
         assert run.before == "1 x cpu, jit"
     with open_run(started, config, resume=True, layout="8 x cpu, pmap") as run:
         assert run.before == "8 x cpu, pmap"
-    starts = read_manifest(started)["starts"]
-    assert [start["layout"] for start in starts] == ["1 x cpu, jit", "8 x cpu, pmap", "8 x cpu, pmap"]
-    assert starts[0]["devices"] == f"{len(jax.local_devices())} x cpu"
-    assert starts[0]["processes"] == 1
-    assert starts[0]["versions"]["jax"] == jax.__version__
-    assert {"date", "command", "host", "cpus", "system"} < set(starts[0])
+    starts = read_manifest(started).starts
+    assert [start.layout for start in starts] == ["1 x cpu, jit", "8 x cpu, pmap", "8 x cpu, pmap"]
+    assert starts[0].devices == f"{len(jax.local_devices())} x cpu"
+    assert starts[0].processes == 1
+    assert starts[0].versions["jax"] == jax.__version__
+    stored = json.loads((started / "manifest.json").read_text())["starts"]
+    assert {"date", "command", "host", "cpus", "system"} < set(stored[0])
+    assert read_manifest(started) == Manifest(starts)
 
 
 def test_the_end_is_noted_until_the_run_is_started_again(started, config):
     with open_run(started, config, resume=True) as run:
         run.finish(9)
-        assert read_manifest(started)["finished"]["step"] == 9
+        assert read_manifest(started).finished.step == 9
     with open_run(started, config, resume=True):
-        assert "finished" not in read_manifest(started)
+        assert read_manifest(started).finished is None
 
 
 def test_a_change_of_devices_is_one_line():

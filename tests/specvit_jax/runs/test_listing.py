@@ -8,11 +8,11 @@ import pytest
 
 from crlb.errors import DataError, MissingInputError
 from specvit_jax import cli
+from specvit_jax.runs.curves import draw_curves
+from specvit_jax.runs.listing import list_runs
+from specvit_jax.runs.lock import RunLock
 from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import override, to_yaml
-from specvit_jax.runs.curves import draw_curves
-from specvit_jax.runs.lock import RunLock
-from specvit_jax.runs.listing import list_runs
 
 
 def make_run(path, *rows, settings=("train.steps=100",), **manifest):
@@ -39,7 +39,12 @@ def folder(tmp_path):
     make_run(tmp_path / "half", trained(50), scored(50, 0.3))
     make_run(tmp_path / "deep" / "whole", trained(50), scored(50, 0.6), trained(100), scored(100, 0.5))
     make_run(tmp_path / "fresh")
-    make_run(tmp_path / "stopped", trained(50), scored(50, 0.4), finished={"step": 50})
+    make_run(
+        tmp_path / "stopped",
+        trained(50),
+        scored(50, 0.4),
+        finished={"step": 50, "date": "2026-11-28T18:00:00+00:00"},
+    )
     return tmp_path
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from crlb.errors import ConfigError, Interrupted, MissingInputError, OutputError
 from specvit_jax import cli
-from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.runs.sweep import check_runs, read_sweep, run_name, summaries, train_all
+from specvit_jax.settings.config_file import to_yaml
 from tests.specvit_jax.runs.test_listing import make_run
 
 GRID = """
@@ -189,6 +189,8 @@ def test_the_command_tables_the_results_and_ends_with_the_failures_code(
 ):
     monkeypatch.setenv("CODES", json.dumps({"lr=0.0003,patch_size=16": 70}))
     monkeypatch.setattr("specvit_jax.runs.sweep.PROGRAM", (stand_in,))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.h5").write_text("spectra")
     command = cli.parse(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "runs")])
     with pytest.raises(SystemExit) as stop:
         command()
@@ -198,6 +200,14 @@ def test_the_command_tables_the_results_and_ends_with_the_failures_code(
     assert ["lr=1e-3,patch_size=16", "tiny", "finished", "100/100", "0.2100", "100"] in [r[:6] for r in rows]
     assert said.err.endswith("error: 1 of 4 runs failed: lr=0.0003,patch_size=16 (exit code 70)\n")
     assert (tmp_path / "runs" / "sweep.json").exists()
+
+
+def test_a_sweep_without_its_spectra_is_refused_before_any_run(tmp_path, stand_in, monkeypatch):
+    monkeypatch.setattr("specvit_jax.runs.sweep.PROGRAM", (stand_in,))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingInputError, match=r"train\.h5 does not exist"):
+        cli.parse(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "runs")])()
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path, stand_in, monkeypatch):

@@ -13,7 +13,8 @@ from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra import source as data
 from specvit_jax.spectra.file_sources import open_source
 from specvit_jax.spectra.priors import LabelsDrawn, Uniform, make_snapped
-from specvit_jax.spectra.source import Batch, Simulator, make_simulator, median_snr, parse_ranges
+from specvit_jax.spectra.ranges import parse_ranges
+from specvit_jax.spectra.source import Batch, Simulator, make_simulator, median_snr
 from tests.specvit_jax.toy import LABELS
 
 KEY = jax.random.key(5)

@@ -51,7 +51,7 @@ def test_two_processes_train_as_one(alone, tmp_path):
             assert one.get(name, 0.0) == pytest.approx(two.get(name, 0.0), rel=1e-3)
     # Not the parameters: a key's bias has no gradient but rounding, which Adam brings to full size.
     flux = np.asarray(source().sample(jax.random.key(9), np.arange(64)).flux)
-    found = [predict(load_weights(o / "weights" / "last.safetensors"), flux) for o in (alone, out)]
+    found = [predict(load_weights(o / "weights" / "last.safetensors"), flux).labels for o in (alone, out)]
     np.testing.assert_allclose(found[1], found[0], atol=5e-3)  # dex
     assert np.std(found[0]) > 0.5
 

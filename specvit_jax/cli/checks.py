@@ -1,0 +1,83 @@
+"""What a command refuses before jax is loaded and before a grid or a spectrum is read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from crlb.errors import OutputError, UsageError
+from crlb.files.input import check_inputs
+from crlb.labels import LABELS
+from specvit_jax.settings.config import Config, DataConfig
+from specvit_jax.spectra.ranges import parse_ranges
+from specvit_jax.spectra.shards import find_shards
+
+
+def check_labels(option: str, names: Sequence[str]) -> None:
+    """Refuses labels that no grid and no spectra can have.
+
+    Raises:
+        UsageError: a name is none of `crlb.labels`.
+    """
+    unknown = [name for name in names if name not in LABELS]
+    if unknown:
+        raise UsageError(f"{option} must name labels of {', '.join(LABELS)}; got {', '.join(unknown)}")
+
+
+def check_stars(data: DataConfig) -> None:
+    """Refuses label names and ranges that no grid can have, and grids and noise curves that are not there.
+
+    Raises:
+        UsageError: an unknown label, or a range that is none.
+        MissingInputError: grid or noise curves do not exist.
+    """
+    check_labels("labels", data.labels)
+    check_labels("range", list(parse_ranges(data.ranges)))
+    check_labels("beta", list(parse_ranges(data.beta, "beta", "A:B, say log_g=2:5")))
+    check_inputs(grid_and_noise(data))
+
+
+def check_config(config: Config, out: Path | None = None) -> None:
+    """Refuses a run whose labels cannot be, or whose inputs are not there.
+
+    Args:
+        config: of the run.
+        out: its run directory, if what it holds is about to be deleted; no input may lie there.
+
+    Raises:
+        UsageError: an unknown label, or a range that is none.
+        MissingInputError: an input does not exist.
+        DataError: an index of shards names no folder.
+        OutputError: an input would be deleted.
+    """
+    check_labels("model.label_names", config.model.label_names)
+    check_stars(config.data)
+    shards = [] if config.data.source == "emulator" else find_shards(config.data.source)
+    inputs = grid_and_noise(config.data) | {
+        "data.validation": _path(config.data.validation),
+        "--init-weights": _path(config.train.init_weights),
+    }
+    check_inputs(inputs)
+    if out is not None:
+        check_outside(out, inputs | {f"--data {path}": path for path in shards})
+
+
+def check_outside(out: Path, inputs: Mapping[str, Path | None]) -> None:
+    """Refuses to delete a folder that holds inputs.
+
+    Raises:
+        OutputError: naming one.
+    """
+    for name, path in inputs.items():
+        if path is not None and path.resolve().is_relative_to(out.resolve()):
+            raise OutputError(
+                f"--out {out}: --overwrite would delete {path}, an input of the command ({name}); "
+                "choose another --out"
+            )
+
+
+def grid_and_noise(data: DataConfig) -> dict[str, Path | None]:
+    """The files stars are made from: option -> file; None: what is built in."""
+    return {"--grid": _path(data.grid), "--noise": _path(data.noise)}
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)

@@ -1,0 +1,40 @@
+"""Observed spectra of a file, as methods read them and as they are scored on."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from crlb.files import pfsspec
+from crlb.files.hdf5 import open_input
+from crlb.files.spectra import label_columns
+from crlb.labels import LABEL_NAMES
+from specvit_jax.spectra.source import Spectra, read_spectra
+
+
+def read_observed(data: str | Path, names: tuple[str, ...]) -> Spectra:
+    """Spectra of a file with flux, error and noisy, to be scored on these labels.
+
+    The labels are looked for before any spectrum is read.
+
+    Raises:
+        MissingInputError: no such file.
+        DataError: other wavelengths, damaged, NaN, non-positive errors.
+        UsageError: it lacks one of the labels.
+    """
+    with open_input(data, "spectra") as file:
+        table = pfsspec.read_table(file)
+        if found := tuple(name for name in LABEL_NAMES if name in table):
+            label_columns(found, names)
+    return read_spectra(data, need=("flux", "error", "noisy"))
+
+
+def fill_unusable(
+    flux: Float[np.ndarray, "n n_pix"], mean: Float[Array | np.ndarray, " n_pix"]
+) -> tuple[Float[np.ndarray, "n n_pix"], int]:
+    """The flux with NaN, which marks an unusable pixel, replaced by the training mean; and how many.
+
+    A network sees zero there: the pixel says nothing.
+    """
+    missing = np.isnan(flux)
+    return np.where(missing, np.asarray(mean)[None, :], flux), int(missing.sum())

@@ -1,0 +1,37 @@
+"""Where the weights of a network are: found before jax is loaded."""
+
+from importlib import resources
+from pathlib import Path
+
+from crlb.errors import MissingInputError, UsageError
+from specvit_jax.settings.config import PRESETS
+
+
+def find_weights(run: str | Path) -> Path:
+    """The best weights of a run directory, the weights file itself, or what is shipped for a preset's name.
+
+    Raises:
+        MissingInputError: there is none of them.
+    """
+    path = Path(run)
+    if not path.exists() and str(run) in PRESETS:
+        return shipped_weights(str(run))
+    found = path / "weights" / "best.safetensors" if path.is_dir() else path
+    if not found.is_file():
+        raise MissingInputError(f"no weights at {found}; give a run directory, a weights file, or tiny")
+    return found
+
+
+def shipped_weights(preset: str) -> Path:
+    """The weights that come with the package for a preset.
+
+    Raises:
+        UsageError: no such preset.
+        MissingInputError: none are shipped for it.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    path = Path(str(resources.files("specvit_jax") / "weights" / f"{preset}.safetensors"))
+    if not path.is_file():
+        raise MissingInputError(f"no weights are shipped for preset {preset}; train it with specvit train")
+    return path

@@ -1,0 +1,1 @@
+"""Run directories: one writer, lists, curves, sweeps."""
