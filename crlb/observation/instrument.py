@@ -24,18 +24,19 @@ from scipy.sparse import csr_array
 from crlb.detector import (
     DEFAULT_LSF_FWHM,
     DETECTOR_WAVE,
-    FWHM_PER_SIGMA,
     SPEED_OF_LIGHT_KMS,
     cell_edges,
 )
 from crlb.errors import DataError, UsageError
 from crlb.grids.compression import Factors
+from crlb.grids.sampling import check_sampling
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.labels import coordinate
+from crlb.observation.line_spread import top_up_sigma
 
 WINDOW_SIGMA = 6.0  # the kernel is cut here; 2e-9 of a line lies outside
 MAX_TRACED_SIGMA = 1.5  # A; sizes the window when lsf_sigma is not a number yet (inside jit, grad, vmap)
-MEDIAN_DEGREE = 6  # of the polynomials that smooth the median flux over the labels
+MEDIAN_DEGREE = 6  # at most, of the polynomials that smooth the median flux over the labels
 EDGE_TOLERANCE = 1e-3  # of a pixel: by so much a pixel may stick out of the input and still count as covered
 
 
@@ -91,8 +92,8 @@ def to_detector(
     """The grid as the detector sees it: every node (and continuum) through `detector_flux`.
 
     The line-spread function is topped up in quadrature, fwhm^2 = lsf_fwhm^2 - (wave/resolving_power)^2, and
-    left out where the grid is already as broad. A grid with the detector's sampling and no top-up is
-    unchanged.
+    left out where the grid is already as broad, with a warning that names the widths used (`lsf_fwhm_used`).
+    A grid with the detector's sampling and no top-up is unchanged.
 
     Args:
         grid: Model grid, vacuum A.
@@ -106,25 +107,24 @@ def to_detector(
         A grid on `detector_wave`; its `resolving_power` is that at mid-arm.
 
     Raises:
-        DataError: the grid does not cover the detector.
-        UsageError: a width that is not positive, detector wavelengths that do not increase.
+        DataError: the grid does not cover the detector, or has samples further apart there than its
+            resolution element.
+        UsageError: a width that is not positive, above `MAX_LSF_FWHM`, or finer than the grid by more than a
+            quarter; detector wavelengths that do not increase.
     """
-    if not lsf_fwhm > 0:
-        raise UsageError(
-            f"lsf_fwhm must be positive (A), found {lsf_fwhm}; the default is {DEFAULT_LSF_FWHM}"
-        )
     _check_wave("detector_wave", detector_wave)
-    grid_fwhm = detector_wave / grid.resolving_power
-    sigma = np.sqrt(np.maximum(lsf_fwhm**2 - grid_fwhm**2, 0.0)) / FWHM_PER_SIGMA
+    sigma = top_up_sigma(grid, detector_wave, lsf_fwhm)
+    reach, shift = WINDOW_SIGMA * float(sigma.max()), 1 + rv_kms / SPEED_OF_LIGHT_KMS
+    first_edge, last_edge = cell_edges(detector_wave)[[0, -1]]
+    check_sampling(grid.wave, grid.resolving_power, (first_edge - reach) / shift, (last_edge + reach) / shift)
     with jax.enable_x64(True):  # host preparation: float64 whatever the caller computes in
         first, weights = map(
             np.asarray, _weights(grid.wave, detector_wave, sigma, rv_kms, np.dtype(np.float64))
         )
     if not np.isfinite(weights).all():
-        seen = cell_edges(grid.wave)[[0, -1]] * (1 + rv_kms / SPEED_OF_LIGHT_KMS)
-        need = cell_edges(detector_wave)[[0, -1]]
+        seen = cell_edges(grid.wave)[[0, -1]] * shift
         raise DataError(
-            f"grid: needed the detector's range {need[0]:.2f}-{need[1]:.2f} A, found {seen[0]:.2f}-"
+            f"grid: needed the detector's range {first_edge:.2f}-{last_edge:.2f} A, found {seen[0]:.2f}-"
             f"{seen[1]:.2f} A (radial velocity included); use a wider grid, or fewer pixels (--wave-range)"
         )
     n_pix, width = weights.shape
@@ -150,16 +150,17 @@ def to_detector(
 
 
 def smooth_median(spectra: Factors, grid: SpectralGrid) -> Float[np.ndarray, "*nodes"]:
-    """Returns the median flux of every node over the arm, as its mean times a smooth function of the labels.
+    """Returns the median flux of every node over the arm, as a smooth mean times a smooth function of labels.
 
     Which pixel is the median changes from node to node, so medians themselves are rough, by 0.03 % from one
     temperature to the next on the embedded grid: grey errors between the nodes that a fit would take for
-    labels. ln(median/mean) is fitted by Legendre polynomials in the labels, of degree 6 in all (fewer on
-    axes of fewer nodes; with few nodes the fit is exact).
+    labels. The mean, (mean of flux^4)^(1/4), is smooth, and leans on the continuum, which changes less from
+    node to node than lines and bands do. ln(median/mean) is fitted by Legendre polynomials in the labels: of
+    degree (n - 1) / 2 on an axis of n nodes, so that the fit cannot follow single nodes, and 6 in all.
     """
-    chunks = [(np.median(flux, axis=-1), flux.mean(axis=-1)) for flux in spectra.chunks()]
-    median, mean = (np.concatenate(part) for part in zip(*chunks, strict=True))
-    degrees = [min(MEDIAN_DEGREE, len(axis) - 1) for axis in grid.axes]
+    pairs = [_medians(flux) for flux in spectra.chunks()]
+    median, smooth = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    degrees = [min(MEDIAN_DEGREE, max(len(axis) > 1, (len(axis) - 1) // 2)) for axis in grid.axes]
     places = [
         np.asarray(coordinate(name, axis)) for name, axis in zip(grid.label_names, grid.axes, strict=True)
     ]
@@ -170,8 +171,15 @@ def smooth_median(spectra: Factors, grid: SpectralGrid) -> Float[np.ndarray, "*n
     design = np.stack(
         [np.prod([columns[i][nodes[i], n] for i, n in enumerate(term)], axis=0) for term in terms], axis=1
     )
-    fit = design @ np.linalg.lstsq(design, np.log(median / mean), rcond=None)[0]
-    return (mean * np.exp(fit)).reshape(spectra.shape[:-1])
+    fit = design @ np.linalg.lstsq(design, np.log(median / smooth), rcond=None)[0]
+    return (smooth * np.exp(fit)).reshape(spectra.shape[:-1])
+
+
+def _medians(flux: Float[np.ndarray, "n n_pix"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Median and fourth-power mean of every spectrum; over its mean first, so that no power overflows."""
+    mean = flux.mean(axis=-1)
+    fourth = np.square(np.square(flux / mean[:, None])).mean(axis=-1)
+    return np.median(flux, axis=-1), mean * np.sqrt(np.sqrt(fourth))
 
 
 def _check_wave(name: str, wave: np.ndarray) -> None:

@@ -38,7 +38,7 @@ def toy_grid(wave: np.ndarray, axes: tuple[np.ndarray, ...] = AXES) -> SpectralG
         axes=axes,
         flux=toy_flux(nodes, wave),
         label_names=LABEL_NAMES,
-        resolving_power=20000.0,
+        resolving_power=15000.0,
         flux_unit="relative",
         source="toy star of the tests",
     )

@@ -21,7 +21,7 @@ def toy_grid(tmp_path_factory) -> Path:
             axes=axes,
             flux=flux,
             label_names=("T_eff", "log_g", "M_H"),
-            resolving_power=5000.0,
+            resolving_power=5600.0,
             flux_unit="relative",
             source="analytic toy spectra, not stars",
         ),

@@ -27,7 +27,7 @@ def save_two_line_grid(path: Path) -> Path:
         axes=axes,
         flux=flux,
         label_names=LABELS,
-        resolving_power=5000.0,
+        resolving_power=5600.0,
         flux_unit="arbitrary",
         source="two lines",
     )

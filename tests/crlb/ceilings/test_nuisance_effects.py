@@ -133,7 +133,8 @@ def test_a_node_without_a_bound_is_nan_here_and_unbounded_in_the_median(model):
 def test_reference_grid_gives_the_published_cost_of_a_free_continuum(reference):
     """White noise, SNR 7.1, interior nodes every 250 K and 0.5 dex; stated for a grid twice as fine."""
     grid = load_grid(reference / "synspec_grid_coarse.h5")
-    model = with_nuisances(grid, Nuisances(amplitude=True, continuum=3))
+    with pytest.warns(UserWarning, match="1.60 to 1.77 Å is used"):
+        model = with_nuisances(grid, Nuisances(amplitude=True, continuum=3))
     axes = np.arange(4250, 5751, 250.0), np.arange(1.5, 4.6, 0.5), np.array([-0.5, 0.0])
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     ivar = Partial(lambda flux: jnp.full((1, flux.size), (7.1 / 0.5) ** 2))

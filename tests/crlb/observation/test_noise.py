@@ -29,7 +29,8 @@ PUBLISHED_SNR = np.array([87.4, 24.0, 7.1, 4.6, 3.0, 1.9])  # median per pixel, 
 
 @pytest.fixture(scope="module")
 def peer_spectra(reference) -> np.ndarray:
-    return to_detector(load_grid(reference / "synspec_grid_coarse.h5")).flux.reshape(-1, 4096)
+    with pytest.warns(UserWarning, match="1.60 to 1.77 Å is used"):
+        return to_detector(load_grid(reference / "synspec_grid_coarse.h5")).flux.reshape(-1, 4096)
 
 
 def flat_star() -> jax.Array:

@@ -134,9 +134,11 @@ def test_velocity_of_spectra_already_on_the_detector_is_the_central_difference()
 
 def test_free_width_needs_a_sharper_grid(grid):
     broad = dataclasses.replace(grid, resolving_power=5000.0)
-    with pytest.raises(UsageError, match=r"a FWHM of 1.65 Å .* the instrument 1.6 Å; use a grid of higher"):
+    words = r"a FWHM of 1.65 Å .* the instrument 1.6 Å; use a grid of higher"
+    with pytest.warns(UserWarning, match="1.63 to 1.65 Å is used"), pytest.raises(UsageError, match=words):
         with_nuisances(broad, Nuisances(lsf=True), detector_wave=DETECTOR)
-    assert "rv_kms" in with_nuisances(broad, Nuisances(rv=True), detector_wave=DETECTOR).label_names
+    with pytest.warns(UserWarning, match="1.63 to 1.65 Å is used"):
+        assert "rv_kms" in with_nuisances(broad, Nuisances(rv=True), detector_wave=DETECTOR).label_names
     with pytest.raises(UsageError, match=r"must stay below 3.53 Å"):
         with_nuisances(grid, Nuisances(lsf=True), lsf_fwhm=3.6, detector_wave=DETECTOR)
 
