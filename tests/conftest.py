@@ -3,6 +3,13 @@
 import os
 
 os.environ.setdefault("NPROC", "32")  # several virtual CPU devices deadlock on a small thread pool
+# Nearly all the time of the tests is that of the compiler, for programs that run once: it is told not to try
+# hard, here and in the programs that tests start. XLA_FLAGS= (empty) gives the compiler that users have.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 from pathlib import Path
 
