@@ -5,7 +5,8 @@ output, 74 a write failed (disk full, read-only), 75 interrupted and resumable, 
 78 a setting or config file is wrong.
 """
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import tyro
 
@@ -29,7 +30,7 @@ Command = (
 )
 
 
-def parse(args: list[str] | None = None) -> Any:
+def parse(args: list[str] | None = None) -> Callable[[], None]:
     """The command that `args` (default: the command line) ask for, not yet run."""
     return tyro.cli(
         Command,
