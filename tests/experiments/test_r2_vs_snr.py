@@ -16,7 +16,7 @@ from specvit_jax.spectra.source import make_simulator
 
 def whole(test):
     """A test of the whole figure, which is computed once, by one worker, in some minutes."""
-    for mark in (pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("r2_vs_snr")):
+    for mark in (pytest.mark.slow, pytest.mark.timeout(900)):
         test = mark(test)
     return test
 
