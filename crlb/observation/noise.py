@@ -33,8 +33,8 @@ __all__ = [
 
 REFERENCE_MAG = 18.0  # AB, of the source behind signal_e
 
-I_BAND_EDGE = 8250.0  # A, red half-power point of the SDSS i filter; the blue edge is outside the arm
-I_BAND_SOFTNESS = 80.0  # A, of that edge
+I_BAND_EDGE = 8250.0  # Å, red half-power point of the SDSS i filter; the blue edge is outside the arm
+I_BAND_SOFTNESS = 80.0  # Å, of that edge
 
 
 def background(noise: NoiseModel) -> Float[Array, " n_pix"]:
@@ -78,7 +78,7 @@ def variance(
     precision.
 
     Args:
-        flux: Noiseless flux per A on the detector's pixels, any scale (0.5 at the median by convention).
+        flux: Noiseless flux per Å on the detector's pixels, any scale (0.5 at the median by convention).
         mag: AB magnitude in i.
         noise: Curves of the instrument and the sky on the same pixels, exposure and level.
     """

@@ -25,7 +25,7 @@ from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.observation.instrument import MAX_TRACED_SIGMA, detector_flux, smooth_median, to_detector
 
-ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 A per sample in float64
+ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 Å per sample in float64
 
 
 @dataclass(frozen=True)

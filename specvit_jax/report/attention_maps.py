@@ -26,7 +26,7 @@ def attention(
         most_bytes: that its maps may take, of one byte per weight; the fewer stars are shown.
 
     Returns:
-        Patches (`wave`: first and last pixel of each, vacuum A), and per star and magnitude the `rollout` and
+        Patches (`wave`: first and last pixel of each, vacuum Å), and per star and magnitude the `rollout` and
         `heads`, shares of the patches, and `maps`: token x token of every layer and head, in base64 of one
         byte per weight, 255 for the largest weight of the map, `largest`.
     """

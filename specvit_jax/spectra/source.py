@@ -163,7 +163,7 @@ def make_simulator(
     """The simulator of a grid file (default: the embedded grid) under a noise file (default: built in).
 
     Args:
-        grid_path: grid file, vacuum A.
+        grid_path: grid file, vacuum Å.
         noise_path: noise curves.
         mag: AB magnitudes in i, (bright, faint).
         labels: those that vary; None: all of the grid's but a_M and C_M, which are held at 0.
