@@ -1,7 +1,7 @@
 """Spectra at other wavelengths than a network was trained on, and how a network reads them there."""
 
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from scipy.interpolate import make_interp_spline
 
 from experiments.study.stars import Stars, error_of
+from specvit_jax.network.inference import Params
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler
@@ -109,7 +110,7 @@ def read(
 
 
 @partial(jax.jit, static_argnames="config")
-def _forward(params: Any, x: Array, wave: Array | None, config: Config) -> Array:
+def _forward(params: Params, x: Array, wave: Array | None, config: Config) -> Array:
     apply = partial(make_network(config.model).apply, {"params": params}, x)
     out = apply() if wave is None else apply(wave=wave)
     return split(cast(Array, out), len(config.model.label_names))[0]
