@@ -65,7 +65,8 @@ class ForwardModel:
     @property
     def wave(self) -> Float[Array | np.ndarray, " n_pix"]:
         """Centres of the pixels in use, vacuum Å."""
-        return self._chosen(self.emulator.wave)
+        found: Float[Array | np.ndarray, " n_pix"] = self._chosen(self.emulator.wave)
+        return found
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -90,14 +91,16 @@ class ForwardModel:
             UsageError: labels outside the grid (concrete); NaN under jit, vmap or grad.
         """
         with self._precision():
-            return self._chosen(self.emulator(labels))
+            found: Float[Array, " n_pix"] = self._chosen(self.emulator(labels))
+            return found
 
     def variance(
         self, labels: Float[Array | np.ndarray, " n_labels"], mag: Real[ArrayLike, ""]
     ) -> Float[Array, " n_pix"]:
         """Returns the noise variance of a star of this AB magnitude in i, in units of flux^2."""
         with self._precision():
-            return self._chosen(self.arm_variance(self.emulator(labels), mag))
+            found: Float[Array, " n_pix"] = self._chosen(self.arm_variance(self.emulator(labels), mag))
+            return found
 
     def snr(
         self, labels: Float[Array | np.ndarray, " n_labels"], mag: Real[ArrayLike, ""]

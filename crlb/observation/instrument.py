@@ -78,7 +78,8 @@ def detector_flux(
             f"detector_flux: flux must have one value per wavelength, {wave.shape}, found {flux.shape}"
         )
     first, weights = _weights(wave, detector_wave, lsf_sigma, rv_kms, flux.dtype)
-    return _apply(first, weights, flux)
+    found: Float[Array, " n_pix"] = _apply(first, weights, flux)
+    return found
 
 
 def to_detector(
@@ -172,7 +173,8 @@ def smooth_median(spectra: Factors, grid: SpectralGrid) -> Float[np.ndarray, "*n
         [np.prod([columns[i][nodes[i], n] for i, n in enumerate(term)], axis=0) for term in terms], axis=1
     )
     fit = design @ np.linalg.lstsq(design, np.log(median / smooth), rcond=None)[0]
-    return (smooth * np.exp(fit)).reshape(spectra.shape[:-1])
+    found: Float[np.ndarray, "*nodes"] = (smooth * np.exp(fit)).reshape(spectra.shape[:-1])
+    return found
 
 
 def _medians(flux: Float[np.ndarray, "n n_pix"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -220,7 +222,7 @@ def _weights(
     edges, bounds = cell_edges(wave), cell_edges(detector_wave)
     reach = WINDOW_SIGMA * _largest_sigma(lsf_sigma)
     width = _window_size(edges, 2 * reach + float(np.diff(bounds).max()))
-    return _window_weights(
+    found: tuple[Int[Array, " n_pix"], Float[Array, "n_pix n_window"]] = _window_weights(
         _split(edges, dtype),
         _split(bounds, dtype),
         jnp.asarray(lsf_sigma, dtype),
@@ -228,6 +230,7 @@ def _weights(
         jnp.asarray(reach, dtype),
         width=width,
     )
+    return found
 
 
 @partial(jax.jit, static_argnames="width")

@@ -14,7 +14,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Real
 
 from crlb.observation.exposure import Exposure
 from crlb.observation.noise_curves import REFERENCE_WAVE, NoiseModel, builtin_noise, load_noise
@@ -113,7 +114,10 @@ def _sorted(values: Float[Array, " n"]) -> Float[Array, " n"]:
     """
     integer = jnp.int32 if values.dtype == jnp.float32 else jnp.int64
     bits = jax.lax.bitcast_convert_type(values, integer)
-    flip = lambda bits: bits ^ ((bits >> (bits.itemsize * 8 - 1)) & jnp.iinfo(integer).max)  # noqa: E731
+
+    def flip(bits: Int[Array, " n"]) -> Int[Array, " n"]:
+        return bits ^ ((bits >> (bits.itemsize * 8 - 1)) & np.iinfo(integer).max)
+
     return jax.lax.bitcast_convert_type(flip(jnp.sort(flip(bits))), values.dtype)
 
 

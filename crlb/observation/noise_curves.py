@@ -215,10 +215,12 @@ def _line_fractions(wave: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_
             wave,
             lsf_sigma=DEFAULT_LSF_FWHM / FWHM_PER_SIGMA,
         )
-    return np.asarray(density) * pixel
+    found: Float[np.ndarray, " n_pix"] = np.asarray(density) * pixel
+    return found
 
 
 def _running_maximum(values: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
     """Largest of each pixel and its two neighbours."""
     padded = np.pad(values, 1, mode="edge")
-    return np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    found: Float[np.ndarray, " n_pix"] = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    return found

@@ -218,10 +218,13 @@ def instrument_derivatives(
 
         def at_rest(row: Array) -> tuple[Array, Array | None, Array | None]:
             rest = (jnp.asarray(0.0), jnp.asarray(lsf_fwhm, jnp.float64))
-            push = lambda *tangent: jax.jvp(partial(observe, row), rest, tangent)  # noqa: E731
-            flux = observe(row, *rest)
-            one, zero = jnp.asarray(1.0), jnp.asarray(0.0)
-            return flux, push(one, zero)[1] if rv else None, push(zero, one)[1] if lsf else None
+            flux, one, zero = observe(row, *rest), jnp.asarray(1.0), jnp.asarray(0.0)
+
+            def push(*tangent: Array) -> Array:
+                change: Array = jax.jvp(partial(observe, row), rest, tangent)[1]
+                return change
+
+            return flux, push(one, zero) if rv else None, push(zero, one) if lsf else None
 
         mapped = jax.jit(lambda table: jax.lax.map(at_rest, table, batch_size=ROWS_AT_ONCE))
         result = InstrumentDerivatives(*mapped(jnp.asarray(rows)))

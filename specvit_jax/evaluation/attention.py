@@ -65,7 +65,8 @@ def rollout(
         total = 0.5 * (attention[:, block].mean(axis=1) + np.eye(n_tokens)[None]) @ total
     first = int(cfg.pool == "cls")
     share = (total[:, 0] if first else total.mean(axis=1))[:, first:]
-    return share / share.sum(axis=1, keepdims=True)
+    found: Float[np.ndarray, "n n_patches"] = share / share.sum(axis=1, keepdims=True)
+    return found
 
 
 def input_gradient(
@@ -87,7 +88,8 @@ def input_gradient(
 
 @partial(jax.jit, static_argnames=("config", "column"))
 def _gradient(params: Any, flux: Array, scalers: Scalers, config: Config, column: int) -> Array:
-    return jax.grad(lambda flux: eval_step(params, flux, scalers, config)[0][:, column].sum())(flux)
+    found: Array = jax.grad(lambda flux: eval_step(params, flux, scalers, config)[0][:, column].sum())(flux)
+    return found
 
 
 def token_wave(cfg: ModelConfig, wave: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, "n_patches 2"]:
