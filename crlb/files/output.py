@@ -1,7 +1,7 @@
 """Output files that exist whole or not at all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,40 @@ def check_output(path: str | Path, overwrite: bool = False) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"cannot create {path}: no permission to write into {path.parent}")
     return path
+
+
+def check_outputs(
+    outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None], overwrite: bool = False
+) -> None:
+    """Refuses, before anything is read or computed, files that a command must not create.
+
+    Args:
+        outputs: option ("--json") -> the file it creates; None: not asked for.
+        inputs: option or argument ("--grid", "SPECTRA") -> the file or folder it reads; None: not given.
+        overwrite: whether files that exist may be replaced; inputs never are.
+
+    Raises:
+        OutputError: an output is an input or another output, also through links; or as `check_output`.
+    """
+    given = [(name, path) for name, path in outputs.items() if path is not None]
+    for i, (name, path) in enumerate(given):
+        for other, read in inputs.items():
+            if read is not None and _is_same(path, read):
+                raise OutputError(
+                    f"{name} {path}: this is an input of the command ({other}); choose another name"
+                )
+        for other, written in given[:i]:
+            if _is_same(path, written):
+                raise OutputError(f"{name} {path}: {other} is the same file; choose another name")
+    for _, path in given:
+        check_output(path, overwrite)
+
+
+def _is_same(one: Path, two: Path) -> bool:
+    """Whether two names lead to one file, through symbolic or hard links, too."""
+    if os.path.realpath(one) == os.path.realpath(two):
+        return True
+    return one.exists() and two.exists() and one.samefile(two)
 
 
 @contextmanager

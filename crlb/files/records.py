@@ -8,12 +8,14 @@ of them stands for: a long computation never ends in a refusal to write, and rea
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import cattrs
+import cattrs.gen
 import numpy as np
 
 from crlb.errors import DataError
@@ -26,6 +28,8 @@ else:
 
 R = TypeVar("R", bound="Record")
 NOT_FINITE = "not_finite"
+# Metadata of a field that is left out of the JSON where it is None: field(default=None, metadata=ABSENT).
+ABSENT: Mapping[str, bool] = {"absent": True}
 
 
 class Record:
@@ -61,14 +65,25 @@ def plain(value: Any) -> dict[str, Json]:
     return found | {NOT_FINITE: dict(words)} if words else found
 
 
-def write_json(value: Record | Mapping[str, Any], path: str | Path, overwrite: bool = False) -> None:
-    """Writes a record, or a mapping that holds some, as JSON in UTF-8, whole or not at all.
+def json_text(value: Record | Mapping[str, Any] | Sequence[Any]) -> str:
+    """Returns a record, a mapping that holds some, or a list of either as JSON, ready for a file or a pipe.
+
+    In a list every entry has its own `not_finite`.
+    """
+    found = [plain(one) for one in value] if isinstance(value, Sequence) else plain(value)
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def write_json(
+    value: Record | Mapping[str, Any] | Sequence[Any], path: str | Path, overwrite: bool = False
+) -> None:
+    """Writes a record, a mapping that holds some, or a list of either as JSON, whole or not at all.
 
     Raises:
         OutputError: the file exists, or cannot be created.
         DiskError: the disk is full, read-only or failing.
     """
-    text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json_text(value)
     with new_file(path, overwrite) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -80,7 +95,19 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(_is_array, lambda values, _: np.asarray(values, np.float64))
     converter.register_unstructure_hook(np.generic, lambda number: number.item())
     converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook_factory(
+        lambda kind: bool(_left_out(kind)),
+        lambda kind: cattrs.gen.make_dict_unstructure_fn(kind, converter, **_left_out(kind)),
+    )
     return converter
+
+
+def _left_out(kind: Any) -> dict[str, Any]:
+    """The fields of a record that are left out of the JSON where they are None."""
+    if not (isinstance(kind, type) and issubclass(kind, Record) and is_dataclass(kind)):
+        return {}
+    leave_out = cattrs.override(omit_if_default=True)
+    return {one.name: leave_out for one in fields(kind) if one.metadata == ABSENT}
 
 
 def _is_array(kind: Any) -> bool:

@@ -1,6 +1,7 @@
 """Output files exist whole or not at all."""
 
 import errno
+import re
 import subprocess
 import sys
 
@@ -18,7 +19,8 @@ from crlb.errors import (
     UsageError,
     run_cli,
 )
-from crlb.files.output import check_output, new_file
+from crlb.files.input import check_inputs
+from crlb.files.output import check_output, check_outputs, new_file
 
 
 def test_file_appears_when_the_block_ends(tmp_path):
@@ -139,3 +141,57 @@ def test_what_is_not_the_disks_fault_is_not_hidden():
 
     with pytest.raises(ConnectionRefusedError):
         run_cli(command)
+
+
+@pytest.fixture
+def grid(tmp_path):
+    (tmp_path / "grid.h5").write_text("grid")
+    (tmp_path / "folder").mkdir()
+    return tmp_path / "grid.h5"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("way", ["name", "detour", "symbolic", "hard", "folder"])
+def test_an_output_that_is_an_input_is_refused_whichever_way_it_is_named(grid, way, overwrite):
+    out = grid if way == "name" else grid.parent / "out.json"
+    if way == "detour":
+        out = grid.parent / "folder" / ".." / "grid.h5"
+    elif way == "symbolic":
+        out.symlink_to(grid)
+    elif way == "hard":
+        out.hardlink_to(grid)
+    elif way == "folder":
+        (grid.parent / "link").symlink_to(grid.parent, target_is_directory=True)
+        out = grid.parent / "link" / "grid.h5"
+    words = rf"--json {re.escape(str(out))}: this is an input of the command \(--grid\)"
+    with pytest.raises(OutputError, match=words):
+        check_outputs({"--csv": None, "--json": out}, {"--noise": None, "--grid": grid}, overwrite)
+
+
+def test_an_input_reached_through_a_link_is_an_input(grid):
+    (grid.parent / "link.h5").symlink_to(grid)
+    with pytest.raises(OutputError, match=r"this is an input of the command \(--grid\)"):
+        check_outputs({"--json": grid}, {"--grid": grid.parent / "link.h5"}, overwrite=True)
+
+
+def test_two_outputs_of_one_name_are_refused(grid):
+    new, detour = grid.parent / "a.json", grid.parent / "folder" / ".." / "a.json"
+    with pytest.raises(OutputError, match=r"--plot .*: --json is the same file; choose another name"):
+        check_outputs({"--json": new, "--plot": detour}, {}, overwrite=True)
+
+
+def test_outputs_of_their_own_are_free_where_they_may_be_created(grid):
+    outputs = {"--json": grid.parent / "a.json", "--csv": grid.parent / "a.csv", "--plot": None}
+    check_outputs(outputs, {"--grid": grid, "--noise": grid.parent / "none.h5"})
+    (grid.parent / "a.csv").write_text("old")
+    with pytest.raises(OutputError, match=r"a\.csv exists already"):
+        check_outputs(outputs, {"--grid": grid})
+    check_outputs(outputs, {"--grid": grid}, overwrite=True)
+    assert grid.read_text() == "grid"
+
+
+def test_inputs_that_are_not_there_are_named_with_their_option(grid):
+    check_inputs({"--grid": grid, "--noise": None})
+    for path in (grid.parent / "none.h5", grid.parent / "folder"):
+        with pytest.raises(MissingInputError, match=rf"--noise .*{path.name} does not exist or is no"):
+            check_inputs({"--grid": grid, "--noise": path})

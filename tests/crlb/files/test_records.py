@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from jaxtyping import Float
 
 from crlb.errors import DataError, OutputError
-from crlb.files.records import Record, plain, write_json
+from crlb.files.records import ABSENT, Record, json_text, plain, write_json
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,13 @@ class Table(Record):
     names: tuple[str, ...]
     by_name: dict[str, Row]
     values: Float[np.ndarray, "n m"]
+
+
+@dataclass(frozen=True)
+class Star(Record):
+    name: str
+    spread: float | None = field(default=None, metadata=ABSENT)
+    row: Row | None = field(default=None, metadata=ABSENT)
 
 
 TABLE = Table(
@@ -70,6 +77,26 @@ def test_mappings_hold_records_arrays_and_numbers_of_numpy(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text()) == {"é": [None], "not_finite": {"é/0": "inf"}}
     with pytest.raises(OutputError, match="exists already"):
         write_json({}, tmp_path / "a.json")
+
+
+def test_a_list_is_written_entry_by_entry(tmp_path):
+    write_json([Row(math.nan), {"x": 1}], tmp_path / "rows.json")
+    first, second = json.loads((tmp_path / "rows.json").read_text())
+    assert math.isnan(Row.from_json(first).mag)
+    assert second == {"x": 1}
+    assert (tmp_path / "rows.json").read_text() == json_text([Row(math.nan), {"x": 1}]) + "\n"
+
+
+def test_fields_that_may_be_absent_are_left_out_where_there_is_nothing(tmp_path):
+    assert plain({"stars": [Star("a"), Star("b", 0.5, Row(1.0))]}) == {
+        "stars": [
+            {"name": "a"},
+            {"name": "b", "spread": 0.5, "row": {"mag": 1.0, "kind": "a", "bound": None}},
+        ]
+    }
+    for star in (Star("a"), Star("b", math.inf, Row(1.0))):
+        write_json(star, tmp_path / "star.json", overwrite=True)
+        assert Star.from_json(json.loads((tmp_path / "star.json").read_text())) == star
 
 
 @pytest.mark.parametrize(
