@@ -75,7 +75,7 @@ class Ceiling(WithPrior):
         """Refuses what `ForwardModelOptions.check` does, options without effect, and numbers out of range."""
         super().check()
         check_used(self, "bayes", ("n_bayes", "amplitude", "seed", "prior_beta"))
-        check_finite("--mag", self.mag)
+        check_finite("--mag", self.mag, "magnitude")
         if self.n_bayes < 2:
             raise UsageError(f"--n-bayes must be 2 or more, found {self.n_bayes}")
 

@@ -48,7 +48,7 @@ def check_suffix(option: str, path: Path | None, suffixes: Sequence[str]) -> Non
         raise UsageError(f"{option} must end in {', '.join(suffixes)}, found {path}")
 
 
-def check_positive(**values: float) -> None:
+def check_positive(**values: float | int) -> None:
     """Refuses numbers, named as their options are, that are not positive and finite.
 
     Raises:
@@ -60,7 +60,7 @@ def check_positive(**values: float) -> None:
             raise UsageError(f"{option}: {name} must be positive and finite, found {value:g}")
 
 
-def check_finite(option: str, values: Sequence[float]) -> None:
+def check_finite(option: str, values: Sequence[float], kind: str = "number") -> None:
     """Refuses NaN and infinity.
 
     Raises:
@@ -68,7 +68,7 @@ def check_finite(option: str, values: Sequence[float]) -> None:
     """
     for value in values:
         if not abs(value) < float("inf"):
-            raise UsageError(f"{option} must be a finite number, found {value}")
+            raise UsageError(f"{option} must be a finite {kind}, found {value}")
 
 
 def check_names(option: str, names: Sequence[str], known: Sequence[str], owner: str = "this grid") -> None:

@@ -3,13 +3,17 @@
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from crlb.files.output import new_file
 from crlb.labels import LABELS
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
-def console(stderr: bool = False) -> Any:
+
+def console(stderr: bool = False) -> "Console":
     """Returns a console wide enough for tables also where the output is not a terminal."""
     from rich.console import Console
 
@@ -17,7 +21,7 @@ def console(stderr: bool = False) -> Any:
     return found if found.is_terminal else Console(stderr=stderr, width=110)
 
 
-def progress() -> Any:
+def progress() -> "Progress":
     """Returns a progress bar on stderr that leaves nothing behind."""
     from rich.progress import Progress
 
@@ -33,7 +37,7 @@ def write_outputs(writers: Mapping[Path | None, Callable[[Path], None]], overwri
             print(f"wrote {path}")
 
 
-def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def write_csv(rows: Sequence[Mapping[str, object]], path: Path) -> None:
     """Writes rows of equal keys as a table with a header."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

@@ -119,7 +119,7 @@ class PosteriorOf(WithPrior):
             if not 0 < probability < 1:
                 raise UsageError(f"--quantiles must lie between 0 and 1, found {probability:g}")
         if self.mag is not None:
-            check_finite("--mag", [self.mag])
+            check_finite("--mag", [self.mag], "magnitude")
         self._check_stars()
 
     def _check_stars(self) -> None:

@@ -60,9 +60,9 @@ class StarPosterior(Record):
     ess: float
     converged: bool
 
-    def row(self) -> dict[str, float]:
+    def row(self) -> dict[str, float | int | bool]:
         """Returns the star's row of a table."""
-        found: dict[str, float] = {"star": self.star, "mag": self.mag}
+        found: dict[str, float | int | bool] = {"star": self.star, "mag": self.mag}
         for name, label in self.labels.items():
             found |= label.row(name)
         return found | {"ess": self.ess, "converged": self.converged}

@@ -106,7 +106,7 @@ class StarSpectrum(Record):
 
     def write_ecsv(self, path: Path) -> None:
         """Writes the table as Enhanced CSV 1.0: types, units and labels above it; read by astropy.table."""
-        about = {"mag": self.mag, "snr": self.snr, "seed": self.seed} | self.labels
+        about: dict[str, float | int] = {"mag": self.mag, "snr": self.snr, "seed": self.seed} | self.labels
         write_csv(self.table(), path)
         body = path.read_text()
         path.write_text("".join(f"# {line}\n" for line in _ecsv_header(about)) + body)
@@ -121,7 +121,7 @@ class StarSpectrum(Record):
         write_spectra(path, Spectra(self.wave, labels, mag=mag, snr=snr, **one))
 
 
-def _ecsv_header(about: Mapping[str, float]) -> list[str]:
+def _ecsv_header(about: Mapping[str, float | int]) -> list[str]:
     """Names, types and units of the columns, and `about` as the table's metadata."""
     kinds = ["{name: wave, unit: Angstrom, datatype: float64}"]
     kinds += [f"{{name: {name}, datatype: float64}}" for name in COLUMNS[1:]]

@@ -38,7 +38,7 @@ class StarOptions(ForwardModelOptions):
     def check(self) -> None:
         """Refuses what `ForwardModelOptions.check` does, and labels that are missing or have no effect."""
         super().check()
-        check_finite("--mag", [self.mag])
+        check_finite("--mag", [self.mag], "magnitude")
         self.values(self.free_labels())
 
     def star(self, label_names: tuple[str, ...]) -> "np.ndarray":

@@ -21,7 +21,7 @@ REFUSALS = (  # command, exit status, what is said
     ("ceiling --grid GRID --seed 1", 2, "--seed has no effect without --bayes"),
     ("ceiling --grid GRID --prior-beta log_g=3,3", 2, "--prior-beta has no effect without --bayes"),
     ("ceiling --grid GRID --bayes --prior-beta T_eff=4800,100", 2, "shapes of a Beta distribution"),
-    ("ceiling --grid GRID --mag nan", 2, "--mag must be a finite number"),
+    ("ceiling --grid GRID --mag nan", 2, "--mag must be a finite magnitude"),
     ("ceiling --grid GRID --json HERE", 73, "exists already"),
     ("ceiling --grid GRID --plot figure.xyz", 2, "--plot must end in .png, .pdf, .svg"),
     ("ceiling --grid none.h5", 66, "--grid none.h5 does not exist"),
