@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import check_outputs, console, progress, unit, write_csv, write_json, write_outputs
+from crlb.cli.output import console, progress, unit, write_csv, write_outputs
+from crlb.files.records import write_json
 
 CONTINUUM_ORDER = 3
 
@@ -34,7 +35,6 @@ class NuisancesOptions(ForwardModelOptions):
     """Allow output files to be replaced."""
 
     def __call__(self) -> None:
-        check_outputs(self.json, self.csv, overwrite=self.overwrite)
         from crlb.ceilings.nuisance_effects import nuisance_effects
         from crlb.observation.build import with_unknowns
         from crlb.observation.nuisance import Nuisances

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import check_outputs, console, progress, write_json, write_outputs
+from crlb.cli.output import console, progress, write_outputs
 from crlb.errors import UsageError
+from crlb.files.records import write_json
 
 if TYPE_CHECKING:
     pass
@@ -43,7 +44,6 @@ class Validate(ForwardModelOptions):
     """Allow output files to be replaced."""
 
     def __call__(self) -> None:
-        check_outputs(self.json, plot=self.plot, overwrite=self.overwrite)
         from crlb.observation.build import on_arm
         from crlb.validation.summary import total, validate
 
