@@ -36,7 +36,7 @@ TEMPLATE_MARGIN = 2.0  # templates are shared, so they need this times the effec
 
 @dataclass(frozen=True)
 class Inference:
-    """What is unknown of a star besides its labels, and how hard its posterior is tried for.
+    """What is unknown of a star besides its labels, and with how many points its posterior is computed.
 
     Args:
         amplitude: 1-sigma width of a Gaussian prior around 1 on a factor on the model flux, integrated over
@@ -90,7 +90,7 @@ class Observations:
 
 @dataclass(frozen=True, eq=False)
 class Posterior(Record):
-    """What is known of each star; labels in the prior's order and units.
+    """What is known of each star once its spectrum is seen; labels in the prior's order and units.
 
     Args:
         mean: posterior mean.
@@ -126,7 +126,7 @@ def posterior(
         model: how they were seen.
         prior: of all labels of the model, inside its box.
         key: chooses the quasi-random points; same key, same answer.
-        inference: what is unknown besides the labels, and how hard to try.
+        inference: what is unknown besides the labels, and how many points to use.
         advance: called with the number of stars just finished.
 
     Raises:
@@ -222,7 +222,7 @@ def _quantiles(values: np.ndarray, cumulative: np.ndarray, levels: Sequence[floa
 
 def _prior_unit(prior: Prior, uniform: np.ndarray) -> np.ndarray:
     """Unit coordinates that follow the prior."""
-    return (prior.quantile(uniform) - np.asarray(prior.low)) / np.asarray(prior.high - prior.low)
+    return np.asarray((prior.quantile(uniform) - np.asarray(prior.low)) / np.asarray(prior.high - prior.low))
 
 
 def _against_templates(like: Likelihood, unit: np.ndarray, stars: Stars) -> Float[np.ndarray, "n m"]:
@@ -245,7 +245,9 @@ def _groups(mag: np.ndarray) -> list[np.ndarray]:
 
 
 def _empty(n: int, n_labels: int, n_quantiles: int) -> Posterior:
-    blank = lambda *shape: np.full(shape, np.nan)  # noqa: E731
+    def blank(*shape: int) -> np.ndarray:
+        return np.full(shape, np.nan)
+
     return Posterior(
         blank(n, n_labels),
         blank(n, n_labels),

@@ -81,7 +81,7 @@ class Information(StarWithNuisances):
             "information": total,
             "bound": total["marginal"] ** -0.5,
             "windows": [
-                window._asdict() | {"features": [near.feature.name for near in window.features]}
+                vars(window) | {"features": [near.feature.name for near in window.features]}
                 for window in windows
             ],
             "provenance": self.provenance(),

@@ -25,7 +25,7 @@ from rich.progress import Progress
 
 from crlb.bayes.prior import make_prior
 from crlb.ceilings.ceiling import ceiling
-from crlb.ceilings.with_prior import add_exact_limit
+from crlb.ceilings.with_prior import with_exact_limit
 from crlb.errors import run_cli
 from crlb.files.output import new_file
 from experiments.r2_vs_snr.figure import draw
@@ -184,8 +184,8 @@ def ceilings(options: Options, simulator: Simulator) -> dict[str, Any]:
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
         stars = progress.add_task("Exact limit, stars", total=options.n_bayes * len(MAGNITUDES))
         advance = lambda n: progress.advance(stars, n)  # noqa: E731
-        add_exact_limit(found, model, prior, n=options.n_bayes, seed=BAYES_SEED, advance=advance)
-    return found
+        found = with_exact_limit(found, model, prior, n=options.n_bayes, seed=BAYES_SEED, advance=advance)
+    return found.to_json()
 
 
 def limits(test: Stars, exact: Float[np.ndarray, "m 2"], column: int) -> dict[str, Any]:
