@@ -95,7 +95,7 @@ def write_json(
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook_func(_is_array, lambda array: np.asarray(array).tolist())
-    converter.register_structure_hook_func(_is_array, lambda values, _: np.asarray(values, np.float64))
+    converter.register_structure_hook_func(_is_array, _array)
     converter.register_unstructure_hook(np.generic, lambda number: number.item())
     converter.register_unstructure_hook(Path, str)
     converter.register_unstructure_hook_factory(
@@ -157,6 +157,13 @@ def _gathering(kind: type, converter: cattrs.Converter) -> Callable[[Mapping[str
 def _is_array(kind: object) -> bool:
     """Whether a type is numpy's array, or an annotation of one with its shape."""
     return isinstance(kind, type) and (issubclass(kind, np.ndarray) or hasattr(kind, "array_type"))
+
+
+def _array(values: object, kind: object) -> np.ndarray:
+    """Numbers as an array: of flags or integers where the annotation says so, else in double precision."""
+    allowed = getattr(kind, "dtypes", ())
+    dtype = next((one for one in ("bool", "int64") if one in allowed and "float64" not in allowed), "float64")
+    return np.asarray(values, dtype)
 
 
 def _finite(value: object, place: str, words: dict[str, str]) -> Json:

@@ -15,14 +15,11 @@ from crlb.observation import noise as noise_module
 from crlb.observation.noise import NoiseModel
 from crlb.validation.leave_out import (
     BATCH,
-    HALVED,
     SINGLE,
     Scores,
     dropped_nodes,
     joined,
-    leading_error,
     leave_out,
-    places,
 )
 from crlb.validation.result import (
     AxisNote,
@@ -32,10 +29,10 @@ from crlb.validation.result import (
     FluxError,
     MeanError,
     Row,
-    Smoothness,
     Spread,
     Validation,
 )
+from crlb.validation.smoothness import smoothness
 
 ESTIMATE = "estimate"  # for the whole grid: errors of single nodes times `Scores.shrink`
 REGIONS: dict[str, tuple[float, float]] = {  # two cuts of a label, its unit; between them is the third region
@@ -44,7 +41,6 @@ REGIONS: dict[str, tuple[float, float]] = {  # two cuts of a label, its unit; be
     "M_H": (-1.5, -0.5),
 }
 BINS = 128  # of wavelength, in the result
-LEAST_ERROR = 1e-300  # in place of an error of zero, which a ratio cannot have below the line
 MEANING = (
     "halved: every second inner node of an axis left out together; single: one node of the axis at a time; "
     "estimate: single times what the leading error of splines shrinks by in the whole grid, true only where "
@@ -107,7 +103,7 @@ def validate(
         not_scored=0 if grid.filled is None else int(grid.filled.sum()),
         rows=rows,
         better=_better(rows),
-        smoothness=_smoothness(grid, rows),
+        smoothness=smoothness(grid, rows),
         spectra=_spectra(grid.wave[usable], grid.label_names, found),
         provenance=_provenance(grid, noise),
     )
@@ -237,35 +233,6 @@ def _better(rows: Sequence[Row]) -> tuple[Better, ...]:
 def _least_biased(group: Sequence[Row], quantile: Literal["median", "p90"]) -> int:
     """The degree of the row whose largest bias is the smallest."""
     return min(group, key=lambda row: row.largest_bias(quantile)).degree
-
-
-def _smoothness(grid: SpectralGrid, rows: Sequence[Row]) -> tuple[Smoothness, ...]:
-    """Per axis and degree: how much the flux error grows from single to halved, and should if smooth."""
-    error = {
-        (row.axis, row.degree, row.test): row.flux_error.median
-        for row in rows
-        if row.region == "all" != row.axis
-    }
-    return tuple(
-        Smoothness(
-            axis=axis,
-            degree=degree,
-            halved_over_single=halved / max(error[axis, degree, SINGLE], LEAST_ERROR),
-            if_smooth=_if_smooth(places(grid)[grid.label_names.index(axis)], degree),
-        )
-        for (axis, degree, test), halved in error.items()
-        if test == HALVED and len(grid.axes[grid.label_names.index(axis)]) >= degree + 2
-    )
-
-
-def _if_smooth(axis: Float[np.ndarray, " n"], degree: int) -> float:
-    """Growth of the leading error from single to halved, medians over the nodes left out."""
-    everything = np.arange(len(axis))
-    halved, single = (
-        np.concatenate([leading_error(axis, np.delete(everything, x), axis[x], degree) for x in sets])
-        for sets in dropped_nodes(axis).values()
-    )
-    return float(np.median(halved) / np.median(single))
 
 
 def _snr(

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from crlb.errors import DataError, OutputError
 from crlb.files.records import ABSENT, INLINE, Record, json_text, plain, write_json
@@ -116,6 +116,20 @@ def test_fields_that_may_be_absent_are_left_out_where_there_is_nothing(tmp_path)
 def test_what_is_not_the_record_is_refused_by_name(values, words):
     with pytest.raises(DataError, match=words):
         Row.from_json(values)
+
+
+@dataclass(frozen=True, eq=False)
+class Kinds(Record):
+    flags: Bool[np.ndarray, " n"]
+    counts: Int[np.ndarray, " n"]
+    numbers: Float[np.ndarray, " n"]
+
+
+def test_arrays_of_flags_and_integers_come_back_as_such():
+    written = Kinds(np.array([True, False]), np.array([3, 4]), np.array([1.0, 2.0])).to_json()
+    found = Kinds.from_json(json.loads(json.dumps(written)))
+    assert [x.dtype for x in vars(found).values()] == [np.bool_, np.int64, np.float64]
+    assert found.to_json() == written
 
 
 @dataclass(frozen=True)
