@@ -129,9 +129,10 @@ def _inlining(kind: type, converter: cattrs.Converter) -> Callable[[object], dic
     )
 
     def unstructure(record: object) -> dict[str, object]:
-        values = nested(record)
-        rest = values.pop(inline.name)
-        return values | (rest or {})
+        found: dict[str, object] = {}
+        for name, value in nested(record).items():
+            found |= (value or {}) if name == inline.name else {name: value}
+        return found
 
     return unstructure
 

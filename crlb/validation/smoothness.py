@@ -13,7 +13,7 @@ LEAST_ERROR = 1e-300  # in place of an error of zero, by which the other cannot 
 
 
 def smoothness(grid: SpectralGrid, rows: Sequence[Row]) -> tuple[Smoothness, ...]:
-    """Returns how much the flux error grows from single to halved, and should if smooth, by axis and degree."""
+    """Returns, by axis and degree, how the flux error grows from single to halved, and should if smooth."""
     error = {
         (row.axis, row.degree, row.test): row.flux_error.median
         for row in rows

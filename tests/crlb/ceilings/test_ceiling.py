@@ -11,9 +11,10 @@ import pytest
 from jax import lax
 
 from crlb.bayes import bounds as bounds_module
+from crlb.bayes.bounds import EachBound
 from crlb.bayes.prior import make_prior
 from crlb.ceilings.ceiling import ceiling, node_bounds
-from crlb.ceilings.result import Ceiling
+from crlb.ceilings.result import Ceiling, PriorR2
 from crlb.ceilings.with_prior import with_bounds, with_exact_limit
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
@@ -282,6 +283,17 @@ def test_committed_ceiling_is_read_and_written_again_equal(committed):
     again = Ceiling.from_json(committed).to_json()
     assert again == committed
     assert list(again) == list(committed)
+    assert list(map(list, again["bins"])) == list(map(list, committed["bins"]))
+
+
+def test_bounds_keep_their_names_and_reasons_in_a_bin():
+    found = PriorR2.of(EachBound(0.1, 0.2, None, 0.4, 0.5), {"van_trees": "uniform"})
+    assert found.to_json() == {
+        "r2_pooled": 0.1, "r2_shrinkage": 0.2, "r2_van_trees": None, "r2_weighted_van_trees": 0.4,
+        "r2_ziv_zakai": 0.5, "r2_van_trees_reason": "uniform",
+    }  # fmt: skip
+    assert list(found.values().values()) == [0.1, 0.2, None, 0.4, 0.5]
+    assert found.reasons() == ["uniform"]
 
 
 def test_table_shows_bounds_and_limits_and_says_what_they_mean(committed):
