@@ -72,7 +72,7 @@ def check(cfg: ModelConfig) -> None:
     wanted = {"pool": "cls", "pos_embed": "learned", "chunk_norm": False, "predict_sigma": False}
     for name, value in wanted.items():
         if getattr(cfg, name) != value:
-            raise ValueError(f"the PyTorch network has {name} = {value}, got {getattr(cfg, name)}")
+            raise ValueError(f"the PyTorch network has {name} = {value}, found {getattr(cfg, name)}")
 
 
 def vit_config(cfg: ModelConfig) -> Any:

@@ -13,10 +13,13 @@ from typing import Literal
 import tyro
 
 from crlb.errors import EXPECTED, Interrupted, UsageError, run_cli
-from experiments.study.frame import Study, report
+from experiments.study.frame import SomeStudy, Study
+from experiments.study.running import report
 
 # Those that a reader of the main figure asks for next come first.
 NAMES = (
+    "r2_vs_snr",
+    "accuracy",
     "scaling",
     "tokenization",
     "residuals",
@@ -30,6 +33,7 @@ NAMES = (
     "snapping",
     "capacity",
     "transfer_learning",
+    "tokenizer_start",
 )
 
 
@@ -65,7 +69,7 @@ def run_all(options: All) -> None:
     """
     unknown = [name for name in options.only if name not in NAMES]
     if unknown:
-        raise UsageError(f"--only must name experiments among {', '.join(NAMES)}; got {unknown[0]}")
+        raise UsageError(f"--only must name experiments among {', '.join(NAMES)}; found {unknown[0]}")
     failed = []
     for name in options.only or NAMES:
         begin = time.monotonic()
@@ -84,7 +88,7 @@ def run_all(options: All) -> None:
         raise UsageError(f"{len(failed)} of the experiments did not run: {', '.join(failed)}; see above")
 
 
-def study(name: str) -> Study:
+def study(name: str) -> SomeStudy:
     """The experiment of that name."""
     found = importlib.import_module(f"experiments.{name}").STUDY
     assert isinstance(found, Study)

@@ -1,40 +1,44 @@
 """How close networks come to the exact limit on the same stars: R2 of log g beside R2_Bayes, by SNR.
 
 Claim:    no estimator reaches more than the posterior mean; what is missing to it belongs to the network.
-Command:  python -m experiments.accuracy [--network NAME=RUN|WEIGHTS ...]
+Command:  python -m experiments.accuracy [--preset smoke|cpu|gpu] [--network NAME=RUN|WEIGHTS ...]
 Hardware: two CPU cores; the posteriors of 10,000 stars take five minutes, kept in the output folder.
 Expect:   `tiny` within 0.02 of the limit overall.
-Writes:   outputs/accuracy/{posterior.npz, results.json, table.md}.
 
 The limit of a set of stars is 1 - mean(posterior variance) / variance(truth), with the posterior of every
 star under the prior it was drawn from and the noise it was given. The posterior mean is an estimator as well;
 its R2 on these stars scatters about the limit.
 """
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
-import tyro
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
-from crlb.errors import UsageError, run_cli
-from experiments.study.frame import provenance, write_results
-from experiments.study.stars import LABEL, SNR_DEFINITION, about, exact_posterior, limit, test_stars
+from crlb.errors import UsageError
+from crlb.files.records import Record
+from experiments.study.cells import log_ticks
+from experiments.study.frame import Options, Study, Work
+from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, light_grid
+from experiments.study.result import Result
+from experiments.study.rows import Scores, intervals, scores_of
+from experiments.study.running import enter
+from experiments.study.stars import limit
+from experiments.study.training import read_label, reference
 from specvit_jax import metrics
-from specvit_jax.evaluation.predict import predict
 from specvit_jax.evaluation.scores import SNR_EDGES
 from specvit_jax.network.find import find_weights
-from specvit_jax.network.weights import load_weights
-from specvit_jax.spectra.source import make_simulator
+from specvit_jax.network.weights import Weights, load_weights
+
+MEAN = "posterior mean"
 
 
 @dataclass(frozen=True)
-class Options:
+class AccuracyOptions(Options):
     """R2 of networks beside the exact limit of the same test set.
 
     Examples:
@@ -42,45 +46,98 @@ class Options:
       python -m experiments.accuracy --network tiny=tiny mine=runs/paper
     """
 
-    network: tuple[str, ...] = ("tiny=tiny",)
-    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped."""
-    n_test: int = 10_000
-    """Test spectra, drawn with the key of the R2-SNR figure."""
+    network: tuple[str, ...] = ()
+    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped; default:
+    tiny=tiny, trained anew where --grid or --noise is given."""
+    n_test: int | None = None
+    """Test spectra, drawn with the key of the R2-SNR figure; default: 10,000."""
+    mag: tuple[float, float] | None = None
+    """AB magnitudes in i, drawn uniformly [bright faint]; default: 20.5 22.5."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    n_test: int
     mag: tuple[float, float] = (20.5, 22.5)
-    """AB magnitudes in i, drawn uniformly [bright faint]."""
-    out: Path = field(default=Path("outputs/accuracy"))
-    """Folder of the results."""
 
 
-def main() -> None:
-    """Console entry."""
-    options = tyro.cli(Options)
-    run_cli(lambda: report(options))
+SIZES = {"smoke": Size(300), "cpu": Size(10_000), "gpu": Size(10_000)}
 
 
-def report(options: Options) -> None:
-    """Computes, writes and prints the table."""
-    begin = time.monotonic()
-    networks = parse_networks(options.network)
-    options.out.mkdir(parents=True, exist_ok=True)
-    simulator = make_simulator(mag=options.mag)
-    stars = test_stars(simulator, options.n_test)
-    column = simulator.label_names.index(LABEL)
-    exact = exact_posterior(simulator, stars, options.out / "posterior.npz")[:, column]
-    truth = stars.labels[:, column]
-    estimates = {name: labels_of(run, stars.noisy) for name, run in networks.items()}
-    rows = [row(truth, exact, stars.snr, estimates, *edges) for edges in bins()]
-    results = {
-        "experiment": "accuracy",
-        "label": LABEL,
-        "snr_definition": SNR_DEFINITION,
-        "test": about(stars, options.mag),
-        "networks": networks,
-        "rows": rows,
-        "provenance": provenance(options, time.monotonic() - begin, "accuracy"),
-    }
-    text = table(rows, list(networks))
-    print(text, write_results(options.out, results, text), sep="\n")
+@dataclass(frozen=True, kw_only=True)
+class SnrRow(Record):
+    """The limit of the n stars between two SNR (None: no end) and scores by method; None of too few stars."""
+
+    snr_low: float
+    snr_high: float | None
+    n: int
+    r2_bayes: float | None = None
+    methods: dict[str, Scores] | None = None
+
+    @property
+    def snr(self) -> str:
+        """The bin in words."""
+        return "all" if self.snr_high is None else f"{self.snr_low:g}-{self.snr_high:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyResult(Result):
+    """The limit and the scores of all stars, then of those of every bin in SNR."""
+
+    networks: dict[str, str]  # name -> where its weights come from
+    rows: tuple[SnrRow, ...]
+
+    def table(self) -> str:
+        """The scored rows in Markdown: R2 with its 95 % interval, and what is missing to the limit."""
+        heads = ["SNR", "n", "R2_Bayes", MEAN, *(f"{name} | {name}, missing" for name in self.networks)]
+        lines = [f"| {' | '.join(heads)} |", "|---" * (4 + 2 * len(self.networks)) + "|"]
+        lines += [f"| {' | '.join(cells(row, list(self.networks)))} |" for row in self.rows if row.methods]
+        return "\n".join(lines)
+
+    def plot(self) -> Figure:
+        """R2 of every method by SNR, and the exact limit of the same stars."""
+        rows = [row for row in self.rows if row.snr_high is not None and row.methods]
+        figure, axes = plt.subplots(figsize=(0.6 * PAGE_WIDTH_IN, 2.6))
+        snr = np.array([(row.snr_low * (row.snr_high or np.nan)) ** 0.5 for row in rows])
+        exact = np.array([row.r2_bayes for row in rows], float)
+        axes.plot(snr, exact, "k_", markersize=7, markeredgewidth=1.4, label="exact limit of these stars")
+        for i, name in enumerate((MEAN, *self.networks)):
+            found = intervals([row.methods[name] for row in rows if row.methods])
+            color = COLORS["limit"] if name == MEAN else f"C{i + 2}" if i > 1 else COLORS["SpecViT"]
+            place = snr * (1 + 0.02 * i)
+            axes.errorbar(place, found.value, yerr=found.reach, marker="o", label=name, color=color)
+        log_ticks(axes, [2, 3, 5, 10, 20])
+        axes.set_xlabel("SNR per pixel of 0.427 Å, middle of the bin")
+        axes.set_ylabel("$R^2$ of log $g$ (95 %, stars)")
+        axes.legend(frameon=False, loc="lower right")
+        light_grid(axes)
+        return figure
+
+
+def cells(row: SnrRow, names: Sequence[str]) -> list[str]:
+    """A scored row of the table."""
+    assert row.methods is not None
+    assert row.r2_bayes is not None
+    found = [row.snr, str(row.n), f"{row.r2_bayes:.3f}", f"{row.methods[MEAN].r2:.3f}"]
+    for name in names:
+        score = row.methods[name]
+        found.append(f"{score.r2:.3f} ({score.r2_low:.3f}-{score.r2_high:.3f})")
+        found.append(f"{row.r2_bayes - score.r2:.3f}")
+    return found
+
+
+def run(work: Work[Size]) -> AccuracyResult:
+    """Reads the test set with every network and with the exact posterior."""
+    assert isinstance(work.options, AccuracyOptions)
+    networks = parse_networks(work.options.network)
+    weights: dict[str, Weights] = {name: load_weights(find_weights(run)) for name, run in networks.items()}
+    if not networks:
+        networks, weights = {"tiny": "tiny"}, {"tiny": reference(work)}
+    estimates = {name: read_label(found, work.stars.noisy) for name, found in weights.items()}
+    rows = snr_rows(work.truth, work.exact, work.stars.snr, estimates)
+    return AccuracyResult(networks=networks, rows=tuple(rows))
 
 
 def parse_networks(settings: Sequence[str]) -> dict[str, str]:
@@ -92,60 +149,29 @@ def parse_networks(settings: Sequence[str]) -> dict[str, str]:
     pairs = [setting.partition("=") for setting in settings]
     wrong = [setting for setting, pair in zip(settings, pairs, strict=True) if not (pair[0] and pair[2])]
     if wrong:
-        raise UsageError(f"--network must read NAME=RUN, say tiny=runs/tiny; got {wrong[0]}")
+        raise UsageError(f"--network must read NAME=RUN, say tiny=runs/tiny; found {wrong[0]}")
     return {name: run for name, _, run in pairs}
 
 
-def bins() -> list[tuple[float, float]]:
-    """All stars, then those of every bin in SNR."""
-    return [(0.0, np.inf), *pairwise(SNR_EDGES)]
-
-
-def row(
+def snr_rows(
     truth: Float[np.ndarray, " n"],
     exact: Float[np.ndarray, "n 2"],
     snr: Float[np.ndarray, " n"],
-    estimates: dict[str, Float[np.ndarray, " n"]],
-    low: float,
-    high: float,
-) -> dict[str, Any]:
-    """The limit and the estimates of the stars between two SNR; no scores where there are too few."""
-    inside = (snr >= low) & (snr < high)
-    found: dict[str, Any] = {"snr_low": low, "snr_high": None if np.isinf(high) else high}
-    found["n"] = int(inside.sum())
-    if found["n"] < metrics.MIN_BIN:
-        return found
-    truth, exact = truth[inside], exact[inside]
-    found["r2_bayes"] = limit(truth, exact[:, 1])
-    for name, pred in (
-        {"posterior mean": exact[:, 0]} | {n: p[inside] for n, p in estimates.items()}
-    ).items():
-        found[name] = metrics.summary(truth, pred).to_json()
-    return found
+    estimates: Mapping[str, Float[np.ndarray, " n"]],
+) -> list[SnrRow]:
+    """A row of all stars, then one for every bin in SNR; no scores where there are too few."""
+    rows, methods = [], {MEAN: exact[:, 0]} | dict(estimates)
+    for low, high in ((0.0, np.inf), *pairwise(SNR_EDGES)):
+        inside = (snr >= low) & (snr < high)
+        row = SnrRow(snr_low=low, snr_high=None if np.isinf(high) else high, n=int(inside.sum()))
+        if row.n >= metrics.MIN_BIN:
+            scores = {name: scores_of(truth[inside], pred[inside]) for name, pred in methods.items()}
+            row = replace(row, r2_bayes=limit(truth[inside], exact[inside, 1]), methods=scores)
+        rows.append(row)
+    return rows
 
 
-def labels_of(run: str, noisy: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, " n"]:
-    """The label a network reads from the test set."""
-    weights = load_weights(find_weights(run))
-    return predict(weights, noisy).of(LABEL)
-
-
-def table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """The scored rows in Markdown: R2 with its 95 % interval, and what is missing to the limit."""
-    head = ["SNR", "n", "R2_Bayes", "posterior mean", *(f"{name} | {name}, missing" for name in names)]
-    lines = [f"| {' | '.join(head)} |", "|---" * (4 + 2 * len(names)) + "|"]
-    for found in rows:
-        if "r2_bayes" not in found:
-            continue
-        snr = "all" if found["snr_high"] is None else f"{found['snr_low']:g}-{found['snr_high']:g}"
-        cells = [snr, str(found["n"]), f"{found['r2_bayes']:.3f}", f"{found['posterior mean']['r2']:.3f}"]
-        for name in names:
-            score = found[name]
-            cells.append(f"{score['r2']:.3f} ({score['r2_low']:.3f}-{score['r2_high']:.3f})")
-            cells.append(f"{found['r2_bayes'] - score['r2']:.3f}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
+STUDY = Study("accuracy", __doc__, SIZES, run, AccuracyResult, AccuracyOptions)
 
 if __name__ == "__main__":
-    main()
+    enter(STUDY)

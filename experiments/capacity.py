@@ -17,21 +17,27 @@ spectra included; on a machine with other work it is an upper limit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
-from experiments.study.frame import Study, Work, enter
-from experiments.study.stars import limit
+from experiments.study.frame import Study, Work
+from experiments.study.plotting import PAGE_WIDTH_IN, interval, light_grid, markdown
+from experiments.study.result import Result
+from experiments.study.rows import ArmRow, counted, intervals, widened
+from experiments.study.running import enter
 from experiments.study.training import Arm, combined, run_arms
 
 HEAD = 16  # features of an attention head, as in `tiny`
 COLORS = ("#2166ac", "#67a9cf", "#e08214", "#b2182b")  # of depths, shallow to deep
 MARKERS = "osD^"
+COSTS = (  # attribute of a row, unit, what it is
+    ("parameters", 1.0, "parameters"),
+    ("forward_mflop", 1.0, "forward pass (MFLOP)"),
+    ("step_s", 1e3, "time of a training step (ms)"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,76 +64,85 @@ def arm(depth: int, width: int) -> Arm:
     return Arm(f"depth {depth}, width {width}", settings)
 
 
-def run(work: Work) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SizeRow(ArmRow):
+    """A network of some depth and width."""
+
+    depth: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapacityResult(Result):
     """A row for every size and seed, and one for every size."""
-    places = [(depth, width) for depth in work.size.depths for width in work.size.widths]
-    rows = run_arms(work, [arm(*place) for place in places], work.size.seeds)
-    sizes = [
-        row | {"depth": depth, "width": width}
-        for row, (depth, width) in zip(combined(rows), places, strict=True)
-    ]
-    return {"runs": rows, "rows": sizes, "limit": limit(work.truth, work.exact[:, 1])}
 
+    runs: tuple[ArmRow, ...]
+    rows: tuple[SizeRow, ...]
+    limit: float
 
-def table(results: dict[str, Any]) -> str:
-    """One line per size."""
-    heads = ["depth", "width", "R2 of log g (95 %)", "missing to the limit", "parameters", "MFLOP forward"]
-    rows = [
-        [
-            str(row["depth"]),
-            str(row["width"]),
+    def table(self) -> str:
+        """One line per size."""
+        heads = ["depth", "width", "R2 of log g (95 %)", "missing to the limit", "parameters"]
+        heads += ["MFLOP forward", "ms per step"]
+        return markdown(heads, [self.line(row) for row in self.rows])
+
+    def line(self, row: SizeRow) -> list[str]:
+        """The cells of a row of the table."""
+        return [
+            str(row.depth),
+            str(row.width),
             interval(row),
-            f"{results['limit'] - row['r2']:.3f}",
-            f"{row['parameters']:,}",
-            f"{row['forward_mflop']:.1f}",
-            f"{1e3 * row['step_s']:.0f}",
+            f"{self.limit - row.r2:.3f}",
+            f"{row.parameters:,}",
+            f"{row.forward_mflop:.1f}",
+            f"{1e3 * row.step_s:.0f}",
         ]
-        for row in results["rows"]
-    ]
-    return markdown([*heads, "ms per step"], rows)
+
+    def plot(self) -> Figure:
+        """R2 over parameters, FLOP and the time of a step; a line for every depth, its widths along it."""
+        figure, axes = plt.subplots(1, 3, figsize=(PAGE_WIDTH_IN, 2.5), sharey=True)
+        for place, (key, unit, label) in zip(axes, COSTS, strict=True):
+            place.axhline(self.limit, color="black", linestyle="--", linewidth=0.8, label="exact limit")
+            plot_cost(place, self.rows, key, unit)
+            place.set_xlabel(label)
+        axes[0].set_ylabel(f"$R^2$ of log $g$ (95 %, {counted(self.rows)})")
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, frameon=False, loc="outside lower center", ncols=5)
+        widths = ", ".join(str(width) for width in dict.fromkeys(row.width for row in self.rows))
+        title = f"Widths {widths} along each line; {self.rows[0].spectra:,} spectra each"
+        figure.suptitle(title, fontsize=8)
+        return figure
 
 
-def draw(results: dict[str, Any]) -> Figure:
-    """R2 over parameters, FLOP and the time of a step; a line for every depth, its widths along it."""
-    rows = results["rows"]
-    figure, axes = plt.subplots(1, 3, figsize=(PAGE_WIDTH_IN, 2.5), sharey=True)
-    costs = (
-        ("parameters", 1.0, "parameters"),
-        ("forward_mflop", 1.0, "forward pass (MFLOP)"),
-        ("step_s", 1e3, "time of a training step (ms)"),
-    )
-    for place, (key, unit, label) in zip(axes, costs, strict=True):
-        place.axhline(results["limit"], color="black", linestyle="--", linewidth=0.8, label="exact limit")
-        draw_cost(place, rows, key, unit)
-        place.set_xlabel(label)
-    axes[0].set_ylabel("$R^2$ of log $g$ (95 %, stars and seeds)")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, frameon=False, loc="outside lower center", ncols=5)
-    widths = ", ".join(str(width) for width in dict.fromkeys(row["width"] for row in rows))
-    figure.suptitle(f"Widths {widths} along each line; {rows[0]['spectra']:,} spectra each", fontsize=8)
-    return figure
-
-
-def draw_cost(axes: Axes, rows: Sequence[dict[str, Any]], key: str, unit: float) -> None:
+def plot_cost(axes: Axes, rows: Sequence[SizeRow], key: str, unit: float) -> None:
     """R2 with intervals over one cost, on a logarithmic axis."""
-    for i, depth in enumerate(dict.fromkeys(row["depth"] for row in rows)):
-        mine = [row for row in rows if row["depth"] == depth]
-        value = [row["r2"] for row in mine]
-        reach = [[row["r2"] - row["r2_low"] for row in mine], [row["r2_high"] - row["r2"] for row in mine]]
+    for i, depth in enumerate(dict.fromkeys(row.depth for row in rows)):
+        mine = [row for row in rows if row.depth == depth]
+        found, cost = intervals(mine), [unit * getattr(row, key) for row in mine]
         name = f"{depth} block" + ("s" if depth > 1 else "")
         axes.errorbar(
-            [unit * row[key] for row in mine], value, yerr=reach, label=name,
+            cost, found.value, yerr=found.reach, label=name,
             color=COLORS[i], marker=MARKERS[i], capsize=2, elinewidth=0.8,
         )  # fmt: skip
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(color="0.93", linewidth=0.4)
-    axes.set_axisbelow(True)
+    light_grid(axes)
 
 
-STUDY = Study("capacity", __doc__, SIZES, run, table, draw)
+def run(work: Work[Size]) -> CapacityResult:
+    """Trains every size with every seed."""
+    places = [(depth, width) for depth in work.size.depths for width in work.size.widths]
+    rows = run_arms(work, [arm(*place) for place in places], work.size.seeds)
+    sizes = tuple(
+        widened(SizeRow, row, depth=depth, width=width)
+        for row, (depth, width) in zip(combined(rows), places, strict=True)
+    )
+    return CapacityResult(runs=tuple(rows), rows=sizes, limit=work.limit)
+
+
+STUDY = Study("capacity", __doc__, SIZES, run, CapacityResult)
 
 if __name__ == "__main__":
     enter(STUDY)

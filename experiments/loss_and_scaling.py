@@ -26,16 +26,19 @@ All arms see the same spectra; R2 and MAE are of log g in dex, whatever was trai
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
-from experiments.study.frame import Study, Work, enter
-from experiments.study.stars import LABEL, limit
+from experiments.study.frame import Study, Work
+from experiments.study.plotting import PAGE_WIDTH_IN, interval, light_grid, markdown
+from experiments.study.result import Result
+from experiments.study.rows import ArmRow, counted, intervals, widened
+from experiments.study.running import enter
+from experiments.study.stars import LABEL
 from experiments.study.training import Arm, base, combined, run_arms, slug, weights_of
 from specvit_jax.evaluation.predict import predict
 from specvit_jax.evaluation.scores import coverage
@@ -77,7 +80,7 @@ def delta(scaling: str) -> float:
         return DELTA
     if scaling == "minmax":
         return DELTA / RANGE
-    raise ValueError(f"scaling must be zscore or minmax, got {scaling!r}")
+    raise ValueError(f"scaling must be zscore or minmax, found {scaling!r}")
 
 
 ARMS = tuple(arm(loss, scaling, rate) for loss in LOSSES for scaling in SCALINGS for rate in RATES)
@@ -88,20 +91,72 @@ SIZES = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class LossRow(ArmRow):
+    """A loss, and the shares of stars within one and two predicted sigma; None: it predicts none."""
+
+    coverage: dict[str, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossResult(Result):
     """A row for every arm and seed, one for every arm, and what the exact posterior of these stars allows."""
+
+    runs: tuple[ArmRow, ...]
+    rows: tuple[LossRow, ...]
+    limit: float
+
+    def table(self) -> str:
+        """One line per arm."""
+        heads = ["loss, scaling, learning rate", "R2 of log g (95 %)", "MAE, dex (95 %)", "bias, dex"]
+        heads += ["truth within 1 and 2 sigma"]
+        rows = [
+            [row.arm, interval(row), interval(row, "mae"), f"{row.bias:+.3f}", shares(row.coverage)]
+            for row in self.rows
+        ]
+        return markdown(heads, [*rows, ["exact limit", f"{self.limit:.3f}", "", "", "0.683, 0.954"]])
+
+    def plot(self) -> Figure:
+        """R2 and MAE of every arm, colours by scaling."""
+        rows, height = self.rows, 1.0 + 0.17 * len(self.rows)
+        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, height), sharey=True)
+        dots(left, rows, "r2")
+        left.axvline(self.limit, color="black", linestyle="--", linewidth=0.8, label="exact limit")
+        left.set_xlabel(f"$R^2$ of log $g$ (95 %, {counted(rows)})")
+        left.set_yticks(range(len(rows)), [row.arm for row in rows])
+        left.set_ylim(len(rows) - 0.5, -0.5)
+        left.legend(frameon=False, loc="best")
+        dots(right, rows, "mae")
+        right.set_xlabel("mean absolute error of log $g$ (dex)")
+        figure.suptitle(f"Loss and label scaling: {rows[0].spectra:,} spectra each", fontsize=8)
+        return figure
+
+
+def shares(found: dict[str, float] | None) -> str:
+    """Two shares; a dash where no deviation is predicted."""
+    return "-" if found is None else f"{found['1_sigma']:.3f}, {found['2_sigma']:.3f}"
+
+
+def dots(axes: Axes, rows: Sequence[LossRow], key: str) -> None:
+    """A dot with its interval for every arm: red z-score, blue min-max."""
+    for place, row in enumerate(rows):
+        color, one = "#b2182b" if "zscore" in row.arm else "#2166ac", intervals([row], key)
+        axes.errorbar(one.value, place, xerr=one.reach, fmt="o", color=color, capsize=2, elinewidth=0.8)
+    light_grid(axes, "x")
+
+
+def run(work: Work[Size]) -> LossResult:
+    """Trains every arm with every seed; tests the sigma of those that predict one."""
     rows = run_arms(work, work.size.arms, work.size.seeds)
-    mae = {row["arm"]: row for row in combined(rows, "mae")}
-    both = [
-        row | {key: mae[row["arm"]][key] for key in ("mae", "mae_low", "mae_high")} for row in combined(rows)
-    ]
     settings = {arm.name: arm.settings for arm in work.size.arms}
-    for row in both:
-        row["coverage"] = covered(work, row["arm"], settings[row["arm"]])
-    return {"runs": rows, "rows": both, "limit": limit(work.truth, work.exact[:, 1])}
+    both = []
+    for row, other in zip(combined(rows), combined(rows, "mae"), strict=True):
+        row = replace(row, mae=other.mae, mae_low=other.mae_low, mae_high=other.mae_high)
+        both.append(widened(LossRow, row, coverage=covered(work, row.arm, settings[row.arm])))
+    return LossResult(runs=tuple(rows), rows=tuple(both), limit=work.limit)
 
 
-def covered(work: Work, name: str, settings: tuple[str, ...]) -> dict[str, float] | None:
+def covered(work: Work[Size], name: str, settings: tuple[str, ...]) -> dict[str, float] | None:
     """Shares of test stars within one and two predicted sigma of log g, first seed; None: no sigma."""
     config = base(work.options.preset, settings)
     if not config.model.predict_sigma:
@@ -115,59 +170,10 @@ def covered(work: Work, name: str, settings: tuple[str, ...]) -> dict[str, float
         return coverage(work.truth, found.of(LABEL), found.sigma[:, column])
 
     asked = {"settings": settings, "n_test": work.size.n_test, "preset": work.options.preset}
-    return work.part(f"coverage-{slug(name)}", asked, compute)
+    return work.part(f"coverage-{slug(name)}", asked, dict[str, float], compute)
 
 
-def table(results: dict[str, Any]) -> str:
-    """One line per arm."""
-    heads = ["loss, scaling, learning rate", "R2 of log g (95 %)", "MAE, dex (95 %)", "bias, dex"]
-    heads += ["truth within 1 and 2 sigma"]
-    rows = [
-        [
-            row["arm"],
-            interval(row),
-            interval(row, "mae"),
-            f"{row['bias']:+.3f}",
-            shares(row["coverage"]),
-        ]
-        for row in results["rows"]
-    ]
-    rows.append(["exact limit", f"{results['limit']:.3f}", "", "", "0.683, 0.954"])
-    return markdown(heads, rows)
-
-
-def shares(found: dict[str, float] | None) -> str:
-    """Two shares; a dash where no deviation is predicted."""
-    return "-" if found is None else f"{found['1_sigma']:.3f}, {found['2_sigma']:.3f}"
-
-
-def draw(results: dict[str, Any]) -> Figure:
-    """R2 and MAE of every arm, colours by scaling."""
-    rows = results["rows"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 1.0 + 0.17 * len(rows)), sharey=True)
-    dots(left, rows, "r2")
-    left.axvline(results["limit"], color="black", linestyle="--", linewidth=0.8, label="exact limit")
-    left.set_xlabel("$R^2$ of log $g$ (95 %, stars and seeds)")
-    left.set_yticks(range(len(rows)), [row["arm"] for row in rows])
-    left.set_ylim(len(rows) - 0.5, -0.5)
-    left.legend(frameon=False, loc="best")
-    dots(right, rows, "mae")
-    right.set_xlabel("mean absolute error of log $g$ (dex)")
-    figure.suptitle(f"Loss and label scaling: {rows[0]['spectra']:,} spectra each", fontsize=8)
-    return figure
-
-
-def dots(axes: Axes, rows: list[dict[str, Any]], key: str) -> None:
-    """A dot with its interval for every arm: red z-score, blue min-max."""
-    for place, row in enumerate(rows):
-        color = "#b2182b" if "zscore" in row["arm"] else "#2166ac"
-        reach = [[row[key] - row[f"{key}_low"]], [row[f"{key}_high"] - row[key]]]
-        axes.errorbar(row[key], place, xerr=reach, fmt="o", color=color, capsize=2, elinewidth=0.8)
-    axes.grid(axis="x", color="0.93", linewidth=0.4)
-    axes.set_axisbelow(True)
-
-
-STUDY = Study("loss_and_scaling", __doc__, SIZES, run, table, draw)
+STUDY = Study("loss_and_scaling", __doc__, SIZES, run, LossResult)
 
 if __name__ == "__main__":
     enter(STUDY)

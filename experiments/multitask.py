@@ -19,7 +19,6 @@ difference in size.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,22 +26,22 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from crlb.files.records import Record
 from crlb.grids.grid_file import default_grid_path, grid_labels
 from crlb.labels import LABEL_NAMES, LABELS
 from experiments.study import stars
-from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
-from experiments.study.frame import Study, Work, enter
+from experiments.study.frame import Study, Work
+from experiments.study.plotting import PAGE_WIDTH_IN, Style, interval, legend_below, light_grid, markdown
+from experiments.study.result import Result
+from experiments.study.rows import Run, Scores, counted, intervals, widened
+from experiments.study.running import enter
 from experiments.study.stars import LABEL, Stars, limit
-from experiments.study.training import FIRST_SEED, base, combined, slug, weights_of
-from specvit_jax import metrics
-from specvit_jax.evaluation.predict import predict
-from specvit_jax.network.weights import Weights
+from experiments.study.training import FIRST_SEED, base, combined, label_scores, slug, weights_of
 from specvit_jax.settings.config import Config
 from specvit_jax.spectra.source import Simulator, make_simulator
 
 SOLAR, FREE = "solar-scaled stars", "stars of free ratios"
 SYMBOLS = {"T_eff": "$T_{eff}$", "log_g": "log $g$", "M_H": "[M/H]", "a_M": "[$\\alpha$/M]", "C_M": "[C/M]"}
-Limits = dict[str, dict[str, float]]  # of every label: limit, limit_reach
 COLORS = ("#b2182b", "#2166ac", "#e08214")  # of the networks: one label, three, five
 
 
@@ -64,30 +63,119 @@ SIZES = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Limit(Record):
+    """R2_Bayes of stars and the reach of its 95 % interval."""
+
+    limit: float
+    limit_reach: float
+
+
+Limits = dict[str, Limit]  # of every label
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRow(Run):
+    """Scores of one label on n stars of a kind, read by networks of some labels, beside its limit."""
+
+    n: int
+    kind: str
+    label: str
+    limit: float
+    limit_reach: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultitaskResult(Result):
     """A row for every kind of stars, network and label, beside the label's limit."""
+
+    rows: tuple[LabelRow, ...]
+
+    def table(self) -> str:
+        """One line per kind of stars, label and network."""
+        heads = ["stars", "label", "network reads", "R2 (95 %)", "exact limit", "missing", "RMSE"]
+        rows = [
+            [
+                row.kind,
+                row.label,
+                row.arm,
+                interval(row),
+                f"{row.limit:.3f}" + (f" ± {row.limit_reach:.3f}" if row.limit_reach else ""),
+                f"{row.limit - row.r2:.3f}",
+                f"{row.rmse:.3g} {LABELS[row.label].unit}",
+            ]
+            for row in self.rows
+        ]
+        return markdown(heads, rows)
+
+    def plot(self) -> Figure:
+        """R2 of every label by network, beside the label's limit, for either kind of stars."""
+        kinds = list(dict.fromkeys(row.kind for row in self.rows))
+        width = PAGE_WIDTH_IN if len(kinds) > 1 else 0.6 * PAGE_WIDTH_IN
+        figure, axes = plt.subplots(1, len(kinds), figsize=(width, 2.6), squeeze=False)
+        arms = sorted({row.arm for row in self.rows}, key=lambda arm: (arm != "alone", arm))
+        for place, kind in zip(axes[0], kinds, strict=True):
+            plot_kind(place, [row for row in self.rows if row.kind == kind], arms)
+            place.set_title(kind, fontsize=7)
+        legend_below(figure, axes[0, -1], 4)
+        return figure
+
+
+def plot_kind(axes: Axes, rows: Sequence[LabelRow], arms: Sequence[str]) -> None:
+    """Labels from top to bottom; for each a dot per network, and its limit across them."""
+    labels = list(dict.fromkeys(row.label for row in rows))
+    for row in rows:
+        which, one = arms.index(row.arm), intervals([row])
+        y = labels.index(row.label) + 0.22 * (which - (len(arms) - 1) / 2)
+        style: Style = {"color": COLORS[which], "label": row.arm, "capsize": 2, "elinewidth": 0.8}
+        axes.errorbar(one.value, y, xerr=one.reach, fmt="o", **style)
+    for i, name in enumerate(labels):
+        row = next(row for row in rows if row.label == name)
+        ends = (row.limit - row.limit_reach, row.limit + row.limit_reach)
+        axes.fill_betweenx([i - 0.4, i + 0.4], *ends, color="0.85", linewidth=0)
+        axes.vlines(row.limit, i - 0.4, i + 0.4, color="black", linewidth=1.2, label="exact limit")
+    axes.set_yticks(range(len(labels)), [SYMBOLS[name] for name in labels])
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlabel(f"$R^2$ (95 %, {counted(rows)})")
+    light_grid(axes, "x")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of stars: name, simulator, test set, the exact limit of every label."""
+
+    name: str
+    simulator: Simulator
+    stars: Stars
+    limits: Limits
+
+
+def run(work: Work[Size]) -> MultitaskResult:
+    """Trains networks of one label and of all, on either kind of stars."""
     names = work.simulator.label_names
     networks = [(name,) for name in names if name in work.size.alone] + [names]
-    known = limits(work.stars, work.posteriors, names)
-    rows = kind_rows(work, SOLAR, work.simulator, work.stars, networks, known)
+    solar = Kind(SOLAR, work.simulator, work.stars, limits(work.stars, work.posteriors, names))
+    rows = kind_rows(work, solar, networks)
     if work.size.n_limit and set(LABEL_NAMES) <= set(available(work)):
-        simulator = make_simulator(work.options.grid, work.options.noise, work.size.mag, labels=LABEL_NAMES)
-        free = stars.test_stars(simulator, work.size.n_test)
-        found = work.part(
-            "limits-free",
-            {"n": work.size.n_limit, "n_test": work.size.n_test, "mag": work.size.mag},
-            partial(free_limits, work, simulator, free),
-        )
-        rows += kind_rows(work, FREE, simulator, free, [(LABEL,), names, LABEL_NAMES], found)
-    return {"rows": rows}
+        rows += kind_rows(work, free_kind(work), [(LABEL,), names, LABEL_NAMES])
+    return MultitaskResult(rows=tuple(rows))
 
 
-def available(work: Work) -> tuple[str, ...]:
+def free_kind(work: Work[Size]) -> Kind:
+    """Stars of free ratios; their limits are a part of the study."""
+    simulator = make_simulator(work.options.grid, work.options.noise, work.size.mag, labels=LABEL_NAMES)
+    free = stars.test_stars(simulator, work.size.n_test)
+    asked = {"n": work.size.n_limit, "n_test": work.size.n_test, "mag": work.size.mag}
+    compute = partial(free_limits, work, simulator, free)
+    return Kind(FREE, simulator, free, work.part("limits-free", asked, Limits, compute))
+
+
+def available(work: Work[Size]) -> tuple[str, ...]:
     """The labels of the grid of a study."""
     return grid_labels(work.options.grid or default_grid_path())
 
 
-def free_limits(work: Work, simulator: Simulator, free: Stars) -> Limits:
+def free_limits(work: Work[Size], simulator: Simulator, free: Stars) -> Limits:
     """The limits of stars of free ratios; posteriors of the first are kept while they grow."""
     path = work.folder / "parts" / "free.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,33 +191,28 @@ def limits(some: Stars, exact: Float[np.ndarray, "m n_labels 2"], names: Sequenc
     return {name: limited(some.labels[:, i], exact[:, i, 1]) for i, name in enumerate(names)}
 
 
-def limited(truth: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " m"]) -> dict[str, float]:
+def limited(truth: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " m"]) -> Limit:
     """R2_Bayes of stars and the reach of its 95 % interval, from the posteriors of the first `m` of them."""
     n, m = len(truth), len(sigma)
     error = np.std(sigma**2) * np.sqrt((1 - m / n) / m) / np.var(truth)  # of m drawn from n
-    return {"limit": limit(truth, sigma), "limit_reach": float(1.96 * error)}
+    return Limit(limit=limit(truth, sigma), limit_reach=float(1.96 * error))
 
 
-def kind_rows(
-    work: Work,
-    kind: str,
-    simulator: Simulator,
-    some: Stars,
-    networks: Sequence[tuple[str, ...]],
-    limit_of: Limits,
-) -> list[dict[str, Any]]:
+def kind_rows(work: Work[Size], kind: Kind, networks: Sequence[tuple[str, ...]]) -> list[LabelRow]:
     """A row for every network and label it reads, over all seeds, on one kind of stars."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    found: dict[tuple[str, str], list[LabelRow]] = {}
     for names in networks:
         for seed in range(FIRST_SEED, FIRST_SEED + work.size.seeds):
-            config = base(work.options.preset, settings(names, simulator, seed))
-            scores = trained_scores(work, f"{kind}, {'+'.join(names)}", config, simulator, some)
-            for name, score in scores.items():
-                found.setdefault((name, read_by(names)), []).append(score | {"arm": read_by(names)})
-    return [
-        combined(rows)[0] | {"kind": kind, "label": name} | limit_of[name]
-        for (name, _), rows in sorted(found.items(), key=lambda item: simulator.label_names.index(item[0][0]))
-    ]
+            config = base(work.options.preset, settings(names, kind.simulator, seed))
+            for name, score in trained_scores(work, f"{kind.name}, {'+'.join(names)}", config, kind).items():
+                arm, known = read_by(names), kind.limits[name]
+                row = widened(
+                    LabelRow, score, arm=arm, kind=kind.name, label=name,
+                    limit=known.limit, limit_reach=known.limit_reach,
+                )  # fmt: skip
+                found.setdefault((name, arm), []).append(row)
+    order = kind.simulator.label_names.index
+    return [combined(rows)[0] for _, rows in sorted(found.items(), key=lambda item: order(item[0][0]))]
 
 
 def settings(names: Sequence[str], simulator: Simulator, seed: int) -> list[str]:
@@ -143,94 +226,19 @@ def read_by(names: Sequence[str]) -> str:
     return "alone" if len(names) == 1 else f"{len(names)} together"
 
 
-def trained_scores(
-    work: Work, name: str, config: Config, simulator: Simulator, some: Stars
-) -> dict[str, dict[str, Any]]:
+def trained_scores(work: Work[Size], name: str, config: Config, kind: Kind) -> dict[str, Scores]:
     """Scores of every label of a trained network, kept as a part of the study."""
 
-    def compute() -> dict[str, dict[str, Any]]:
+    def compute() -> dict[str, Scores]:
         print(f"{work.study.name}: {name}, seed {config.train.seed}")
-        weights = weights_of(work, name, config, simulator)
-        return label_scores(weights, some, simulator.label_names)
+        weights = weights_of(work, name, config, kind.simulator)
+        return label_scores(weights, kind.stars, kind.simulator.label_names).labels
 
     asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": work.size.mag}
-    return work.part(f"{slug(name)}-{config.train.seed}", asked, compute)
+    return work.part(f"{slug(name)}-{config.train.seed}", asked, dict[str, Scores], compute)
 
 
-def label_scores(weights: Weights, some: Stars, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Scores of every label a network reads; `names` are the columns of the stars' labels."""
-    pred, own = predict(weights, some.noisy).labels, weights.config.model.label_names
-    truth = [some.labels[:, names.index(name)] for name in own]
-    return {
-        name: metrics.summary(true, pred[:, i]).to_json()
-        for i, (name, true) in enumerate(zip(own, truth, strict=True))
-    }
-
-
-def table(results: dict[str, Any]) -> str:
-    """One line per kind of stars, label and network."""
-    heads = ["stars", "label", "network reads", "R2 (95 %)", "exact limit", "missing", "RMSE"]
-    rows = [
-        [
-            row["kind"],
-            row["label"],
-            row["arm"],
-            interval(row),
-            f"{row['limit']:.3f}" + (f" ± {row['limit_reach']:.3f}" if row["limit_reach"] else ""),
-            f"{row['limit'] - row['r2']:.3f}",
-            f"{row['rmse']:.3g} {LABELS[row['label']].unit}",
-        ]
-        for row in results["rows"]
-    ]
-    return markdown(heads, rows)
-
-
-def draw(results: dict[str, Any]) -> Figure:
-    """R2 of every label by network, beside the label's limit, for either kind of stars."""
-    kinds = list(dict.fromkeys(row["kind"] for row in results["rows"]))
-    figure, axes = plt.subplots(
-        1, len(kinds), figsize=(PAGE_WIDTH_IN if len(kinds) > 1 else 0.6 * PAGE_WIDTH_IN, 2.6), squeeze=False
-    )
-    arms = sorted({row["arm"] for row in results["rows"]}, key=lambda arm: (arm != "alone", arm))
-    for place, kind in zip(axes[0], kinds, strict=True):
-        draw_kind(place, [row for row in results["rows"] if row["kind"] == kind], arms)
-        place.set_title(kind, fontsize=7)
-    handles, names = axes[0, -1].get_legend_handles_labels()
-    shown = dict(zip(names, handles, strict=True))
-    figure.legend(shown.values(), shown.keys(), frameon=False, loc="outside lower center", ncols=4)
-    return figure
-
-
-def draw_kind(axes: Axes, rows: Sequence[dict[str, Any]], arms: Sequence[str]) -> None:
-    """Labels from top to bottom; for each a dot per network, and its limit across them."""
-    labels = list(dict.fromkeys(row["label"] for row in rows))
-    for row in rows:
-        which = arms.index(row["arm"])
-        y = labels.index(row["label"]) + 0.22 * (which - (len(arms) - 1) / 2)
-        reach = [[row["r2"] - row["r2_low"]], [row["r2_high"] - row["r2"]]]
-        axes.errorbar(
-            row["r2"],
-            y,
-            xerr=reach,
-            fmt="o",
-            color=COLORS[which],
-            capsize=2,
-            elinewidth=0.8,
-            label=row["arm"],
-        )
-    for i, name in enumerate(labels):
-        row = next(row for row in rows if row["label"] == name)
-        value, reach = row["limit"], row["limit_reach"]
-        axes.fill_betweenx([i - 0.4, i + 0.4], value - reach, value + reach, color="0.85", linewidth=0)
-        axes.vlines(value, i - 0.4, i + 0.4, color="black", linewidth=1.2, label="exact limit")
-    axes.set_yticks(range(len(labels)), [SYMBOLS[name] for name in labels])
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_xlabel("$R^2$ (95 %, stars and seeds)")
-    axes.grid(axis="x", color="0.93", linewidth=0.4)
-    axes.set_axisbelow(True)
-
-
-STUDY = Study("multitask", __doc__, SIZES, run, table, draw)
+STUDY = Study("multitask", __doc__, SIZES, run, MultitaskResult)
 
 if __name__ == "__main__":
     enter(STUDY)

@@ -14,9 +14,8 @@ SpecViT is trained twice: for the same steps at every size, and for the same epo
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,24 +23,38 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from crlb.errors import MissingInputError
+from crlb.files.records import Record
 from experiments.baselines.boosting import LightGBM, Settings, import_lightgbm
 from experiments.baselines.finite import chunks_of, finite_set, n_validation
 from experiments.baselines.protocol import Baseline
 from experiments.baselines.ridge import ALPHAS, Ridge
-from experiments.study.drawing import COLORS, PAGE_WIDTH_IN, curve, interval, markdown
-from experiments.study.frame import Study, Work, enter
-from experiments.study.stars import limit
+from experiments.study.frame import Study, Work
+from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, curve, interval, light_grid, markdown
+from experiments.study.result import Result
+from experiments.study.rows import CurvePoint, counted, scores_of, widened
+from experiments.study.running import enter
 from experiments.study.training import FIRST_SEED, base, combined, run_arm
-from specvit_jax import metrics
 
-# R2 of log g as published for the original PyTorch system (project report, December 2025 to February 2026).
-PUBLISHED = {
-    "note": "BOSZ 2017 spectra; different test sets, weights of the last epoch",
-    "n": [50_000, 100_000, 200_000, 500_000, 1_000_000],
-    "SpecViT": [0.4339, 0.5963, 0.6733, 0.7087, 0.7111],
-    "LightGBM": [0.4879, 0.5533, 0.5466, 0.5743, 0.614],
-    "Ridge": [0.4419, 0.4753, 0.4738, 0.4898, 0.4957],
-}
+
+@dataclass(frozen=True)
+class Published(Record):
+    """R2 of log g by number of training spectra, as published."""
+
+    note: str
+    n: tuple[int, ...]
+    SpecViT: tuple[float, ...]
+    LightGBM: tuple[float, ...]
+    Ridge: tuple[float, ...]
+
+
+# Of the original PyTorch system (project report, December 2025 to February 2026).
+PUBLISHED = Published(
+    note="BOSZ 2017 spectra; different test sets, weights of the last epoch",
+    n=(50_000, 100_000, 200_000, 500_000, 1_000_000),
+    SpecViT=(0.4339, 0.5963, 0.6733, 0.7087, 0.7111),
+    LightGBM=(0.4879, 0.5533, 0.5466, 0.5743, 0.614),
+    Ridge=(0.4419, 0.4753, 0.4738, 0.4898, 0.4957),
+)
 
 
 @dataclass(frozen=True)
@@ -70,31 +83,119 @@ SIZES = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
+STYLES: dict[tuple[str, str | None], Style] = {
+    ("SpecViT", "steps"): {"marker": "o", "linestyle": "-"},
+    ("SpecViT", "epochs"): {"marker": "D", "linestyle": "--", "markerfacecolor": "white"},
+    ("LightGBM", None): {"marker": "s", "linestyle": "-."},
+    ("Ridge", None): {"marker": "^", "linestyle": ":"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingResult(Result):
     """A row for every method, mode, number of spectra and seed, and one for every curve's point."""
-    rows = [row for seed in range(FIRST_SEED, FIRST_SEED + work.size.seeds) for row in of_seed(work, seed)]
-    missing = sorted({row["missing"] for row in rows if "missing" in row})
-    runs = [row for row in rows if "r2" in row]
-    return {
-        "runs": runs,
-        "rows": combined(runs),
-        "missing": missing,
-        "limit": limit(work.truth, work.exact[:, 1]),
-        "published": PUBLISHED,
-    }
+
+    runs: tuple[CurvePoint, ...]
+    rows: tuple[CurvePoint, ...]
+    missing: tuple[str, ...]  # why methods are left out
+    limit: float
+    published: Published
+
+    def table(self) -> str:
+        """One line per method, mode and number of spectra."""
+        heads = ["method", "same", "training spectra", "steps", "R2 (95 %)", "MAE, dex", "seeds"]
+        notes = [f"\nLeft out: {reason}" for reason in self.missing]
+        lines = markdown(heads, [line(row) for row in self.rows])
+        return "\n".join([lines, f"\nExact limit: {self.limit:.3f}", *notes])
+
+    def plot(self) -> Figure:
+        """R2 against the number of spectra; endless ones at the right."""
+        figure, axes = plt.subplots(figsize=(PAGE_WIDTH_IN, 3.0))
+        axes.set_xscale("log")
+        plot_published(axes, self.published)
+        endless = 4 * max(*(row.n or 0 for row in self.rows), *self.published.n)
+        self.plot_curves(axes, endless)
+        axes.axhline(self.limit, color=COLORS["limit"], linewidth=1.0, label="exact limit of these stars")
+        axes.axvline(endless / 2, color="0.8", linewidth=0.6)
+        axes.set_ylim(top=self.limit + 0.04)
+        axes.set_xlabel("training spectra")
+        axes.set_ylabel("$R^2$ of log $g$")
+        powers = [10**power for power in range(2, 7) if 10**power >= axes.get_xlim()[0]]
+        axes.set_xticks([*powers, endless], [*(f"{n:,}" for n in powers), "endless"])
+        light_grid(axes)
+        figure.legend(loc="outside right center", frameon=False, handlelength=3.2)
+        axes.set_title(f"{self.title} (95 %: {counted(self.rows)})", fontsize=8, loc="left")
+        return figure
+
+    def plot_curves(self, axes: Axes, endless: int) -> None:
+        """A curve for every method and mode."""
+        for (method, mode), style in STYLES.items():
+            rows = [row for row in self.rows if (row.method, row.mode) == (method, mode)]
+            if rows:
+                label = named(rows[0], int(str(self.size["epochs"])))
+                curve(axes, rows, endless, style | {"color": COLORS[method], "label": label})
 
 
-def of_seed(work: Work, seed: int) -> Iterator[dict[str, Any]]:
-    """All rows of one seed, what is quick first."""
+def line(row: CurvePoint) -> list[str]:
+    """The cells of a row of the table."""
+    return [
+        row.method,
+        row.mode or "-",
+        "endless" if row.n is None else f"{row.n:,}",
+        "-" if row.steps is None else f"{row.steps:,}",
+        interval(row),
+        f"{row.mae:.3f}",
+        str(row.seeds),
+    ]
+
+
+def named(row: CurvePoint, epochs: int) -> str:
+    """The legend of the curve of a point."""
+    if row.mode == "steps":
+        return f"{row.method}, {row.steps:,} steps at every size"
+    if row.mode == "epochs":
+        return f"{row.method}, {epochs} epoch{'s' * (epochs > 1)} at every size"
+    return row.method
+
+
+def plot_published(axes: Axes, published: Published) -> None:
+    """The published points, thin and grey."""
+    for method, mode in STYLES:
+        if mode != "steps":
+            style = STYLES[method, mode] | {"markersize": 2.5, "markerfacecolor": "white"}
+            style |= {"color": "0.6", "linewidth": 0.6, "zorder": 1}
+            axes.plot(published.n, getattr(published, method), label=f"published {method} (BOSZ)", **style)
+
+
+def run(work: Work[Size]) -> ScalingResult:
+    """Fits and trains every method on every number of spectra, with every seed."""
+    seeds = range(FIRST_SEED, FIRST_SEED + work.size.seeds)
+    runs, missing = [], set()
+    for found in (found for seed in seeds for found in of_seed(work, seed)):
+        if isinstance(found, str):
+            missing.add(found)
+        else:
+            runs.append(found)
+    return ScalingResult(
+        runs=tuple(runs),
+        rows=tuple(combined(runs)),
+        missing=tuple(sorted(missing)),
+        limit=work.limit,
+        published=PUBLISHED,
+    )
+
+
+def of_seed(work: Work[Size], seed: int) -> Iterator[CurvePoint | str]:
+    """All rows of one seed, what is quick first; in place of a row, why there is none."""
     size = work.size
     ridge = lambda: Ridge(size.alphas)  # noqa: E731
-    yield from (baseline(work, "Ridge", n, seed, asdict(ridge()), ridge) for n in size.ridge)
+    yield from (baseline(work, ridge, asdict(ridge()), n, seed) for n in size.ridge)
     yield from (boosted(work, n, seed) for n in size.boosting)
     yield from (specvit(work, "steps", n, seed) for n in size.same_steps)
     yield from (specvit(work, "epochs", n, seed) for n in size.same_epochs)
 
 
-def specvit(work: Work, mode: str, n: int | None, seed: int) -> dict[str, Any]:
+def specvit(work: Work[Size], mode: str, n: int | None, seed: int) -> CurvePoint:
     """SpecViT trained on n spectra, for the steps of the base or for the epochs of the study."""
     config = base(work.options.preset)
     batch = config.train.batch_size
@@ -110,121 +211,50 @@ def specvit(work: Work, mode: str, n: int | None, seed: int) -> dict[str, Any]:
     config = base(work.options.preset, settings)
     source = work.simulator if n is None else finite_set(work.simulator, n, seed)
     row = run_arm(work, f"SpecViT {mode} {n or 'fresh'}", config, source)
-    about = {"steps": config.train.steps, "spectra_seen": row["spectra"]}
-    return row | point("SpecViT", mode, n, seed) | about
+    return widened(
+        CurvePoint, row, arm=arm("SpecViT", mode, n), method="SpecViT", mode=mode, n=n,
+        steps=config.train.steps, spectra_seen=row.spectra,
+    )  # fmt: skip
 
 
-def point(method: str, mode: str | None, n: int | None, seed: int) -> dict[str, Any]:
-    """What a row is about; rows of one `arm` differ by their seed only."""
-    arm = " ".join(filter(None, (method, mode, f"{n or 'fresh'}")))
-    return {"arm": arm, "method": method, "mode": mode, "n": n, "seed": seed}
+def arm(method: str, mode: str | None, n: int | None) -> str:
+    """The name of a point of a curve; rows of one `arm` differ by their seed only."""
+    return " ".join(filter(None, (method, mode, f"{n or 'fresh'}")))
 
 
-def boosted(work: Work, n: int, seed: int) -> dict[str, Any]:
+def boosted(work: Work[Size], n: int, seed: int) -> CurvePoint | str:
     """LightGBM of n spectra, or why there is none."""
     try:
         import_lightgbm()
     except MissingInputError as error:
         print(f"LightGBM is left out: {error}", file=sys.stderr)
-        return {"missing": str(error)}
+        return str(error)
     trees = work.size.trees
-    return baseline(work, "LightGBM", n, seed, asdict(trees), lambda: LightGBM(trees))
+    return baseline(work, lambda: LightGBM(trees), asdict(trees), n, seed)
 
 
 def baseline(
-    work: Work, method: str, n: int, seed: int, settings: dict[str, Any], make: Callable[[], Baseline]
-) -> dict[str, Any]:
+    work: Work[Size], make: Callable[[], Baseline], settings: Mapping[str, object], n: int, seed: int
+) -> CurvePoint:
     """A baseline fitted to n spectra, each observed once; its settings chosen on those of validation."""
-    source = finite_set(work.simulator, n, seed)
+    source, method = finite_set(work.simulator, n, seed), make().name
 
-    def compute() -> dict[str, Any]:
+    def compute() -> CurvePoint:
         print(f"{work.study.name}: {method}, {n:,} spectra, seed {seed}")
         fitted = make()
         held_out = chunks_of(source, n, source.rows, work.column)
         flux, labels = map(np.concatenate, zip(*held_out, strict=True))
         fitted.fit(chunks_of(source, 0, n, work.column), (flux, labels))
-        pred = fitted.predict(work.stars.noisy, work.stars.mag)[:, 0]
-        return (
-            metrics.summary(work.truth, pred).to_json() | point(method, None, n, seed) | {"spectra_seen": n}
+        scores = scores_of(work.truth, fitted.predict(work.stars.noisy, work.stars.mag)[:, 0])
+        return widened(
+            CurvePoint, scores, arm=arm(method, None, n), method=method, n=n, seed=seed, spectra_seen=n
         )
 
     asked = {"settings": settings, "n_test": work.size.n_test, "mag": list(work.size.mag)}
-    return work.part(f"{method.lower()}-{n}-{seed}", asked, compute)
+    return work.part(f"{method.lower()}-{n}-{seed}", asked, CurvePoint, compute)
 
 
-def table(results: dict[str, Any]) -> str:
-    """One line per method, mode and number of spectra."""
-    heads = ["method", "same", "training spectra", "steps", "R2 (95 %)", "MAE, dex", "seeds"]
-    rows = [
-        [
-            row["method"],
-            row["mode"] or "-",
-            "endless" if row["n"] is None else f"{row['n']:,}",
-            f"{row['steps']:,}" if "steps" in row else "-",
-            interval(row),
-            f"{row['mae']:.3f}",
-            str(row["seeds"]),
-        ]
-        for row in results["rows"]
-    ]
-    notes = [f"\nLeft out: {reason}" for reason in results["missing"]]
-    return "\n".join([markdown(heads, rows), f"\nExact limit: {results['limit']:.3f}", *notes])
-
-
-STYLES: dict[tuple[str, str | None], dict[str, Any]] = {
-    ("SpecViT", "steps"): {"marker": "o", "linestyle": "-"},
-    ("SpecViT", "epochs"): {"marker": "D", "linestyle": "--", "markerfacecolor": "white"},
-    ("LightGBM", None): {"marker": "s", "linestyle": "-."},
-    ("Ridge", None): {"marker": "^", "linestyle": ":"},
-}
-
-
-def draw(results: dict[str, Any]) -> Figure:
-    """R2 against the number of spectra; endless ones at the right."""
-    figure, axes = plt.subplots(figsize=(PAGE_WIDTH_IN, 3.0))
-    axes.set_xscale("log")
-    draw_published(axes, results["published"])
-    endless = 4 * max(*(row["n"] or 0 for row in results["rows"]), *results["published"]["n"])
-    for (method, mode), style in STYLES.items():
-        rows = [row for row in results["rows"] if (row["method"], row["mode"]) == (method, mode)]
-        if rows:
-            label = named(method, mode, rows, results["size"]["epochs"])
-            curve(axes, rows, endless, style | {"color": COLORS[method], "label": label})
-    axes.axhline(results["limit"], color=COLORS["limit"], linewidth=1.0, label="exact limit of these stars")
-    axes.axvline(endless / 2, color="0.8", linewidth=0.6)
-    axes.set_ylim(top=results["limit"] + 0.04)
-    axes.set_xlabel("training spectra")
-    axes.set_ylabel("$R^2$ of log $g$")
-    powers = [10**power for power in range(2, 7) if 10**power >= axes.get_xlim()[0]]
-    axes.set_xticks([*powers, endless], [*(f"{n:,}" for n in powers), "endless"])
-    axes.grid(color="0.93", linewidth=0.4)
-    axes.set_axisbelow(True)
-    figure.legend(loc="outside right center", frameon=False, handlelength=3.2)
-    axes.set_title(f"{results['title']} (95 %: stars and seeds)", fontsize=8, loc="left")
-    return figure
-
-
-def named(method: str, mode: str | None, rows: list[dict[str, Any]], epochs: int) -> str:
-    """The legend of a curve."""
-    if mode == "steps":
-        return f"{method}, {rows[0]['steps']:,} steps at every size"
-    if mode == "epochs":
-        return f"{method}, {epochs} epoch{'s' * (epochs > 1)} at every size"
-    return method
-
-
-def draw_published(axes: Axes, published: dict[str, Any]) -> None:
-    """The published points, thin and grey."""
-    for method, mode in STYLES:
-        if mode != "steps":
-            style = STYLES[method, mode] | {"markersize": 2.5, "markerfacecolor": "white"}
-            label = f"published {method} (BOSZ)"
-            axes.plot(
-                published["n"], published[method], color="0.6", linewidth=0.6, zorder=1, label=label, **style
-            )
-
-
-STUDY = Study("scaling", __doc__, SIZES, run, table, draw)
+STUDY = Study("scaling", __doc__, SIZES, run, ScalingResult)
 
 if __name__ == "__main__":
     enter(STUDY)

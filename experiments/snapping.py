@@ -16,20 +16,21 @@ The limit is that of the continuous stars; of snapped ones more can be known, by
 """
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.study import stars
-from experiments.study.drawing import PAGE_WIDTH_IN, interval, markdown
-from experiments.study.frame import Study, Work, enter
-from experiments.study.stars import LABEL, Stars, limit
-from experiments.study.training import FIRST_SEED, base, combined, slug, weights_of
-from specvit_jax import metrics
-from specvit_jax.evaluation.predict import predict
+from experiments.study.frame import Study, Work
+from experiments.study.plotting import PAGE_WIDTH_IN, Style, interval, legend_below, light_grid, markdown
+from experiments.study.result import Result
+from experiments.study.rows import Run, Scores, counted, intervals, scores_of, widened
+from experiments.study.running import enter
+from experiments.study.stars import Stars
+from experiments.study.training import FIRST_SEED, base, combined, read_label, slug, weights_of
 from specvit_jax.settings.config import Config
 from specvit_jax.spectra.priors import make_snapped
 from specvit_jax.spectra.source import Simulator
@@ -51,27 +52,90 @@ class Size:
 SIZES = {"smoke": Size(300), "cpu": Size(10_000, seeds=3), "gpu": Size(10_000, seeds=3)}
 
 
-def run(work: Work) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SnappingRow(Run):
+    """Scores on n stars of one kind of networks trained on one kind of labels."""
+
+    n: int
+    trained: str
+    test: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnappingResult(Result):
     """A row for every training and test set; variances of the test sets, limit of continuous stars."""
+
+    rows: tuple[SnappingRow, ...]
+    variance: dict[str, float]  # of log g, dex^2
+    limit: float
+
+    def table(self) -> str:
+        """One line per training and test set."""
+        heads = ["trained on labels", "tested on", "stars", "variance of log g, dex2", "R2 (95 %)"]
+        heads += ["RMSE, dex (95 %)", "bias, dex"]
+        rows = [
+            [
+                row.trained,
+                row.test,
+                str(row.n),
+                f"{self.variance[row.test]:.3f}",
+                interval(row),
+                interval(row, "rmse"),
+                f"{row.bias:+.3f}",
+            ]
+            for row in self.rows
+        ]
+        return markdown(heads, rows) + f"\n\nExact limit of the continuous stars: R2 {self.limit:.3f}"
+
+    def plot(self) -> Figure:
+        """R2 and RMSE on every test set, a colour for each training set."""
+        tests = list(dict.fromkeys(row.test for row in self.rows))
+        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 2.2), sharey=True)
+        self.plot_dots(left, "r2", tests)
+        self.plot_dots(right, "rmse", tests)
+        left.vlines(self.limit, -0.4, 0.4, color="black", linewidth=1.2, label="exact limit")
+        left.set_yticks(range(len(tests)), [f"test: {name}" for name in tests])
+        left.set_ylim(len(tests) - 0.5, -0.5)
+        left.set_xlabel(f"$R^2$ of log $g$ (95 %, {counted(self.rows)})")
+        right.set_xlabel("RMSE of log $g$ (dex)")
+        legend_below(figure, left, 3)
+        return figure
+
+    def plot_dots(self, axes: Axes, key: str, tests: list[str]) -> None:
+        """One score with its interval for every training and test set."""
+        for row in self.rows:
+            y, one = (
+                tests.index(row.test) + (0.15 if row.trained == "snapped" else -0.15),
+                intervals([row], key),
+            )
+            style: Style = {"color": COLORS[row.trained], "label": f"trained on {row.trained} labels"}
+            axes.errorbar(one.value, y, xerr=one.reach, fmt="o", capsize=2, elinewidth=0.8, **style)
+        light_grid(axes, "x")
+
+
+def run(work: Work[Size]) -> SnappingResult:
+    """Trains on either kind of labels and tests on both."""
     simulators = {prior: simulator_of(work, prior) for prior in PRIORS}
     tests = {prior: stars.test_stars(simulators[prior], work.size.n_test) for prior in PRIORS}
     sets = {"continuous": tests["continuous"], "snapped": tests["snapped"]} | split(work, tests["continuous"])
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    rows: dict[tuple[str, str], list[SnappingRow]] = {}
     for seed in range(FIRST_SEED, FIRST_SEED + work.size.seeds):
         for prior, simulator in simulators.items():
             config = base(work.options.preset, (f"data.prior={prior}", f"train.seed={seed}"))
             for test, score in scores_on(work, f"{prior} labels", config, simulator, sets).items():
-                found.setdefault((prior, test), []).append(score | {"arm": prior})
-    rows = []
-    for (prior, test), scores in found.items():
-        ends = ("rmse", "rmse_low", "rmse_high")
-        rmse = combined(scores, "rmse")[0]
-        rows.append(combined(scores)[0] | {key: rmse[key] for key in ends} | {"trained": prior, "test": test})
+                row = widened(SnappingRow, score, arm=prior, trained=prior, test=test)
+                rows.setdefault((prior, test), []).append(row)
     variance = {name: float(np.var(some.labels[:, work.column])) for name, some in sets.items()}
-    return {"rows": rows, "variance": variance, "limit": limit(work.truth, work.exact[:, 1])}
+    return SnappingResult(rows=tuple(map(both, rows.values())), variance=variance, limit=work.limit)
 
 
-def simulator_of(work: Work, prior: str) -> Simulator:
+def both(rows: list[SnappingRow]) -> SnappingRow:
+    """R2 and RMSE over all seeds."""
+    rmse = combined(rows, "rmse")[0]
+    return replace(combined(rows)[0], rmse=rmse.rmse, rmse_low=rmse.rmse_low, rmse_high=rmse.rmse_high)
+
+
+def simulator_of(work: Work[Size], prior: str) -> Simulator:
     """The study's simulator, its labels drawn by another prior.
 
     Raises:
@@ -83,10 +147,10 @@ def simulator_of(work: Work, prior: str) -> Simulator:
         emulator = work.simulator.emulator
         nodes = make_snapped(emulator.axes, emulator.low, emulator.high, emulator.label_names)
         return replace(work.simulator, prior=nodes)
-    raise ValueError(f"prior must be continuous or snapped, got {prior!r}")
+    raise ValueError(f"prior must be continuous or snapped, found {prior!r}")
 
 
-def split(work: Work, some: Stars) -> dict[str, Stars]:
+def split(work: Work[Size], some: Stars) -> dict[str, Stars]:
     """Continuous stars whose log g lies near a node, and the others."""
     axis = np.array(work.simulator.emulator.axes[work.column])
     near = distance(some.labels[:, work.column], axis) <= NEAR
@@ -102,70 +166,23 @@ def distance(
 
 
 def scores_on(
-    work: Work, name: str, config: Config, simulator: Simulator, sets: dict[str, Stars]
-) -> dict[str, dict[str, Any]]:
+    work: Work[Size], name: str, config: Config, simulator: Simulator, sets: dict[str, Stars]
+) -> dict[str, Scores]:
     """Scores of a trained network on every set of stars, kept as a part of the study."""
 
-    def compute() -> dict[str, dict[str, Any]]:
+    def compute() -> dict[str, Scores]:
         print(f"{work.study.name}: {name}, seed {config.train.seed}")
         weights = weights_of(work, name, config, simulator)
-        own = weights.config.model.label_names.index(LABEL)
         return {
-            test: metrics.summary(
-                some.labels[:, work.column], predict(weights, some.noisy).labels[:, own]
-            ).to_json()
+            test: scores_of(some.labels[:, work.column], read_label(weights, some.noisy))
             for test, some in sets.items()
         }
 
     asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": work.size.mag}
-    return work.part(f"{slug(name)}-{config.train.seed}", asked, compute)
+    return work.part(f"{slug(name)}-{config.train.seed}", asked, dict[str, Scores], compute)
 
 
-def table(results: dict[str, Any]) -> str:
-    """One line per training and test set."""
-    heads = ["trained on labels", "tested on", "stars", "variance of log g, dex2", "R2 (95 %)"]
-    heads += ["RMSE, dex (95 %)", "bias, dex"]
-    rows = [
-        [
-            row["trained"],
-            row["test"],
-            str(row["n"]),
-            f"{results['variance'][row['test']]:.3f}",
-            interval(row),
-            interval(row, "rmse"),
-            f"{row['bias']:+.3f}",
-        ]
-        for row in results["rows"]
-    ]
-    return markdown(heads, rows) + f"\n\nExact limit of the continuous stars: R2 {results['limit']:.3f}"
-
-
-def draw(results: dict[str, Any]) -> Figure:
-    """R2 and RMSE on every test set, a colour for each training set."""
-    rows = results["rows"]
-    tests = list(dict.fromkeys(row["test"] for row in rows))
-    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 2.2), sharey=True)
-    for key, place in zip(("r2", "rmse"), axes, strict=True):
-        for row in rows:
-            y = tests.index(row["test"]) + (0.15 if row["trained"] == "snapped" else -0.15)
-            reach = [[row[key] - row[f"{key}_low"]], [row[f"{key}_high"] - row[key]]]
-            style = {"color": COLORS[row["trained"]], "label": f"trained on {row['trained']} labels"}
-            place.errorbar(row[key], y, xerr=reach, fmt="o", capsize=2, elinewidth=0.8, **style)
-        place.grid(axis="x", color="0.93", linewidth=0.4)
-        place.set_axisbelow(True)
-    left, right = axes
-    left.vlines(results["limit"], -0.4, 0.4, color="black", linewidth=1.2, label="exact limit")
-    left.set_yticks(range(len(tests)), [f"test: {name}" for name in tests])
-    left.set_ylim(len(tests) - 0.5, -0.5)
-    left.set_xlabel("$R^2$ of log $g$ (95 %, stars and seeds)")
-    right.set_xlabel("RMSE of log $g$ (dex)")
-    handles, names = left.get_legend_handles_labels()
-    shown = dict(zip(names, handles, strict=True))
-    figure.legend(shown.values(), shown.keys(), frameon=False, loc="outside lower center", ncols=3)
-    return figure
-
-
-STUDY = Study("snapping", __doc__, SIZES, run, table, draw)
+STUDY = Study("snapping", __doc__, SIZES, run, SnappingResult)
 
 if __name__ == "__main__":
     enter(STUDY)

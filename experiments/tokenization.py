@@ -14,13 +14,15 @@ that the two are told apart by their published starts only. On a CPU a step is c
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from experiments.study.drawing import PAGE_WIDTH_IN, bars, interval, markdown
-from experiments.study.frame import Study, Work, enter
+from experiments.study.frame import Study, Work
+from experiments.study.plotting import PAGE_WIDTH_IN, bars, interval, markdown
+from experiments.study.result import Result
+from experiments.study.rows import ArmRow, counted
+from experiments.study.running import enter
 from experiments.study.training import Arm, combined, run_arms
 from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import override
@@ -80,44 +82,49 @@ SIZES = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class TokenizationResult(Result):
     """A row for every tokenizer and seed, and one for every tokenizer."""
-    rows = run_arms(work, work.size.arms, work.size.seeds, work.size.settings)
-    return {"runs": rows, "rows": combined(rows)}
 
+    runs: tuple[ArmRow, ...]
+    rows: tuple[ArmRow, ...]
 
-def table(results: dict[str, Any]) -> str:
-    """One line per tokenizer."""
-    heads = ["tokens", "number", "R2 (95 %)", "MAE, dex", "parameters", "MFLOP forward", "ms per step"]
-    rows = [
-        [
-            row["arm"],
-            str(row["tokens"]),
-            interval(row),
-            f"{row['mae']:.3f}",
-            f"{row['parameters']:,}",
-            f"{row['forward_mflop']:.1f}",
-            f"{1e3 * row['step_s']:.0f}",
+    def table(self) -> str:
+        """One line per tokenizer."""
+        heads = ["tokens", "number", "R2 (95 %)", "MAE, dex", "parameters", "MFLOP forward", "ms per step"]
+        rows = [
+            [
+                row.arm,
+                str(row.tokens),
+                interval(row),
+                f"{row.mae:.3f}",
+                f"{row.parameters:,}",
+                f"{row.forward_mflop:.1f}",
+                f"{1e3 * row.step_s:.0f}",
+            ]
+            for row in self.rows
         ]
-        for row in results["rows"]
-    ]
-    return markdown(heads, rows)
+        return markdown(heads, rows)
+
+    def plot(self) -> Figure:
+        """R2 with intervals, the cost of a step beside it."""
+        rows, height = self.rows, 0.9 + 0.2 * len(self.rows)
+        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, height), sharey=True)
+        bars(left, rows)
+        left.set_xlabel(f"$R^2$ of log $g$ (95 %, {counted(rows)})")
+        right.barh(range(len(rows)), [1e3 * row.step_s for row in rows], color="0.7", height=0.6)
+        right.set_xlabel("time of a training step (ms)")
+        figure.suptitle(f"{self.title}: {rows[0].spectra:,} spectra each", fontsize=8)
+        return figure
 
 
-def draw(results: dict[str, Any]) -> Figure:
-    """R2 with intervals, the cost of a step beside it."""
-    rows = results["rows"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 0.9 + 0.2 * len(rows)), sharey=True)
-    bars(left, rows)
-    left.set_xlabel("$R^2$ of log $g$ (95 %, stars and seeds)")
-    right.barh(range(len(rows)), [1e3 * row["step_s"] for row in rows], color="0.7", height=0.6)
-    right.set_xlabel("time of a training step (ms)")
-    spectra = rows[0]["spectra"]
-    figure.suptitle(f"{results['title']}: {spectra:,} spectra each", fontsize=8)
-    return figure
+def run(work: Work[Size]) -> TokenizationResult:
+    """Trains every tokenizer with every seed."""
+    rows = run_arms(work, work.size.arms, work.size.seeds, work.size.settings)
+    return TokenizationResult(runs=tuple(rows), rows=tuple(combined(rows)))
 
 
-STUDY = Study("tokenization", __doc__, SIZES, run, table, draw)
+STUDY = Study("tokenization", __doc__, SIZES, run, TokenizationResult)
 
 if __name__ == "__main__":
     enter(STUDY)

@@ -15,26 +15,29 @@ its outputs, by least squares on n spectra observed once. Fine-tuned and from sc
 spectra with fresh noise (baselines/finite.py); fine-tuning keeps the source's scalers and has a lower rate.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from crlb.errors import MissingInputError
 from crlb.grids.grid_file import make_grid, save_grid
+from crlb.grids.spectral_grid import SpectralGrid
 from experiments.baselines.finite import chunks_of, finite_set, n_validation
-from experiments.study.drawing import COLORS, PAGE_WIDTH_IN, curve, interval, markdown
-from experiments.study.frame import Options, Study, Work, enter
+from experiments.study.frame import Options, Study, Work
+from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, curve, interval, light_grid, markdown
+from experiments.study.result import GridName, Result
+from experiments.study.rows import CurvePoint, Scores, scores_of, widened
+from experiments.study.running import enter
 from experiments.study.stars import about, exact_posterior, limit, source_files
-from experiments.study.training import FIRST_SEED, base, combined, run_arm, scores, trained
-from specvit_jax import metrics
+from experiments.study.training import FIRST_SEED, base, combined, label_scores, run_arm, trained
 from specvit_jax.evaluation.predict import predict
 from specvit_jax.network.find import shipped_weights
 from specvit_jax.network.weights import Weights, load_weights
@@ -75,26 +78,94 @@ SIZES = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ReadScores(Scores):
+    """Scores of log g as a network reads it without seeing the grid in question; all its labels beside it."""
+
+    method: str | None = None
+    labels: dict[str, Scores]
+
+
+STYLES: dict[str, Style] = {
+    "fine-tuned": {"color": COLORS["SpecViT"], "marker": "o", "linestyle": "-"},
+    "from scratch": {"color": COLORS["CNN"], "marker": "s", "linestyle": "--"},
+    "recalibrated": {"color": COLORS["Ridge"], "marker": "^", "linestyle": ":"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferResult(Result):
     """A row for every method, number of spectra and seed, and one for every curve's point."""
+
+    target: GridName
+    source_on_its_own_grid: ReadScores
+    zero_shot: ReadScores
+    runs: tuple[CurvePoint, ...]
+    rows: tuple[CurvePoint, ...]
+    limit: float | None  # None: not asked for
+
+    def table(self) -> str:
+        """One line per method and number of spectra."""
+        heads = ["method", "spectra of the target", "R2 (95 %)", "MAE, dex", "seeds"]
+        own, zero = self.source_on_its_own_grid, self.zero_shot
+        rows = [
+            ["source network on its own grid", "-", interval(own), f"{own.mae:.3f}", "1"],
+            ["zero-shot", "0", interval(zero), f"{zero.mae:.3f}", "1"],
+        ]
+        for row in sorted(self.rows, key=lambda row: (row.method, row.n or np.inf)):
+            n = "endless" if row.n is None else f"{row.n:,}"
+            rows.append([row.method, n, interval(row), f"{row.mae:.3f}", str(row.seeds)])
+        n_limit = int(str(self.size["n_limit"]))
+        exact = "not computed" if self.limit is None else f"{self.limit:.3f} (first {n_limit:,} stars)"
+        return f"{markdown(heads, rows)}\n\nTarget: {self.target.title}. Exact limit: {exact}"
+
+    def plot(self) -> Figure:
+        """R2 against the number of spectra of the target grid."""
+        figure, axes = plt.subplots(figsize=(0.8 * PAGE_WIDTH_IN, 2.9))
+        axes.set_xscale("log")
+        endless = 8 * max(row.n or 1 for row in self.rows)
+        for method, style in STYLES.items():
+            rows = [row for row in self.rows if row.method == method]
+            curve(axes, sorted(rows, key=lambda row: row.n or np.inf), endless, style | {"label": method})
+        self.plot_levels(axes)
+        axes.axvline(endless / 8**0.5, color="0.8", linewidth=0.6)
+        finite = sorted({row.n for row in self.rows if row.n is not None})
+        axes.set_xticks([*finite, endless], [*(f"{n:,}" for n in finite), "endless"])
+        axes.minorticks_off()
+        axes.set_xlabel(f"training spectra of the target grid ({self.target.title})")
+        axes.set_ylabel("$R^2$ of log $g$")
+        light_grid(axes)
+        figure.legend(loc="outside right center", frameon=False, handlelength=3.2)
+        return figure
+
+    def plot_levels(self, axes: Axes) -> None:
+        """What needs no spectra of the target: zero-shot, and the exact limit where it is known."""
+        zero = self.zero_shot
+        axes.axhspan(zero.r2_low, zero.r2_high, color="0.9", linewidth=0, zorder=0)
+        axes.axhline(zero.r2, color="0.5", linewidth=0.8, linestyle="-.", label="zero-shot")
+        if self.limit is not None:
+            axes.axhline(self.limit, color=COLORS["limit"], linewidth=1.0, label="exact limit")
+
+
+def run(work: Work[Size]) -> TransferResult:
+    """Reads the target's stars with the source network as it is, recalibrated and trained further."""
     path, title = target_grid(work)
     target = Work(work.study, replace(work.options, grid=path))
     source = source_weights(work)
     weights = load_weights(source)
-    zero = {"method": "zero-shot"} | scored(target, weights)
     runs = [row for seed in seeds(work) for row in of_seed(target, source, weights, seed)]
-    return {
-        "target": {"title": title, "source": target.simulator.emulator.source},
-        "test": about(target.stars, work.size.mag),
-        "source_on_its_own_grid": scored(work, weights),
-        "zero_shot": zero,
-        "runs": runs,
-        "rows": combined(runs),
-        "limit": limit_of(target),
-    }
+    return TransferResult(
+        target=GridName(title=title, source=target.simulator.emulator.source),
+        test=about(target.stars, work.size.mag),
+        source_on_its_own_grid=scored(work, weights),
+        zero_shot=replace(scored(target, weights), method="zero-shot"),
+        runs=tuple(runs),
+        rows=tuple(combined(runs)),
+        limit=limit_of(target),
+    )
 
 
-def limit_of(target: Work) -> float | None:
+def limit_of(target: Work[Size]) -> float | None:
     """R2_Bayes of the first stars of the target; None: not asked for."""
     some = target.stars.take(slice(0, target.size.n_limit))
     if not len(some.mag):
@@ -103,12 +174,12 @@ def limit_of(target: Work) -> float | None:
     return limit(some.labels[:, target.column], exact[:, target.column, 1])
 
 
-def seeds(work: Work) -> range:
+def seeds(work: Work[Size]) -> range:
     """Of training sets and networks."""
     return range(FIRST_SEED, FIRST_SEED + work.size.seeds)
 
 
-def target_grid(work: Work) -> tuple[Path, str]:
+def target_grid(work: Work[Size]) -> tuple[Path, str]:
     """The file of the target grid and its title; built at the smoke preset where the default is absent.
 
     Raises:
@@ -124,7 +195,7 @@ def target_grid(work: Work) -> tuple[Path, str]:
     raise MissingInputError(f"target grid {path} does not exist; name one with --target GRID.h5")
 
 
-def stand_in(work: Work) -> Path:
+def stand_in(work: Work[Size]) -> Path:
     """A grid of four nodes per label with the spectra of the source grid, their continuum tilted."""
     path = work.folder / "runs" / "target.h5"
     if not path.exists():
@@ -133,7 +204,7 @@ def stand_in(work: Work) -> Path:
     return path
 
 
-def tilted(simulator: Simulator, nodes: int = 4) -> Any:
+def tilted(simulator: Simulator, nodes: int = 4) -> SpectralGrid:
     """The grid of `stand_in`."""
     emulator, wave = simulator.emulator, np.asarray(simulator.wave, np.float64)
     axes = tuple(np.linspace(low, high, nodes) for low, high in zip(emulator.low, emulator.high, strict=True))
@@ -150,7 +221,7 @@ def tilted(simulator: Simulator, nodes: int = 4) -> Any:
     )
 
 
-def source_weights(work: Work) -> Path:
+def source_weights(work: Work[Size]) -> Path:
     """The network of the source grid: as shipped for the embedded one, else trained here."""
     options = work.options
     if options.preset != "smoke" and options.grid is None and options.noise is None:
@@ -159,12 +230,13 @@ def source_weights(work: Work) -> Path:
     return trained(base(options.preset), work.simulator, work.folder / "runs" / "source", files)
 
 
-def scored(work: Work, weights: Weights) -> dict[str, Any]:
+def scored(work: Work[Size], weights: Weights) -> ReadScores:
     """Scores of a network on the test set of a grid."""
-    return {key: value for key, value in scores(work, weights, work.stars).items() if key != "by_snr"}
+    found = label_scores(weights, work.stars, work.simulator.label_names)
+    return widened(ReadScores, found.own, labels=found.labels)
 
 
-def of_seed(target: Work, source: Path, weights: Weights, seed: int) -> Iterator[dict[str, Any]]:
+def of_seed(target: Work[Size], source: Path, weights: Weights, seed: int) -> Iterator[CurvePoint]:
     """All rows of one seed."""
     for n in target.size.numbers:
         if n is not None:
@@ -174,8 +246,8 @@ def of_seed(target: Work, source: Path, weights: Weights, seed: int) -> Iterator
 
 
 def network(
-    target: Work, method: str, n: int | None, seed: int, source: Path | None = None
-) -> dict[str, Any]:
+    target: Work[Size], method: str, n: int | None, seed: int, source: Path | None = None
+) -> CurvePoint:
     """A network trained on n spectra of the target, from the weights of the source or from random ones."""
     preset = target.options.preset
     settings = [f"train.seed={seed}"]
@@ -190,30 +262,27 @@ def network(
         settings += [f"train.init_weights={source}", f"train.learning_rate={FINE_TUNING_RATE}"]
     spectra = target.simulator if n is None else finite_set(target.simulator, n, seed)
     row = run_arm(target, f"{method} {n or 'endless'}", base(preset, settings), spectra)
-    return row | point(method, n, seed)
+    return widened(CurvePoint, row, method=method, n=n)
 
 
-def point(method: str, n: int | None, seed: int) -> dict[str, Any]:
-    """What a row is about; rows of one `arm` differ by their seed only."""
-    return {"arm": f"{method} {n or 'endless'}", "method": method, "n": n, "seed": seed}
-
-
-def recalibrated(target: Work, source: Path, weights: Weights, n: int, seed: int) -> dict[str, Any]:
+def recalibrated(target: Work[Size], source: Path, weights: Weights, n: int, seed: int) -> CurvePoint:
     """log g as a linear function of the source network's outputs, fitted to n spectra of the target."""
     chunks = chunks_of(finite_set(target.simulator, n, seed), 0, n, target.column)
 
-    def compute() -> dict[str, Any]:
+    def compute() -> CurvePoint:
         flux, labels = map(np.concatenate, zip(*chunks, strict=True))
-        pred = linear_fit(predict(weights, flux).labels, labels[:, 0])(
-            predict(weights, target.stars.noisy).labels
-        )
-        return metrics.summary(target.truth, pred).to_json() | point("recalibrated", n, seed)
+        fit = linear_fit(predict(weights, flux).labels, labels[:, 0])
+        pred = fit(predict(weights, target.stars.noisy).labels)
+        scores = scores_of(target.truth, pred)
+        return widened(CurvePoint, scores, arm=f"recalibrated {n}", method="recalibrated", n=n, seed=seed)
 
     asked = {"source": str(source), "n_test": target.size.n_test, "mag": list(target.size.mag)}
-    return target.part(f"recalibrated-{n}-{seed}", asked, compute)
+    return target.part(f"recalibrated-{n}-{seed}", asked, CurvePoint, compute)
 
 
-def linear_fit(outputs: Float[np.ndarray, "n n_out"], truth: Float[np.ndarray, " n"]) -> Any:
+def linear_fit(
+    outputs: Float[np.ndarray, "n n_out"], truth: Float[np.ndarray, " n"]
+) -> Callable[[Float[np.ndarray, "m n_out"]], Float[np.ndarray, " m"]]:
     """The function outputs -> label, linear with an intercept, that fits best by least squares."""
     mean, scale = outputs.mean(axis=0), outputs.std(axis=0)
     encode = lambda x: np.column_stack([np.ones(len(x)), (x - mean) / scale])  # noqa: E731
@@ -221,55 +290,7 @@ def linear_fit(outputs: Float[np.ndarray, "n n_out"], truth: Float[np.ndarray, "
     return lambda x: encode(x) @ solution
 
 
-def table(results: dict[str, Any]) -> str:
-    """One line per method and number of spectra."""
-    heads = ["method", "spectra of the target", "R2 (95 %)", "MAE, dex", "seeds"]
-    own, zero = results["source_on_its_own_grid"], results["zero_shot"]
-    rows = [
-        ["source network on its own grid", "-", interval(own), f"{own['mae']:.3f}", "1"],
-        ["zero-shot", "0", interval(zero), f"{zero['mae']:.3f}", "1"],
-    ]
-    for row in sorted(results["rows"], key=lambda row: (row["method"], row["n"] or np.inf)):
-        n = "endless" if row["n"] is None else f"{row['n']:,}"
-        rows.append([row["method"], n, interval(row), f"{row['mae']:.3f}", str(row["seeds"])])
-    n = results["size"]["n_limit"]
-    exact = "not computed" if results["limit"] is None else f"{results['limit']:.3f} (first {n:,} stars)"
-    return f"{markdown(heads, rows)}\n\nTarget: {results['target']['title']}. Exact limit: {exact}"
-
-
-STYLES: dict[str, dict[str, Any]] = {
-    "fine-tuned": {"color": COLORS["SpecViT"], "marker": "o", "linestyle": "-"},
-    "from scratch": {"color": COLORS["CNN"], "marker": "s", "linestyle": "--"},
-    "recalibrated": {"color": COLORS["Ridge"], "marker": "^", "linestyle": ":"},
-}
-
-
-def draw(results: dict[str, Any]) -> Figure:
-    """R2 against the number of spectra of the target grid."""
-    figure, axes = plt.subplots(figsize=(0.8 * PAGE_WIDTH_IN, 2.9))
-    axes.set_xscale("log")
-    endless = 8 * max(row["n"] or 1 for row in results["rows"])
-    for method, style in STYLES.items():
-        rows = [row for row in results["rows"] if row["method"] == method]
-        curve(axes, sorted(rows, key=lambda row: row["n"] or np.inf), endless, style | {"label": method})
-    zero = results["zero_shot"]
-    axes.axhspan(zero["r2_low"], zero["r2_high"], color="0.9", linewidth=0, zorder=0)
-    axes.axhline(zero["r2"], color="0.5", linewidth=0.8, linestyle="-.", label="zero-shot")
-    if results["limit"] is not None:
-        axes.axhline(results["limit"], color=COLORS["limit"], linewidth=1.0, label="exact limit")
-    axes.axvline(endless / 8**0.5, color="0.8", linewidth=0.6)
-    finite = sorted({row["n"] for row in results["rows"]} - {None})
-    axes.set_xticks([*finite, endless], [*(f"{n:,}" for n in finite), "endless"])
-    axes.minorticks_off()
-    axes.set_xlabel(f"training spectra of the target grid ({results['target']['title']})")
-    axes.set_ylabel("$R^2$ of log $g$")
-    axes.grid(color="0.93", linewidth=0.4)
-    axes.set_axisbelow(True)
-    figure.legend(loc="outside right center", frameon=False, handlelength=3.2)
-    return figure
-
-
-STUDY = Study("transfer_learning", __doc__, SIZES, run, table, draw, TransferOptions)
+STUDY = Study("transfer_learning", __doc__, SIZES, run, TransferResult, TransferOptions)
 
 if __name__ == "__main__":
     enter(STUDY)

@@ -79,27 +79,32 @@ def r2(truth: Values, pred: Values) -> Value:
     variance = _wide(truth).var(axis=-1)
     if not np.all(variance > 0):
         raise DataError("R2 needs true values that differ, found them all equal; take more spectra")
-    return 1.0 - (_residual(truth, pred) ** 2).mean(axis=-1) / variance
+    found: Value = 1.0 - (_residual(truth, pred) ** 2).mean(axis=-1) / variance
+    return found
 
 
 def mae(truth: Values, pred: Values) -> Value:
     """Mean absolute residual."""
-    return np.abs(_residual(truth, pred)).mean(axis=-1)
+    found: Value = np.abs(_residual(truth, pred)).mean(axis=-1)
+    return found
 
 
 def rmse(truth: Values, pred: Values) -> Value:
     """Root of the mean squared residual."""
-    return np.sqrt((_residual(truth, pred) ** 2).mean(axis=-1))
+    found: Value = np.sqrt((_residual(truth, pred) ** 2).mean(axis=-1))
+    return found
 
 
 def bias(truth: Values, pred: Values) -> Value:
     """Mean residual."""
-    return _residual(truth, pred).mean(axis=-1)
+    found: Value = _residual(truth, pred).mean(axis=-1)
+    return found
 
 
 def scatter(truth: Values, pred: Values) -> Value:
     """Standard deviation of the residuals about their mean: rmse^2 = bias^2 + scatter^2."""
-    return _residual(truth, pred).std(axis=-1)
+    found: Value = _residual(truth, pred).std(axis=-1)
+    return found
 
 
 METRICS: dict[str, Callable[[Values, Values], Value]] = {
@@ -195,7 +200,8 @@ def _wide(values: np.ndarray) -> np.ndarray:
 
 
 def _residual(truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
-    return _wide(pred) - _wide(truth)
+    found: np.ndarray = _wide(pred) - _wide(truth)
+    return found
 
 
 def _check(truth: np.ndarray, pred: np.ndarray) -> None:

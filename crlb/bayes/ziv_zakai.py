@@ -5,7 +5,7 @@
 
 with e^T delta = h, d(x, delta) the distance of the two spectra in sigma, l = ln(pi(x)/pi(x + delta)), Q the
 upper tail of the normal distribution and Vf the running maximum from the right. Any continuous prior; unlike
-local bounds it knows of confusion with distant labels.
+local bounds it accounts for confusion with distant labels.
 
 Sources: Ziv & Zakai 1969, IEEE Trans. IT 15, 386; Bell et al. 1997, IEEE Trans. IT 43, 624.
 """

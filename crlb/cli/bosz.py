@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from crlb.cli.checks import Checks
 from crlb.cli.output import console
-from crlb.errors import MissingInputError, UsageError
-from crlb.files.output import check_output, new_file
+from crlb.errors import UsageError
+from crlb.files.output import new_file
 
 if TYPE_CHECKING:
     from crlb.bosz.names import Node
@@ -19,7 +20,7 @@ SHOWN = 3  # URLs
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Checks):
     """Which spectra of BOSZ; the defaults are the box of the published study, with solar ratios."""
 
     edition: Literal[2017, 2024] = 2017
@@ -88,8 +89,6 @@ class Index(Selection):
     """Allow the file to be replaced."""
 
     def __call__(self) -> None:
-        if self.out is not None:
-            check_output(self.out, self.overwrite)
         from crlb.bosz.read import bytes_per_file
 
         nodes = self.nodes()
@@ -132,6 +131,10 @@ class Download(Selection):
     timeout_s: float = 30.0
     """Longest silence of the server, s."""
 
+    def inputs(self) -> dict[str, Path | None]:
+        """Returns the file read."""
+        return {"--list": self.list}
+
     def __call__(self) -> None:
         from crlb.bosz.download import HOLES, download
         from crlb.bosz.http import Settings
@@ -157,13 +160,11 @@ class Download(Selection):
 def _read_list(path: Path) -> "list[Node]":
     from crlb.bosz.names import parse_name
 
-    if not path.is_file():
-        raise MissingInputError(f"list {path} does not exist or is not a file")
     return [parse_name(line.strip()) for line in path.read_text().splitlines() if line.strip()]
 
 
 @dataclass(frozen=True)
-class Build:
+class Build(Checks):
     """Makes a grid file from a folder of BOSZ spectra: cut, smoothed, in vacuum, physical flux.
 
     To copy and paste:
@@ -198,7 +199,6 @@ class Build:
     """Allow the file to be replaced."""
 
     def __call__(self) -> None:
-        check_output(self.out, self.overwrite)
         from crlb.bosz.build import build_grid, find_spectra
 
         ranges = {name: getattr(self, name) for name in ("T_eff", "log_g", "M_H", "a_M", "C_M")}

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from crlb.cli.checks import check_finite, check_used
 from crlb.cli.forward_model import File
 from crlb.cli.output import (
-    check_outputs,
     progress,
     write_csv,
-    write_json,
     write_outputs,
 )
 from crlb.cli.posterior import WithPrior
+from crlb.errors import UsageError
+from crlb.files.records import write_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -70,8 +71,15 @@ class Ceiling(WithPrior):
     overwrite: bool = False
     """Allow output files to be replaced."""
 
+    def check(self) -> None:
+        """Refuses what `ForwardModelOptions.check` does, options without effect, and numbers out of range."""
+        super().check()
+        check_used(self, "bayes", ("n_bayes", "amplitude", "seed", "prior_beta"))
+        check_finite("--mag", self.mag, "magnitude")
+        if self.n_bayes < 2:
+            raise UsageError(f"--n-bayes must be 2 or more, found {self.n_bayes}")
+
     def __call__(self) -> None:
-        check_outputs(self.json, self.csv, plot=self.plot, overwrite=self.overwrite)
         from crlb.ceilings.ceiling import ceiling
 
         model = self.load()
@@ -93,7 +101,7 @@ class Ceiling(WithPrior):
         print(result.table())
         write_outputs(
             {
-                self.json: lambda path: write_json(result.to_json(), path),
+                self.json: lambda path: write_json(result, path),
                 self.csv: lambda path: write_csv(result.as_rows(), path),
                 self.plot: lambda path: result.plot().savefig(path, dpi=200),
             },

@@ -2,24 +2,39 @@
 
 Exit codes: 0 done, 2 usage, 65 unusable data, 66 missing input, 70 numbers not finite, 73 cannot create
 output, 74 a write failed (disk full, read-only), 75 interrupted and resumable, or locked by another process,
-78 a setting or config file is wrong.
+78 a setting or config file is wrong. `crlb --version` prints the version.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from importlib.metadata import version
+from typing import Annotated, Protocol, runtime_checkable
 
 import tyro
 
 from crlb.cli.bosz import Build, Download, Index
 from crlb.cli.ceiling import Ceiling
+from crlb.cli.fisher import Fisher
 from crlb.cli.grid import Info, Synthesize
 from crlb.cli.information import Information
 from crlb.cli.nuisances import NuisancesOptions
 from crlb.cli.posterior import PosteriorOf
-from crlb.cli.star import Fisher, Spectrum
+from crlb.cli.spectrum import Spectrum
 from crlb.cli.validate import Validate
 from crlb.errors import run_cli
+
+
+@runtime_checkable
+class Action(Protocol):
+    """A command: its options can be checked before it is run."""
+
+    def check(self) -> None:
+        """Refuses what cannot work."""
+
+    def __call__(self) -> None:
+        """Does the work."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,10 @@ class Grid:
         | Annotated[Build, tyro.conf.subcommand("build")]
         | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
     )
+
+    def check(self) -> None:
+        """Refuses what the action does."""
+        self.action.check()
 
     def __call__(self) -> None:
         self.action()
@@ -51,20 +70,39 @@ Command = (
 
 
 def parse(args: list[str] | None = None) -> Callable[[], None]:
-    """Returns the command that `args` (default: the command line) ask for, not yet run."""
-    return tyro.cli(
-        Command,
-        prog="crlb",
-        description=__doc__,
-        args=args,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+    """Returns the command that `args` (default: the command line) ask for, not yet run.
+
+    When called, it checks its options and files first, which takes milliseconds and loads no jax.
+    """
+    if (sys.argv[1:] if args is None else args) == ["--version"]:
+        print(f"crlb {version('specvit-jax')}")
+        sys.exit(0)
+    return checked(
+        tyro.cli(
+            Command,
+            prog="crlb",
+            description=__doc__,
+            args=args,
+            config=(
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.OmitSubcommandPrefixes,
+                tyro.conf.FlagCreatePairsOff,
+            ),
+        )
     )
+
+
+def checked(command: "Action") -> Callable[[], None]:
+    """Returns a function that checks a command's options, then runs it."""
+
+    def run() -> None:
+        command.check()
+        command()
+
+    return run
 
 
 def main() -> None:
     """Entry point of the console script: float64 throughout."""
-    command = parse()
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    run_cli(command)
+    os.environ["JAX_ENABLE_X64"] = "1"  # read when jax is imported, which may be never
+    run_cli(parse())

@@ -4,13 +4,16 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from crlb.cli.checks import Checks, check_names, check_positive
 from crlb.errors import UsageError
+from crlb.labels import SOLAR_SCALED
 
 if TYPE_CHECKING:
+    from crlb.files.records import Json
     from crlb.grids.grid_file import SpectralGrid
     from crlb.observation.forward_model import ForwardModel
     from crlb.observation.noise_curves import NoiseModel
@@ -22,7 +25,7 @@ Interval = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="MIN MAX"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForwardModelOptions:
+class ForwardModelOptions(Checks):
     """Where spectra and their noise come from."""
 
     grid: File = None
@@ -52,8 +55,64 @@ class ForwardModelOptions:
     """Use only the detector's pixels between these vacuum wavelengths, Å; default: all 4096. A magnitude
     stays that of the whole arm, as far as the grid reaches."""
 
+    def inputs(self) -> dict[str, Path | None]:
+        """Returns the files read: option -> file; the grid also where it is the embedded one."""
+        return {"--grid": self.grid_path(), "--noise": self.noise}
+
+    def check(self) -> None:
+        """Refuses files, numbers and label names that cannot be used, by the label names of the grid alone.
+
+        Raises:
+            UsageError: naming the option.
+            DataError: grid or noise file is not HDF5.
+            OutputError, MissingInputError: as `Checks.check`.
+        """
+        super().check()
+        check_positive(exptime_s=self.exptime_s, n_exp=self.n_exp, seeing_arcsec=self.seeing_arcsec)
+        check_positive(noise_level=self.noise_level, lsf_fwhm=self.lsf_fwhm)
+        if self.wave_range is not None:
+            from crlb.detector import pixels_within
+
+            pixels_within(*self.wave_range)
+        if self.noise is not None:
+            from crlb.files.hdf5 import open_input
+
+            with open_input(self.noise, "noise"):
+                pass
+        self.check_labels()
+
+    def check_labels(self) -> None:
+        """Refuses names that the grid does not have, and a target that is not free.
+
+        Raises:
+            UsageError: naming option and label.
+        """
+        from crlb.grids.grid_file import grid_labels
+
+        names, fixed, free = grid_labels(self.grid_path()), self.fixed(), self.labels or ()
+        check_names("--labels", free, names)
+        check_names("--fix", list(fixed), names)
+        both = [name for name in fixed if name in free]
+        if both:
+            raise UsageError(f"a label is either free or fixed, found both for {', '.join(both)}")
+        target = getattr(self, "target", None)
+        if target is not None and target not in self.unknowns():
+            check_names("--target", [target], names)
+            raise UsageError(f"--target {target} is held at a value; free it with --labels, not --fix")
+
+    def unknowns(self) -> tuple[str, ...]:
+        """Returns what is unknown of a star: its free labels."""
+        return self.free_labels()
+
+    def free_labels(self) -> tuple[str, ...]:
+        """Returns the labels that are axes of the forward model, by the grid file."""
+        from crlb.grids.grid_file import grid_labels
+
+        held = {name for name in SOLAR_SCALED if name not in (self.labels or ())} | set(self.fixed())
+        return tuple(name for name in grid_labels(self.grid_path()) if name not in held)
+
     def load(self) -> "ForwardModel":
-        """Reads and prepares everything."""
+        """Returns the forward model, read and prepared."""
         from crlb.observation.build import forward_model
 
         return forward_model(
@@ -62,7 +121,7 @@ class ForwardModelOptions:
         )  # fmt: skip
 
     def load_noise(self) -> "NoiseModel":
-        """The noise curves with exposure and level."""
+        """Returns the noise curves with exposure and level."""
         from crlb.observation.exposure import Exposure
         from crlb.observation.noise_curves import builtin_noise, load_noise
 
@@ -71,23 +130,23 @@ class ForwardModelOptions:
         return noise.with_exposure(exposure).with_level(self.noise_level)
 
     def load_grid(self) -> "SpectralGrid":
-        """The grid before the instrument, with the known labels held."""
+        """Returns the grid before the instrument, with the known labels held."""
         from crlb.grids.grid_file import load_slice
 
         return load_slice(self.grid_path(), self.labels, self.fixed(), self.holes)
 
     def grid_path(self) -> Path:
-        """The grid file, embedded unless named."""
+        """Returns the grid file, embedded unless named."""
         from crlb.grids.grid_file import default_grid_path
 
         return self.grid or default_grid_path()
 
     def fixed(self) -> dict[str, float]:
-        """The values of `--fix`."""
+        """Returns the values of `--fix`."""
         return pairs("--fix", self.fix)
 
-    def provenance(self) -> dict[str, Any]:
-        """How a result was asked for."""
+    def provenance(self) -> "dict[str, Json]":
+        """Returns how a result was asked for."""
         from crlb.grids.grid_file import default_grid_path
 
         return {
@@ -95,14 +154,14 @@ class ForwardModelOptions:
             "grid_file": "embedded" if self.grid_path() == default_grid_path() else str(self.grid_path()),
             "noise_file": None if self.noise is None else str(self.noise),
             "lsf_fwhm": self.lsf_fwhm,
-            "wave_range": self.wave_range,
-            "fixed": self.fixed(),
+            "wave_range": None if self.wave_range is None else list(self.wave_range),
+            "fixed": dict(self.fixed().items()),
             "interpolation_degree": self.degree,
         }
 
 
 def pairs(option: str, texts: tuple[str, ...]) -> dict[str, float]:
-    """Numbers by name from LABEL=VALUE texts.
+    """Returns numbers by name from LABEL=VALUE texts.
 
     Raises:
         UsageError: another form, or a name that occurs twice.

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from crlb.cli.checks import Checks, check_positive
 from crlb.cli.output import console, unit
 from crlb.errors import UsageError
-from crlb.files.output import check_output
+from crlb.files.records import Record
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from crlb.grids.grid_file import SpectralGrid
 
 
 @dataclass(frozen=True)
-class Synthesize:
+class Synthesize(Checks):
     """Computes a grid of spectra with the built-in LTE synthesis (not BOSZ) and writes it.
 
     To copy and paste:
@@ -46,30 +49,32 @@ class Synthesize:
     overwrite: bool = False
     """Allow the file to be replaced."""
 
-    def __call__(self) -> None:
-        check_output(self.out, self.overwrite)
-        axes = {
-            "T-eff": self.T_eff,
-            "log-g": self.log_g,
-            "M-H": self.M_H,
-            "a-M": self.a_M,
-            "C-M": self.C_M,
-        }
-        for name, axis in axes.items():
+    def check(self) -> None:
+        """Refuses a file that cannot be created, and axes that do not increase."""
+        super().check()
+        for name, axis in self._axes().items():
             increasing = all(a < b for a, b in pairwise(axis)) and all(map(math.isfinite, axis))
             if not axis or not increasing:
                 raise UsageError(f"--{name} must be increasing values, found {axis}")
+        if self.rtol is not None:
+            check_positive(rtol=self.rtol)
+
+    def __call__(self) -> None:
         import numpy as np
 
         from crlb.synthesis.build import RTOL, build_grid
 
-        arrays = tuple(map(np.array, axes.values()))
+        arrays = tuple(map(np.array, self._axes().values()))
         build_grid(self.out, axes=arrays, rtol=self.rtol or RTOL, overwrite=self.overwrite)
         print(f"wrote {self.out}")
 
+    def _axes(self) -> dict[str, tuple[float, ...]]:
+        names = ("T_eff", "log_g", "M_H", "a_M", "C_M")
+        return {name.replace("_", "-"): getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
-class Info:
+class Info(Checks):
     """Shows what a grid file holds: axes, wavelengths, resolving power, origin.
 
     To copy and paste:
@@ -80,27 +85,80 @@ class Info:
     file: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="FILE")] = None
     """The grid file; without it the embedded grid."""
 
+    def inputs(self) -> dict[str, Path | None]:
+        """Returns the file read."""
+        return {"FILE": self.file}
+
     def __call__(self) -> None:
         from crlb.grids.grid_file import default_grid_path, load_grid
 
         path = self.file or default_grid_path()
-        _print_grid(load_grid(path), path)
+        console().print(describe_grid(load_grid(path), str(path)).table())
 
 
-def _print_grid(grid: "SpectralGrid", path: Path) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+@dataclass(frozen=True)
+class GridInfo(Record):
+    """What a grid holds.
 
-    table = Table("what", "value", title=escape(str(path)), show_header=False)
-    for name, axis in zip(grid.label_names, grid.axes, strict=True):
-        table.add_row(f"{name} ({unit(name)})", f"{len(axis)} nodes: " + " ".join(f"{x:g}" for x in axis))
-    table.add_row("nodes", str(len(grid.nodes)))
-    table.add_row("wave", f"{len(grid.wave)} pixels, {grid.wave[0]:.2f} to {grid.wave[-1]:.2f} Å in vacuum")
-    table.add_row("resolving power", f"{grid.resolving_power:g}")
+    Args:
+        file: where it lies.
+        axes: label -> its values at the nodes, in label units.
+        n_nodes: number of spectra.
+        n_pixels: number of samples of a spectrum.
+        wave_range: first and last wavelength, vacuum Å.
+        resolving_power: wave / FWHM.
+        flux_range: smallest and largest flux, in `flux_unit`.
+        flux_unit: in words.
+        has_continuum: whether it holds continua.
+        n_filled: nodes that were interpolated; None: the grid has no flags for them.
+        source: what computed the spectra, in words.
+    """
+
+    file: str
+    axes: dict[str, tuple[float, ...]]
+    n_nodes: int
+    n_pixels: int
+    wave_range: tuple[float, float]
+    resolving_power: float
+    flux_range: tuple[float, float]
+    flux_unit: str
+    has_continuum: bool
+    n_filled: int | None
+    source: str
+
+    def table(self) -> "Table":
+        """Returns a table of two columns to print."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table("what", "value", title=escape(self.file), show_header=False)
+        for name, axis in self.axes.items():
+            table.add_row(f"{name} ({unit(name)})", f"{len(axis)} nodes: " + " ".join(f"{x:g}" for x in axis))
+        table.add_row("nodes", str(self.n_nodes))
+        span = "{:.2f} to {:.2f} Å in vacuum".format(*self.wave_range)
+        table.add_row("wave", f"{self.n_pixels} pixels, {span}")
+        table.add_row("resolving power", f"{self.resolving_power:g}")
+        table.add_row("flux", "{:.3g} to {:.3g} ".format(*self.flux_range) + escape(self.flux_unit))
+        table.add_row("continuum", "yes" if self.has_continuum else "no")
+        if self.n_filled is not None:
+            table.add_row("interpolated nodes", str(self.n_filled))
+        table.add_row("source", escape(self.source))
+        return table
+
+
+def describe_grid(grid: "SpectralGrid", file: str) -> GridInfo:
+    """Returns what a grid read from `file` holds."""
     low, high = zip(*((flux.min(), flux.max()) for flux in grid.spectra.chunks()), strict=True)
-    table.add_row("flux", f"{min(low):.3g} to {max(high):.3g} {escape(grid.flux_unit)}")
-    table.add_row("continuum", "no" if grid.continuum is None else "yes")
-    if grid.filled is not None:
-        table.add_row("interpolated nodes", str(int(grid.filled.sum())))
-    table.add_row("source", escape(grid.source))
-    console().print(table)
+    return GridInfo(
+        file=file,
+        axes={name: tuple(axis.tolist()) for name, axis in zip(grid.label_names, grid.axes, strict=True)},
+        n_nodes=len(grid.nodes),
+        n_pixels=len(grid.wave),
+        wave_range=(float(grid.wave[0]), float(grid.wave[-1])),
+        resolving_power=float(grid.resolving_power),
+        flux_range=(float(min(low)), float(max(high))),
+        flux_unit=grid.flux_unit,
+        has_continuum=grid.continuum is not None,
+        n_filled=None if grid.filled is None else int(grid.filled.sum()),
+        source=grid.source,
+    )

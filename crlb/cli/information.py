@@ -1,15 +1,23 @@
 """`crlb information`: where in the spectrum the information about a label sits."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Float
+
+from crlb.cli.checks import check_positive
 from crlb.cli.forward_model import File
-from crlb.cli.output import check_outputs, console, unit, write_csv, write_json, write_outputs
+from crlb.cli.output import console, unit, write_csv, write_outputs
 from crlb.cli.star import StarWithNuisances
+from crlb.files.records import Json, Record, write_json
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from rich.table import Table
+
+    from crlb.fisher.information import Window
     from crlb.observation.star import Star
 
 MIN_SHARE_NAMED = 0.004  # of the information near a line, below which the figure does not name it
@@ -42,111 +50,175 @@ class Information(StarWithNuisances):
     overwrite: bool = False
     """Allow output files to be replaced."""
 
+    def check(self) -> None:
+        """Refuses what `StarWithNuisances.check` does, and windows without width."""
+        super().check()
+        check_positive(window=self.window, n_windows=self.n_windows)
+
     def __call__(self) -> None:
-        check_outputs(self.json, self.csv, plot=self.plot, overwrite=self.overwrite)
-        result, columns = self._compute(self.observed())
-        _print_windows(result)
-        rows = [
-            dict(zip(columns, map(float, row), strict=True)) for row in zip(*columns.values(), strict=True)
-        ]
+        result, pixels = self._compute(self.observed())
+        screen = console()
+        screen.print(result.table())
+        screen.print(result.remarks())
         write_outputs(
             {
                 self.json: lambda path: write_json(result, path),
-                self.csv: lambda path: write_csv(rows, path),
-                self.plot: lambda path: _plot(result, columns, path),
+                self.csv: lambda path: write_csv(pixels.table(), path),
+                self.plot: lambda path: _plot(self.target, pixels, path),
             },
             self.overwrite,
         )
 
-    def _compute(self, star: "Star") -> tuple[dict[str, Any], dict[str, Any]]:
-        """The summary, and columns per pixel."""
+    def _compute(self, star: "Star") -> "tuple[InformationSummary, InformationSpectrum]":
+        """The summary, and the information of every pixel."""
         from crlb.fisher.information import cumulative_share, per_angstrom, pixel_information, ranked_windows
 
         found = pixel_information(star.jac, 1 / star.variance, self.target, label_names=star.label_names)
         windows = ranked_windows(star.wave, found.marginal, width=self.window, n=self.n_windows)
-        columns = {
-            "wave": star.wave,
-            "flux": star.flux,
-            "conditional": per_angstrom(found.conditional, star.wave),
-            "marginal": per_angstrom(found.marginal, star.wave),
-            "cumulative_conditional": cumulative_share(found.conditional),
-            "cumulative_marginal": cumulative_share(found.marginal),
-        }
+        pixels = InformationSpectrum(
+            star.wave,
+            star.flux,
+            per_angstrom(found.conditional, star.wave),
+            per_angstrom(found.marginal, star.wave),
+            cumulative_share(found.conditional),
+            cumulative_share(found.marginal),
+        )
         total = {"conditional": float(found.conditional.sum()), "marginal": float(found.marginal.sum())}
-        result = {
-            "target": self.target,
-            "label_names": list(star.label_names),
-            "mag": self.mag,
-            "snr": star.snr,
-            "information": total,
-            "bound": total["marginal"] ** -0.5,
-            "windows": [
-                vars(window) | {"features": [near.feature.name for near in window.features]}
-                for window in windows
-            ],
-            "provenance": self.provenance(),
-        }
-        return result, columns
+        result = InformationSummary(
+            target=self.target,
+            label_names=star.label_names,
+            mag=self.mag,
+            snr=star.snr,
+            information=total,
+            bound=total["marginal"] ** -0.5,
+            windows=tuple(map(_ranked, windows)),
+            provenance=self.provenance(),
+        )
+        return result, pixels
 
 
-def _print_windows(result: Mapping[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
+@dataclass(frozen=True)
+class RankedWindow(Record):
+    """A stretch of spectrum, vacuum Å, its information (1/unit^2), its share, and the lines within 5 Å."""
 
-    target = result["target"]
-    table = Table(
-        box=box.SIMPLE, title=f"{target}: best windows at mag {result['mag']:g}, SNR {result['snr']:.1f}"
-    )
-    for head, side in (
-        ("vacuum Å", "right"),
-        ("share", "right"),
-        ("sum", "right"),
-        ("lines within 5 Å", "left"),
-    ):
-        table.add_column(head, justify=side)  # type: ignore[arg-type]
-    running = 0.0
-    for window in result["windows"]:
-        running += window["share"]
-        names = ", ".join(dict.fromkeys(window["features"])) or "-"
-        span = f"{window['low']:.1f}-{window['high']:.1f}"
-        table.add_row(span, f"{window['share']:.1%}", f"{running:.1%}", names)
-    screen = console()
-    screen.print(table)
-    kept = result["information"]["marginal"] / result["information"]["conditional"]
-    screen.print(
-        f"Bound {result['bound']:.4g} {unit(target)}; unknown: {', '.join(result['label_names'])}. "
-        f"{kept:.1%} of the information with all else known. Shares are of the former."
-    )
+    low: float
+    high: float
+    information: float
+    share: float
+    features: tuple[str, ...]
 
 
-def _plot(result: Mapping[str, Any], columns: Mapping[str, Any], path: Path) -> None:
+def _ranked(window: "Window") -> RankedWindow:
+    names = tuple(near.feature.name for near in window.features)
+    return RankedWindow(window.low, window.high, window.information, window.share, names)
+
+
+@dataclass(frozen=True)
+class InformationSummary(Record):
+    """What one star's spectrum tells about one label.
+
+    Args:
+        target: the label.
+        label_names: all unknowns: labels, then nuisances.
+        mag: AB magnitude in i.
+        snr: median of flux/error over the pixels in use.
+        information: `conditional` (all else known) and `marginal` (all else unknown), 1/unit^2.
+        bound: 1-sigma, all else unknown, in the label's unit.
+        windows: the most informative first.
+        provenance: how it was asked for.
+    """
+
+    target: str
+    label_names: tuple[str, ...]
+    mag: float
+    snr: float
+    information: dict[str, float]
+    bound: float
+    windows: tuple[RankedWindow, ...]
+    provenance: dict[str, Json]
+
+    def table(self) -> "Table":
+        """Returns the windows with their shares, the running sum and the lines near them."""
+        from rich import box
+        from rich.table import Table
+
+        title = f"{self.target}: best windows at mag {self.mag:g}, SNR {self.snr:.1f}"
+        table = Table(box=box.SIMPLE, title=title)
+        for head in ("vacuum Å", "share", "sum"):
+            table.add_column(head, justify="right")
+        table.add_column("lines within 5 Å")
+        running = 0.0
+        for window in self.windows:
+            running += window.share
+            names = ", ".join(dict.fromkeys(window.features)) or "-"
+            span = f"{window.low:.1f}-{window.high:.1f}"
+            table.add_row(span, f"{window.share:.1%}", f"{running:.1%}", names)
+        return table
+
+    def remarks(self) -> str:
+        """Returns what is printed under the table."""
+        kept = self.information["marginal"] / self.information["conditional"]
+        return (
+            f"Bound {self.bound:.4g} {unit(self.target)}; unknown: {', '.join(self.label_names)}. "
+            f"{kept:.1%} of the information with all else known. Shares are of the former."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class InformationSpectrum(Record):
+    """The information about a label in every pixel.
+
+    Args:
+        wave: pixel centres, vacuum Å.
+        flux: noiseless, median about 0.5 over the arm.
+        conditional: all else known, 1/(unit^2 Å).
+        marginal: all else unknown, 1/(unit^2 Å).
+        cumulative_conditional: share in this pixel and all bluer ones.
+        cumulative_marginal: likewise.
+    """
+
+    wave: Float[np.ndarray, " n_pix"]
+    flux: Float[np.ndarray, " n_pix"]
+    conditional: Float[np.ndarray, " n_pix"]
+    marginal: Float[np.ndarray, " n_pix"]
+    cumulative_conditional: Float[np.ndarray, " n_pix"]
+    cumulative_marginal: Float[np.ndarray, " n_pix"]
+
+    def table(self) -> list[dict[str, float]]:
+        """Returns a row per pixel."""
+        names = [one.name for one in fields(self)]
+        columns = [np.asarray(getattr(self, name)).tolist() for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plot(name: str, pixels: InformationSpectrum, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    wave, name = columns["wave"], result["target"]
+    wave = pixels.wave
     figure, (top, middle, bottom) = plt.subplots(3, sharex=True, figsize=(9.0, 6.0), layout="constrained")
-    top.plot(wave, columns["flux"], color="0.2", linewidth=0.5)
+    top.plot(wave, pixels.flux, color="0.2", linewidth=0.5)
     top.set_ylabel("flux (median 0.5)")
-    middle.plot(wave, columns["conditional"], color="0.7", linewidth=0.6, label="all else known")
-    middle.plot(wave, columns["marginal"], color="#b2182b", linewidth=0.7, label="all else unknown")
+    middle.plot(wave, pixels.conditional, color="0.7", linewidth=0.6, label="all else known")
+    middle.plot(wave, pixels.marginal, color="#b2182b", linewidth=0.7, label="all else unknown")
     middle.set(ylabel=f"information on {name}\n(1/{unit(name)}$^2$/Å)", yscale="log")
-    middle.set_ylim(max(columns["conditional"].max() * 1e-5, 1e-12))
+    middle.set_ylim(max(pixels.conditional.max() * 1e-5, 1e-12))
     middle.legend(frameon=False, loc="upper left", ncols=2)
-    bottom.plot(wave, columns["cumulative_conditional"], color="0.6")
-    bottom.plot(wave, columns["cumulative_marginal"], color="#b2182b")
+    bottom.plot(wave, pixels.cumulative_conditional, color="0.6")
+    bottom.plot(wave, pixels.cumulative_marginal, color="#b2182b")
     bottom.set(xlabel="vacuum wavelength (Å)", ylabel="cumulative share", xlim=(wave[0], wave[-1]))
-    _name_lines(top, columns)
+    _name_lines(top, pixels)
     figure.savefig(path, dpi=200)
     plt.close(figure)
 
 
-def _name_lines(axes: Any, columns: Mapping[str, Any]) -> None:
+def _name_lines(axes: "Axes", pixels: InformationSpectrum) -> None:
     """Names the lines that hold information, above the spectrum, each name once per 15 Å."""
     from crlb.fisher.features import FEATURES
 
-    wave, density = columns["wave"], columns["marginal"]
+    wave, density = pixels.wave, pixels.marginal
     share = density / density.sum()
     last = -1e9
     for feature in sorted(FEATURES, key=lambda feature: feature.wave):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import check_outputs, progress, write_csv, write_json, write_outputs
+from crlb.cli.output import progress, write_csv, write_outputs
+from crlb.files.records import write_json
 
 CONTINUUM_ORDER = 3
 
@@ -33,7 +34,6 @@ class NuisancesOptions(ForwardModelOptions):
     """Allow output files to be replaced."""
 
     def __call__(self) -> None:
-        check_outputs(self.json, self.csv, overwrite=self.overwrite)
         from crlb.ceilings.nuisance_effects import nuisance_effects
         from crlb.observation.build import with_unknowns
         from crlb.observation.nuisance import Nuisances
@@ -56,7 +56,7 @@ class NuisancesOptions(ForwardModelOptions):
         print(result.table())
         write_outputs(
             {
-                self.json: lambda path: write_json(result.to_json(), path),
+                self.json: lambda path: write_json(result, path),
                 self.csv: lambda path: write_csv(result.as_rows(), path),
             },
             self.overwrite,

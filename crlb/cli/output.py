@@ -1,40 +1,31 @@
-"""What commands print and write: consoles, JSON, tables, checked before anything is computed."""
+"""What commands print and write: consoles, tables, files that exist whole or not at all."""
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from crlb.errors import UsageError
-from crlb.files.output import check_output, new_file
+from crlb.files.output import new_file
 from crlb.labels import LABELS
 
-PLOT_SUFFIXES = (".png", ".pdf", ".svg")
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 
-def console(stderr: bool = False) -> Any:
-    """A console wide enough for tables also where the output is not a terminal."""
+def console(stderr: bool = False) -> "Console":
+    """Returns a console wide enough for tables also where the output is not a terminal."""
     from rich.console import Console
 
     found = Console(stderr=stderr)
     return found if found.is_terminal else Console(stderr=stderr, width=110)
 
 
-def progress() -> Any:
-    """A progress bar on stderr that leaves nothing behind."""
+def progress() -> "Progress":
+    """Returns a progress bar on stderr that leaves nothing behind."""
     from rich.progress import Progress
 
     return Progress(console=console(stderr=True), transient=True)
-
-
-def check_outputs(*paths: Path | None, plot: Path | None = None, overwrite: bool) -> None:
-    """Refuses what cannot be written before anything is computed."""
-    for path in (*paths, plot):
-        if path is not None:
-            check_output(path, overwrite)
-    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
-        raise UsageError(f"--plot must end in {', '.join(PLOT_SUFFIXES)}, found {plot}")
 
 
 def write_outputs(writers: Mapping[Path | None, Callable[[Path], None]], overwrite: bool) -> None:
@@ -46,12 +37,7 @@ def write_outputs(writers: Mapping[Path | None, Callable[[Path], None]], overwri
             print(f"wrote {path}")
 
 
-def write_json(result: Mapping[str, Any], path: Path) -> None:
-    """Writes a result as JSON in UTF-8; a number that is not finite is refused."""
-    path.write_text(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def write_csv(rows: Sequence[Mapping[str, object]], path: Path) -> None:
     """Writes rows of equal keys as a table with a header."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -60,5 +46,5 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def unit(label: str) -> str:
-    """Unit of a label, empty if unknown."""
+    """Returns the unit of a label, empty if unknown."""
     return LABELS[label].unit if label in LABELS else ""

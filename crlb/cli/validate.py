@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import tyro
 
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import check_outputs, progress, write_json, write_outputs
+from crlb.cli.output import progress, write_outputs
 from crlb.errors import UsageError
+from crlb.files.records import write_json
 
 Magnitudes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AB [AB ...]")]
 
@@ -38,7 +39,6 @@ class Validate(ForwardModelOptions):
     """Allow output files to be replaced."""
 
     def __call__(self) -> None:
-        check_outputs(self.json, plot=self.plot, overwrite=self.overwrite)
         from crlb.observation.build import on_arm
         from crlb.validation.summary import total, validate
 
@@ -52,7 +52,7 @@ class Validate(ForwardModelOptions):
         print(result.table())
         write_outputs(
             {
-                self.json: lambda path: write_json(result.to_json(), path),
+                self.json: lambda path: write_json(result, path),
                 self.plot: lambda path: result.plot().savefig(path, dpi=200),
             },
             self.overwrite,

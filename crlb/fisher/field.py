@@ -166,7 +166,7 @@ def _fisher(
     *,
     variance_term: bool,
 ) -> Float[Array, "n_free n_free"]:
-    """As `fisher_information`, labels first: both terms in one product over 2 n_pix columns."""
+    """The Fisher matrix of one star: both terms in one product over 2 n_pix columns."""
     variance, push = jax.linearize(lambda flux: model.arm_variance(flux, mag), flux)
     weighted = jac * (model.usable / jnp.sqrt(variance))[None, :]
     if variance_term:

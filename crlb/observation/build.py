@@ -125,4 +125,5 @@ def covered_pixels(
         "magnitude and flux scale are means over that part, not over the arm",
         stacklevel=3,
     )
-    return found
+    answer: Int[np.ndarray, " n"] = found
+    return answer

@@ -5,6 +5,7 @@ grid reaches. `select` chooses pixels afterwards, so what is left out changes no
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,8 @@ class ForwardModel:
     @property
     def wave(self) -> Float[Array | np.ndarray, " n_pix"]:
         """Centres of the pixels in use, vacuum Å."""
-        return self._chosen(self.emulator.wave)
+        found: Float[Array | np.ndarray, " n_pix"] = self._chosen(self.emulator.wave)
+        return found
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -88,21 +90,26 @@ class ForwardModel:
         Raises:
             UsageError: labels outside the grid (concrete); NaN under jit, vmap or grad.
         """
-        return self._chosen(self.emulator(labels))
+        with self._precision():
+            found: Float[Array, " n_pix"] = self._chosen(self.emulator(labels))
+            return found
 
     def variance(
         self, labels: Float[Array | np.ndarray, " n_labels"], mag: Real[ArrayLike, ""]
     ) -> Float[Array, " n_pix"]:
         """Returns the noise variance of a star of this AB magnitude in i, in units of flux^2."""
-        return self._chosen(self.arm_variance(self.emulator(labels), mag))
+        with self._precision():
+            found: Float[Array, " n_pix"] = self._chosen(self.arm_variance(self.emulator(labels), mag))
+            return found
 
     def snr(
         self, labels: Float[Array | np.ndarray, " n_labels"], mag: Real[ArrayLike, ""]
     ) -> Float[Array, ""]:
         """Returns the median of flux/error over the pixels in use."""
-        flux = self.emulator(labels)
-        error = jnp.sqrt(self._chosen(self.arm_variance(flux, mag)))
-        return noise_module.snr(self._chosen(flux), error)
+        with self._precision():
+            flux = self.emulator(labels)
+            error = jnp.sqrt(self._chosen(self.arm_variance(flux, mag)))
+            return noise_module.snr(self._chosen(flux), error)
 
     def draw(
         self,
@@ -111,8 +118,9 @@ class ForwardModel:
         mag: Real[ArrayLike, ""],
     ) -> tuple[Float[Array, " n_pix"], Float[Array, " n_pix"]]:
         """Returns one noisy spectrum and its 1-sigma error; the same noise whatever pixels are in use."""
-        noisy, error = noise_module.draw(key, self.emulator(labels), mag, self.noise)
-        return self._chosen(noisy), self._chosen(error)
+        with self._precision():
+            noisy, error = noise_module.draw(key, self.emulator(labels), mag, self.noise)
+            return self._chosen(noisy), self._chosen(error)
 
     def arm_variance(self, flux: Float[Array, " n_arm"], mag: Real[ArrayLike, ""]) -> Float[Array, " n_arm"]:
         """Returns the noise variance of all pixels of the arm, in use or not, under a noiseless flux."""
@@ -190,6 +198,11 @@ class ForwardModel:
             "nodes": len(self.emulator.nodes),
             "dtype": str(self.emulator.basis.dtype),
         }
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Float64 for a model in float64, whatever jax is set to; no change for others."""
+        double = self.emulator.basis.dtype == np.float64
+        return jax.enable_x64(True) if double else nullcontext()
 
     def _chosen(self, values: Any) -> Any:
         """The pixels in use of an array over the arm."""

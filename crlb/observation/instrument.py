@@ -35,7 +35,7 @@ from crlb.labels import coordinate
 from crlb.observation.line_spread import top_up_sigma
 
 WINDOW_SIGMA = 6.0  # the kernel is cut here; 2e-9 of a line lies outside
-MAX_TRACED_SIGMA = 1.5  # A; sizes the window when lsf_sigma is not a number yet (inside jit, grad, vmap)
+MAX_TRACED_SIGMA = 1.5  # Å; sizes the window when lsf_sigma is not a number yet (inside jit, grad, vmap)
 MEDIAN_DEGREE = 6  # at most, of the polynomials that smooth the median flux over the labels
 EDGE_TOLERANCE = 1e-3  # of a pixel: by so much a pixel may stick out of the input and still count as covered
 
@@ -58,15 +58,15 @@ def detector_flux(
     kernel is renormalised; a pixel that is not itself covered by the input is NaN.
 
     Args:
-        wave: Sample wavelengths, increasing, vacuum A, at rest.
-        flux: Flux per A at `wave`, any scale.
-        detector_wave: Pixel centres, increasing, vacuum A.
-        lsf_sigma: Gaussian width in A, one number or one per detector pixel; 0 is pure rebinning. Traced, it
+        wave: Sample wavelengths, increasing, vacuum Å, at rest.
+        flux: Flux per Å at `wave`, any scale.
+        detector_wave: Pixel centres, increasing, vacuum Å.
+        lsf_sigma: Gaussian width in Å, one number or one per detector pixel; 0 is pure rebinning. Traced, it
             must stay below `MAX_TRACED_SIGMA`: beyond, the pixel is NaN.
         rv_kms: Radial velocity in km/s, receding positive.
 
     Returns:
-        Flux per A in the units of `flux`.
+        Flux per Å in the units of `flux`.
 
     Raises:
         UsageError: wavelengths not increasing, lengths that differ, or a negative width.
@@ -78,7 +78,8 @@ def detector_flux(
             f"detector_flux: flux must have one value per wavelength, {wave.shape}, found {flux.shape}"
         )
     first, weights = _weights(wave, detector_wave, lsf_sigma, rv_kms, flux.dtype)
-    return _apply(first, weights, flux)
+    found: Float[Array, " n_pix"] = _apply(first, weights, flux)
+    return found
 
 
 def to_detector(
@@ -96,9 +97,9 @@ def to_detector(
     A grid with the detector's sampling and no top-up is unchanged.
 
     Args:
-        grid: Model grid, vacuum A.
-        detector_wave: Pixel centres, vacuum A.
-        lsf_fwhm: Full width at half maximum of the instrument's Gaussian, A.
+        grid: Model grid, vacuum Å.
+        detector_wave: Pixel centres, vacuum Å.
+        lsf_fwhm: Full width at half maximum of the instrument's Gaussian, Å.
         rv_kms: Radial velocity, km/s, receding positive.
         normalise: Scale each node to a median of 0.5 over the arm, as in the data (to a few parts in a
             thousand, by a smooth function of the labels); its continuum likewise.
@@ -124,8 +125,8 @@ def to_detector(
     if not np.isfinite(weights).all():
         seen = cell_edges(grid.wave)[[0, -1]] * shift
         raise DataError(
-            f"grid: needed the detector's range {first_edge:.2f}-{last_edge:.2f} A, found {seen[0]:.2f}-"
-            f"{seen[1]:.2f} A (radial velocity included); use a wider grid, or fewer pixels (--wave-range)"
+            f"grid: needed the detector's range {first_edge:.2f}-{last_edge:.2f} Å, found {seen[0]:.2f}-"
+            f"{seen[1]:.2f} Å (radial velocity included); use a wider grid, or fewer pixels (--wave-range)"
         )
     n_pix, width = weights.shape
     columns = first[:, None] + np.arange(width)
@@ -172,7 +173,8 @@ def smooth_median(spectra: Factors, grid: SpectralGrid) -> Float[np.ndarray, "*n
         [np.prod([columns[i][nodes[i], n] for i, n in enumerate(term)], axis=0) for term in terms], axis=1
     )
     fit = design @ np.linalg.lstsq(design, np.log(median / smooth), rcond=None)[0]
-    return (smooth * np.exp(fit)).reshape(spectra.shape[:-1])
+    found: Float[np.ndarray, "*nodes"] = (smooth * np.exp(fit)).reshape(spectra.shape[:-1])
+    return found
 
 
 def _medians(flux: Float[np.ndarray, "n n_pix"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -184,16 +186,16 @@ def _medians(flux: Float[np.ndarray, "n n_pix"]) -> tuple[Float[np.ndarray, " n"
 
 def _check_wave(name: str, wave: np.ndarray) -> None:
     if wave.ndim != 1 or wave.size < 2 or not (np.diff(wave) > 0).all():
-        raise UsageError(f"{name}: needed at least two increasing wavelengths (A), found {wave!r}; sort them")
+        raise UsageError(f"{name}: needed at least two increasing wavelengths (Å), found {wave!r}; sort them")
 
 
 def _largest_sigma(lsf_sigma: ArrayLike) -> float:
-    """The width in A that sizes the window: the largest value, or the documented bound when traced."""
+    """The width in Å that sizes the window: the largest value, or the documented bound when traced."""
     if isinstance(lsf_sigma, jax.core.Tracer):
         return MAX_TRACED_SIGMA
     largest, smallest = float(np.max(lsf_sigma)), float(np.min(lsf_sigma))
     if not 0 <= smallest <= largest < math.inf:
-        raise UsageError(f"lsf_sigma must be finite and not negative (A), found {smallest}..{largest}")
+        raise UsageError(f"lsf_sigma must be finite and not negative (Å), found {smallest}..{largest}")
     return largest
 
 
@@ -204,7 +206,7 @@ def _window_size(edges: np.ndarray, span: float) -> int:
 
 
 def _split(values: np.ndarray, dtype: np.dtype) -> tuple[Array, Array]:
-    """values = high + low in `dtype`: float32 alone would place 8000 A to 0.0005 A only."""
+    """values = high + low in `dtype`: float32 alone would place 8000 Å to 0.0005 Å only."""
     high = values.astype(dtype)
     return jnp.asarray(high), jnp.asarray((values - high).astype(dtype))
 
@@ -220,7 +222,7 @@ def _weights(
     edges, bounds = cell_edges(wave), cell_edges(detector_wave)
     reach = WINDOW_SIGMA * _largest_sigma(lsf_sigma)
     width = _window_size(edges, 2 * reach + float(np.diff(bounds).max()))
-    return _window_weights(
+    found: tuple[Int[Array, " n_pix"], Float[Array, "n_pix n_window"]] = _window_weights(
         _split(edges, dtype),
         _split(bounds, dtype),
         jnp.asarray(lsf_sigma, dtype),
@@ -228,6 +230,7 @@ def _weights(
         jnp.asarray(reach, dtype),
         width=width,
     )
+    return found
 
 
 @partial(jax.jit, static_argnames="width")
@@ -240,14 +243,14 @@ def _window_weights(
     *,
     width: int,
 ) -> tuple[Array, Array]:
-    """`_weights` from cell edges and pixel bounds (each high + low, A), with a window of `width` cells."""
+    """`_weights` from cell edges and pixel bounds (each high + low, Å), with a window of `width` cells."""
     edge, edge_low = edges
     left, right = ((bounds[0][part], bounds[1][part]) for part in (slice(None, -1), slice(1, None)))
     pixel = (right[0] - left[0]) + (right[1] - left[1])
     sigma = jnp.broadcast_to(sigma, pixel.shape)
 
     def offset(bound: tuple[Array, Array], edge: Array, edge_low: Array) -> Array:
-        return (bound[0] - edge) + (bound[1] - edge_low) - beta * edge  # A, exact to the last bits
+        return (bound[0] - edge) + (bound[1] - edge_low) - beta * edge  # Å, exact to the last bits
 
     first = jnp.searchsorted(jax.lax.stop_gradient(edge * (1 + beta)), left[0] - reach, side="right") - 2
     first = jnp.clip(first, 0, edge.size - 1 - width)
@@ -273,7 +276,7 @@ def _apply(first: Array, weights: Array, flux: Array) -> Array:
 
 
 def _ramp(x: Float[Array, "n_pix m"], sigma: Float[Array, "n_pix 1"]) -> Float[Array, "n_pix m"]:
-    """K(x) = x Phi(x/sigma) + sigma phi(x/sigma) in A, max(x, 0) at sigma = 0; dK/dsigma = phi(x/sigma)."""
+    """K(x) = x Phi(x/sigma) + sigma phi(x/sigma) in Å, max(x, 0) at sigma = 0; dK/dsigma = phi(x/sigma)."""
     blurred = sigma > 0
     safe = jnp.where(blurred, sigma, 1.0)
     z = x / safe

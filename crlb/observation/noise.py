@@ -14,7 +14,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Real
 
 from crlb.observation.exposure import Exposure
 from crlb.observation.noise_curves import REFERENCE_WAVE, NoiseModel, builtin_noise, load_noise
@@ -33,8 +34,8 @@ __all__ = [
 
 REFERENCE_MAG = 18.0  # AB, of the source behind signal_e
 
-I_BAND_EDGE = 8250.0  # A, red half-power point of the SDSS i filter; the blue edge is outside the arm
-I_BAND_SOFTNESS = 80.0  # A, of that edge
+I_BAND_EDGE = 8250.0  # Å, red half-power point of the SDSS i filter; the blue edge is outside the arm
+I_BAND_SOFTNESS = 80.0  # Å, of that edge
 
 
 def background(noise: NoiseModel) -> Float[Array, " n_pix"]:
@@ -78,7 +79,7 @@ def variance(
     precision.
 
     Args:
-        flux: Noiseless flux per A on the detector's pixels, any scale (0.5 at the median by convention).
+        flux: Noiseless flux per Å on the detector's pixels, any scale (0.5 at the median by convention).
         mag: AB magnitude in i.
         noise: Curves of the instrument and the sky on the same pixels, exposure and level.
     """
@@ -113,7 +114,10 @@ def _sorted(values: Float[Array, " n"]) -> Float[Array, " n"]:
     """
     integer = jnp.int32 if values.dtype == jnp.float32 else jnp.int64
     bits = jax.lax.bitcast_convert_type(values, integer)
-    flip = lambda bits: bits ^ ((bits >> (bits.itemsize * 8 - 1)) & jnp.iinfo(integer).max)  # noqa: E731
+
+    def flip(bits: Int[Array, " n"]) -> Int[Array, " n"]:
+        return bits ^ ((bits >> (bits.itemsize * 8 - 1)) & np.iinfo(integer).max)
+
     return jax.lax.bitcast_convert_type(flip(jnp.sort(flip(bits))), values.dtype)
 
 

@@ -17,7 +17,7 @@ from crlb.files.hdf5 import open_input, read_numbers
 from crlb.observation.exposure import Exposure
 from crlb.observation.instrument import detector_flux
 
-REFERENCE_WAVE = 7975.0  # A, mid-arm; keeps numbers of order one in float32
+REFERENCE_WAVE = 7975.0  # Å, mid-arm; keeps numbers of order one in float32
 DEFAULT_GROUP = "legacy_20211220"  # in the reference file: the instrument behind the published SNR table
 
 # The built-in curves, per 900 s exposure. The four scales are tuned, see `builtin_noise`.
@@ -36,8 +36,8 @@ TELLURIC = (
     (8165.0, 18.0, 0.08),
     (8240.0, 70.0, 0.06),
 )
-WAVE_TOLERANCE = 0.01  # A: by so much a file's pixel centres may differ from the detector's
-LINE_CELL = 0.02  # A, of the spectrum of sky lines before it is put through the instrument
+WAVE_TOLERANCE = 0.01  # Å: by so much a file's pixel centres may differ from the detector's
+LINE_CELL = 0.02  # Å, of the spectrum of sky lines before it is put through the instrument
 
 
 @jax.tree_util.register_dataclass
@@ -46,7 +46,7 @@ class NoiseModel:
     """Curves per 900 s exposure on the detector's pixels, in electrons; a pytree, so a jit argument.
 
     Args:
-        wave: Pixel centres, vacuum A.
+        wave: Pixel centres, vacuum Å.
         signal_e: Electrons from a source of constant f_nu with AB magnitude 18.
         sky_e: Electrons from the sky, continuum and lines.
         skymax_e: Its running maximum over three pixels: what the sky-subtraction floor is a fraction of.
@@ -128,7 +128,7 @@ def builtin_noise() -> NoiseModel:
 
 
 def load_noise(path: str | Path, group: str | None = None) -> NoiseModel:
-    """Curves read from an HDF5 file: `wave` (4096, vacuum A) and groups of curves and scalar attributes.
+    """Curves read from an HDF5 file: `wave` (4096, vacuum Å) and groups of curves and scalar attributes.
 
     Args:
         path: The file; each group holds `signal_e_ab18`, `sky_e`, `skymax_e` and the attributes `stray_e`,
@@ -148,7 +148,7 @@ def _read_noise(file: h5py.File, group: str | None, name: str) -> NoiseModel:
     if wave.shape != DETECTOR_WAVE.shape or not np.allclose(wave, DETECTOR_WAVE, rtol=0, atol=WAVE_TOLERANCE):
         raise DataError(
             f"wave must be the detector's {DETECTOR_WAVE.size} pixels from {DETECTOR_WAVE[0]:.3f} to "
-            f"{DETECTOR_WAVE[-1]:.3f} A, found {wave.size} from {wave[0]:.3f} to {wave[-1]:.3f} A"
+            f"{DETECTOR_WAVE[-1]:.3f} Å, found {wave.size} from {wave[0]:.3f} to {wave[-1]:.3f} Å"
         )
     chosen = _choose_group(file, group)
     curves = file[chosen]
@@ -185,7 +185,7 @@ def _curve(group: h5py.Group, name: str, positive: bool = False) -> Array:
         pixel = int(np.argmax(bad))
         raise DataError(
             f"'{name}' must be finite and {'positive' if positive else 'not negative'}, but {int(bad.sum())} "
-            f"values are not, the first is {values[pixel]} at {DETECTOR_WAVE[pixel]:.2f} A"
+            f"values are not, the first is {values[pixel]} at {DETECTOR_WAVE[pixel]:.2f} Å"
         )
     return jnp.asarray(values)
 
@@ -215,10 +215,12 @@ def _line_fractions(wave: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_
             wave,
             lsf_sigma=DEFAULT_LSF_FWHM / FWHM_PER_SIGMA,
         )
-    return np.asarray(density) * pixel
+    found: Float[np.ndarray, " n_pix"] = np.asarray(density) * pixel
+    return found
 
 
 def _running_maximum(values: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
     """Largest of each pixel and its two neighbours."""
     padded = np.pad(values, 1, mode="edge")
-    return np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    found: Float[np.ndarray, " n_pix"] = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    return found

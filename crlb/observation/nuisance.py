@@ -25,7 +25,7 @@ from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.observation.instrument import MAX_TRACED_SIGMA, detector_flux, smooth_median, to_detector
 
-ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 A per sample in float64
+ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 Å per sample in float64
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,13 @@ def instrument_derivatives(
 
         def at_rest(row: Array) -> tuple[Array, Array | None, Array | None]:
             rest = (jnp.asarray(0.0), jnp.asarray(lsf_fwhm, jnp.float64))
-            push = lambda *tangent: jax.jvp(partial(observe, row), rest, tangent)  # noqa: E731
-            flux = observe(row, *rest)
-            one, zero = jnp.asarray(1.0), jnp.asarray(0.0)
-            return flux, push(one, zero)[1] if rv else None, push(zero, one)[1] if lsf else None
+            flux, one, zero = observe(row, *rest), jnp.asarray(1.0), jnp.asarray(0.0)
+
+            def push(*tangent: Array) -> Array:
+                change: Array = jax.jvp(partial(observe, row), rest, tangent)[1]
+                return change
+
+            return flux, push(one, zero) if rv else None, push(zero, one) if lsf else None
 
         mapped = jax.jit(lambda table: jax.lax.map(at_rest, table, batch_size=ROWS_AT_ONCE))
         result = InstrumentDerivatives(*mapped(jnp.asarray(rows)))

@@ -42,7 +42,8 @@ class Star:
     @property
     def error(self) -> Float[np.ndarray, " n_pix"]:
         """1-sigma noise of every pixel, in the unit of the flux."""
-        return np.sqrt(self.variance)
+        found: Float[np.ndarray, " n_pix"] = np.sqrt(self.variance)
+        return found
 
     @property
     def snr(self) -> float:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TESTS = ("halved", "single", "estimate")  # in the order of the table
 ACCEPTABLE_BIAS = 0.2  # of the bound: adds 2 % to an error, sqrt(1 + 0.2^2); a line in the figure
 SMALLEST_DRAWN = 1e-4  # of the bound: below this a bias is drawn here, the axis being logarithmic
-# Two errors whose ratio should be less than this if the spectra were smooth say nothing about smoothness.
+# Below this expected growth from single to halved the two errors are too alike to judge by.
 TELLING_GROWTH = 2.0
 
 Quantile = Literal["median", "p90", "max"]

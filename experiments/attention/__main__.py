@@ -1,6 +1,6 @@
 """`python -m experiments.attention`."""
 
 from experiments.attention.experiment import STUDY
-from experiments.study.frame import enter
+from experiments.study.running import enter
 
 enter(STUDY)

@@ -20,30 +20,43 @@ beside it stands the range of the same average with the patches moved round by 1
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from crlb.files.records import Json
 from crlb.fisher.information import per_angstrom, ranked_windows
 from experiments.attention import filters
-from experiments.attention.figure import draw, table
+from experiments.attention.result import AttentionResult
+from experiments.attention.rows import (
+    Compared,
+    Correlation,
+    Cosine,
+    Information,
+    NetworkRow,
+    Patches,
+    Reach,
+    Response,
+    Seen,
+    SnrSpread,
+    Spread,
+    Stretch,
+)
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import TAILS, with_ends
+from experiments.study.rows import scored_spans, widened
 from experiments.study.stars import LABEL
-from experiments.study.training import base, reference, scores, weights_of
-from specvit_jax import metrics
+from experiments.study.training import base, label_scores, reference, weights_of
 from specvit_jax.evaluation.attention import attention_weights, input_gradient, rollout
-from specvit_jax.evaluation.scores import SNR_EDGES
 from specvit_jax.network.tokens import windows
 from specvit_jax.network.weights import Weights
 from specvit_jax.spectra.source import CHUNK
 from specvit_jax.training.step import make_state
 
-WINDOW_A = 12.0  # A, of the stretches of most information that the figure names
+WINDOW_A = 12.0  # Å, of the stretches of most information that the figure names
 N_WINDOWS = 9
 
 Arrays = dict[str, np.ndarray]  # the first axis is that of the stars
@@ -61,8 +74,8 @@ class Size:
 SIZES = {"smoke": Size(300, 130), "cpu": Size(10_000, 2_000), "gpu": Size(10_000, 10_000)}
 
 
-def run(work: Work) -> dict[str, Any]:
-    """How every network looks at the first stars of the test set, and what would be best."""
+def run(work: Work[Size]) -> AttentionResult:
+    """Compares how every network looks at the first stars of the test set with what would be best."""
     networks = trained(work)
     asked = {
         "n_stars": work.size.n_stars,
@@ -70,10 +83,11 @@ def run(work: Work) -> dict[str, Any]:
         "mag": list(work.size.mag),
         "networks": {name: asdict(weights.config) for name, weights in networks.items()},
     }
-    return work.part("stars", asked, lambda: compared(work, networks))
+    found = work.part("stars", asked, Compared, partial(compared, work, networks))
+    return AttentionResult(**{part.name: getattr(found, part.name) for part in fields(found)})
 
 
-def trained(work: Work) -> dict[str, Weights]:
+def trained(work: Work[Size]) -> dict[str, Weights]:
     """The networks, by name."""
     tiny = reference(work)
     plain = base(work.options.preset, ["data.preprocess=none"])
@@ -84,26 +98,30 @@ def trained(work: Work) -> dict[str, Weights]:
     }
 
 
-def compared(work: Work, networks: Mapping[str, Weights]) -> dict[str, Any]:
+def compared(work: Work[Size], networks: Mapping[str, Weights]) -> Compared:
     """All numbers of the study."""
     found = of_stars(work, networks)
-    rows = [row for name in networks for row in correlations(work, name, found)]
-    return {
-        "networks": {name: about(work, weights) for name, weights in networks.items()},
-        "cosines": [row for name in networks for row in cosines(work, name, found)],
-        "limits": limits(work, networks, found),
-        "correlations": rows,
-        "response": {name: response(work, name, found) for name in networks},
-        "information": information(work, found),
-        "patches": patches(work, networks, found),
-    }
+    return Compared(
+        networks={name: about(work, weights) for name, weights in networks.items()},
+        cosines=tuple(row for name in networks for row in cosines(name, found)),
+        limits={name: reach(name, found) for name in networks},
+        correlations=tuple(row for name in networks for row in correlations(work, name, found)),
+        response={name: response(work, name, found) for name in networks},
+        information=information(work, found),
+        patches=patches(work, networks, found),
+    )
 
 
-def about(work: Work, weights: Weights) -> dict[str, Any]:
+def about(work: Work[Size], weights: Weights) -> NetworkRow:
     """R2 of a network on the whole test set, and how much of a patch of its input is of that patch."""
-    score = scores(work, weights, work.stars)
-    ends = {key: score[key] for key in ("r2", "r2_low", "r2_high")}
-    return ends | {"locality": locality(weights), "steps": weights.config.train.steps}
+    own = label_scores(weights, work.stars, work.simulator.label_names).own
+    return NetworkRow(
+        r2=own.r2,
+        r2_low=own.r2_low,
+        r2_high=own.r2_high,
+        locality=locality(weights),
+        steps=weights.config.train.steps,
+    )
 
 
 def locality(weights: Weights) -> float:
@@ -126,7 +144,7 @@ def pixels_of(weights: Weights) -> Int[np.ndarray, "n_patches patch_size"]:
     return np.asarray(windows(jnp.arange(cfg.input_size)[None], cfg.patch_size, cfg.patch_stride)[0])
 
 
-def of_stars(work: Work, networks: Mapping[str, Weights]) -> Arrays:
+def of_stars(work: Work[Size], networks: Mapping[str, Weights]) -> Arrays:
     """What is kept of every star, computed piece by piece."""
     n = min(work.size.n_stars, len(work.stars.mag))
     pieces = []
@@ -136,7 +154,7 @@ def of_stars(work: Work, networks: Mapping[str, Weights]) -> Arrays:
     return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
 
 
-def of_piece(work: Work, networks: Mapping[str, Weights], rows: slice) -> Arrays:
+def of_piece(work: Work[Size], networks: Mapping[str, Weights], rows: slice) -> Arrays:
     """Of some stars: shares of patches, cosines, responses."""
     stars, column = work.stars.take(rows), work.column
     best = filters.filters(work.simulator, stars)
@@ -170,62 +188,58 @@ def received(seen: np.ndarray, weights: Weights) -> Float[np.ndarray, "n depth h
     return seen.mean(axis=-2)[..., int(weights.config.model.pool == "cls") :]
 
 
-def wanted_filters(work: Work, best: filters.Filters) -> dict[str, Float[np.ndarray, "n n_pix"]]:
+def wanted_filters(work: Work[Size], best: filters.Filters) -> dict[str, Float[np.ndarray, "n n_pix"]]:
     """What gradients are compared with: filters of log g, and those of the other labels as a control."""
     own = {kind: getattr(best, kind)[:, work.column] for kind in ("prior", "unbiased", "known")}
     others = [(i, name) for i, name in enumerate(work.simulator.label_names) if name != LABEL]
     return own | {name: best.unbiased[:, i] for i, name in others}
 
 
-def cosines(work: Work, name: str, found: Arrays) -> list[dict[str, Any]]:
+def cosines(name: str, found: Arrays) -> list[Cosine]:
     """Medians over stars of the cosine of a network's gradient with each filter, all stars and by SNR."""
+    kinds = [key.rsplit("/", 1)[1] for key in found if key.startswith(f"{name}/cosine/")]
     rows = []
-    for key in found:
-        if key.startswith(f"{name}/cosine/"):
-            kind = key.rsplit("/", 1)[1]
-            row = {"network": name, "filter": kind, "by_snr": medians(found["snr"], found[key])}
-            rows.append(row | spread(found[key]))
+    for kind in kinds:
+        values = found[f"{name}/cosine/{kind}"]
+        by_snr = medians(found["snr"], values)
+        rows.append(widened(Cosine, spread(values), network=name, filter=kind, by_snr=by_snr))
     return rows
 
 
-def spread(values: Float[np.ndarray, " n"]) -> dict[str, Any]:
+def spread(values: Float[np.ndarray, " n"]) -> Spread:
     """The median over stars with its 95 % bootstrap interval, and the 10th and 90th percentile."""
     p10, p90 = np.quantile(values, (0.1, 0.9))
     median = with_ends("median", lambda v: np.median(v, axis=-1), values)
-    return median | {"p10": float(p10), "p90": float(p90)}
+    return Spread(p10=float(p10), p90=float(p90), **median)
 
 
-def medians(snr: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> list[dict[str, Any]]:
+def medians(snr: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> tuple[SnrSpread, ...]:
     """`spread` in the bins of SNR that hold enough stars."""
-    rows = []
-    for low, high in pairwise(SNR_EDGES):
-        inside = (snr >= low) & (snr < high)
-        if inside.sum() >= metrics.MIN_BIN:
-            middle = {"snr": float(np.median(snr[inside])), "n": int(inside.sum())}
-            rows.append(middle | spread(values[inside]))
-    return rows
+    return tuple(
+        widened(SnrSpread, spread(values[inside]), snr=float(np.median(snr[inside])), n=int(inside.sum()))
+        for _, _, inside in scored_spans(snr)
+    )
 
 
-def limits(work: Work, networks: Mapping[str, Weights], found: Arrays) -> dict[str, Any]:
-    """The largest cosine that the components kept by each network's whitening allow."""
-    return {
-        name: {"by_snr": medians(found["snr"], found[f"{name}/reach"])}
-        | {"prior": spread(found[f"{name}/reach"]), "unbiased": spread(found[f"{name}/reach unbiased"])}
-        for name in networks
-    }
+def reach(name: str, found: Arrays) -> Reach:
+    """The largest cosine that the components kept by a network's whitening allow."""
+    prior, unbiased = found[f"{name}/reach"], found[f"{name}/reach unbiased"]
+    return Reach(by_snr=medians(found["snr"], prior), prior=spread(prior), unbiased=spread(unbiased))
 
 
-def response(work: Work, name: str, found: Arrays) -> dict[str, Any]:
+def response(work: Work[Size], name: str, found: Arrays) -> dict[str, Response]:
     """Median change of the estimated log g with each true label, of the network and of the optimal filter.
 
     1 for log g and 0 for the others if it were unbiased; the optimal filter with the prior has less.
     """
     names = work.simulator.label_names
     network, best = np.median(found[f"{name}/response"], axis=0), np.median(found["own/response"], axis=0)
-    return {label: {"network": float(network[i]), "optimal": float(best[i])} for i, label in enumerate(names)}
+    return {
+        label: Response(network=float(network[i]), optimal=float(best[i])) for i, label in enumerate(names)
+    }
 
 
-def correlations(work: Work, name: str, found: Arrays) -> list[dict[str, Any]]:
+def correlations(work: Work[Size], name: str, found: Arrays) -> list[Correlation]:
     """Rank correlation of each measure with the information on log g; for two of them on the other labels."""
     heads = found[f"{name}/received"]
     measures = {"sensitivity": found[f"{name}/sensitivity"], "rollout": found[f"{name}/rollout"]}
@@ -234,12 +248,13 @@ def correlations(work: Work, name: str, found: Arrays) -> list[dict[str, Any]]:
     rows = []
     for i, label in enumerate(work.simulator.label_names):
         for measure, values in (measures | single if label == LABEL else measures).items():
-            about = {"network": name, "measure": measure, "label": label}
-            rows.append(about | correlated(found["share"][:, i], values))
+            numbers = correlated(found["share"][:, i], values)
+            about: dict[str, Json] = {"network": name, "measure": measure, "label": label}
+            rows.append(Correlation.from_json(about | numbers))
     return rows
 
 
-def correlated(share: Float[np.ndarray, "n p"], values: Float[np.ndarray, "n p"]) -> dict[str, Any]:
+def correlated(share: Float[np.ndarray, "n p"], values: Float[np.ndarray, "n p"]) -> dict[str, float | None]:
     """Mean rank correlation over stars, its interval, and the range that shifted patches give."""
     rho = filters.rank_correlation(share, values)
     low, high = np.quantile(filters.by_chance(share, values), TAILS)
@@ -247,41 +262,45 @@ def correlated(share: Float[np.ndarray, "n p"], values: Float[np.ndarray, "n p"]
     return mean | {"chance_low": float(low), "chance_high": float(high)}
 
 
-def information(work: Work, found: Arrays) -> dict[str, Any]:
+def information(work: Work[Size], found: Arrays) -> Information:
     """Information about log g along the spectrum, mean over stars, and where most of it is."""
     wave, mean = np.asarray(work.simulator.wave, np.float64), found["pixels"].mean(axis=0)
-    best = ranked_windows(wave, mean, width=WINDOW_A, n=N_WINDOWS)
     named = [
-        {
-            "low": w.low,
-            "high": w.high,
-            "share": w.share,
-            "features": [near.feature.name for near in w.features],
-        }
-        for w in best
+        Stretch(
+            low=window.low,
+            high=window.high,
+            share=window.share,
+            features=tuple(near.feature.name for near in window.features),
+        )
+        for window in ranked_windows(wave, mean, width=WINDOW_A, n=N_WINDOWS)
     ]
-    return {
-        "wave": [round(float(x), 2) for x in wave],
-        "per_angstrom": [float(f"{x:.4g}") for x in per_angstrom(mean, wave)],
-        "windows": named,
-    }
+    return Information(
+        wave=tuple(round(float(x), 2) for x in wave),
+        per_angstrom=tuple(float(f"{x:.4g}") for x in per_angstrom(mean, wave)),
+        windows=tuple(named),
+    )
 
 
-def patches(work: Work, networks: Mapping[str, Weights], found: Arrays) -> dict[str, Any]:
+def patches(work: Work[Size], networks: Mapping[str, Weights], found: Arrays) -> Patches:
     """Means over stars patch by patch: where they lie, information, attention, sensitivity."""
     wave, pixels = np.asarray(work.simulator.wave), pixels_of(networks["trained"])
     names = work.simulator.label_names
-    return {
-        "low": wave[pixels[:, 0]].tolist(),
-        "high": wave[pixels[:, -1]].tolist(),
-        "information": {label: found["share"][:, i].mean(axis=0).tolist() for i, label in enumerate(names)},
-    } | {
-        name: {
-            what: found[f"{name}/{what}"].mean(axis=0).tolist()
-            for what in ("sensitivity", "rollout", "received")
+    return Patches.from_json(
+        {
+            "low": wave[pixels[:, 0]].tolist(),
+            "high": wave[pixels[:, -1]].tolist(),
+            "information": {
+                label: found["share"][:, i].mean(axis=0).tolist() for i, label in enumerate(names)
+            },
         }
-        for name in networks
-    }
+        | {name: seen(name, found).to_json() for name in networks}
+    )
 
 
-STUDY = Study("attention", __doc__, SIZES, run, table, draw)
+def seen(name: str, found: Arrays) -> Seen:
+    """What a network sees of every patch, mean over stars."""
+    parts = ("sensitivity", "rollout", "received")
+    return Seen.from_json({part: found[f"{name}/{part}"].mean(axis=0).tolist() for part in parts})
+
+
+STUDY = Study("attention", __doc__, SIZES, run, AttentionResult)

@@ -7,7 +7,7 @@ python -m experiments.baselines evaluate ridge.npz --data test.h5 --json ridge.j
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, assert_never
+from typing import TYPE_CHECKING, Annotated
 
 import jax
 import numpy as np
@@ -18,35 +18,24 @@ from crlb.errors import DataError, run_cli
 from crlb.files.input import check_inputs
 from crlb.files.output import check_output, check_outputs
 from crlb.files.spectra import label_columns
-from experiments.baselines.boosting import PUBLISHED, TUNED, LightGBM, import_lightgbm
-from experiments.baselines.components import PLS, PCARidge
+from experiments.baselines.boosting import PUBLISHED
 from experiments.baselines.forward import Forward
-from experiments.baselines.networks import CNN, MLP, Network
-from experiments.baselines.posterior_mean import PosteriorMean
+from experiments.baselines.networks import MLP
 from experiments.baselines.protocol import Baseline, Chunk, collected
-from experiments.baselines.ridge import Ridge
+from experiments.baselines.registry import BASELINES, Wanted
 from experiments.baselines.store import Stored, load, save
-from experiments.baselines.template_fit import TemplateFit
 from experiments.study.stars import CHOICE_SEED, FIT_SEED
 from specvit_jax.cli.arguments import File, Out
 from specvit_jax.cli.simulate import Magnitudes
 from specvit_jax.evaluation.evaluate import evaluated
 from specvit_jax.evaluation.observed import fill_unusable, read_observed
 from specvit_jax.evaluation.predict import Predictions
-from specvit_jax.settings.config import Config
 from specvit_jax.spectra.source import CHUNK, Simulator, chunks, make_simulator
 
-Name = Literal[
-    "ridge",
-    "pca_ridge",
-    "pls",
-    "lightgbm",
-    "lightgbm_published",
-    "mlp",
-    "cnn",
-    "template_fit",
-    "posterior_mean",
-]
+if TYPE_CHECKING:
+    Name = str
+else:
+    Name = tyro.extras.literal_type_from_choices(tuple(BASELINES))
 DEFAULT_LABELS = ("log_g", "T_eff", "M_H")
 
 
@@ -101,37 +90,9 @@ class Fit:
 
     def baseline(self) -> Baseline:
         """The one that is asked for, not yet fitted."""
-        if self.name == "ridge":
-            return Ridge()
-        if self.name == "pca_ridge":
-            return PCARidge()
-        if self.name == "pls":
-            return PLS()
-        if self.name == "lightgbm" or self.name == "lightgbm_published":
-            import_lightgbm()
-            settings = TUNED if self.name == "lightgbm" else PUBLISHED
-            return LightGBM(replace(settings, max_trees=self.max_trees, threads=self.threads))
-        if self.name == "mlp":
-            return Network(self.config(MLP))
-        if self.name == "cnn":
-            return Network(self.config(CNN))
-        if self.name == "template_fit":
-            return TemplateFit(self.forward())
-        if self.name == "posterior_mean":
-            return PosteriorMean(self.forward())
-        assert_never(self.name)
-
-    def forward(self) -> Forward:
-        """What a method that knows the forward model is told of it."""
-        return Forward(str(self.grid or ""), str(self.noise or ""), self.labels)
-
-    def config(self, config: Config) -> Config:
-        """The configuration with the labels and steps of the command line."""
-        return replace(
-            config,
-            model=replace(config.model, label_names=self.labels),
-            train=replace(config.train, steps=self.steps),
-        )
+        forward = Forward(str(self.grid or ""), str(self.noise or ""), self.labels)
+        wanted = Wanted(forward, self.labels, self.max_trees, self.threads, self.steps)
+        return BASELINES[self.name].make(wanted)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,10 @@ from jaxtyping import Float
 
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.output import new_file
-from experiments.baselines.boosting import LightGBM
-from experiments.baselines.components import PLS, PCARidge
 from experiments.baselines.protocol import Arrays, Baseline
-from experiments.baselines.ridge import Ridge
+from experiments.baselines.registry import KINDS
 
 FORMAT = "specvit-jax baseline 1"
-KINDS = ("Ridge", "PCARidge", "PLS", "LightGBM", "Network", "TemplateFit", "PosteriorMean")  # classes
 ABOUT = ("format", "kind", "label_names", "mean_flux")  # beside the arrays of the baseline itself
 
 
@@ -101,24 +98,6 @@ def restore(kind: str, arrays: Arrays) -> Baseline:
         KeyError: an array is missing.
         DataError: an unknown kind.
     """
-    if kind == "Ridge":
-        return Ridge.restore(arrays)
-    if kind == "PCARidge":
-        return PCARidge.restore(arrays)
-    if kind == "PLS":
-        return PLS.restore(arrays)
-    if kind == "LightGBM":
-        return LightGBM.restore(arrays)
-    if kind == "Network":
-        from experiments.baselines.networks import Network
-
-        return Network.restore(arrays)
-    if kind == "TemplateFit":
-        from experiments.baselines.template_fit import TemplateFit
-
-        return TemplateFit.restore(arrays)
-    if kind == "PosteriorMean":
-        from experiments.baselines.posterior_mean import PosteriorMean
-
-        return PosteriorMean.restore(arrays)
-    raise DataError(f"a stored baseline must be one of {', '.join(KINDS)}, found {kind!r}")
+    if kind not in KINDS:
+        raise DataError(f"a stored baseline must be one of {', '.join(KINDS)}, found {kind!r}")
+    return KINDS[kind].restore(arrays)

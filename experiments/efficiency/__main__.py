@@ -1,6 +1,6 @@
 """`python -m experiments.efficiency`."""
 
 from experiments.efficiency.experiment import STUDY
-from experiments.study.frame import enter
+from experiments.study.running import enter
 
 enter(STUDY)

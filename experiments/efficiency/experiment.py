@@ -24,22 +24,20 @@ All this holds among stars chosen by what their spectra tell, not by their true 
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import chi2
 
 from crlb.labels import LABELS
-from experiments.efficiency.figure import draw
+from experiments.efficiency.result import EfficiencyResult
+from experiments.efficiency.rows import Cell, ExcessMap, Group, Network, Top
 from experiments.study.cells import Place, field
-from experiments.study.drawing import interval, markdown
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
-from experiments.study.stars import LABEL
-from experiments.study.training import reference
+from experiments.study.training import read_label, reference, spectra_of
 from specvit_jax import metrics
-from specvit_jax.evaluation.predict import predict
 from specvit_jax.evaluation.scores import SNR_EDGES
 
 TITLES = {"T_eff": "$T_{eff}$", "M_H": "[M/H]"}  # cells of the posterior means of these
@@ -128,26 +126,24 @@ STATISTICS = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
+def run(work: Work[Size]) -> EfficiencyResult:
     """Scores and excess of all stars, in cells of one property, and of two."""
-    exact = work.posteriors
-    weights = reference(work)
-    pred = predict(weights, work.stars.noisy).of(LABEL)
+    exact, weights = work.posteriors, reference(work)
+    pred = read_label(weights, work.stars.noisy)
     mean, sigma = exact[:, work.column].T
     known = Known(*(np.asarray(values, np.float64) for values in (work.truth, mean, sigma**2, pred)))
     found = places(work, exact[..., 0])
-    everyone = np.ones(len(pred), bool)
-    spectra = weights.config.train.steps * weights.config.train.batch_size
-    return {
-        "network": {"preset": weights.config.preset, "spectra": spectra},
-        "all": cell(known, everyone),
-        "groups": {name: {"title": place.title, "cells": row(known, place)} for name, place in found.items()},
-        "map": field(found["T_eff"], found["M_H"], {"excess": excess, "relative": relative}, *known),
-        "largest": largest((known.pred - known.mean) ** 2),
-    }
+    statistics = {"excess": excess, "relative": relative}
+    return EfficiencyResult(
+        network=Network(preset=weights.config.preset, spectra=spectra_of(weights.config)),
+        all=cell(known, np.ones(len(pred), bool)),
+        groups={name: Group(title=place.title, cells=row(known, place)) for name, place in found.items()},
+        map=field(ExcessMap, found["T_eff"], found["M_H"], statistics, *known),
+        largest=largest((known.pred - known.mean) ** 2),
+    )
 
 
-def places(work: Work, means: Float[np.ndarray, "n n_labels"]) -> dict[str, Place]:
+def places(work: Work[Size], means: Float[np.ndarray, "n n_labels"]) -> dict[str, Place]:
     """Magnitude, SNR and posterior means of labels."""
     names, n, emulator = work.simulator.label_names, work.size.n_cells + 1, work.simulator.emulator
     low, high = (dict(zip(names, ends.tolist(), strict=True)) for ends in (emulator.low, emulator.high))
@@ -166,80 +162,48 @@ def places(work: Work, means: Float[np.ndarray, "n n_labels"]) -> dict[str, Plac
     }
 
 
-def row(known: Known, place: Place) -> list[dict[str, Any]]:
+def row(known: Known, place: Place) -> tuple[Cell, ...]:
     """The cells of a property."""
-    return [{"low": low, "high": high} | cell(known, inside) for low, high, inside in place.cells()]
+    return tuple(cell(known, inside, (low, high)) for low, high, inside in place.cells())
 
 
-def cell(known: Known, inside: Bool[np.ndarray, " n"]) -> dict[str, Any]:
+def cell(
+    known: Known, inside: Bool[np.ndarray, " n"], ends: tuple[float | None, float | None] = (None, None)
+) -> Cell:
     """Scores of some stars, their share of all, and of the total excess; no scores where they are too few."""
     some, squared = known.take(inside), (known.pred - known.mean) ** 2
-    found: dict[str, Any] = {
-        "n": int(inside.sum()),
-        "share_of_stars": float(inside.mean()),
-        "share_of_excess": float(squared[inside].sum() / squared.sum()),
-    }
-    if found["n"] < metrics.MIN_BIN:
-        return found
-    found["variance"] = float(some.truth.var())
-    found["r2"], found["r2_mean"] = (float(metrics.r2(some.truth, pred)) for pred in (some.pred, some.mean))
-    for name, statistic in STATISTICS.items():
-        found |= with_ends(name, statistic, *some)
-    return found
+    n = int(inside.sum())
+    scores: dict[str, float | None] = {}
+    if n >= metrics.MIN_BIN:
+        scores["variance"] = float(some.truth.var())
+        for name, pred in (("r2", some.pred), ("r2_mean", some.mean)):
+            scores[name] = float(metrics.r2(some.truth, pred))
+        for name, statistic in STATISTICS.items():
+            scores |= with_ends(name, statistic, *some)
+    return Cell(
+        low=ends[0],
+        high=ends[1],
+        n=n,
+        share_of_stars=float(inside.mean()),
+        share_of_excess=float(squared[inside].sum() / squared.sum()),
+        **scores,
+    )
 
 
-def largest(squared: Float[np.ndarray, " n"]) -> list[dict[str, float]]:
+def largest(squared: Float[np.ndarray, " n"]) -> tuple[Top, ...]:
     """Share of the total excess in the stars of the largest, and what it were if p - m were normal.
 
     Of squares of standard normal deviates those above their quantile c hold P(chi^2 of 3 degrees > c).
     """
     ordered = np.sort(squared)[::-1]
-    return [
-        {
-            "share_of_stars": top,
-            "share_of_excess": float(ordered[: round(top * len(ordered))].sum() / ordered.sum()),
-            "normal": float(chi2(3).sf(chi2(1).isf(top))),
-        }
+    return tuple(
+        Top(
+            share_of_stars=top,
+            share_of_excess=float(ordered[: round(top * len(ordered))].sum() / ordered.sum()),
+            normal=float(chi2(3).sf(chi2(1).isf(top))),
+        )
         for top in TOP
-    ]
-
-
-def table(results: dict[str, Any]) -> str:
-    """One line per cell, all stars first."""
-    heads: list[str] = [
-        "cell",
-        "n",
-        "R2",
-        "R2_Bayes",
-        "R2/R2_Bayes",
-        "of the posterior mean",
-        "network/posterior mean",
-    ]
-    heads += ["expected", "excess, 0.01 dex^2", "share of excess", "share of stars"]
-    lines: list[list[str]] = [["all", *cells_of(results["all"])]]
-    for name, group in results["groups"].items():
-        scored = [found for found in group["cells"] if "efficiency" in found]
-        lines += [[f"{name} {found['low']:.4g} to {found['high']:.4g}", *cells_of(found)] for found in scored]
-    tops = "\n".join(
-        f"- the {top['share_of_stars']:.0%} of the stars with the largest excess hold "
-        f"{top['share_of_excess']:.0%} of it (normal deviations: {top['normal']:.0%})"
-        for top in results["largest"]
     )
-    return f"{markdown(heads, lines)}\n\n{tops}"
 
 
-def cells_of(found: dict[str, Any]) -> list[str]:
-    """Numbers of a cell as text."""
-    hundredths = {key: 100 * found[key] for key in ("excess", "excess_low", "excess_high")}
-    return [
-        str(found["n"]),
-        f"{found['r2']:.3f}",
-        f"{found['r2_bayes']:.3f}",
-        *(interval(found, name) for name in ("efficiency", "control", "against_mean", "expected")),
-        interval(hundredths, "excess", 2),
-        f"{found['share_of_excess']:.1%}",
-        f"{found['share_of_stars']:.1%}",
-    ]
-
-
-STUDY = Study("efficiency", __doc__, SIZES, run, table, draw)
+STUDY = Study("efficiency", __doc__, SIZES, run, EfficiencyResult)

@@ -15,26 +15,28 @@ which knows it from the position alone. Spectra are not whitened: whitening mixe
 token would hold the whole spectrum.
 
 Other samplings of the same arm: moved by some pixels, and pixels of 0.9 and 1.1 of the size, for which the
-*clean* spectrum is interpolated and then observed, with independent noise of the same strength per A. The
+*clean* spectrum is interpolated and then observed, with independent noise of the same strength per Å. The
 input scaler follows the wavelengths for every network (mean and scale interpolated): left on its pixels, the
 bright sky lines fall on the scale of faint ones, and every network fails, whatever its positions. Networks
 read the pixels as they come, the first 4096 of them, or all and then zeros (the training mean). Networks of
 wavelength positions under pool mean are told the wavelengths as well, and read all pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.position.moved_grid import Sampling, fitted_to, observed_at, read, scaled_at
-from experiments.study.drawing import PAGE_WIDTH_IN, bars, interval, markdown
 from experiments.study.frame import Study, Work
-from experiments.study.stars import LABEL, limit
+from experiments.study.plotting import PAGE_WIDTH_IN, Style, bars, interval, light_grid, markdown
+from experiments.study.result import Result
+from experiments.study.rows import ArmRow, Scores, scores_of, widened
+from experiments.study.stars import LABEL
 from experiments.study.training import FIRST_SEED, Arm, base, combined, run_arms, slug, weights_of
-from specvit_jax import metrics
 from specvit_jax.network.weights import Weights
 
 POSITIONS, POOLS = ("none", "learned", "sinusoidal", "rotary", "wavelength"), ("flat", "mean")
@@ -79,34 +81,95 @@ SIZES = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
-    """A row for every arm on its own grid, and one for every arm and sampling, read in the ways it can be."""
+@dataclass(frozen=True, kw_only=True)
+class MovedRow(Scores):
+    """Scores of an arm on a sampling, read in one of the ways it can be."""
+
+    arm: str
+    sampling: str
+    pixels: int
+    how: str  # "as they come", or "told" the wavelengths
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionResult(Result):
+    """Rows for every arm on its own grid, and for every arm, sampling and way of reading."""
+
+    runs: tuple[ArmRow, ...]
+    rows: tuple[ArmRow, ...]
+    moved: tuple[MovedRow, ...]
+    limit: float
+
+    @property
+    def samplings(self) -> list[str]:
+        """Their names, in order."""
+        return list(dict.fromkeys(row.sampling for row in self.moved))
+
+    def table(self) -> str:
+        """One line per arm on its own grid; then one per arm and way of reading, a column per sampling."""
+        own = [[row.arm, interval(row), f"{row.mae:.3f}", f"{row.parameters:,}"] for row in self.rows]
+        found = lines(self.moved)
+        moved = [[name, *(f"{row.r2:.3f}" for row in rows)] for name, rows in found.items()]
+        first = markdown(["position, pool", "R2 of log g (95 %)", "MAE, dex", "parameters"], own)
+        return f"{first}\n\n{markdown(['position, pool, R2 of log g on', *self.samplings], moved)}"
+
+    def plot(self) -> Figure:
+        """R2 on the grid trained on; R2 on the other samplings."""
+        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 3.6), width_ratios=(1, 1.5))
+        bars(left, self.rows)
+        left.axvline(self.limit, color="black", linestyle="--", linewidth=0.8)
+        left.set_xlabel("$R^2$ of log $g$ (95 %)")
+        self.plot_moved(right)
+        figure.legend(*right.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
+        title = f"Positions: {self.rows[0].spectra:,} spectra each, not whitened; exact limit dashed"
+        figure.suptitle(title, fontsize=8)
+        return figure
+
+    def plot_moved(self, axes: Axes) -> None:
+        """A line for every arm and way of reading, over the samplings."""
+        for name, line in lines(self.moved).items():
+            position, pool, *told = name.split(", ")
+            style: Style = {"linestyle": ":" if pool == "flat" else "-", "marker": "D" if told else "o"}
+            axes.plot([row.r2 for row in line], label=name, color=COLORS[position], markersize=2.5, **style)
+        axes.set_xticks(range(len(self.samplings)), self.samplings, rotation=35, ha="right")
+        axes.set_ylim(LOWEST, 0.8)
+        axes.set_ylabel(f"$R^2$ of log $g$; below {LOWEST} not shown")
+        axes.set_xlabel("sampling of the test spectra")
+        light_grid(axes, "y")
+
+
+def lines(moved: Sequence[MovedRow]) -> dict[str, list[MovedRow]]:
+    """The rows of every arm and way of reading, in the order of the samplings."""
+    found: dict[str, list[MovedRow]] = {}
+    for row in moved:
+        name = row.arm + (", told the wavelengths" if row.how == "told" else "")
+        found.setdefault(name, []).append(row)
+    return found
+
+
+def run(work: Work[Size]) -> PositionResult:
+    """Trains every arm; reads every sampling with those of the first seed."""
     rows = run_arms(work, work.size.arms, work.size.seeds, work.size.settings)
     moved = [row for arm in work.size.arms for row in moved_rows(work, arm)]
-    return {
-        "runs": rows,
-        "rows": combined(rows),
-        "moved": moved,
-        "limit": limit(work.truth, work.exact[:, 1]),
-    }
+    return PositionResult(runs=tuple(rows), rows=tuple(combined(rows)), moved=tuple(moved), limit=work.limit)
 
 
-def moved_rows(work: Work, arm: Arm) -> list[dict[str, Any]]:
+def moved_rows(work: Work[Size], arm: Arm) -> tuple[MovedRow, ...]:
     """Scores of an arm (first seed) on every sampling, kept as a part of the study."""
     settings = [*work.size.settings, *arm.settings, f"train.seed={FIRST_SEED}"]
     config = base(work.options.preset, settings)
 
-    def compute() -> list[dict[str, Any]]:
+    def compute() -> tuple[MovedRow, ...]:
         weights = weights_of(work, arm.name, config)
-        return [
-            row | {"arm": arm.name} for sampling in work.size.samplings for row in on(work, weights, sampling)
-        ]
+        found = (on(work, arm.name, weights, sampling) for sampling in work.size.samplings)
+        return tuple(row for rows in found for row in rows)
 
     asked = {"settings": settings, "samplings": work.size.samplings, "n_test": work.size.n_test}
-    return work.part(f"moved-{slug(arm.name)}", asked | {"preset": work.options.preset}, compute)
+    asked |= {"preset": work.options.preset}
+    return work.part(f"moved-{slug(arm.name)}", asked, tuple[MovedRow, ...], compute)
 
 
-def on(work: Work, weights: Weights, sampling: Sampling) -> list[dict[str, Any]]:
+def on(work: Work[Size], arm: str, weights: Weights, sampling: Sampling) -> list[MovedRow]:
     """Scores of a network on a sampling: pixels as they come, and told the wavelengths where it can be."""
     old, cfg = np.asarray(work.simulator.wave, np.float64), weights.config.model
     flux, wave = observed_at(work.simulator, work.stars, sampling)
@@ -115,58 +178,11 @@ def on(work: Work, weights: Weights, sampling: Sampling) -> list[dict[str, Any]]
     found = {"as they come": read(weights, fitted_to(x, cfg.input_size))}
     if cfg.pos_embed == "wavelength" and cfg.pool != "flat":
         found["told"] = read(weights, x, wave)
-    about = {"sampling": sampling.name, "pixels": len(wave)}
+    about = {"arm": arm, "sampling": sampling.name, "pixels": len(wave)}
     return [
-        about | {"how": how} | metrics.summary(work.truth, pred[:, column]).to_json()
+        widened(MovedRow, scores_of(work.truth, pred[:, column]), how=how, **about)
         for how, pred in found.items()
     ]
 
 
-def table(results: dict[str, Any]) -> str:
-    """One line per arm on its own grid; then one per arm and way of reading, a column for every sampling."""
-    own = [
-        [row["arm"], interval(row), f"{row['mae']:.3f}", f"{row['parameters']:,}"] for row in results["rows"]
-    ]
-    names = list(dict.fromkeys(row["sampling"] for row in results["moved"]))
-    moved = [[name, *(f"{row['r2']:.3f}" for row in rows)] for name, rows in lines(results["moved"]).items()]
-    return "\n\n".join(
-        (
-            markdown(["position, pool", "R2 of log g (95 %)", "MAE, dex", "parameters"], own),
-            markdown(["position, pool, R2 of log g on", *names], moved),
-        )
-    )
-
-
-def lines(moved: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of every arm and way of reading, in the order of the samplings."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in moved:
-        name = row["arm"] + (", told the wavelengths" if row["how"] == "told" else "")
-        found.setdefault(name, []).append(row)
-    return found
-
-
-def draw(results: dict[str, Any]) -> Figure:
-    """R2 on the grid trained on; R2 on the other samplings."""
-    rows = results["rows"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 3.6), width_ratios=(1, 1.5))
-    bars(left, rows)
-    left.axvline(results["limit"], color="black", linestyle="--", linewidth=0.8)
-    left.set_xlabel("$R^2$ of log $g$ (95 %)")
-    for name, line in lines(results["moved"]).items():
-        position, pool, *told = name.split(", ")
-        style = {"linestyle": ":" if pool == "flat" else "-", "marker": "D" if told else "o"}
-        right.plot([row["r2"] for row in line], label=name, color=COLORS[position], markersize=2.5, **style)
-    names = list(dict.fromkeys(row["sampling"] for row in results["moved"]))
-    right.set_xticks(range(len(names)), names, rotation=35, ha="right")
-    right.set_ylim(LOWEST, 0.8)
-    right.set_ylabel(f"$R^2$ of log $g$; below {LOWEST} not shown")
-    right.set_xlabel("sampling of the test spectra")
-    right.grid(axis="y", color="0.93", linewidth=0.4)
-    figure.legend(*right.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
-    title = f"Positions: {rows[0]['spectra']:,} spectra each, not whitened; exact limit dashed"
-    figure.suptitle(title, fontsize=8)
-    return figure
-
-
-STUDY = Study("position", __doc__, SIZES, run, table, draw)
+STUDY = Study("position", __doc__, SIZES, run, PositionResult)

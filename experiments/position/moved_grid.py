@@ -1,7 +1,7 @@
 """Spectra at other wavelengths than a network was trained on, and how a network reads them there."""
 
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from scipy.interpolate import make_interp_spline
 
 from experiments.study.stars import Stars, error_of
+from specvit_jax.network.inference import Params
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler
@@ -30,10 +31,10 @@ class Sampling(NamedTuple):
 
 
 def moved_wave(wave: Float[np.ndarray, " n_pix"], sampling: Sampling) -> Float[np.ndarray, " n_moved"]:
-    """Centres of the pixels of a sampling that fit into the arm, vacuum A.
+    """Centres of the pixels of a sampling that fit into the arm, vacuum Å.
 
     Args:
-        wave: centres of the detector's equal pixels, vacuum A.
+        wave: centres of the detector's equal pixels, vacuum Å.
         sampling: shift and size.
     """
     pixel = (wave[-1] - wave[0]) / (len(wave) - 1)
@@ -45,7 +46,7 @@ def moved_wave(wave: Float[np.ndarray, " n_pix"], sampling: Sampling) -> Float[n
 def observed_at(
     simulator: Simulator, stars: Stars, sampling: Sampling
 ) -> tuple[Float[np.ndarray, "n n_moved"], Float[np.ndarray, " n_moved"]]:
-    """The stars as observed with a sampling, and its wavelengths (vacuum A).
+    """The stars as observed with a sampling, and its wavelengths (vacuum Å).
 
     The same pixels keep the noise they had. For pixels of another size the clean spectrum is interpolated
     (cubic spline) and observed anew: the error per pixel is interpolated linearly and multiplied by
@@ -97,7 +98,7 @@ def fitted_to(x: Float[np.ndarray, "n n_moved"], n_pix: int) -> Float[np.ndarray
 def read(
     weights: Weights, x: Float[np.ndarray, "n n_pix"], wave: Float[np.ndarray, " n_pix"] | None = None
 ) -> Float[np.ndarray, "n n_labels"]:
-    """Labels, in their units, of scaled spectra; `wave` (vacuum A): the sampling, for a network told it."""
+    """Labels, in their units, of scaled spectra; `wave` (vacuum Å): the sampling, for a network told it."""
     where = None if wave is None else jnp.asarray(wave, jnp.float32)
     pieces = []
     for start in range(0, len(x), PIECE):
@@ -109,7 +110,7 @@ def read(
 
 
 @partial(jax.jit, static_argnames="config")
-def _forward(params: Any, x: Array, wave: Array | None, config: Config) -> Array:
+def _forward(params: Params, x: Array, wave: Array | None, config: Config) -> Array:
     apply = partial(make_network(config.model).apply, {"params": params}, x)
     out = apply() if wave is None else apply(wave=wave)
     return split(cast(Array, out), len(config.model.label_names))[0]

@@ -1,5 +1,6 @@
 """`python -m experiments.r2_vs_snr`."""
 
-from experiments.r2_vs_snr.experiment import main
+from experiments.r2_vs_snr.experiment import STUDY
+from experiments.study.running import enter
 
-main()
+enter(STUDY)

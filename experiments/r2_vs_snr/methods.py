@@ -21,6 +21,7 @@ from experiments.baselines.protocol import Baseline, Chunk
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
+from experiments.study.frame import Options, Work
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
 from experiments.study.training import trained
 from specvit_jax.evaluation.predict import predict
@@ -28,7 +29,6 @@ from specvit_jax.network.find import shipped_weights
 from specvit_jax.network.weights import load_weights, read_metadata
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import override
-from specvit_jax.spectra.source import Simulator
 
 MAX_TREES = 1000  # of LightGBM, with early stopping
 
@@ -36,25 +36,58 @@ Predictor = Callable[[Float[np.ndarray, "n n_pix"], Float[np.ndarray, " n"]], Fl
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the methods are made from."""
+class FigureOptions(Options):
+    """The R2-SNR figure; numbers that are not given are those of the preset.
 
-    grid: Path | None = None
-    """Grid file (HDF5, vacuum wavelengths in Å); default: the embedded grid (own LTE synthesis, not BOSZ)."""
-    noise: Path | None = None
-    """Noise curves (HDF5); default: the built-in analytic curves of the PFS medium-resolution red arm."""
-    mag: tuple[float, float] = (20.5, 22.5)
-    """AB magnitudes in i of the training and test spectra, drawn uniformly [bright faint]."""
+    Examples:
+      python -m experiments.r2_vs_snr
+      python -m experiments.r2_vs_snr --grid my_grid.h5 --mag 20.5 22.5
+    """
+
+    mag: tuple[float, float] | None = None
+    """AB magnitudes in i of the training and test spectra, uniform [bright faint]; default: 20.5 22.5."""
     train: bool = False
     """Train SpecViT now instead of evaluating the shipped one; always so with a grid or noise of your own."""
+    steps: int | None = None
+    """Training steps of 128 spectra when SpecViT is trained; default: 700, some minutes on two cores."""
+    rival_steps: int | None = None
+    """Training steps of 128 spectra of CNN and MLP; default: 600."""
+    n_fit: int | None = None
+    """Training spectra of Ridge and LightGBM, a quarter more to choose settings on; default: 20,000."""
+    n_test: int | None = None
+    """Test spectra; default: 10,000."""
+    n_bayes: int | None = None
+    """Stars simulated per magnitude for the curve of the exact limit of any estimator; default: 400."""
+    n_posterior: int | None = None
+    """Test spectra whose exact posterior is computed where all are not shipped; default: 1000."""
+    explorer: bool = False
+    """Also read eight stars at eleven magnitudes with every method, for the explorer of `specvit report`."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything; `FigureOptions` says what each is."""
+
+    n_test: int = 10_000
     steps: int = 700
-    """Training steps of 128 spectra when SpecViT is trained; 700 take some minutes on two cores."""
     rival_steps: int = 600
-    """Training steps of 128 spectra of CNN and MLP."""
     n_fit: int = 20_000
-    """Training spectra of Ridge and LightGBM; a quarter as many others choose their settings."""
-    out: Path = Path("outputs/r2_vs_snr")
-    """Folder of the results; an earlier figure of this command there is replaced."""
+    n_bayes: int = 400
+    n_posterior: int = 1000
+    mag: tuple[float, float] = (20.5, 22.5)
+
+
+SIZES = {
+    "smoke": Size(300, steps=6, rival_steps=4, n_fit=1200, n_bayes=30, n_posterior=60),
+    "cpu": Size(),
+    "gpu": Size(steps=20_000, rival_steps=20_000, n_fit=100_000, n_bayes=4000, n_posterior=10_000),
+}
+
+
+def asked(work: Work[Size]) -> FigureOptions:
+    """What the figure was asked for."""
+    assert isinstance(work.options, FigureOptions)
+    return work.options
 
 
 class Method(NamedTuple):
@@ -64,18 +97,18 @@ class Method(NamedTuple):
     predict: Predictor
 
 
-def methods(asked: Asked, simulator: Simulator) -> tuple[dict[str, Method], dict[str, str]]:
+def methods(work: Work[Size]) -> tuple[dict[str, Method], dict[str, str]]:
     """Every method by name, and why some are absent."""
-    cnn, mlp = (rival(asked, simulator, *pair) for pair in (("CNN", CNN), ("MLP", MLP)))
-    fresh = f"{asked.rival_steps:,} steps of {MLP.train.batch_size} fresh spectra"
+    cnn, mlp = (rival(work, *pair) for pair in (("CNN", CNN), ("MLP", MLP)))
+    fresh = f"{work.size.rival_steps:,} steps of {MLP.train.batch_size} fresh spectra"
     found = {
-        "SpecViT": specvit(asked, simulator),
-        "Template fit": template_fit(asked),
+        "SpecViT": specvit(work),
+        "Template fit": template_fit(work),
         "CNN": network(cnn, fresh),
         "MLP": network(mlp, fresh),
     }
     absent = {}
-    train, validation = learnt_from(asked, simulator)
+    train, validation = learnt_from(work)
     trees = LightGBM(replace(TUNED, max_trees=MAX_TREES, threads=1), components(mlp))
     sees = {"LightGBM": "the 24 components that the networks read, of ", "Ridge": ""}
     for baseline in (trees, Ridge()):
@@ -84,34 +117,43 @@ def methods(asked: Asked, simulator: Simulator) -> tuple[dict[str, Method], dict
         except MissingInputError as error:
             absent[baseline.name] = str(error)
             continue
-        found[baseline.name] = regression(asked, baseline, validation, sees[baseline.name])
+        found[baseline.name] = regression(work, baseline, validation, sees[baseline.name])
     return found, absent
 
 
-def specvit(asked: Asked, simulator: Simulator) -> Method:
+def specvit(work: Work[Size]) -> Method:
     """SpecViT as shipped; trained here and now where it was asked for or another grid or noise is given."""
-    if asked.train or asked.grid is not None or asked.noise is not None:
-        config = settled(asked, preset("tiny"), asked.steps)
-        files = source_files(asked.grid, asked.noise)
-        path = trained(config, simulator, asked.out / "specvit", files)
-        return network(path, f"tiny, {asked.steps:,} steps of 128 fresh spectra on this grid")
+    if asked(work).train or work.options.grid is not None or work.options.noise is not None:
+        config = settled(work, preset("tiny"), work.size.steps)
+        files = source_files(work.options.grid, work.options.noise)
+        path = trained(config, work.simulator, work.folder / "specvit", files)
+        return network(path, f"tiny, {work.size.steps:,} steps of 128 fresh spectra on this grid")
     path = shipped_weights("tiny")
     step = json.loads(read_metadata(path)["about"])["step"]
     return network(path, f"tiny as shipped, {step:,} steps of 128 fresh spectra")
 
 
-def rival(asked: Asked, simulator: Simulator, name: str, config: Config) -> Path:
+def rival(work: Work[Size], name: str, config: Config) -> Path:
     """The weights of another network, trained by the same loop."""
-    config = settled(asked, config, asked.rival_steps)
-    return trained(config, simulator, asked.out / name.lower(), source_files(asked.grid, asked.noise))
+    config = settled(work, config, work.size.rival_steps)
+    return trained(
+        config,
+        work.simulator,
+        work.folder / name.lower(),
+        source_files(work.options.grid, work.options.noise),
+    )
 
 
-def settled(asked: Asked, config: Config, steps: int) -> Config:
+def settled(work: Work[Size], config: Config, steps: int) -> Config:
     """A configuration with the steps and the data of the figure, scored four times on the way."""
     every = max(1, steps // 4)
-    files = [f"data.{name}={path}" for name, path in (("grid", asked.grid), ("noise", asked.noise)) if path]
+    files = [
+        f"data.{name}={path}"
+        for name, path in (("grid", work.options.grid), ("noise", work.options.noise))
+        if path
+    ]
     pauses = [f"train.{name}={every}" for name in ("eval_every", "checkpoint_every")]
-    mag = f"data.mag={asked.mag[0]},{asked.mag[1]}"
+    mag = f"data.mag={work.size.mag[0]},{work.size.mag[1]}"
     return override(config, [f"train.steps={steps}", mag, *pauses, *files])
 
 
@@ -128,9 +170,9 @@ def components(path: Path) -> Float[np.ndarray, "n_pix k"]:
     return np.asarray(scaler.analysis) / np.asarray(scaler.scale)[:, None]
 
 
-def template_fit(asked: Asked) -> Method:
+def template_fit(work: Work[Size]) -> Method:
     """The template fit over all labels, the flux scale known as it is to the Cramer-Rao bound."""
-    forward = Forward(str(asked.grid or ""), str(asked.noise or ""))
+    forward = Forward(str(work.options.grid or ""), str(work.options.noise or ""))
     fit = TemplateFit(forward)
     names = forward.emulator.label_names
     fit.fit([], (np.zeros((0, len(forward.emulator.wave))), np.zeros((0, len(names)))))
@@ -141,29 +183,23 @@ def template_fit(asked: Asked) -> Method:
     )
 
 
-def learnt_from(asked: Asked, simulator: Simulator) -> tuple[list[Chunk], Chunk]:
+def learnt_from(work: Work[Size]) -> tuple[list[Chunk], Chunk]:
     """Noisy spectra with their log g to learn from, and a quarter as many others to choose settings on."""
-    column = simulator.label_names.index(LABEL)
 
     def pairs(seed: int, n: int, what: str) -> Iterator[Chunk]:
-        for batch in drawn(simulator, seed, n, what):
-            yield np.asarray(batch.flux), np.asarray(batch.labels[:, column : column + 1])
+        for batch in drawn(work.simulator, seed, n, what):
+            yield np.asarray(batch.flux), np.asarray(batch.labels[:, work.column : work.column + 1])
 
-    held_out = zip(*pairs(CHOICE_SEED, asked.n_fit // 4, "Spectra to choose on"), strict=True)
+    held_out = zip(*pairs(CHOICE_SEED, work.size.n_fit // 4, "Spectra to choose on"), strict=True)
     validation = tuple(map(np.concatenate, held_out))
-    return list(pairs(FIT_SEED, asked.n_fit, "Spectra to fit")), (validation[0], validation[1])
+    return list(pairs(FIT_SEED, work.size.n_fit, "Spectra to fit")), (validation[0], validation[1])
 
 
-def regression(asked: Asked, baseline: Baseline, validation: Chunk, sees: str) -> Method:
+def regression(work: Work[Size], baseline: Baseline, validation: Chunk, sees: str) -> Method:
     """A fitted regression, kept as NAME.npz for files of other spectra."""
     stored = Stored(baseline, (LABEL,), validation[0].mean(axis=0))
-    save(asked.out / f"{baseline.name.lower()}.npz", stored, overwrite=True)
+    save(work.folder / f"{baseline.name.lower()}.npz", stored, overwrite=True)
     return Method(
-        f"{sees}{asked.n_fit:,} spectra, settings chosen on {asked.n_fit // 4:,} others",
+        f"{sees}{work.size.n_fit:,} spectra, settings chosen on {work.size.n_fit // 4:,} others",
         lambda flux, mag: baseline.predict(flux, mag)[:, 0],
     )
-
-
-def seeds() -> dict[str, int]:
-    """The seeds of what is drawn here."""
-    return {"fit": FIT_SEED, "choice": CHOICE_SEED}

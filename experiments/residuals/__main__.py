@@ -1,6 +1,6 @@
 """`python -m experiments.residuals`."""
 
 from experiments.residuals.experiment import STUDY
-from experiments.study.frame import enter
+from experiments.study.running import enter
 
 enter(STUDY)

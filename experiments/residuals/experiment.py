@@ -17,28 +17,37 @@ whatever the shape of the posteriors; for another estimate p the variance is 1 +
 is normal where posteriors are not. (p - y)/bound is standard normal for an efficient unbiased estimator.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from scipy.stats import kstest, kurtosis, skew
 
-from experiments.residuals.figure import draw_all
+from experiments.residuals.result import ResidualsResult
+from experiments.residuals.rows import (
+    METHODS,
+    ErrorMap,
+    Network,
+    Parity,
+    ProfileRow,
+    PullPair,
+    Pulls,
+    SnrRow,
+    Spread,
+    Width,
+)
 from experiments.study.cells import Place, Statistic, field
-from experiments.study.drawing import interval, markdown
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
-from experiments.study.stars import LABEL, about
-from experiments.study.training import reference
+from experiments.study.rows import scored_spans, scores_of
+from experiments.study.stars import about
+from experiments.study.training import read_label, reference, spectra_of
 from specvit_jax import metrics
 from specvit_jax.evaluation.limits import cramer_rao
-from specvit_jax.evaluation.predict import predict
 from specvit_jax.evaluation.scores import SNR_EDGES
 
-METHODS = ("SpecViT", "posterior mean")
+Residuals = dict[str, Float[np.ndarray, " n"]]  # by method, dex
 BEYOND = 0.5  # dex that the parity plot shows of estimates beyond the edges of the grid
 PULL_EDGES = np.linspace(-5, 5, 51)
 KS_95 = (
@@ -59,50 +68,39 @@ class Size:
 SIZES = {"smoke": Size(300, 3, 4), "cpu": Size(10_000, 8, 16), "gpu": Size(10_000, 8, 16)}
 
 
-def run(work: Work) -> dict[str, Any]:
+def run(work: Work[Size]) -> ResidualsResult:
     """Maps, parity, profile and pulls of the network and of the posterior mean."""
-    weights = reference(work)
-    pred = predict(weights, work.stars.noisy).of(LABEL)
-    mean, sigma = work.exact.T
+    weights, (mean, sigma) = reference(work), work.exact.T
     bound, truth = bounds_of(work), np.asarray(work.truth, np.float64)
-    residuals = {
-        name: np.asarray(estimate, np.float64) - truth
-        for name, estimate in zip(METHODS, (pred, mean), strict=True)
-    }
-    low, high = (
-        float(ends[work.column]) for ends in (work.simulator.emulator.low, work.simulator.emulator.high)
+    estimates = dict(zip(METHODS, (read_label(weights, work.stars.noisy), mean), strict=True))
+    residuals = {name: np.asarray(estimate, np.float64) - truth for name, estimate in estimates.items()}
+    emulator, column = work.simulator.emulator, work.column
+    low, high = float(emulator.low[column]), float(emulator.high[column])
+    edges = np.linspace(low, high, work.size.n_profile + 1)
+    return ResidualsResult(
+        network=Network(spectra=spectra_of(weights.config)),
+        methods={name: scores_of(truth, truth + found) for name, found in residuals.items()},
+        maps=maps(work, residuals, (low, high)),
+        parity={name: parity(truth, truth + found, low, high) for name, found in residuals.items()},
+        profile=profile(truth, residuals, sigma, bound, edges),
+        pulls={name: pull_pair(found, sigma, bound) for name, found in residuals.items()},
+        by_snr=by_snr(residuals, sigma, bound, work.stars.snr),
+        without_bound=int(np.isnan(bound).sum()),
     )
-    return {
-        "network": {"spectra": weights.config.train.steps * weights.config.train.batch_size},
-        "methods": {
-            name: metrics.summary(truth, truth + found).to_json() for name, found in residuals.items()
-        },
-        "maps": maps(work, residuals, (low, high)),
-        "parity": {name: parity(truth, truth + found, low, high) for name, found in residuals.items()},
-        "profile": profile(truth, residuals, sigma, bound, np.linspace(low, high, work.size.n_profile + 1)),
-        "pulls": {
-            name: {"posterior": pulls(found / sigma), "bound": pulls((found / bound)[np.isfinite(bound)])}
-            for name, found in residuals.items()
-        },
-        "by_snr": by_snr(residuals, sigma, bound, work.stars.snr),
-        "without_bound": int(np.isnan(bound).sum()),
-    }
 
 
-def bounds_of(work: Work) -> Float[np.ndarray, " n"]:
+def bounds_of(work: Work[Size]) -> Float[np.ndarray, " n"]:
     """Cramer-Rao bound of every test star, dex, kept as a part; NaN where there is none."""
 
-    def compute() -> list[float | None]:
+    def compute() -> list[float]:
         found = cramer_rao(work.simulator, work.stars.labels, work.stars.mag[:, None])
-        found = found[:, 0, work.column].tolist()
-        return [None if np.isnan(value) else value for value in found]
+        return found[:, 0, work.column].tolist()
 
-    return np.array(work.part("bound", about(work.stars, work.size.mag), compute), float)
+    asked = asdict(about(work.stars, work.size.mag))
+    return np.array(work.part("bound", asked, list[float], compute))
 
 
-def maps(
-    work: Work, residuals: dict[str, Float[np.ndarray, " n"]], ends: tuple[float, float]
-) -> dict[str, dict[str, Any]]:
+def maps(work: Work[Size], residuals: Residuals, ends: tuple[float, float]) -> dict[str, dict[str, ErrorMap]]:
     """Bias and scatter (dex) over T_eff and log g, and over SNR and log g."""
     simulator, n = work.simulator, work.size.n_cells + 1
     column = simulator.label_names.index("T_eff")
@@ -114,67 +112,78 @@ def maps(
     }
     statistics: dict[str, Statistic] = {"bias": np.mean, "scatter": np.std}
     return {
-        key: {name: field(place, up, statistics, found) for name, found in residuals.items()}
+        key: {name: field(ErrorMap, place, up, statistics, found) for name, found in residuals.items()}
         for key, place in across.items()
     }
 
 
-def parity(
-    truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"], low: float, high: float
-) -> dict[str, Any]:
+def parity(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"], low: float, high: float) -> Parity:
     """Number of stars per cell of truth and estimate (rows), dex; estimates beyond the plot are counted."""
     width = (high - low) / 40
     edges = np.arange(low, high + width / 2, width)
     rows = np.arange(low - BEYOND, high + BEYOND + width / 2, width)
     counts = np.histogram2d(pred, truth, bins=[rows, edges])[0].astype(int)
-    return {
-        "truth_edges": edges.tolist(),
-        "pred_edges": rows.tolist(),
-        "counts": counts.tolist(),
-        "beyond": len(truth) - int(counts.sum()),
-    }
+    return Parity(
+        truth_edges=tuple(edges.tolist()),
+        pred_edges=tuple(rows.tolist()),
+        counts=tuple(map(tuple, counts.tolist())),
+        beyond=len(truth) - int(counts.sum()),
+    )
 
 
 def profile(
     truth: Float[np.ndarray, " n"],
-    residuals: dict[str, Float[np.ndarray, " n"]],
+    residuals: Residuals,
     sigma: Float[np.ndarray, " n"],
     bound: Float[np.ndarray, " n"],
     edges: Float[np.ndarray, " n_edges"],
-) -> list[dict[str, Any]]:
+) -> tuple[ProfileRow, ...]:
     """Residuals by true log g, dex: mean, 16 to 84 %; median posterior sigma and median bound beside them."""
     rows = []
     for low, high in pairwise(edges.tolist()):
         inside = (truth >= low) & (truth < high)
-        row: dict[str, Any] = {"low": low, "high": high, "n": int(inside.sum())}
-        if row["n"] >= metrics.MIN_BIN:
-            row |= {"sigma": float(np.median(sigma[inside])), "bound": float(np.nanmedian(bound[inside]))}
-            row["methods"] = {name: _spread(found[inside]) for name, found in residuals.items()}
+        row = ProfileRow(low=low, high=high, n=int(inside.sum()))
+        if row.n >= metrics.MIN_BIN:
+            row = replace(
+                row,
+                sigma=float(np.median(sigma[inside])),
+                bound=float(np.nanmedian(bound[inside])),
+                methods={name: _spread(found[inside]) for name, found in residuals.items()},
+            )
         rows.append(row)
-    return rows
+    return tuple(rows)
 
 
-def _spread(residual: Float[np.ndarray, " n"]) -> dict[str, Any]:
+def _spread(residual: Float[np.ndarray, " n"]) -> Spread:
     p16, p84 = np.quantile(residual, [0.16, 0.84])
-    return with_ends("bias", _mean, residual) | {
-        "p16": float(p16), "p84": float(p84), "scatter": float(residual.std()),
-    }  # fmt: skip
+    ends = with_ends("bias", _mean, residual)
+    return Spread(p16=float(p16), p84=float(p84), scatter=float(residual.std()), **ends)
 
 
-def pulls(pull: Float[np.ndarray, " n"]) -> dict[str, Any]:
+def pull_pair(
+    residual: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"], bound: Float[np.ndarray, " n"]
+) -> PullPair:
+    """Residuals over the posterior sigma, and over the bound where there is one."""
+    over_bound = (residual / bound)[np.isfinite(bound)]
+    return PullPair(posterior=pulls(residual / sigma), bound=pulls(over_bound))
+
+
+def pulls(pull: Float[np.ndarray, " n"]) -> Pulls:
     """Moments with intervals, distance to a standard normal, and histogram of normalised residuals."""
-    scores = with_ends("mean", _mean, pull) | with_ends("std", _std, pull)
-    return scores | {
-        "n": len(pull),
-        "median": float(np.median(pull)),
-        "skewness": float(skew(pull)),
-        "kurtosis": float(kurtosis(pull)),  # 0 for a normal distribution
-        "within_1": float(np.mean(np.abs(pull) < 1)),
-        "ks": float(kstest(pull, "norm").statistic),
-        "ks_95": KS_95 / len(pull) ** 0.5,
-        "edges": PULL_EDGES.tolist(),
-        "density": (np.histogram(pull, PULL_EDGES)[0] / len(pull) / np.diff(PULL_EDGES)).tolist(),
-    }
+    density = np.histogram(pull, PULL_EDGES)[0] / len(pull) / np.diff(PULL_EDGES)
+    return Pulls(
+        n=len(pull),
+        median=float(np.median(pull)),
+        skewness=float(skew(pull)),
+        kurtosis=float(kurtosis(pull)),
+        within_1=float(np.mean(np.abs(pull) < 1)),
+        ks=float(kstest(pull, "norm").statistic),
+        ks_95=KS_95 / len(pull) ** 0.5,
+        edges=tuple(PULL_EDGES.tolist()),
+        density=tuple(density.tolist()),
+        **with_ends("mean", _mean, pull),
+        **with_ends("std", _std, pull),
+    )
 
 
 def _mean(values: Float[np.ndarray, "*resamples n"]) -> np.ndarray:
@@ -186,70 +195,26 @@ def _std(values: Float[np.ndarray, "*resamples n"]) -> np.ndarray:
 
 
 def by_snr(
-    residuals: dict[str, Float[np.ndarray, " n"]],
+    residuals: Residuals,
     sigma: Float[np.ndarray, " n"],
     bound: Float[np.ndarray, " n"],
     snr: Float[np.ndarray, " n"],
-) -> list[dict[str, Any]]:
+) -> tuple[SnrRow, ...]:
     """Standard deviation of residual/sigma per SNR bin, with medians of sigma and bound (dex)."""
-    rows = []
-    for low, high in pairwise(SNR_EDGES):
-        inside = (snr >= low) & (snr < high)
-        if inside.sum() < metrics.MIN_BIN:
-            continue
-        row: dict[str, Any] = {"snr_low": low, "snr_high": high, "n": int(inside.sum())}
-        row |= {"sigma": float(np.median(sigma[inside])), "bound": float(np.nanmedian(bound[inside]))}
-        row["methods"] = {
-            name: with_ends("std", _std, (found / sigma)[inside]) for name, found in residuals.items()
-        }
-        rows.append(row)
-    return rows
+    return tuple(
+        SnrRow(
+            snr_low=low,
+            snr_high=high,
+            n=int(inside.sum()),
+            sigma=float(np.median(sigma[inside])),
+            bound=float(np.nanmedian(bound[inside])),
+            methods={
+                name: Width(**with_ends("std", _std, (found / sigma)[inside]))
+                for name, found in residuals.items()
+            },
+        )
+        for low, high, inside in scored_spans(snr)
+    )
 
 
-def table(results: dict[str, Any]) -> str:
-    """Pulls of each method, then by SNR."""
-    heads = [
-        "residual over",
-        "of",
-        "mean",
-        "standard deviation",
-        "skewness",
-        "kurtosis",
-        "within 1",
-        "KS distance",
-    ]
-    lines = [
-        [
-            {"posterior": "posterior sigma", "bound": "Cramer-Rao bound"}[key],
-            name,
-            interval(pull, "mean"),
-            interval(pull, "std"),
-            f"{pull['skewness']:+.2f}",
-            f"{pull['kurtosis']:+.2f}",
-            f"{pull['within_1']:.3f}",
-            f"{pull['ks']:.3f} (chance: {pull['ks_95']:.3f})",
-        ]
-        for key in ("posterior", "bound")
-        for name, pull in ((name, results["pulls"][name][key]) for name in METHODS)
-    ]
-    by = ["SNR", "n", "median sigma, dex", "median bound, dex"]
-    by += [f"residual/sigma of {name}: std" for name in METHODS]
-    rows = [
-        [
-            f"{row['snr_low']:g} to {row['snr_high']:g}",
-            str(row["n"]),
-            f"{row['sigma']:.3f}",
-            f"{row['bound']:.3f}",
-            *(interval(row["methods"][name], "std") for name in METHODS),
-        ]
-        for row in results["by_snr"]
-    ]
-    return f"{markdown(heads, lines)}\n\n{markdown(by, rows)}"
-
-
-def draw(results: dict[str, Any]) -> Figure:
-    """Maps, parity, profile and pulls."""
-    return draw_all(results, METHODS)
-
-
-STUDY = Study("residuals", __doc__, SIZES, run, table, draw)
+STUDY = Study("residuals", __doc__, SIZES, run, ResidualsResult)

@@ -1,83 +1,68 @@
-"""The figure of `experiments.residuals.experiment`, drawn from its results."""
+"""The panels of the figure of `residuals`, drawn from its rows."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 from scipy.stats import norm
 
+from experiments.residuals.rows import METHODS, ErrorMap, Parity, ProfileRow, Pulls
 from experiments.study.cells import log_ticks
-from experiments.study.drawing import COLORS, PAGE_WIDTH_IN
+from experiments.study.plotting import COLORS, Style
+from experiments.study.rows import column
 
-STYLES: dict[str, dict[str, Any]] = {
+STYLES: dict[str, Style] = {
     "SpecViT": {"color": COLORS["SpecViT"]},
     "posterior mean": {"color": COLORS["limit"], "linestyle": "--"},
 }
-MARKS = {"posterior": "residual / posterior $\\sigma$", "bound": "residual / Cramér-Rao bound"}
+Maps = Mapping[str, Mapping[str, ErrorMap]]
 
 
-def draw_all(results: dict[str, Any], methods: Sequence[str]) -> Figure:
-    """Maps of bias and scatter on top, then parity and profile, then pulls."""
-    figure = plt.figure(figsize=(PAGE_WIDTH_IN, 8.4))
-    rows = figure.subfigures(3, 1, squeeze=False, height_ratios=[1.55, 1, 0.85])[:, 0]
-    draw_maps(rows[0], results["maps"], methods)
-    panels = rows[1].subplots(1, 3, width_ratios=[1, 1, 1.35])
-    draw_parity(rows[1], panels[:2], results["parity"], methods)
-    draw_profile(panels[2], results["profile"], methods)
-    for axes, key in zip(rows[2].subplots(1, 2), MARKS, strict=True):
-        draw_pulls(axes, {name: results["pulls"][name][key] for name in methods}, MARKS[key])
-    figure.suptitle(f"Log $g$ of {results['test']['n']:,} test stars: estimate $-$ truth", fontsize=8)
-    return figure
-
-
-def draw_maps(figure: Any, maps: dict[str, Any], methods: Sequence[str]) -> None:
+def plot_maps(figure: SubFigure, maps: Maps) -> None:
     """Rows: bias, scatter; columns: both methods over T_eff, both over SNR."""
-    panels = figure.subplots(2, 2 * len(methods), sharey=True, sharex="col")
-    columns = [(key, name) for key in maps for name in methods]
-    for line, (statistic, cmap) in enumerate((("bias", "RdBu_r"), ("scatter", "magma_r"))):
-        every = np.array([value for key, name in columns for value in _values(maps[key][name], statistic)])
-        top = float(np.nanmax(np.abs(every)))
-        scale = Normalize(-top, top) if statistic == "bias" else Normalize(0, top)
-        for axes, (key, name) in zip(panels[line], columns, strict=True):
-            found = maps[key][name]
-            edges = (found["across"]["edges"], found["up"]["edges"])
-            mesh = axes.pcolormesh(*edges, np.array(found[statistic], float), cmap=cmap, norm=scale)
-            if line == 0:
-                axes.set_title(name, fontsize=7)
-            else:
-                axes.set_xlabel(found["across"]["title"], fontsize=7)
-        figure.colorbar(mesh, ax=panels[line], label=f"{statistic} (dex)", pad=0.01, aspect=14)
-        panels[line, 0].set_ylabel(maps["T_eff"][methods[0]]["up"]["title"])
-    for axes, (key, name) in zip(panels[1], columns, strict=True):
+    panels = figure.subplots(2, 2 * len(METHODS), sharey=True, sharex="col")
+    for line, statistic in zip(panels, ("bias", "scatter"), strict=True):
+        plot_statistic(figure, line, maps, statistic)
+    columns = [(key, name) for key in maps for name in METHODS]
+    for upper, lower, (key, name) in zip(*panels, columns, strict=True):
+        upper.set_title(name, fontsize=7)
+        lower.set_xlabel(maps[key][name].across.title, fontsize=7)
         if key == "snr":
-            log_ticks(axes, [3, 5, 10, 20])
-            axes.set_xlim(*_filled(maps[key][name]))
+            log_ticks(lower, [3, 5, 10, 20])
+            lower.set_xlim(*_filled(maps[key][name]))
 
 
-def _values(found: dict[str, Any], statistic: str) -> list[float]:
-    return [value for row in found[statistic] for value in row if value is not None]
+def plot_statistic(figure: SubFigure, line: Sequence[Axes], maps: Maps, statistic: str) -> None:
+    """One row of maps with its colours."""
+    found = [maps[key][name] for key in maps for name in METHODS]
+    values = [np.array(getattr(one, statistic), float) for one in found]
+    top = float(np.nanmax(np.abs(np.concatenate([one.ravel() for one in values]))))
+    scale, cmap = Normalize(0, top), "magma_r"
+    if statistic == "bias":
+        scale, cmap = Normalize(-top, top), "RdBu_r"
+    for axes, one, colors in zip(line, found, values, strict=True):
+        mesh = axes.pcolormesh(*one.mesh, colors, cmap=cmap, norm=scale)
+    figure.colorbar(mesh, ax=line, label=f"{statistic} (dex)", pad=0.01, aspect=14)
+    line[0].set_ylabel(found[0].up.title)
 
 
-def _filled(found: dict[str, Any]) -> tuple[float, float]:
+def _filled(found: ErrorMap) -> tuple[float, float]:
     """Outer edges of the columns that hold stars."""
-    edges, counts = np.array(found["across"]["edges"]), np.array(found["n"]).sum(axis=0)
+    edges, counts = np.array(found.across.edges), np.array(found.n).sum(axis=0)
     return float(edges[:-1][counts > 0].min()), float(edges[1:][counts > 0].max())
 
 
-def draw_parity(figure: Any, panels: Sequence[Axes], parity: dict[str, Any], methods: Sequence[str]) -> None:
+def plot_parity(figure: SubFigure, panels: Sequence[Axes], parity: Mapping[str, Parity]) -> None:
     """Number of stars over truth and estimate."""
-    top = max(np.max(parity[name]["counts"]) for name in methods)
-    for axes, name in zip(panels, methods, strict=True):
+    top = max(np.max(parity[name].counts) for name in METHODS)
+    for axes, name in zip(panels, METHODS, strict=True):
         found = parity[name]
-        counts = np.array(found["counts"], float)
-        edges = (found["truth_edges"], found["pred_edges"])
-        norm = LogNorm(1, top)
-        mesh = axes.pcolormesh(*edges, np.where(counts > 0, counts, np.nan), cmap="viridis", norm=norm)
-        ends = [found["truth_edges"][0], found["truth_edges"][-1]]
+        counts, edges = np.array(found.counts, float), (found.truth_edges, found.pred_edges)
+        shown = np.where(counts > 0, counts, np.nan)
+        mesh = axes.pcolormesh(*edges, shown, cmap="viridis", norm=LogNorm(1, top))
+        ends = [found.truth_edges[0], found.truth_edges[-1]]
         axes.plot(ends, ends, color="white", linewidth=1.6)
         axes.plot(ends, ends, color="black", linewidth=0.8)
         axes.set_title(name, fontsize=7)
@@ -86,24 +71,23 @@ def draw_parity(figure: Any, panels: Sequence[Axes], parity: dict[str, Any], met
     figure.colorbar(mesh, ax=panels, label="stars per cell", pad=0.01)
 
 
-def draw_profile(axes: Axes, profile: Sequence[dict[str, Any]], methods: Sequence[str]) -> None:
+def plot_profile(axes: Axes, profile: Sequence[ProfileRow]) -> None:
     """Mean residual by true log g; where 68 % of them lie, posterior sigma and bound."""
-    rows = [row for row in profile if "methods" in row]
-    place = np.array([(row["low"] + row["high"]) / 2 for row in rows])
-    for name in methods:
-        found = [row["methods"][name] for row in rows]
-        axes.plot(place, [one["bias"] for one in found], label=f"{name}: mean", **STYLES[name])
-    network = [row["methods"][methods[0]] for row in rows]
+    rows = [row for row in profile if row.methods]
+    place = np.array([(row.low + row.high) / 2 for row in rows])
+    network, exact = ([row.methods[name] for row in rows if row.methods] for name in METHODS)
+    for name, found in zip(METHODS, (network, exact), strict=True):
+        axes.plot(place, column(found, "bias"), label=f"{name}: mean", **STYLES[name])
     axes.fill_between(
-        place, [one["p16"] for one in network], [one["p84"] for one in network],
-        color=COLORS["SpecViT"], alpha=0.18, linewidth=0, label=f"{methods[0]}: 16 to 84 %",
+        place, [one.p16 for one in network], [one.p84 for one in network],
+        color=COLORS["SpecViT"], alpha=0.18, linewidth=0, label=f"{METHODS[0]}: 16 to 84 %",
     )  # fmt: skip
-    bias = np.array([row["methods"][methods[1]]["bias"] for row in rows])
+    bias = column(exact, "bias")
     for key, centre, label, color, dashes in (
         ("sigma", bias, r"posterior mean $\pm$ median posterior $\sigma$", COLORS["limit"], ":"),
         ("bound", 0 * bias, r"$\pm$ median Cramér-Rao bound", COLORS["Cramer-Rao"], "-"),
     ):
-        width = np.array([row[key] for row in rows])
+        width = column(rows, key)
         axes.plot(place, centre + width, label=label, linewidth=0.8, color=color, linestyle=dashes)
         axes.plot(place, centre - width, linewidth=0.8, color=color, linestyle=dashes)
     axes.axhline(0, color="0.8", linewidth=0.5, zorder=0)
@@ -113,11 +97,12 @@ def draw_profile(axes: Axes, profile: Sequence[dict[str, Any]], methods: Sequenc
     axes.legend(frameon=False, loc="upper right", fontsize=5.5)
 
 
-def draw_pulls(axes: Axes, pulls: dict[str, Any], label: str) -> None:
+def plot_pulls(axes: Axes, pulls: Mapping[str, Pulls], label: str) -> None:
     """Densities of normalised residuals beside a standard normal."""
-    for name, found in pulls.items():
-        text = f"{name}: mean {found['mean']:+.2f}, std {found['std']:.2f}, KS {found['ks']:.3f}"
-        axes.stairs(found["density"], found["edges"], label=text, linewidth=1.0, **STYLES[name])
+    for name in METHODS:
+        found = pulls[name]
+        text = f"{name}: mean {found.mean:+.2f}, std {found.std:.2f}, KS {found.ks:.3f}"
+        axes.stairs(found.density, found.edges, label=text, linewidth=1.0, **STYLES[name])
     grid = np.linspace(-5, 5, 201)
     axes.plot(grid, norm.pdf(grid), color="0.6", linewidth=0.8, label="standard normal")
     axes.set_xlim(-4.5, 4.5)

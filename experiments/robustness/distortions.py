@@ -91,7 +91,7 @@ def shifted(
     A line at w moves by w v/c. Beyond an end of the spectrum its last value holds.
 
     Args:
-        wave: pixel centres, vacuum A.
+        wave: pixel centres, vacuum Å.
         flux: spectra, any scale.
         rv_kms: radial velocity, km/s, receding positive.
     """
@@ -115,7 +115,7 @@ def reshaped(flux: Float[np.ndarray, "n n_pix"], fwhm: float, change: float) -> 
         ValueError: a width that would not be positive.
     """
     if not change > -1:
-        raise ValueError(f"change must be above -1, a width of zero, got {change}")
+        raise ValueError(f"change must be above -1, a width of zero, found {change}")
     variance = (fwhm / FWHM_PER_SIGMA) ** 2 * ((1 + change) ** 2 - 1)  # pixels^2
     k = np.pi * np.arange(flux.shape[1]) / flux.shape[1]  # radians per pixel
     factor = np.exp(-0.5 * variance * k**2)

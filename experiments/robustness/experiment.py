@@ -15,18 +15,17 @@ Distortions, at the noise trained on: SpecViT as shipped (with a grid or noise o
 and Ridge on noisy spectra of the same stars. The *clean* test spectra are distorted, and the noise that they
 had is added again, so that nothing but the distortion differs.
 
-- width: the line-spread function (1.6 A FWHM in training) wider or narrower.
+- width: the line-spread function (1.6 Å FWHM in training) wider or narrower.
 - velocity: the spectrum moved by v/c; one pixel is 16 km/s.
 - tilt: a straight line through the flux, so many per cent from end to end.
 - sky residuals: on pixels where the variance of the background is above five times its median, a fraction of
   them off by so many sigma, up or down.
-- masked: pixels lost, one by one or in blocks of 50 (21 A), and filled with the training mean.
+- masked: pixels lost, one by one or in blocks of 50 (21 Å), and filled with the training mean.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -34,16 +33,15 @@ from jaxtyping import Float
 from experiments.baselines.protocol import Chunk
 from experiments.baselines.ridge import ALPHAS, Ridge
 from experiments.robustness.distortions import Case, distorted, name_of, sky_lines
-from experiments.robustness.figure import draw
+from experiments.robustness.result import RobustnessResult
+from experiments.robustness.rows import CaseRow, NoiseRow
 from experiments.study import stars
-from experiments.study.drawing import interval, markdown
 from experiments.study.frame import Study, Work
-from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, Stars, limit
-from experiments.study.training import FIRST_SEED, base, reference, slug, weights_of
-from specvit_jax import metrics
+from experiments.study.rows import scores_of, widened
+from experiments.study.stars import CHOICE_SEED, FIT_SEED, Stars, limit
+from experiments.study.training import FIRST_SEED, base, read_label, reference, slug, weights_of
 from specvit_jax.evaluation.limits import exact_posterior
 from specvit_jax.evaluation.observed import fill_unusable
-from specvit_jax.evaluation.predict import predict
 from specvit_jax.spectra.source import Simulator
 
 NONE = Case("none", 0.0)
@@ -77,39 +75,37 @@ SIZES = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
+def run(work: Work[Size]) -> RobustnessResult:
     """Scores by noise in training and test, limits by noise, and scores of both readers by distortion."""
     noise = [row for level in work.size.levels for row in noise_rows(work, level)]
     limits = {f"{level:g}": found for level in work.size.levels if (found := limit_at(work, level))}
     readers = Readers(work)
     rows = [row for case in (NONE, *work.size.cases) for row in case_rows(work, readers, case)]
-    return {"noise": noise, "limits": limits, "rows": rows, "bright_pixels": bright_share(work)}
+    bright = float(sky_lines(work.simulator.noise).mean())
+    return RobustnessResult(noise=tuple(noise), limits=limits, rows=tuple(rows), bright_pixels=bright)
 
 
-def at_level(work: Work, level: float) -> Simulator:
+def at_level(work: Work[Size], level: float) -> Simulator:
     """The study's simulator, its noise so many times as strong."""
     return replace(work.simulator, model=work.simulator.model.with_noise_level(level))
 
 
-def noise_rows(work: Work, level: float) -> list[dict[str, Any]]:
+def noise_rows(work: Work[Size], level: float) -> tuple[NoiseRow, ...]:
     """Scores of a network trained at a noise level on the test stars at every level, a part of the study."""
     config = base(work.options.preset, (f"data.noise_level={level:g}", f"train.seed={FIRST_SEED}"))
     name = f"noise {level:g}"
 
-    def compute() -> list[dict[str, Any]]:
+    def compute() -> tuple[NoiseRow, ...]:
         print(f"{work.study.name}: {name}")
         weights = weights_of(work, name, config, at_level(work, level))
-        column = weights.config.model.label_names.index(LABEL)
-        return [
-            {"trained": level, "tested": tested}
-            | metrics.summary(
-                work.truth, predict(weights, noisier(work.stars, tested)).labels[:, column]
-            ).to_json()
-            for tested in work.size.levels
-        ]
+        rows = []
+        for tested in work.size.levels:
+            scores = scores_of(work.truth, read_label(weights, noisier(work.stars, tested)))
+            rows.append(widened(NoiseRow, scores, trained=level, tested=tested))
+        return tuple(rows)
 
     asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": work.size.mag}
-    return work.part(slug(name), asked | {"levels": work.size.levels}, compute)
+    return work.part(slug(name), asked | {"levels": work.size.levels}, tuple[NoiseRow, ...], compute)
 
 
 def noisier(some: Stars, level: float) -> Float[np.ndarray, "n n_pix"]:
@@ -117,10 +113,10 @@ def noisier(some: Stars, level: float) -> Float[np.ndarray, "n n_pix"]:
     return some.clean + np.float32(level) * (some.noisy - some.clean)
 
 
-def limit_at(work: Work, level: float) -> float | None:
+def limit_at(work: Work[Size], level: float) -> float | None:
     """R2_Bayes of the test stars at a noise level; None: not asked for."""
     if level == 1.0:
-        return limit(work.truth, work.exact[:, 1])
+        return work.limit
     if not work.size.n_limit:
         return None
 
@@ -130,13 +126,13 @@ def limit_at(work: Work, level: float) -> float | None:
         return limit(some.labels[:, work.column], found.sigma[:, work.column])
 
     asked = {"n": work.size.n_limit, "mag": work.size.mag, "level": level}
-    return work.part(f"limit-{slug(f'{level:g}')}", asked, compute)
+    return work.part(f"limit-{slug(f'{level:g}')}", asked, float, compute)
 
 
 class Readers:
     """SpecViT and Ridge, made when first asked: log g (dex) of spectra in which NaN marks lost pixels."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work[Size]) -> None:
         self.work = work
         self.weights = reference(work)
 
@@ -157,63 +153,22 @@ class Readers:
     def read(self, flux: Float[np.ndarray, "n n_pix"]) -> dict[str, Float[np.ndarray, " n"]]:
         """What either makes of the spectra; lost pixels are filled with the mean of training spectra."""
         whole, _ = fill_unusable(flux, np.asarray(self.weights.input_scaler.mean))
-        column = self.weights.config.model.label_names.index(LABEL)
         ridge = self.ridge.predict(whole, self.work.stars.mag)[:, 0]
-        return {"SpecViT": predict(self.weights, whole.astype(np.float32)).labels[:, column], "Ridge": ridge}
+        return {"SpecViT": read_label(self.weights, whole.astype(np.float32)), "Ridge": ridge}
 
 
-def case_rows(work: Work, readers: Readers, case: Case) -> list[dict[str, Any]]:
+def case_rows(work: Work[Size], readers: Readers, case: Case) -> tuple[CaseRow, ...]:
     """Scores of both readers on distorted spectra, kept as a part of the study."""
 
-    def compute() -> list[dict[str, Any]]:
+    def compute() -> tuple[CaseRow, ...]:
         found = readers.read(distorted(work.simulator, work.stars, case))
-        return [
-            case._asdict() | {"reader": name} | metrics.summary(work.truth, pred).to_json()
+        return tuple(
+            widened(CaseRow, scores_of(work.truth, pred), reader=name, **case._asdict())
             for name, pred in found.items()
-        ]
+        )
 
     asked = asdict(work.size) | {"cases": case, "preset": work.options.preset}
-    return work.part(slug(name_of(case)), asked, compute)
+    return work.part(slug(name_of(case)), asked, tuple[CaseRow, ...], compute)
 
 
-def bright_share(work: Work) -> float:
-    """Share of pixels that count as sky lines."""
-    return float(sky_lines(work.simulator.noise).mean())
-
-
-def table(results: dict[str, Any]) -> str:
-    """Noise levels; then a line for every distortion and reader."""
-    heads = [
-        "trained at noise",
-        "tested at noise",
-        "R2 of log g (95 %)",
-        "bias, dex",
-        "scatter, dex",
-        "limit",
-    ]
-    noise = [
-        [f"{row['trained']:g}", f"{row['tested']:g}", *scores(row), shown_limit(results, row["tested"])]
-        for row in results["noise"]
-    ]
-    heads_too = ["distortion", "reader", *heads[2:5]]
-    rows = [[name_of(case_of(row)), row["reader"], *scores(row)] for row in results["rows"]]
-    return "\n\n".join((markdown(heads, noise), markdown(heads_too, rows)))
-
-
-def scores(row: dict[str, Any]) -> list[str]:
-    """R2 with its interval, bias, scatter."""
-    return [interval(row), f"{row['bias']:+.3f}", f"{row['scatter']:.3f}"]
-
-
-def shown_limit(results: dict[str, Any], level: float) -> str:
-    """The exact limit at a noise level; a dash where it was not asked for."""
-    found = results["limits"].get(f"{level:g}")
-    return "-" if found is None else f"{found:.3f}"
-
-
-def case_of(row: dict[str, Any]) -> Case:
-    """The distortion of a row."""
-    return Case(row["kind"], row["amount"], row["sigma"])
-
-
-STUDY = Study("robustness", __doc__, SIZES, run, table, draw)
+STUDY = Study("robustness", __doc__, SIZES, run, RobustnessResult)

@@ -1,8 +1,9 @@
 """Test stars in cells of one property or two: which stars are in a cell, statistics of each, maps of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple, SupportsFloat, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.ticker import NullLocator
 
+from crlb.files.records import Record
 from specvit_jax.metrics import MIN_BIN
 
-Statistic = Callable[..., Any]  # arrays of the stars of a cell -> a number
+Statistic = Callable[..., SupportsFloat]  # arrays of the stars of a cell -> a number
 
 
 class Place(NamedTuple):
@@ -27,20 +29,54 @@ class Place(NamedTuple):
         for low, high in pairwise(self.edges):
             yield float(low), float(high), (self.values >= low) & (self.values < high)
 
+    def told(self) -> "Edges":
+        """Title and edges, as results hold them."""
+        return Edges(title=self.title, edges=tuple(float(edge) for edge in self.edges))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edges(Record):
+    """A property of stars, with unit, and the edges of its cells."""
+
+    title: str
+    edges: tuple[float, ...]
+
+
+Grid: TypeAlias = tuple[tuple[float | None, ...], ...]  # rows go up; None in cells of few stars
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field(Record):
+    """Numbers of stars in cells of two properties, rows go up; subclasses add a `Grid` per statistic."""
+
+    n: tuple[tuple[int, ...], ...]
+    across: Edges
+    up: Edges
+
+    @property
+    def mesh(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Edges of the cells across and up."""
+        return self.across.edges, self.up.edges
+
+
+FieldT = TypeVar("FieldT", bound=Field)
+
 
 def field(
-    across: Place, up: Place, statistics: Mapping[str, Statistic], *stars: Float[np.ndarray, " n"]
-) -> dict[str, Any]:
+    kind: type[FieldT],
+    across: Place,
+    up: Place,
+    statistics: Mapping[str, Statistic],
+    *stars: Float[np.ndarray, " n"],
+) -> FieldT:
     """Statistics in cells of two properties, None in cells of fewer than `MIN_BIN` stars; rows go up."""
-    found: dict[str, Any] = {name: [] for name in ("n", *statistics)}
-    for _, _, level in up.cells():
-        insides = [level & inside for _, _, inside in across.cells()]
-        found["n"].append([int(inside.sum()) for inside in insides])
-        for name, statistic in statistics.items():
-            found[name].append([_number(statistic, stars, inside) for inside in insides])
-    for name, place in (("across", across), ("up", up)):
-        found[name] = {"title": place.title, "edges": [float(edge) for edge in place.edges]}
-    return found
+    cells = [[level & inside for _, _, inside in across.cells()] for _, _, level in up.cells()]
+    numbers = {
+        name: tuple(tuple(_number(statistic, stars, inside) for inside in row) for row in cells)
+        for name, statistic in statistics.items()
+    }
+    counts = tuple(tuple(int(inside.sum()) for inside in row) for row in cells)
+    return kind(n=counts, across=across.told(), up=up.told(), **numbers)
 
 
 def _number(
@@ -50,17 +86,17 @@ def _number(
     return float(statistic(*(values[inside] for values in stars))) if enough else None
 
 
-def draw_map(axes: Axes, found: dict[str, Any], key: str, title: str, norm: Normalize, cmap: str) -> None:
+def plot_map(axes: Axes, found: Field, key: str, title: str, norm: Normalize, cmap: str) -> None:
     """One statistic of a field as colours with a bar; cells without a number stay white."""
-    values = np.array(found[key], float)
+    values = np.array(getattr(found, key), float)
     kept = ~np.isnan(values).all(axis=0)
     first, last = (int(kept.argmax()), len(kept) - int(kept[::-1].argmax())) if kept.any() else (0, len(kept))
-    edges = found["across"]["edges"][first : last + 1]
-    mesh = axes.pcolormesh(edges, found["up"]["edges"], values[:, first:last], cmap=cmap, norm=norm)
+    edges = found.across.edges[first : last + 1]
+    mesh = axes.pcolormesh(edges, found.up.edges, values[:, first:last], cmap=cmap, norm=norm)
     bar = axes.figure.colorbar(mesh, ax=axes, label=title, pad=0.02)
     bar.outline.set_linewidth(0.4)
-    axes.set_xlabel(found["across"]["title"])
-    axes.set_ylabel(found["up"]["title"])
+    axes.set_xlabel(found.across.title)
+    axes.set_ylabel(found.up.title)
 
 
 def log_ticks(axes: Axes, ticks: Sequence[float]) -> None:

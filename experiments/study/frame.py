@@ -1,41 +1,32 @@
-"""The frame of an experiment: its sizes, what it keeps when it is cut off, what it leaves behind.
+"""The frame of an experiment: its sizes, its stars, what it keeps when it is cut off.
 
-An experiment is a module with a `STUDY`: a function of `Work` that returns plain JSON values, a table of them
-and a figure of them. `enter` runs it as a command and leaves `results.json`, `table.md`, `figure.png` and
-`figure.pdf`; what took long is kept in `parts/` under its settings, so that a second start goes on.
+An experiment is a module with a `STUDY`: a function of `Work` that returns a `Result`, which knows its table
+and its figure. What took long is kept in `parts/` under its settings, so that a second start goes on;
+`experiments.study.running` runs a study as a command and writes what it found.
 """
 
 import hashlib
 import json
-import os
-import platform
-import re
-import shlex
-import sys
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import Field, dataclass, field, fields, make_dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-import jax
 import numpy as np
-import tyro
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
-from crlb.errors import OutputError, UsageError, run_cli
-from crlb.files.output import new_file, writing
-from experiments.study import drawing, stars
-from experiments.study.stars import LABEL, SNR_DEFINITION, Stars
+from crlb.errors import DataError, UsageError
+from crlb.files.output import writing
+from crlb.files.records import Json, Record, plain, write_json
+from experiments.study import stars
+from experiments.study.clock import Clock
+from experiments.study.result import Result
+from experiments.study.stars import LABEL, Stars
 from specvit_jax.spectra.shard_set import sha256
 from specvit_jax.spectra.source import Simulator, make_simulator
 
-OWN = {"results.json", "table.md", "figure.png", "figure.pdf", "parts", "runs", "posterior.npz"}
-HEADINGS = ("Claim", "Command", "Hardware", "Expect")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,25 +45,57 @@ class Options:
     """Trainings of every network, with seeds 42, 43, ...; default: those of the preset."""
 
 
-class Study(NamedTuple):
-    """An experiment; `doc` is its module's docstring with the lines of `HEADINGS`."""
+class AnySize(Protocol):
+    """How much of everything, a dataclass of the experiment's own: at least the test set."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def n_test(self) -> int: ...
+    @property
+    def mag(self) -> tuple[float, float]: ...
+
+
+S = TypeVar("S", bound=AnySize)
+
+
+@dataclass(frozen=True)
+class Study(Generic[S]):
+    """An experiment.
+
+    Args:
+        name: that of its module.
+        doc: its module's docstring with the lines of `HEADINGS`.
+        sizes: preset -> how much of everything.
+        run: the computation.
+        result: what it returns.
+        options: a subclass, where it can be asked for more; one that has the name of a field of the size
+            replaces that of the preset.
+        seeds: of the random numbers, for the record.
+        leaves: files and folders of its own in the output folder.
+    """
 
     name: str
     doc: str
-    sizes: Mapping[str, Any]  # preset -> how much of everything; has n_test and mag
-    run: Callable[["Work"], dict[str, Any]]
-    table: Callable[[dict[str, Any]], str]
-    draw: Callable[[dict[str, Any]], Figure]
-    options: type[Options] = Options  # a subclass, where an experiment can be asked for more
+    sizes: Mapping[str, S]
+    run: Callable[["Work[S]"], Result]
+    result: type[Result]
+    options: type[Options] = Options
+    seeds: Mapping[str, Json] = field(default_factory=lambda: {"test": stars.TEST_SEED})
+    leaves: frozenset[str] = frozenset()
 
 
-class Work:
+SomeStudy: TypeAlias = Study[Any]
+
+
+class Work(Generic[S]):
     """A study under way: its size, its folder, its stars."""
 
-    def __init__(self, study: Study, options: Options) -> None:
+    def __init__(self, study: Study[S], options: Options) -> None:
         self.study, self.options = study, options
         self.size = sized(study, options)
         self.folder = options.out or Path("outputs") / study.name
+        self.clock = Clock(self.folder / "seconds.json")
 
     @cached_property
     def simulator(self) -> Simulator:
@@ -106,147 +129,68 @@ class Work:
 
     @property
     def exact(self) -> Float[np.ndarray, "n 2"]:
-        """Those of the label, dex."""
+        """Exact posterior mean and standard deviation of the study's label of every test star, dex."""
         return self.posteriors[:, self.column]
 
-    def part(self, name: str, settings: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
-        """The JSON value of `compute`, taken from `parts/` where it was computed with the same settings.
+    @property
+    def limit(self) -> float:
+        """R2_Bayes of the label on the test stars."""
+        return stars.limit(self.truth, self.exact[:, 1])
 
-        Settings are those given and what the grid and noise files hold, wherever these lie.
+    def part(self, name: str, settings: Mapping[str, object], kind: type[T], compute: Callable[[], T]) -> T:
+        """What `compute` returns, taken from `parts/` where it was computed with the same settings.
+
+        Settings are those given and what the grid and noise files hold, wherever these lie. What another
+        version has kept in another form is computed again.
+
+        Args:
+            name: of the file.
+            settings: all that the value depends on.
+            kind: of the value: a record, a number, a tuple or a dictionary of these.
+            compute: called where nothing is kept.
         """
-        asked = json.loads(json.dumps(dict(settings) | {"files": self.checksums}))
+        kept = make_dataclass("Kept", [("settings", dict[str, Any]), ("value", kind)], bases=(Record,))
+        asked = json.loads(json.dumps(plain(dict(settings)) | {"files": self.checksums}))
         path = self.folder / "parts" / f"{name}.json"
-        if path.exists():
-            kept = json.loads(path.read_text())
-            if kept["settings"] == asked:
-                return kept["value"]
-        value = json.loads(json.dumps(compute(), allow_nan=False))
+        if (found := _stored(path, asked, kept)) is not None:
+            return found.value  # type: ignore[attr-defined]
+        value = kept(asked, compute())
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(path, overwrite=True) as temporary:
-            temporary.write_text(json.dumps({"settings": asked, "value": value}))
-        return value
+        write_json(value, path, overwrite=True)
+        self.clock.keep()
+        return kept.from_json(json.loads(path.read_text())).value  # type: ignore[attr-defined]
 
 
-def sized(study: Study, options: Options) -> Any:
-    """How much of everything: that of the preset, with the seeds that are asked for.
+def _stored(path: Path, asked: dict[str, Json], kept: type[Record]) -> Record | None:
+    """What a file holds, if it is of these settings and of this kind; else None."""
+    if not path.exists():
+        return None
+    values = json.loads(path.read_text())
+    if values.get("settings") != asked:
+        return None
+    try:
+        return kept.from_json(values)
+    except DataError:
+        return None
+
+
+def sized(study: Study[S], options: Options) -> S:
+    """How much of everything: that of the preset, with what is asked for in its place.
 
     Raises:
         UsageError: no seed, or an experiment that trains nothing.
     """
     size = study.sizes[options.preset]
-    if options.seeds is None:
-        return size
-    if not hasattr(size, "seeds") or options.seeds < 1:
+    known = [part.name for part in fields(size)]
+    if options.seeds is not None and ("seeds" not in known or options.seeds < 1):
         raise UsageError(
-            f"--seeds must be positive, and {study.name} train networks of several; got {options.seeds}"
+            f"--seeds must be positive, and {study.name} train networks of several; found {options.seeds}"
         )
-    return replace(size, seeds=options.seeds)
+    asked = {name: getattr(options, name, None) for name in known}
+    return replace(size, **{name: value for name, value in asked.items() if value is not None})
 
 
-def enter(study: Study) -> None:
-    """Console entry of an experiment."""
-    options = tyro.cli(study.options, prog=f"python -m experiments.{study.name}", description=study.doc)
-    run_cli(lambda: print(*report(study, options), sep="\n"))
-
-
-def report(study: Study, options: Options) -> list[Path]:
-    """Runs a study, or goes on with it, and writes what it found."""
-    work = Work(study, options)
-    claim_folder(work.folder)
-    begin = time.monotonic()
-    results = frame(work) | study.run(work)
-    results["provenance"] = provenance(options, time.monotonic() - begin, study.name)
-    text = study.table(results)
-    written = write_results(work.folder, results, text)
-    print(text)
-    return [written, *drawing.save(study.draw, results, work.folder)]
-
-
-def write_results(folder: Path, results: dict[str, Any], text: str) -> Path:
-    """Writes ``results.json`` and the table ``table.md``; returns the path of the former.
-
-    Raises:
-        ValueError: a number is not finite, which JSON cannot hold.
-    """
-    numbers = json.dumps(results, indent=1, allow_nan=False)
-    for name, content in (("results.json", numbers), ("table.md", text)):
-        with new_file(folder / name, overwrite=True) as temporary:
-            temporary.write_text(content + "\n")
-    return folder / "results.json"
-
-
-def describe_grid(path: Path | None, simulator: Simulator) -> dict[str, str]:
-    """How a result names the grid of its spectra."""
-    title = path.name if path else "embedded (own LTE synthesis, not BOSZ)"
-    return {"title": title, "source": simulator.emulator.source}
-
-
-def frame(work: Work) -> dict[str, Any]:
-    """What every result begins with."""
-    head = header(work.study.doc)
-    return {
-        "experiment": work.study.name,
-        "title": work.study.doc.strip().splitlines()[0].rstrip("."),
-        "claim": head["Claim"],
-        "expect": head["Expect"],
-        "preset": work.options.preset,
-        "size": asdict(work.size),
-        "label": LABEL,
-        "snr_definition": SNR_DEFINITION,
-        "grid": describe_grid(work.options.grid, work.simulator),
-        "test": stars.about(work.stars, work.size.mag),
-    }
-
-
-def header(doc: str) -> dict[str, str]:
-    """The paragraphs of a docstring that begin with the words of `HEADINGS`, each as one line."""
-    found, key = dict.fromkeys(HEADINGS, ""), ""
-    for line in doc.splitlines():
-        word, _, rest = line.partition(":")
-        key = word if word in HEADINGS else key if re.match(r"\s+\S", line) else ""
-        text = rest if word in HEADINGS else line
-        if key:
-            found[key] = f"{found[key]} {text.strip()}".strip()
-    return found
-
-
-def claim_folder(folder: Path, own: set[str] = OWN) -> None:
-    """Creates the output folder, or stops if it holds anything but earlier results.
-
-    Raises:
-        OutputError: it cannot be created, or holds files that are not `own`.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"--out must be a folder that can be created, got {folder}: {error.strerror}"
-        ) from error
-    strange = sorted(path.name for path in folder.iterdir() if path.name not in own)
-    if strange:
-        raise OutputError(
-            f"--out {folder} holds other files ({', '.join(strange[:3])}); name an empty folder"
-        )
-
-
-def provenance(options: Any, seconds: float, name: str) -> dict[str, Any]:
-    """How the numbers of an experiment were made; `seconds` are those of its last start."""
-    packages = ("specvit-jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
-    return {
-        "command": shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]]),
-        "options": {
-            key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()
-        },
-        "seeds": {"test": stars.TEST_SEED},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        "device": str(jax.devices()[0].device_kind),
-        "cores": os.cpu_count(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
-    }
-
-
-def digest_of(settings: Any) -> str:
+def digest_of(settings: object) -> str:
     """Eight hexadecimal digits of settings, for file names."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]

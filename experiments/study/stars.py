@@ -6,9 +6,10 @@ the embedded grid in results/accuracy.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +19,15 @@ from rich.progress import Progress, track
 
 from crlb.errors import DataError
 from crlb.files.output import new_file
+from crlb.files.records import Record
 from crlb.grids.grid_file import default_grid_path
+from experiments.study.rows import Bin, scores_of, widened
 from specvit_jax import metrics
 from specvit_jax.evaluation import limits as bounds
 from specvit_jax.spectra.source import CHUNK, Batch, Simulator, chunks, median_snr
 
 LABEL = "log_g"
-SNR_DEFINITION = "median over usable pixels (0.42725 A) of flux/error, 12 x 900 s"
+SNR_DEFINITION = "median over usable pixels (0.42725 Å) of flux/error, 12 x 900 s"
 TEST_SEED = 20_001  # the key of the test set, and of nothing else; training: 42, 43, ...
 FIT_SEED, CHOICE_SEED = 20_002, 20_003  # spectra that baselines learn from, and choose their settings on
 TYPES = (("giants", -np.inf, 2.5), ("subgiants", 2.5, 3.5), ("dwarfs", 3.5, np.inf))  # log g, dex
@@ -33,6 +36,16 @@ PIECE = 500  # stars between two savings of their posteriors
 SHIPPED = Path("results/accuracy/posterior.npz")  # of the 10,000 stars of the embedded grid, mag 20.5-22.5
 SAME = 1e-5  # difference of marks, relative or absolute, of one star: float32 of another machine
 PIXELS_APART = 1024  # of the noisy pixels that tell stars apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Record):
+    """A test set as results name it: size, AB magnitudes in i, seed, `digest`."""
+
+    n: int = 0
+    mag: tuple[float, float] = (0.0, 0.0)
+    seed: int | None = None
+    digest: str = ""
 
 
 class Stars(NamedTuple):
@@ -76,9 +89,9 @@ def on_host(batch: Batch) -> Stars:
     return Stars(noisy, labels, mag, median_snr(clean, error), clean)
 
 
-def about(stars: Stars, mag: Sequence[float]) -> dict[str, Any]:
+def about(stars: Stars, mag: tuple[float, float]) -> Sample:
     """How a result names the test set."""
-    return {"n": len(stars.mag), "mag": list(mag), "seed": TEST_SEED, "digest": digest(stars)}
+    return Sample(n=len(stars.mag), mag=mag, seed=TEST_SEED, digest=digest(stars))
 
 
 def digest(stars: Stars) -> str:
@@ -159,16 +172,25 @@ def _solve(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels 
     return np.stack([exact.mean, exact.sigma], axis=-1)
 
 
-def by_type(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class TypeBin(Bin):
+    """Scores of a type of star, by its true log g (dex); None: no end."""
+
+    type: str
+    low: float | None
+    high: float | None
+
+
+def by_type(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"]) -> tuple[TypeBin, ...]:
     """Scores of giants, subgiants and dwarfs, by the true log g (dex); R2 with each class's own variance."""
     rows = []
     for name, low, high in TYPES:
         inside = (truth >= low) & (truth < high)
-        row: dict[str, Any] = {"type": name, "low": _end(low), "high": _end(high), "n": int(inside.sum())}
-        if row["n"] >= metrics.MIN_BIN:
-            row |= metrics.summary(truth[inside], pred[inside]).to_json()
-        rows.append(row)
-    return rows
+        n = int(inside.sum())
+        few = n < metrics.MIN_BIN
+        scores = Bin(n=n) if few else scores_of(truth[inside], pred[inside])
+        rows.append(widened(TypeBin, scores, type=name, low=_end(low), high=_end(high)))
+    return tuple(rows)
 
 
 def _end(value: float) -> float | None:

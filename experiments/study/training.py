@@ -4,15 +4,24 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from jaxtyping import Float
 
-from experiments.study.frame import Work, digest_of
+from experiments.study.frame import S, Work, digest_of
+from experiments.study.rows import (
+    ArmRow,
+    Intervals,
+    Run,
+    Scores,
+    intervals,
+    scores_by_snr,
+    scores_of,
+    widened,
+)
 from experiments.study.stars import LABEL, Stars, source_files
-from specvit_jax import metrics
 from specvit_jax.evaluation.predict import predict
-from specvit_jax.evaluation.scores import SNR_EDGES
 from specvit_jax.network.find import find_weights, shipped_weights
 from specvit_jax.network.networks import cost, parameter_counts
 from specvit_jax.network.weights import Weights, load_weights
@@ -23,6 +32,7 @@ from specvit_jax.spectra.feed import Source
 from specvit_jax.training.loop import train
 
 FIRST_SEED = 42
+RunT = TypeVar("RunT", bound=Run)
 
 
 class Arm(NamedTuple):
@@ -79,8 +89,8 @@ def same_run(path: Path, config: Config, files: Sequence[Path]) -> bool:
 
 
 def run_arms(
-    work: Work, arms: Sequence[Arm], seeds: int, settings: Iterable[str] = (), source: Source | None = None
-) -> list[dict[str, Any]]:
+    work: Work[S], arms: Sequence[Arm], seeds: int, settings: Iterable[str] = (), source: Source | None = None
+) -> list[ArmRow]:
     """A row for every arm and seed, each kept as a part of the study."""
     rows = []
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
@@ -90,79 +100,109 @@ def run_arms(
     return rows
 
 
-def run_arm(work: Work, name: str, config: Config, source: Source | None = None) -> dict[str, Any]:
+def run_arm(work: Work[S], name: str, config: Config, source: Source | None = None) -> ArmRow:
     """Trains and scores one network on the test set, unless that was done; the part of the study it makes."""
     tag = f"{slug(name)}-{config.train.seed}"
     asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": list(work.size.mag)}
 
-    def compute() -> dict[str, Any]:
+    def compute() -> ArmRow:
         print(f"{work.study.name}: {name}, seed {config.train.seed}")
         weights = weights_of(work, name, config, source)
-        return row_of(work, name, weights) | seconds(work.folder / "runs" / tag, config)
+        return row_of(work, name, weights, step_seconds(work.folder / "runs" / tag, config))
 
-    return work.part(tag, asked, compute)
+    return work.part(tag, asked, ArmRow, compute)
 
 
-def weights_of(work: Work, name: str, config: Config, source: Source | None = None) -> Weights:
+def weights_of(work: Work[S], name: str, config: Config, source: Source | None = None) -> Weights:
     """The network of an arm, trained if need be."""
     folder = work.folder / "runs" / f"{slug(name)}-{config.train.seed}"
     files = source_files(work.options.grid, work.options.noise)
     return load_weights(trained(config, source or work.simulator, folder, files))
 
 
-def reference(work: Work) -> Weights:
+def reference(work: Work[S]) -> Weights:
     """`tiny` as shipped, which knows the embedded grid and the built-in noise; trained anew for others."""
     if work.options.grid is None and work.options.noise is None:
         return load_weights(shipped_weights("tiny"))
     return weights_of(work, "tiny", base(work.options.preset))
 
 
-def row_of(work: Work, name: str, weights: Weights) -> dict[str, Any]:
+def row_of(work: Work[S], name: str, weights: Weights, step_s: float) -> ArmRow:
     """What an arm is and how it scores on the test set: R2 of every label it reads, by SNR for the label."""
-    config = weights.config
-    return {
-        "arm": name,
-        "seed": config.train.seed,
-        "parameters": sum(parameter_counts(config.model).values()),
-        "tokens": config.model.num_patches,
-        "forward_mflop": cost(config.model)["forward_flops"] / 1e6,
-        "spectra": config.train.steps * config.train.batch_size,
-    } | scores(work, weights, work.stars)
+    config, found = weights.config, label_scores(weights, work.stars, work.simulator.label_names)
+    return widened(
+        ArmRow,
+        found.own,
+        arm=name,
+        seed=config.train.seed,
+        parameters=sum(parameter_counts(config.model).values()),
+        tokens=config.model.num_patches,
+        forward_mflop=cost(config.model)["forward_flops"] / 1e6,
+        spectra=spectra_of(config),
+        labels=found.labels,
+        by_snr=scores_by_snr(found.truth, found.pred, work.stars.snr),
+        step_s=step_s,
+    )
 
 
-def scores(work: Work, weights: Weights, stars: Stars) -> dict[str, Any]:
-    """Scores of the study's label on some stars, all labels beside it, and by SNR."""
+class LabelScores(NamedTuple):
+    """Scores of every label a network reads; truth and estimate of the study's label (else the first)."""
+
+    labels: dict[str, Scores]
+    own: Scores
+    truth: Float[np.ndarray, " n"]
+    pred: Float[np.ndarray, " n"]
+
+
+def label_scores(weights: Weights, stars: Stars, label_names: Sequence[str]) -> LabelScores:
+    """How well a network reads some stars; `label_names` are the columns of their labels."""
     names = weights.config.model.label_names
     pred = predict(weights, stars.noisy).labels
-    truth = stars.labels[:, [work.simulator.label_names.index(name) for name in names]]
-    labels = {name: metrics.summary(truth[:, i], pred[:, i]).to_json() for i, name in enumerate(names)}
+    truth = stars.labels[:, [label_names.index(name) for name in names]]
+    labels = {name: scores_of(truth[:, i], pred[:, i]) for i, name in enumerate(names)}
     own = names.index(LABEL) if LABEL in names else 0
-    by_snr = metrics.by_snr(truth[:, own], pred[:, own], stars.snr, SNR_EDGES)
-    return labels[names[own]] | {"labels": labels, "by_snr": [row.to_json() for row in by_snr]}
+    return LabelScores(labels, labels[names[own]], truth[:, own], pred[:, own])
 
 
-def seconds(folder: Path, config: Config) -> dict[str, Any]:
+def read_label(weights: Weights, noisy: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, " n"]:
+    """The study's label as a network reads it from noisy spectra, dex."""
+    return predict(weights, noisy).of(LABEL)
+
+
+def spectra_of(config: Config) -> int:
+    """Number of training spectra of a network, each drawn anew."""
+    return config.train.steps * config.train.batch_size
+
+
+def step_seconds(folder: Path, config: Config) -> float:
     """Time of a training step in the fastest stretch that the run logged: other work only slows it down."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     rates = [line["spectra_per_s"] for line in lines if "spectra_per_s" in line]
-    return {"step_s": config.train.batch_size / max(rates)}
+    return config.train.batch_size / max(rates)
 
 
-def combined(rows: Sequence[dict[str, Any]], key: str = "r2") -> list[dict[str, Any]]:
-    """One row per arm: the mean over seeds, with a 95 % interval of test stars and seeds together.
+def combined(rows: Sequence[RunT], key: str = "r2") -> list[RunT]:
+    """One row per arm: the mean over seeds, with a 95 % interval of test stars and, if several, seeds."""
+    found = []
+    for name in dict.fromkeys(row.arm for row in rows):
+        mine = [row for row in rows if row.arm == name]
+        one = intervals(mine, key)
+        mean, reach = over_seeds(one)
+        ends = {key: mean, f"{key}_low": mean - reach, f"{key}_high": mean + reach}
+        counts = {"seeds": len(mine), "values": tuple(one.value.tolist())}
+        found.append(replace(mine[0], **ends | counts))  # type: ignore[arg-type]
+    return found
+
+
+def over_seeds(found: Intervals) -> tuple[float, float]:
+    """Mean over seeds of a statistic, and the reach of its 95 % interval.
 
     sigma^2 = mean(bootstrap variance) + variance(seeds) / n_seeds
     """
-    out = []
-    for name in dict.fromkeys(row["arm"] for row in rows):
-        mine = [row for row in rows if row["arm"] == name]
-        values = np.array([row[key] for row in mine])
-        stars = np.mean([((row[f"{key}_high"] - row[f"{key}_low"]) / 3.92) ** 2 for row in mine])
-        seeds = values.var(ddof=1) / len(values) if len(values) > 1 else 0.0
-        reach, mean = 1.96 * float(np.sqrt(stars + seeds)), float(values.mean())
-        ends = {key: mean, f"{key}_low": mean - reach, f"{key}_high": mean + reach}
-        out.append(mine[0] | ends | {"seeds": len(values), "values": values.tolist()})
-    return out
+    n = len(found.value)
+    stars = np.mean(((found.high - found.low) / 3.92) ** 2)
+    seeds = found.value.var(ddof=1) / n if n > 1 else 0.0
+    return float(found.value.mean()), 1.96 * float(np.sqrt(stars + seeds))
 
 
 def slug(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from crlb.errors import MissingInputError
 from crlb.files.records import Json, write_json
-from experiments.study.frame import header
+from experiments.study.result import header
 from experiments.tables.results import Results
 
 

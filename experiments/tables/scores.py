@@ -71,15 +71,15 @@ def whitening(results: Results) -> str:
 def missing(results: Results) -> str:
     """What the shipped network misses to the exact limit."""
     found = results.experiment("accuracy")
-    rows = [row for row in found.rows("rows") if isinstance(row.value, dict) and "r2_bayes" in row.value]
-    lost = [row.number("r2_bayes") - row.number("tiny", "r2") for row in rows]
+    rows = [row for row in found.rows("rows") if isinstance(row.value, dict) and row.value.get("r2_bayes")]
+    lost = [row.number("r2_bayes") - row.number("methods", "tiny", "r2") for row in rows]
     faint = rows[1]
+    best = fixed(faint.number("methods", "posterior mean", "r2"), 2)
     return paragraph(
         f"""The exact limit is that of the same {found.number("test", "n"):,} stars, from the posterior of
         each (`python -m experiments.accuracy`, {found.date}; [results/accuracy](results/accuracy/table.md)):
         {fixed(lost[0], 3)} is missing overall, {fixed(max(lost[2:]), 3)} at the most in every bin but the
-        faintest, where the posterior mean itself reaches {fixed(faint.number("posterior mean", "r2"), 2)} on
-        these {faint.number("n"):,} stars."""
+        faintest, where the posterior mean itself reaches {best} on these {faint.number("n"):,} stars."""
     )
 
 
@@ -88,10 +88,10 @@ def card(results: Results) -> str:
     found, limits = results.file("docs/tiny.json"), results.experiment("accuracy")
     rows = _card_rows(found.at("evaluate", "labels"), limits)
     faint = limits.one("rows", snr_low=SHOWN[0])
+    best = fixed(faint.number("methods", "posterior mean", "r2"), 3)
     words = paragraph(
-        f"""In the faintest bin the posterior mean itself reaches
-        {fixed(faint.number("posterior mean", "r2"), 3)} on these {faint.number("n")} stars: most of what is
-        missing there is chance. Scores of {found.date}, limits of {limits.date}."""
+        f"""In the faintest bin the posterior mean itself reaches {best} on these {faint.number("n")}
+        stars: most of what is missing there is chance. Scores of {found.date}, limits of {limits.date}."""
     )
     head = f"R² on {found.number('evaluate', 'n'):,} test spectra, mag {_span_of(limits.at('test'))}"
     return f"{table([head, 'log g', 'exact limit, log g', 'T_eff', '[M/H]'], rows)}\n\n{words}"

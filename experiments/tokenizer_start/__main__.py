@@ -1,5 +1,6 @@
 """`python -m experiments.tokenizer_start`."""
 
-from experiments.tokenizer_start.experiment import main
+from experiments.study.running import enter
+from experiments.tokenizer_start.experiment import STUDY
 
-main()
+enter(STUDY)

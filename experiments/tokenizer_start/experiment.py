@@ -3,44 +3,40 @@
 Claim:    from the original's start (convolution U(+-1/sqrt(fan_in)), every other linear map normal(0.02),
           class and position tokens normal(1)) signal is a quarter of conv's tokens and 0.6 % of linear's.
           In a small network that does not stop linear from training.
-Command:  python -m experiments.tokenizer_start [--steps N] [--seeds N] [--out DIR]
+Command:  python -m experiments.tokenizer_start [--preset smoke|cpu|gpu] [--steps N] [--seeds N] [--out DIR]
 Hardware: two CPU cores (shared), about three minutes.
 Expect:   tokens of conv 7.2 times as strong as those of linear at the published start (0.577 and 0.08 for
           unit-variance pixels); equal at the scaled one, where conv and linear are one and the same network.
           R2 after 350 steps, one seed: conv 0.79, linear 0.64 as published; 0.72 from the scaled start.
-Writes:   outputs/tokenizer_start/{results.json, table.md}.
 
 The network is small and reads spectra averaged over some pixels; patch 16, class token, learned position, L1
 loss, AdamW and clipping at 0.5 are the published ones. There is no dropout.
 """
 
 import math
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from itertools import product
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from jaxtyping import Array, Float, Int
-from rich.console import Console
 from rich.progress import track
 
-from crlb.errors import run_cli
-from experiments.study.frame import provenance, write_results
-from experiments.study.stars import LABEL
-from experiments.tokenizer_start.tables import markdown, screen, tables
+from experiments.study.frame import Options, Study, Work
+from experiments.study.rows import widened
+from experiments.study.stars import LABEL, Sample
+from experiments.study.training import slug
+from experiments.tokenizer_start.result import Point, Start, StartResult, Strength, Training
 from specvit_jax import metrics
 from specvit_jax.network.inference import Scalers, predict
 from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
 from specvit_jax.network.tokens import KERNEL_STD, Tokens, windows
 from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
-from specvit_jax.spectra.source import Batch, Simulator, chunks, make_simulator
+from specvit_jax.spectra.source import Batch, Simulator, chunks
 from specvit_jax.training.step import TrainState, make_state, select, train_step
 
 POOL_SEED, TEST_SEED, TOKEN_SEED = 20_101, 20_102, 20_103
@@ -48,54 +44,59 @@ N_KERNELS = 64  # starts over which the strength of tokens is averaged
 N_STRENGTH = 256  # spectra it is measured on
 
 
-class Start(NamedTuple):
-    """A tokenizer and how the network begins."""
-
-    tokenizer: Any
-    init: Any
-    token_std: float
-
-    @property
-    def name(self) -> str:
-        """As in the tables."""
-        return f"{self.tokenizer}, {self.init} maps, tokens {self.token_std:g}"
-
-
 STARTS = (
-    Start("conv", "published", 1.0),
-    Start("linear", "published", 1.0),
-    Start("linear", "published", 0.02),  # what is left when only the position is made weaker
-    Start("conv", "scaled", 0.02),
-    Start("linear", "scaled", 0.02),
+    Start(tokenizer="conv", init="published", token_std=1.0),
+    Start(tokenizer="linear", init="published", token_std=1.0),
+    Start(
+        tokenizer="linear", init="published", token_std=0.02
+    ),  # what is left when only the position is made weaker
+    Start(tokenizer="conv", init="scaled", token_std=0.02),
+    Start(tokenizer="linear", init="scaled", token_std=0.02),
 )
 
 
 @dataclass(frozen=True)
-class Options:
-    """Both tokenizers from both starts."""
+class StartOptions(Options):
+    """Both tokenizers from both starts; numbers that are not given are those of the preset."""
 
-    steps: int = 350
-    """Training steps of 64 spectra."""
-    seeds: int = 1
-    """Trainings of every start."""
-    learning_rate: float = 1e-3
-    """The highest; cosine to 1e-5 after a warm-up of 2 % of the steps."""
-    depth: int = 3
-    """Blocks of the network."""
-    average: int = 8
-    """Neighbouring pixels averaged to one."""
-    mag: tuple[float, float] = (18.0, 20.0)
-    """AB magnitudes in i, drawn uniformly [bright faint]."""
-    n_train: int = 8192
-    """Training spectra, drawn once with their noise."""
+    steps: int | None = None
+    """Training steps of 64 spectra; default: 350."""
+    learning_rate: float | None = None
+    """The highest; cosine to 1e-5 after a warm-up of 2 % of the steps; default: 1e-3."""
+    depth: int | None = None
+    """Blocks of the network; default: 3."""
+    average: int | None = None
+    """Neighbouring pixels averaged to one; default: 8."""
+    mag: tuple[float, float] | None = None
+    """AB magnitudes in i, drawn uniformly [bright faint]; default: 18 20."""
+    n_train: int | None = None
+    """Training spectra, drawn once with their noise; default: 8192."""
+    n_test: int | None = None
+    """Held-out spectra; default: 1024."""
+    evaluations: int | None = None
+    """Times that R2 is measured along the steps; default: 7."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything; `StartOptions` says what each is."""
+
     n_test: int = 1024
-    """Held-out spectra."""
+    steps: int = 350
+    seeds: int = 1
+    learning_rate: float = 1e-3
+    depth: int = 3
+    average: int = 8
+    n_train: int = 8192
     evaluations: int = 7
-    """Times that R2 is measured along the steps."""
-    grid: Path | None = None
-    """Grid file; default: the embedded grid."""
-    out: Path = Path("outputs/tokenizer_start")
-    """Folder of the results."""
+    mag: tuple[float, float] = (18.0, 20.0)
+
+
+SIZES = {
+    "smoke": Size(256, steps=2, depth=1, average=32, n_train=512, evaluations=2),
+    "cpu": Size(),
+    "gpu": Size(seeds=3),
+}
 
 
 class Spectra(NamedTuple):
@@ -106,67 +107,56 @@ class Spectra(NamedTuple):
     scalers: Scalers
 
 
-def main() -> None:
-    """Console entry."""
-    options = tyro.cli(Options)
-    run_cli(lambda: report(options))
+class Data:
+    """The spectra of a study, drawn when first needed."""
+
+    def __init__(self, work: Work[Size]) -> None:
+        self.work = work
+
+    @cached_property
+    def spectra(self) -> Spectra:
+        """The pool, the held-out spectra, and scalers measured on the pool."""
+        return draw_spectra(self.work.simulator, self.work.size)
 
 
-def report(options: Options) -> None:
-    """Measures, writes and prints the tables."""
-    results = run(options)
-    options.out.mkdir(parents=True, exist_ok=True)
-    written = write_results(options.out, results, markdown(results))
-    console = Console()
-    for heads, rows in tables(results):
-        console.print(screen(heads, rows))
-    console.print(str(written), soft_wrap=True, highlight=False)
+def run(work: Work[Size]) -> StartResult:
+    """Measures the tokens of every start, then trains from each."""
+    data = Data(work)
+    arms = [(start, config_of(start, work.size)) for start in STARTS]
+    tokens = [widened(Strength, start, **strength(config.model, data.spectra)) for start, config in arms]
+    return StartResult(
+        network=asdict(arms[0][1].model),
+        tokens=tuple(tokens),
+        training=tuple(trainings(work, data)),
+        test=Sample(n=work.size.n_test, mag=work.size.mag, seed=TEST_SEED),
+    )
 
 
-def run(options: Options) -> dict[str, Any]:
-    """All numbers, as plain JSON values."""
-    begin = time.monotonic()
-    spectra = draw_spectra(options)
-    arms = [(start, config_of(start, options)) for start in STARTS]
-    results = {
-        "experiment": "tokenizer_start",
-        "label": LABEL,
-        "network": asdict(arms[0][1].model),
-        "tokens": [
-            start._asdict() | {"name": start.name} | strength(config.model, spectra) for start, config in arms
-        ],
-        "training": trainings(options, spectra),
-        "test": {"n": options.n_test, "mag": list(options.mag)},
-    }
-    about = provenance(options, time.monotonic() - begin, "tokenizer_start")
-    about["seeds"] = {"pool": POOL_SEED, "test": TEST_SEED, "tokens": TOKEN_SEED, "training": "0, 1, ..."}
-    return results | {"provenance": about}
-
-
-def config_of(start: Start, options: Options, seed: int = 0) -> Config:
+def config_of(start: Start, size: Size, seed: int = 0) -> Config:
     """The small network with that start, trained as published."""
     model = ModelConfig(
-        input_size=4096 // options.average,
+        input_size=4096 // size.average,
         embed_dim=64,
-        depth=options.depth,
+        depth=size.depth,
         num_heads=4,
         dropout=0.0,
         attention_dropout=0.0,
         gelu="tanh",
         label_names=(LABEL,),
-        **start._asdict(),
+        tokenizer=start.tokenizer,
+        init=start.init,
+        token_std=start.token_std,
     )
-    train = TrainConfig(options.steps, 64, learning_rate=options.learning_rate, seed=seed)
+    train = TrainConfig(size.steps, 64, learning_rate=size.learning_rate, seed=seed)
     return Config(model=model, train=train)
 
 
-def draw_spectra(options: Options) -> Spectra:
+def draw_spectra(simulator: Simulator, size: Size) -> Spectra:
     """The pool, the held-out spectra, and scalers measured on the pool."""
-    simulator = make_simulator(options.grid, mag=options.mag)
-    config = config_of(STARTS[0], options)
+    config = config_of(STARTS[0], size)
     pool, test = (
-        select(drawn(simulator, seed, n, options.average), simulator.label_names, config)
-        for seed, n in ((POOL_SEED, options.n_train), (TEST_SEED, options.n_test))
+        select(drawn(simulator, seed, n, size.average), simulator.label_names, config)
+        for seed, n in ((POOL_SEED, size.n_train), (TEST_SEED, size.n_test))
     )
     noisy, labels, _, clean, error = map(np.asarray, pool)
     data = DataConfig()
@@ -225,18 +215,27 @@ def closed_rms(model: ModelConfig) -> float:
     return std * math.sqrt(size)
 
 
-def trainings(options: Options, spectra: Spectra) -> list[dict[str, Any]]:
+def trainings(work: Work[Size], data: Data) -> list[Training]:
     """R2 along the steps of every start and seed; a start equal to an earlier one is not trained again."""
-    found: list[dict[str, Any]] = []
-    for seed, start in product(range(options.seeds), STARTS):
-        config, twin = config_of(start, options, seed), start._replace(tokenizer="conv")
-        row: dict[str, Any] = start._asdict() | {"name": start.name, "seed": seed}
-        if start.tokenizer == "linear" and same_start(config, config_of(twin, options, seed)):
-            earlier = next(r for r in found if r["seed"] == seed and r["name"] == twin.name)
-            found.append(row | {"same_as": twin.name, "curve": earlier["curve"]})
+    found: list[Training] = []
+    for seed, start in product(range(work.size.seeds), STARTS):
+        twin = replace(start, tokenizer="conv")
+        configs = [config_of(one, work.size, seed) for one in (start, twin)]
+        row = partial(widened, Training, start, name=start.name, seed=seed)
+        if start.tokenizer == "linear" and same_start(*configs):
+            earlier = next(r for r in found if r.seed == seed and r.name == twin.name)
+            found.append(row(same_as=twin.name, curve=earlier.curve))
         else:
-            found.append(row | {"same_as": None, "curve": curve(config, spectra, options)})
+            found.append(row(same_as=None, curve=kept_curve(work, data, start, seed)))
     return found
+
+
+def kept_curve(work: Work[Size], data: Data, start: Start, seed: int) -> tuple[Point, ...]:
+    """The curve of a start, kept as a part of the study."""
+    config = config_of(start, work.size, seed)
+    asked = {"config": asdict(config), "size": asdict(replace(work.size, seeds=1))}
+    compute = partial(curve, config, data, work.size)
+    return work.part(f"{slug(start.name)}-{seed}", asked, tuple[Point, ...], compute)
 
 
 def same_start(one: Config, other: Config) -> bool:
@@ -255,26 +254,25 @@ def step(
     return state, found["loss"]
 
 
-def curve(config: Config, spectra: Spectra, options: Options) -> list[dict[str, float]]:
+def curve(config: Config, data: Data, size: Size) -> tuple[Point, ...]:
     """R2 on the held-out spectra and the mean training loss since the last time, along the steps.
 
     The start lives in the parameters alone: one compiled step serves all.
     """
-    state, out, losses = make_state(config), [], []
-    common = config_of(STARTS[0], options)
-    marks = {round(steps) for steps in np.linspace(0, options.steps, options.evaluations + 1)[1:]}
+    spectra, state, losses = data.spectra, make_state(config), []
+    common, found = config_of(STARTS[0], size), []
+    marks = {round(steps) for steps in np.linspace(0, size.steps, size.evaluations + 1)[1:]}
     batches = order(len(spectra.train.flux), config)
     model = config.model
     about = f"{model.tokenizer}, {model.init}, {model.token_std:g}"
-    for done in track(range(1, options.steps + 1), about):
+    for done in track(range(1, size.steps + 1), about):
         state, loss = step(state, spectra.train, next(batches), spectra.scalers, common)
         losses.append(loss)
         if done in marks:
-            out.append(
-                {"step": done, "loss": float(jnp.mean(jnp.stack(losses))), "r2": r2(state, spectra, common)}
-            )
+            mean = float(jnp.mean(jnp.stack(losses)))
+            found.append(Point(step=done, loss=mean, r2=r2(state, spectra, common)))
             losses = []
-    return out
+    return tuple(found)
 
 
 def order(n: int, config: Config) -> Iterator[Int[np.ndarray, " batch"]]:
@@ -289,3 +287,14 @@ def r2(state: TrainState, spectra: Spectra, config: Config) -> float:
     """R2 of log g on the held-out spectra."""
     pred = predict(state.params, spectra.test.flux, spectra.scalers, config)
     return float(metrics.r2(np.asarray(spectra.test.labels)[:, 0], np.asarray(pred)[:, 0]))
+
+
+STUDY = Study(
+    "tokenizer_start",
+    __doc__,
+    SIZES,
+    run,
+    StartResult,
+    StartOptions,
+    seeds={"pool": POOL_SEED, "test": TEST_SEED, "tokens": TOKEN_SEED, "training": "0, 1, ..."},
+)

@@ -1,6 +1,6 @@
 """`python -m experiments.uncertainty`."""
 
-from experiments.study.frame import enter
+from experiments.study.running import enter
 from experiments.uncertainty.experiment import STUDY
 
 enter(STUDY)

@@ -13,28 +13,24 @@ among its points, for some of the stars. A second arm has no sigma and is traine
 which shows what the second output costs in R2.
 """
 
-from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from scipy.stats import kstest
 
-from experiments.study.drawing import interval, markdown
 from experiments.study.frame import Study, Work
+from experiments.study.rows import intervals, scored_spans, scores_of, widened
 from experiments.study.stars import LABEL, about
-from experiments.study.training import FIRST_SEED, Arm, base, combined, weights_of
-from experiments.uncertainty.figure import draw_all
-from experiments.uncertainty.forecasts import LEVELS, against_exact, coverage, pit, scores, within
-from specvit_jax import metrics
+from experiments.study.training import FIRST_SEED, Arm, base, combined, over_seeds, weights_of
+from experiments.uncertainty.forecasts import against_exact, coverage, pit, scores, within
+from experiments.uncertainty.result import UncertaintyResult
+from experiments.uncertainty.rows import LEVELS, ArmScores, Curve, Curves, Forecast, ForecastBin, Sigmas, Told
 from specvit_jax.evaluation.limits import exact_posterior
 from specvit_jax.evaluation.predict import predict
-from specvit_jax.evaluation.scores import SNR_EDGES
 
 HEAD = Arm("NLL head", ("train.loss=nll", "model.predict_sigma=true"))
-NAMES = {"network": "NLL head", "moments": "exact moments", "posterior": "exact posterior"}
 PLAIN = Arm("squared error, no sigma")
 PIECE = 250  # stars between two savings of their ranks
 CURVE = np.linspace(0.02, 0.98, 49)  # levels of the calibration curve
@@ -61,45 +57,43 @@ SIZES = {
 }
 
 
-def run(work: Work) -> dict[str, Any]:
+def run(work: Work[Size]) -> UncertaintyResult:
     """R2 of all arms and seeds; forecasts of those with a sigma beside the exact posterior."""
     seeds = range(FIRST_SEED, FIRST_SEED + work.size.seeds)
-    found = {(arm.name, seed): forecast(work, arm, seed) for seed in seeds for arm in work.size.arms}
-    rows = [{"arm": arm, "seed": seed} | one["scores"] for (arm, seed), one in found.items()]
-    networks = [
-        np.array([one["pred"], one["sigma"]]).T for (arm, _), one in found.items() if arm == HEAD.name
-    ]
+    found = {(arm.name, seed): told(work, arm, seed) for seed in seeds for arm in work.size.arms}
+    rows = [widened(ArmScores, one.scores, arm=arm, seed=seed) for (arm, seed), one in found.items()]
+    networks = [np.array([one.pred, one.sigma]).T for (arm, _), one in found.items() if arm == HEAD.name]
     ranks = exact_ranks(work)
-    return {
-        "runs": rows,
-        "rows": combined(rows),
-        "levels": list(LEVELS),
-        "bins": bins(work, networks, ranks),
-        "curves": curves(work, networks, ranks),
-        "sigmas": sigmas(networks[0][:, 1], work.exact[:, 1]),
-    }
+    return UncertaintyResult(
+        runs=tuple(rows),
+        rows=tuple(combined(rows)),
+        levels=LEVELS,
+        bins=bins(work, networks, ranks),
+        curves=curves(work, networks, ranks),
+        sigmas=sigmas(networks[0][:, 1], work.exact[:, 1]),
+    )
 
 
-def forecast(work: Work, arm: Arm, seed: int) -> dict[str, Any]:
-    """What a network says of every test star: mean and, where it has one, sigma (dex); its scores."""
+def told(work: Work[Size], arm: Arm, seed: int) -> Told:
+    """What a network says of every test star, kept as a part of the study."""
     settings = [*work.size.settings, *arm.settings, f"train.seed={seed}"]
     config = base(work.options.preset, settings)
 
-    def compute() -> dict[str, Any]:
+    def compute() -> Told:
         print(f"{work.study.name}: {arm.name}, seed {seed}")
         found = predict(weights_of(work, arm.name, config), work.stars.noisy)
-        column = config.model.label_names.index(LABEL)
-        return {
-            "pred": found.of(LABEL).tolist(),
-            "sigma": None if found.sigma is None else found.sigma[:, column].tolist(),
-            "scores": metrics.summary(work.truth, found.of(LABEL)).to_json(),
-        }
+        column, sigma, pred = config.model.label_names.index(LABEL), found.sigma, found.of(LABEL)
+        return Told(
+            pred=tuple(pred.tolist()),
+            sigma=None if sigma is None else tuple(sigma[:, column].tolist()),
+            scores=scores_of(work.truth, pred),
+        )
 
     asked = {"config": asdict(config), "test": about(work.stars, work.size.mag)}
-    return work.part(f"{arm.name.split()[0].lower()}-{seed}", asked, compute)
+    return work.part(f"{arm.name.split()[0].lower()}-{seed}", asked, Told, compute)
 
 
-def exact_ranks(work: Work) -> Float[np.ndarray, " n_ranks"]:
+def exact_ranks(work: Work[Size]) -> Float[np.ndarray, " n_ranks"]:
     """Posterior probability of a label below its true value for the first stars, kept piece by piece.
 
     Pieces are of neighbours in magnitude, which share templates.
@@ -112,7 +106,7 @@ def exact_ranks(work: Work) -> Float[np.ndarray, " n_ranks"]:
     return ranks
 
 
-def _ranks(work: Work, rows: np.ndarray, name: str) -> Float[np.ndarray, " n"]:
+def _ranks(work: Work[Size], rows: np.ndarray, name: str) -> Float[np.ndarray, " n"]:
     def compute() -> list[float]:
         print(f"{work.study.name}: exact posteriors of {len(rows)} stars")
         some = work.stars.take(rows)
@@ -120,101 +114,82 @@ def _ranks(work: Work, rows: np.ndarray, name: str) -> Float[np.ndarray, " n"]:
         return exact.cumulative[:, work.column].tolist()
 
     asked = {"test": about(work.stars, work.size.mag), "rows": rows.tolist()}
-    return np.array(work.part(name, asked, compute), float)
+    return np.array(work.part(name, asked, list[float], compute), float)
 
 
 def bins(
-    work: Work, networks: list[Float[np.ndarray, "n 2"]], ranks: Float[np.ndarray, " n_ranks"]
-) -> list[dict[str, Any]]:
+    work: Work[Size], networks: list[Float[np.ndarray, "n 2"]], ranks: Float[np.ndarray, " n_ranks"]
+) -> tuple[ForecastBin, ...]:
     """Scores of all stars, then of those in each SNR bin: networks, moments of the posterior, posterior."""
-    truth, snr, found = np.asarray(work.truth, np.float64), work.stars.snr, []
-    for low, high in [(0.0, np.inf), *pairwise(SNR_EDGES)]:
-        inside = (snr >= low) & (snr < high)
-        if inside.sum() < metrics.MIN_BIN:
-            continue
-        exact, true = work.exact[inside], truth[inside]
-        each = []
-        for pred, sigma in (network[inside].T for network in networks):
-            each.append(scores(true, pred, sigma) | against_exact(pred, sigma, exact))
-        known = ranks[inside[: len(ranks)]]
-        found.append(
-            {
-                "snr_low": low,
-                "snr_high": high if np.isfinite(high) else None,
-                "snr_median": float(np.median(snr[inside])),
-                "n": int(inside.sum()),
-                "network": over_seeds(each),
-                "moments": scores(true, *exact.T),
-                "posterior": {"n": len(known)} | coverage(known),
-            }
+    truth, snr = np.asarray(work.truth, np.float64), work.stars.snr
+    found = []
+    for low, high, inside in scored_spans(snr, whole=True):
+        exact, true, known = work.exact[inside], truth[inside], ranks[inside[: len(ranks)]]
+        each = [forecast(true, network[inside], exact) for network in networks]
+        one = ForecastBin(
+            snr_low=low,
+            snr_high=high if np.isfinite(high) else None,
+            snr_median=float(np.median(snr[inside])),
+            n=int(inside.sum()),
+            network=mean_forecast(each),
+            moments=Forecast.from_json(scores(true, *exact.T)),
+            posterior=replace(Forecast.from_json(coverage(known)), n=len(known)),
         )
-    return found
+        found.append(one)
+    return tuple(found)
 
 
-def over_seeds(each: list[dict[str, Any]]) -> dict[str, Any]:
+def forecast(
+    truth: Float[np.ndarray, " n"], told: Float[np.ndarray, "n 2"], exact: Float[np.ndarray, "n 2"]
+) -> Forecast:
+    """Scores of the mean and sigma that a network tells, against the truth and the exact posterior."""
+    pred, sigma = told.T
+    return Forecast.from_json(scores(truth, pred, sigma) | against_exact(pred, sigma, exact))
+
+
+def mean_forecast(each: Sequence[Forecast]) -> Forecast:
     """Mean over seeds of every score, with an interval of stars and seeds together."""
-    keys = [key for key in each[0] if not key.endswith(("_low", "_high"))]
-    rows = [{"arm": HEAD.name} | one for one in each]
-    merged: dict[str, Any] = {}
-    for key in keys:
-        whole = combined(rows, key)[0]
-        merged |= {name: whole[name] for name in (key, f"{key}_low", f"{key}_high")}
-    return merged
+    merged: dict[str, float] = {}
+    for key in (part.name for part in fields(Forecast) if not part.name.endswith(("_low", "_high"))):
+        if getattr(each[0], key) is not None:
+            mean, reach = over_seeds(intervals(each, key))
+            merged |= {key: mean, f"{key}_low": mean - reach, f"{key}_high": mean + reach}
+    return Forecast.from_json(merged)
 
 
 def curves(
-    work: Work, networks: list[Float[np.ndarray, "n 2"]], ranks: Float[np.ndarray, " n_ranks"]
-) -> dict[str, Any]:
+    work: Work[Size], networks: list[Float[np.ndarray, "n 2"]], ranks: Float[np.ndarray, " n_ranks"]
+) -> Curves:
     """Histogram of forecast probabilities (PIT), and coverage of central intervals by level."""
     truth = np.asarray(work.truth, np.float64)
-    seeds = [pit(truth, *network.T) for network in networks]
-    probabilities = {"network": seeds, "moments": [pit(truth, *work.exact.T)], "posterior": [ranks]}
-    return {
-        name: {
-            "n": len(values[0]),
-            "ks": float(np.mean([kstest(one, "uniform").statistic for one in values])),
-            "density": np.histogram(np.concatenate(values), PIT_EDGES, density=True)[0].tolist(),
-            "covered": [float(within(np.concatenate(values), level).mean()) for level in CURVE],
-        }
-        for name, values in probabilities.items()
-    } | {"levels": CURVE.tolist(), "edges": PIT_EDGES.tolist()}
+    return Curves(
+        network=curve([pit(truth, *network.T) for network in networks]),
+        moments=curve([pit(truth, *work.exact.T)]),
+        posterior=curve([ranks]),
+        levels=tuple(CURVE.tolist()),
+        edges=tuple(PIT_EDGES.tolist()),
+    )
 
 
-def sigmas(sigma: Float[np.ndarray, " n"], exact: Float[np.ndarray, " n"]) -> dict[str, Any]:
+def curve(seeds: list[Float[np.ndarray, " n"]]) -> Curve:
+    """Calibration of the forecast probabilities of every seed."""
+    values = np.concatenate(seeds)
+    return Curve(
+        n=len(seeds[0]),
+        ks=float(np.mean([kstest(one, "uniform").statistic for one in seeds])),
+        density=tuple(np.histogram(values, PIT_EDGES, density=True)[0].tolist()),
+        covered=tuple(float(within(values, level).mean()) for level in CURVE),
+    )
+
+
+def sigmas(sigma: Float[np.ndarray, " n"], exact: Float[np.ndarray, " n"]) -> Sigmas:
     """Number of stars per cell of exact and predicted sigma (rows), dex; the first seed."""
     counts = np.histogram2d(sigma, exact, bins=[SIGMA_EDGES, SIGMA_EDGES])[0].astype(int)
-    return {
-        "edges": SIGMA_EDGES.tolist(),
-        "counts": counts.tolist(),
-        "beyond": len(sigma) - int(counts.sum()),
-    }
+    return Sigmas(
+        edges=tuple(SIGMA_EDGES.tolist()),
+        counts=tuple(map(tuple, counts.tolist())),
+        beyond=len(sigma) - int(counts.sum()),
+    )
 
 
-def table(results: dict[str, Any]) -> str:
-    """R2 of the arms, then the forecasts: all stars, and by SNR."""
-    arms = [[row["arm"], str(row["seeds"]), interval(row), f"{row['mae']:.3f}"] for row in results["rows"]]
-    heads = ["SNR", "n", "forecast", *(f"covers {level:.0%}" for level in results["levels"])]
-    heads += ["mean sigma, dex", "NLL", "CRPS, dex", "excess NLL", "of it by the mean"]
-    heads += ["width / error", "correlation of ln sigma"]
-    lines = []
-    for found in results["bins"]:
-        ends = f"{found['snr_low']:g} to {found['snr_high']:g}" if found["snr_high"] else "all"
-        for key in ("network", "moments", "posterior"):
-            n = found["posterior"]["n"] if key == "posterior" else found["n"]
-            lines.append([ends, str(n), NAMES[key], *cells_of(found[key], results["levels"])])
-    return f"{markdown(['arm', 'seeds', 'R2 (95 %)', 'MAE, dex'], arms)}\n\n{markdown(heads, lines)}"
-
-
-def cells_of(found: dict[str, Any], levels: list[float]) -> list[str]:
-    """Scores of a forecast as text, a dash where it has none."""
-    covers = [interval(found, f"cover_{round(100 * level)}") for level in levels]
-    others = ("sharpness", "nll", "crps", "excess_nll", "excess_mean", "width", "correlation")
-    return [*covers, *(interval(found, key) for key in others)]
-
-
-def draw(results: dict[str, Any]) -> Figure:
-    """Calibration, sigma beside the exact one, and scores by SNR."""
-    return draw_all(results, NAMES)
-
-
-STUDY = Study("uncertainty", __doc__, SIZES, run, table, draw)
+STUDY = Study("uncertainty", __doc__, SIZES, run, UncertaintyResult)

@@ -17,8 +17,7 @@ from jaxtyping import Float
 from scipy.stats import norm
 
 from experiments.study.resampling import with_ends
-
-LEVELS = (0.5, 0.68, 0.9, 0.95)
+from experiments.uncertainty.rows import LEVELS
 
 Values = Float[np.ndarray, "*resamples n"]
 

@@ -19,7 +19,7 @@ def check_labels(option: str, names: Sequence[str]) -> None:
     """
     unknown = [name for name in names if name not in LABELS]
     if unknown:
-        raise UsageError(f"{option} must name labels of {', '.join(LABELS)}; got {', '.join(unknown)}")
+        raise UsageError(f"{option} must name labels of {', '.join(LABELS)}; found {', '.join(unknown)}")
 
 
 def check_stars(data: DataConfig) -> None:

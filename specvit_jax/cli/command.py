@@ -2,10 +2,13 @@
 
 Exit codes: 0 done, 2 usage, 65 unusable data, 66 missing input, 70 numbers not finite, 73 cannot create
 output, 74 a write failed (disk full, read-only), 75 interrupted and resumable, or locked by another process,
-78 a setting or config file is wrong.
+78 a setting or config file is wrong. `specvit --version` prints the version.
 """
 
-from typing import Annotated, Any
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import tyro
 
@@ -29,8 +32,11 @@ Command = (
 )
 
 
-def parse(args: list[str] | None = None) -> Any:
+def parse(args: list[str] | None = None) -> Callable[[], None]:
     """The command that `args` (default: the command line) ask for, not yet run."""
+    if (sys.argv[1:] if args is None else args) == ["--version"]:
+        print(f"specvit {version('specvit-jax')}")
+        sys.exit(0)
     return tyro.cli(
         Command,
         prog="specvit",

@@ -24,7 +24,7 @@ class Simulate:
     To copy and paste:
       specvit simulate --n 10000 --mag 20.5 22.5 --seed 42 --out test.h5
       specvit simulate --n 2000 --mag 18 20 --seed 7 --out cool.h5 --range T_eff=4000:5000 log_g=1:3
-      specvit simulate --n 1000000 --seed 1 --out train --shards 100 --arrays flux --prior snapped
+      specvit simulate --n 1000000 --seed 1 --out train --shards 100 --arrays flux --sampling snapped
       specvit simulate --out train --verify
     """
 
@@ -46,7 +46,7 @@ class Simulate:
     """Labels that vary; default: all of the grid's but a_M and C_M, which are held at 0."""
     range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=LOW:HIGH")] = ()
     """Ranges of labels (K for T_eff, dex for the others) instead of the grid's."""
-    prior: Literal["continuous", "snapped"] = "continuous"
+    sampling: Literal["continuous", "snapped"] = "continuous"
     """Continuous: uniform over the ranges; snapped: on nodes of the grid but for one label of each star."""
     beta: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=A:B")] = ()
     """Beta(A, B) over a label's range instead of uniform."""
@@ -85,7 +85,7 @@ class Simulate:
             mag=self.mag,
             labels=self.labels,
             ranges=self.range,
-            prior=self.prior,
+            prior=self.sampling,
             beta=self.beta,
             noise_level=self.noise_level,
         )

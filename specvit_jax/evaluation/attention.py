@@ -65,7 +65,8 @@ def rollout(
         total = 0.5 * (attention[:, block].mean(axis=1) + np.eye(n_tokens)[None]) @ total
     first = int(cfg.pool == "cls")
     share = (total[:, 0] if first else total.mean(axis=1))[:, first:]
-    return share / share.sum(axis=1, keepdims=True)
+    found: Float[np.ndarray, "n n_patches"] = share / share.sum(axis=1, keepdims=True)
+    return found
 
 
 def input_gradient(
@@ -78,7 +79,7 @@ def input_gradient(
     """
     names = weights.config.model.label_names
     if label not in names:
-        raise UsageError(f"label must be one of {', '.join(names)}, got {label}")
+        raise UsageError(f"label must be one of {', '.join(names)}, found {label}")
     scalers = Scalers(weights.label_scaler, weights.input_scaler)
     return np.asarray(
         _gradient(weights.params, jnp.asarray(flux, jnp.float32), scalers, weights.config, names.index(label))
@@ -87,21 +88,24 @@ def input_gradient(
 
 @partial(jax.jit, static_argnames=("config", "column"))
 def _gradient(params: Any, flux: Array, scalers: Scalers, config: Config, column: int) -> Array:
-    return jax.grad(lambda flux: eval_step(params, flux, scalers, config)[0][:, column].sum())(flux)
+    found: Array = jax.grad(lambda flux: eval_step(params, flux, scalers, config)[0][:, column].sum())(flux)
+    return found
 
 
 def token_wave(cfg: ModelConfig, wave: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, "n_patches 2"]:
-    """First and last pixel of every patch, vacuum A.
+    """First and last pixel of every patch, vacuum Å.
 
     Raises:
         UsageError: the network does not read pixels.
     """
     if len(wave) != cfg.input_size:
-        raise UsageError(f"wave must have the {cfg.input_size} inputs of the network, got {len(wave)} pixels")
+        raise UsageError(
+            f"wave must have the {cfg.input_size} inputs of the network, found {len(wave)} pixels"
+        )
     first = cfg.patch_stride * np.arange(cfg.num_patches)
     return np.stack([np.asarray(wave)[first], np.asarray(wave)[first + cfg.patch_size - 1]], axis=1)
 
 
 def _check_vit(cfg: ModelConfig) -> None:
     if cfg.network != "vit":
-        raise UsageError(f"attention belongs to model.network vit, got {cfg.network}")
+        raise UsageError(f"attention belongs to model.network vit, found {cfg.network}")

@@ -118,7 +118,8 @@ def _observed(simulator: Simulator, labels: np.ndarray, mag: float, n_draws: int
     """All draws of all stars at one magnitude, star after star; the keys are those of every magnitude."""
     repeated = jnp.asarray(np.repeat(labels, n_draws, axis=0), jnp.float32)
     keys = fold_in(jax.random.key(seed), np.arange(len(repeated)))
-    return _observe(simulator, repeated, jnp.full(len(repeated), mag, jnp.float32), keys)
+    found: Batch = _observe(simulator, repeated, jnp.full(len(repeated), mag, jnp.float32), keys)
+    return found
 
 
 @jax.jit
@@ -140,7 +141,8 @@ def _posteriors(simulator: Simulator, batch: Batch, n: int, n_stars: int) -> np.
     exact = exact_posterior(simulator, flux, mag)
     sigma = np.where(exact.converged[:, None], exact.sigma, np.nan)
     column = sigma[:, simulator.label_names.index(LABEL)].reshape(n_stars, n)
-    return np.sqrt((column**2).mean(axis=1))
+    found: np.ndarray = np.sqrt((column**2).mean(axis=1))
+    return found
 
 
 def _spectra(
@@ -199,7 +201,8 @@ def _about(
 
 
 def _steps(flux: Float[np.ndarray, " n_pix"]) -> list[int]:
-    return np.rint(flux / FLUX_STEP).astype(int).tolist()
+    found: list[int] = np.rint(flux / FLUX_STEP).astype(int).tolist()
+    return found
 
 
 def _number(value: Any) -> float | None:

@@ -30,7 +30,7 @@ def shipped_weights(preset: str) -> Path:
         MissingInputError: none are shipped for it.
     """
     if preset not in PRESETS:
-        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, found {preset!r}")
     path = Path(str(resources.files("specvit_jax") / "weights" / f"{preset}.safetensors"))
     if not path.is_file():
         raise MissingInputError(f"no weights are shipped for preset {preset}; train it with specvit train")

@@ -26,7 +26,7 @@ def attention(
         most_bytes: that its maps may take, of one byte per weight; the fewer stars are shown.
 
     Returns:
-        Patches (`wave`: first and last pixel of each, vacuum A), and per star and magnitude the `rollout` and
+        Patches (`wave`: first and last pixel of each, vacuum Å), and per star and magnitude the `rollout` and
         `heads`, shares of the patches, and `maps`: token x token of every layer and head, in base64 of one
         byte per weight, 255 for the largest weight of the map, `largest`.
     """
@@ -74,7 +74,8 @@ def _spread(places: list[tuple[int, int]], n: int) -> list[tuple[int, int]]:
 
 
 def _flux(explorer: dict[str, Any], star: int, mag: int) -> np.ndarray:
-    return np.asarray(explorer["stars"][star]["at"][mag]["noisy"]) * explorer["flux_step"]
+    found: np.ndarray = np.asarray(explorer["stars"][star]["at"][mag]["noisy"]) * explorer["flux_step"]
+    return found
 
 
 def _seen(
@@ -94,7 +95,8 @@ def _seen(
 def _share(head: Float[np.ndarray, "n_tokens n_tokens"], cfg: ModelConfig) -> Float[np.ndarray, " n_patches"]:
     """What is read of every patch: by the class token where it is the one pooled, else by all on average."""
     row = head[0, 1:] if cfg.pool == "cls" else head.mean(axis=0)
-    return row / row.sum()
+    found: Float[np.ndarray, " n_patches"] = row / row.sum()
+    return found
 
 
 def _cell(cfg: ModelConfig) -> int:
@@ -109,7 +111,8 @@ def _pooled(head: Float[np.ndarray, "n_tokens n_tokens"], cfg: ModelConfig) -> F
     counts = np.diff([*starts, cfg.num_patches])
     patches = head[first:, first:]
     summed = np.add.reduceat(np.add.reduceat(patches, starts, axis=0), starts, axis=1)
-    return summed / (counts[:, None] * counts[None, :])
+    found: Float[np.ndarray, "m m"] = summed / (counts[:, None] * counts[None, :])
+    return found
 
 
 def _bytes(values: Float[np.ndarray, "m m"]) -> str:

@@ -4,7 +4,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from crlb.files.output import new_file
+from crlb.files.records import Json, Record
 from crlb.fisher.features import FEATURES
 from specvit_jax.report import experiments
 from specvit_jax.report.sources import Sources
@@ -134,20 +135,23 @@ def _without(text: str, section: str) -> str:
     return re.sub(rf' *<a href="#{section}">.*?</a>\n?', "", text)
 
 
-def _json(data: dict[str, Any]) -> str:
+def _json(data: Mapping[str, object]) -> str:
     """JSON that may stand in a script element: no end tag can hide in it, no number is NaN."""
-    text = json.dumps(_plain(data), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(_plain(dict(data)), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c")
 
 
-def _plain(value: Any) -> Any:
-    """Floats with six digits, None where they are not finite."""
+def _plain(value: object) -> Json:
+    """Floats with six digits, None where they are not finite; records by their fields."""
+    if isinstance(value, Record):
+        value = {name: getattr(value, name) for name in vars(value)}
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
+    assert value is None or isinstance(value, bool | int | str)
     return value
 
 

@@ -1,12 +1,52 @@
-"""The training curves of a run as plain values."""
+"""The training curves of a run."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from specvit_jax.runs.listing import read_config, read_metrics, summarise
+from crlb.files.records import Record
+from specvit_jax.runs.listing import Row, read_config, read_metrics, summarise
 
 
-def training(name: str, run: Path) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Line(Record):
+    """One curve: its legend, and its points (step, value)."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Panel(Record):
+    """Curves that share an axis, with its title and unit."""
+
+    title: str
+    unit: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class About(Record):
+    """What a run has come to, in a line."""
+
+    preset: str | None
+    state: str
+    steps: str
+    best_r2: float | None
+    best_step: int | None
+    spectra_per_s: float | None
+
+
+@dataclass(frozen=True)
+class Curves(Record):
+    """What a run logged."""
+
+    name: str
+    about: About
+    panels: tuple[Panel, ...]
+
+
+def training(name: str, run: Path) -> Curves | None:
     """What a run logged: panels of lines of (step, value); None where it has logged nothing.
 
     Raises:
@@ -21,29 +61,24 @@ def training(name: str, run: Path) -> dict[str, Any] | None:
         _panel("Validation R²", "R²", rows, {f"val_r2_{label}": label for label in labels}),
         _panel("Learning rate", "learning rate", rows, {"learning_rate": "learning rate"}),
     ]
-    return {
-        "name": name,
-        "about": _about(run, name),
-        "panels": [panel for panel in panels if panel["lines"]],
-    }
+    return Curves(name, _about(run, name), tuple(panel for panel in panels if panel.lines))
 
 
-def _panel(title: str, unit: str, rows: list[dict[str, Any]], names: dict[str, str]) -> dict[str, Any]:
+def _panel(title: str, unit: str, rows: Sequence[Row], names: Mapping[str, str]) -> Panel:
     points = {
-        text: [[row["step"], row[name]] for row in rows if row.get(name) is not None]
+        text: tuple((float(row["step"]), float(row[name])) for row in rows if row.get(name) is not None)
         for name, text in names.items()
     }
-    lines = [{"name": text, "points": found} for text, found in points.items() if found]
-    return {"title": title, "unit": unit, "lines": lines}
+    return Panel(title, unit, tuple(Line(text, found) for text, found in points.items() if found))
 
 
-def _about(run: Path, name: str) -> dict[str, Any]:
+def _about(run: Path, name: str) -> About:
     found = summarise(run, name)
-    return {
-        "preset": found.preset,
-        "state": found.state,
-        "steps": f"{found.step:,} of {found.steps:,}",
-        "best_r2": found.best_r2,
-        "best_step": found.best_step,
-        "spectra_per_s": found.spectra_per_s,
-    }
+    return About(
+        preset=found.preset,
+        state=found.state,
+        steps=f"{found.step:,} of {found.steps:,}",
+        best_r2=found.best_r2,
+        best_step=found.best_step,
+        spectra_per_s=found.spectra_per_s,
+    )

@@ -118,7 +118,7 @@ def read_metrics(path: str | Path) -> list[Row]:
             if number == len(lines) and not line.endswith("\n"):
                 break
             raise DataError(
-                f"{file} line {number} must be a JSON object with a step, got {line[:40]!r}"
+                f"{file} line {number} must be a JSON object with a step, found {line[:40]!r}"
             ) from error
     return rows
 

@@ -155,20 +155,20 @@ class _HandOn:
 
 def _expand(plain: object, out: Path) -> list[SweepRun]:
     if not isinstance(plain, dict):
-        raise ConfigError(f"a sweep must be a mapping of {', '.join(KEYS)}, got {plain!r}")
+        raise ConfigError(f"a sweep must be a mapping of {', '.join(KEYS)}, found {plain!r}")
     for key in plain:
         if key not in KEYS:
-            raise ConfigError(f"a sweep may hold {', '.join(KEYS)}, got {key!r}")
+            raise ConfigError(f"a sweep may hold {', '.join(KEYS)}, found {key!r}")
     for key in ("preset", "data"):
         if key not in plain:
-            raise ConfigError(f"a sweep needs {key}, got only {', '.join(plain) or 'nothing'}")
+            raise ConfigError(f"a sweep needs {key}, found only {', '.join(plain) or 'nothing'}")
     if ("grid" in plain) == ("runs" in plain):
         raise ConfigError(
             "a sweep needs either grid (key -> list of values) or runs (a list of settings each)"
         )
     name, data, common = plain["preset"], plain["data"], _settings(plain.get("set", []), "set")
     if not isinstance(name, str) or not isinstance(data, str):
-        raise ConfigError(f"a sweep's preset and data must be one value each, got {name!r} and {data!r}")
+        raise ConfigError(f"a sweep's preset and data must be one value each, found {name!r} and {data!r}")
     own = _grid(plain["grid"]) if "grid" in plain else _list(plain["runs"])
     runs = [_run(name, data, common, settings, out) for settings in own]
     for one, two in itertools.combinations(runs, 2):
@@ -182,7 +182,7 @@ def _settings(plain: object, name: str) -> list[str]:
     if isinstance(plain, dict):
         return [f"{key}={_flat(value, key)}" for key, value in plain.items()]
     if not isinstance(plain, list) or not all(isinstance(item, str) for item in plain):
-        raise ConfigError(f"{name} must hold settings section.key=value, got {plain!r}")
+        raise ConfigError(f"{name} must hold settings section.key=value, found {plain!r}")
     return plain
 
 
@@ -191,23 +191,23 @@ def _flat(value: object, name: str) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return f"[{', '.join(value)}]"
     if not isinstance(value, str):
-        raise ConfigError(f"{name} must be one value or a list of values, got {value!r}")
+        raise ConfigError(f"{name} must be one value or a list of values, found {value!r}")
     return value
 
 
 def _grid(plain: object) -> list[list[str]]:
     if not isinstance(plain, dict) or not plain:
-        raise ConfigError(f"grid must be a mapping of section.key -> list of values, got {plain!r}")
+        raise ConfigError(f"grid must be a mapping of section.key -> list of values, found {plain!r}")
     for key, values in plain.items():
         if not isinstance(values, list) or not values:
-            raise ConfigError(f"grid.{key} must be a list of values, got {values!r}")
+            raise ConfigError(f"grid.{key} must be a list of values, found {values!r}")
     choices = [[f"{key}={_flat(value, key)}" for value in values] for key, values in plain.items()]
     return [list(chosen) for chosen in itertools.product(*choices)]
 
 
 def _list(plain: object) -> list[list[str]]:
     if not isinstance(plain, list) or not plain:
-        raise ConfigError(f"runs must be a list, one entry of settings for each run, got {plain!r}")
+        raise ConfigError(f"runs must be a list, one entry of settings for each run, found {plain!r}")
     return [_settings(entry, f"runs, entry {number},") for number, entry in enumerate(plain, 1)]
 
 
@@ -253,7 +253,7 @@ export JAX_COMPILATION_CACHE_DIR="${{JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/spe
 
 case "$SLURM_ARRAY_TASK_ID" in
 {cases}
-*) echo "error: SLURM_ARRAY_TASK_ID must be 0 to {last}, got '$SLURM_ARRAY_TASK_ID'" >&2; exit 2 ;;
+*) echo "error: SLURM_ARRAY_TASK_ID must be 0 to {last}, found '$SLURM_ARRAY_TASK_ID'" >&2; exit 2 ;;
 esac
 
 # Two minutes before the limit Slurm sends USR1: the run saves and ends with 75, and the task is queued again.

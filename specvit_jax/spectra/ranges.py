@@ -17,8 +17,8 @@ def parse_ranges(
         try:
             first, second = (float(text) for text in numbers.split(":"))
         except ValueError as error:
-            raise UsageError(f"{option} must read LABEL={form}; got {setting}") from error
+            raise UsageError(f"{option} must read LABEL={form}; found {setting}") from error
         if label in pairs:
-            raise UsageError(f"{option} must name every label once; got {label} again")
+            raise UsageError(f"{option} must name every label once; found {label} again")
         pairs[label] = (first, second)
     return pairs

@@ -22,7 +22,7 @@ from crlb.files.spectra import label_columns
 from crlb.files.spectra import read_spectra as read_spectra
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import default_grid_path, load_slice
-from crlb.observation.exposure import Exposure
+from crlb.observation.exposure import Exposure as Exposure  # handed on: how long and how often
 from crlb.observation.forward_model import ForwardModel
 from crlb.observation.instrument import to_detector
 from crlb.observation.noise import draw, snr
@@ -126,9 +126,10 @@ class Simulator:
     def clean(self, labels: Float[Array | np.ndarray, "n n_labels"]) -> Float[Array, "n n_pix"]:
         """Noiseless spectra at labels on the grid; NaN outside."""
         # Star after star is several times faster on a CPU, where a GPU would wait for each of them.
-        return jax.lax.platform_dependent(
+        found: Float[Array, "n n_pix"] = jax.lax.platform_dependent(
             jnp.asarray(labels), cpu=self.emulator.batch, default=jax.vmap(self.emulator)
         )
+        return found
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices."""
@@ -163,7 +164,7 @@ def make_simulator(
     """The simulator of a grid file (default: the embedded grid) under a noise file (default: built in).
 
     Args:
-        grid_path: grid file, vacuum A.
+        grid_path: grid file, vacuum Å.
         noise_path: noise curves.
         mag: AB magnitudes in i, (bright, faint).
         labels: those that vary; None: all of the grid's but a_M and C_M, which are held at 0.
@@ -213,7 +214,10 @@ def _prior(emulator: Emulator, drawn: LabelsDrawn) -> Uniform | Snapped | Prior:
     if kind == "snapped":
         return make_snapped(emulator.axes, low, high, emulator.label_names)
     if beta:
-        return jax.tree.map(jnp.asarray, make_prior(low, high, emulator.label_names, beta))
+        found: Uniform | Snapped | Prior = jax.tree.map(
+            jnp.asarray, make_prior(low, high, emulator.label_names, beta)
+        )
+        return found
     return Uniform(jnp.asarray(low), jnp.asarray(high))
 
 

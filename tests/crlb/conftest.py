@@ -24,7 +24,7 @@ def float64():
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def builtin() -> NoiseModel:
     with jax.enable_x64(True):
         return builtin_noise()

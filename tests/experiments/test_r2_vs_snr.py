@@ -10,20 +10,22 @@ from crlb.errors import MissingInputError, OutputError
 from experiments.baselines.store import load
 from experiments.r2_vs_snr import experiment as r2_vs_snr
 from experiments.r2_vs_snr import methods
-from experiments.r2_vs_snr.experiment import Options
-from specvit_jax.spectra.source import make_simulator
+from experiments.r2_vs_snr.experiment import STUDY
+from experiments.r2_vs_snr.methods import FigureOptions
+from experiments.study.frame import Work
+from experiments.study.running import report
 
 
 def whole(test):
     """A test of the whole figure, which is computed once, by one worker, in some minutes."""
-    for mark in (pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("r2_vs_snr")):
+    for mark in (pytest.mark.slow, pytest.mark.timeout(900)):
         test = mark(test)
     return test
 
 
 @pytest.fixture(scope="module")
 def results(toy_grid, tmp_path_factory):
-    options = Options(
+    options = FigureOptions(
         grid=toy_grid,
         mag=(18.0, 21.0),
         steps=12,
@@ -34,7 +36,7 @@ def results(toy_grid, tmp_path_factory):
         n_posterior=60,
         out=tmp_path_factory.mktemp("out") / "figure",
     )
-    r2_vs_snr.report(options)
+    report(STUDY, options)
     return options, json.loads((options.out / "results.json").read_text())
 
 
@@ -81,12 +83,12 @@ def test_efficiency_is_r2_over_that_of_the_posterior_of_the_same_stars():
     truth, snr = mean + 0.6 * rng.normal(size=mean.size), np.full(mean.size, 5.0)
     exact = np.stack([mean, np.full(mean.size, 0.6)], axis=-1)
     (best,) = r2_vs_snr.efficiencies(truth, exact, snr, mean)
-    assert best["r2_bayes"] == pytest.approx(0.64, abs=0.02)
-    assert best["efficiency"] == pytest.approx(1, abs=0.02)
-    assert best["efficiency_low"] < 1 < best["efficiency_high"]
+    assert best.r2_bayes == pytest.approx(0.64, abs=0.02)
+    assert best.efficiency == pytest.approx(1, abs=0.02)
+    assert best.efficiency_low < 1 < best.efficiency_high
     (worse,) = r2_vs_snr.efficiencies(truth, exact, snr, 0.5 * mean)
-    assert worse["efficiency"] == pytest.approx((1 - 0.52) / 0.64, abs=0.03)
-    assert r2_vs_snr.efficiencies(truth[:5], exact[:5], snr[:5]) == []
+    assert worse.efficiency == pytest.approx((1 - 0.52) / 0.64, abs=0.03)
+    assert r2_vs_snr.efficiencies(truth[:5], exact[:5], snr[:5]) == ()
 
 
 @whole
@@ -104,8 +106,8 @@ def test_a_method_whose_package_is_missing_is_absent_and_says_so(toy_grid, tmp_p
     monkeypatch.setattr(methods.Ridge, "fit", lambda *_: None)
     for name in ("specvit", "rival", "network", "components", "regression"):
         monkeypatch.setattr(methods, name, lambda *_: None)
-    asked = Options(grid=toy_grid, mag=(18.0, 21.0), n_fit=200, out=tmp_path)
-    found, absent = methods.methods(asked, make_simulator(toy_grid, mag=(18.0, 21.0)))
+    asked = FigureOptions(grid=toy_grid, mag=(18.0, 21.0), n_fit=200, out=tmp_path)
+    found, absent = methods.methods(Work(STUDY, asked))
     assert set(found) == METHODS - {"LightGBM"}
     assert absent == {"LightGBM": "no lightgbm"}
 
@@ -128,7 +130,7 @@ def test_no_seed_serves_two_purposes(results):
 def test_a_second_run_of_the_same_set_up_reuses_its_training(results, monkeypatch):
     options, numbers = results
     before = (options.out / "specvit" / "metrics.jsonl").read_text()
-    r2_vs_snr.report(options)
+    report(STUDY, options)
     again = json.loads((options.out / "results.json").read_text())
     assert (options.out / "specvit" / "metrics.jsonl").read_text() == before
     assert again["estimators"] == numbers["estimators"]
@@ -138,16 +140,16 @@ def test_a_second_run_of_the_same_set_up_reuses_its_training(results, monkeypatc
 def test_a_folder_of_something_else_is_left_alone(results, tmp_path):
     (tmp_path / "thesis.tex").write_text("dear reader")
     with pytest.raises(OutputError, match=r"thesis\.tex"):
-        r2_vs_snr.report(replace(results[0], out=tmp_path))
+        report(STUDY, replace(results[0], out=tmp_path))
 
 
 def test_published_lines_are_the_published_numbers(reference):
     published = json.loads((reference / "published.json").read_text())
-    curves = r2_vs_snr.PUBLISHED["curves"]
-    assert curves["Cramer-Rao"]["snr"] == published["snr_table"]["snr"]
-    assert curves["Cramer-Rao"]["r2"] == published["fisher_3d"]["r2_max_median"]
+    curves = r2_vs_snr.PUBLISHED.curves
+    assert list(curves["Cramer-Rao"].snr) == published["snr_table"]["snr"]
+    assert list(curves["Cramer-Rao"].r2) == published["fisher_3d"]["r2_max_median"]
     edges = np.array(published["r2_by_snr"]["bin_edges"])
     centres = (edges[1:] + edges[:-1]) / 2 / 1.18
     for ours, theirs in tuple(OTHERS.items()):
-        np.testing.assert_allclose(curves[ours]["snr"], centres, atol=0.006)
-        assert curves[ours]["r2"] == published["r2_by_snr"][theirs]
+        np.testing.assert_allclose(curves[ours].snr, centres, atol=0.006)
+        assert list(curves[ours].r2) == published["r2_by_snr"][theirs]

@@ -1,5 +1,6 @@
 """What is read from a network star by star: excess error, pulls, forecasts. Closed forms and scipy decide."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import jax
@@ -11,15 +12,22 @@ from scipy.stats import norm
 
 from experiments.efficiency import experiment as efficiency
 from experiments.residuals import experiment as residuals
-from experiments.study.cells import Place, field
+from experiments.study.cells import Field, Grid, Place, field
 from experiments.study.resampling import with_ends
+from experiments.study.rows import intervals
 from experiments.study.stars import Stars
 from experiments.uncertainty import experiment as uncertainty
 from experiments.uncertainty import forecasts
+from experiments.uncertainty.rows import Forecast
 from specvit_jax.evaluation.limits import cramer_rao, in_float64
 from specvit_jax.spectra.source import make_simulator
 
 N = 4_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopField(Field):
+    top: Grid
 
 
 @pytest.fixture(scope="module")
@@ -57,25 +65,25 @@ def test_cells_hold_every_star_once_and_the_rows_of_a_field_go_up():
     x, y = np.random.default_rng(3).uniform(size=(2, 400))
     across, up = Place("x", x, [0.0, 0.3, 1.0]), Place("y", y, [0.0, 0.5, 0.8, 1.0])
     assert np.array_equal(sum(inside.astype(int) for _, _, inside in across.cells()), np.ones(400))
-    found = field(across, up, {"top": np.max}, y)
-    assert np.array_equal(found["n"], np.histogram2d(y, x, bins=[up.edges, across.edges])[0])
-    assert np.all(np.array(found["top"])[:, 0] <= up.edges[1:])
-    assert np.all(np.diff(np.array(found["top"])[:, 1]) > 0)
+    found = field(TopField, across, up, {"top": np.max}, y)
+    assert np.array_equal(found.n, np.histogram2d(y, x, bins=[up.edges, across.edges])[0])
+    assert np.all(np.array(found.top)[:, 0] <= up.edges[1:])
+    assert np.all(np.diff(np.array(found.top)[:, 1]) > 0)
 
 
 def test_efficiency_and_excess_are_those_of_the_closed_form(whole):
-    assert whole["excess"] == pytest.approx(0.04, rel=0.1)
-    assert whole["excess_by_truth"] == pytest.approx(0.04, abs=0.012)
-    assert whole["r2_bayes"] == pytest.approx(0.64, abs=0.02)
-    assert whole["control"] == pytest.approx(1.0, abs=0.03)
-    assert whole["efficiency"] == pytest.approx(0.6 / 0.64, abs=0.03)
-    assert whole["expected"] == pytest.approx(0.6 / 0.64, abs=0.01)
-    assert whole["relative"] == pytest.approx(0.04 / 0.36, rel=0.1)
-    assert whole["share_of_excess"] == whole["share_of_stars"] == 1
+    assert whole.excess == pytest.approx(0.04, rel=0.1)
+    assert whole.excess_by_truth == pytest.approx(0.04, abs=0.012)
+    assert whole.r2_bayes == pytest.approx(0.64, abs=0.02)
+    assert whole.control == pytest.approx(1.0, abs=0.03)
+    assert whole.efficiency == pytest.approx(0.6 / 0.64, abs=0.03)
+    assert whole.expected == pytest.approx(0.6 / 0.64, abs=0.01)
+    assert whole.relative == pytest.approx(0.04 / 0.36, rel=0.1)
+    assert whole.share_of_excess == whole.share_of_stars == 1
 
 
 def test_excess_without_truths_has_the_smaller_error(whole):
-    width = {name: whole[f"{name}_high"] - whole[f"{name}_low"] for name in ("excess", "excess_by_truth")}
+    width = {name: np.ptp(intervals([whole], name)[1:]) for name in ("excess", "excess_by_truth")}
     # Standard deviations per star: 2^0.5 0.2^2 against (2 0.2^4 + 4 0.2^2 0.6^2)^0.5.
     assert width["excess_by_truth"] / width["excess"] == pytest.approx(4.36, rel=0.15)
 
@@ -83,31 +91,31 @@ def test_excess_without_truths_has_the_smaller_error(whole):
 def test_shares_of_cells_add_up(known):
     some = known.take(np.arange(N) < 200)
     cells = efficiency.row(some, Place("mean", some.mean, [-9.0, 0.0, 1.0, 9.0]))
-    assert sum(cell["n"] for cell in cells) == 200
-    assert sum(cell["share_of_excess"] for cell in cells) == pytest.approx(1)
+    assert sum(cell.n for cell in cells) == 200
+    assert sum(cell.share_of_excess for cell in cells) == pytest.approx(1)
 
 
 def test_largest_squares_of_normal_deviates_hold_what_chi_square_says():
     found = efficiency.largest(np.random.default_rng(4).normal(size=100_000) ** 2)
     for top in found:
-        assert top["share_of_excess"] == pytest.approx(top["normal"], rel=0.03)
+        assert top.share_of_excess == pytest.approx(top.normal, rel=0.03)
 
 
 def test_parity_counts_estimates_in_rows_and_those_beyond():
     found = residuals.parity(np.array([1.05, 1.05, 3.05]), np.array([4.05, 9.0, 3.05]), 1.0, 5.0)
-    counts = np.array(found["counts"])
-    row = np.searchsorted(found["pred_edges"], 4.05) - 1
-    assert (counts[row, 0], counts.sum(), found["beyond"]) == (1, 2, 1)
+    counts = np.array(found.counts)
+    row = np.searchsorted(found.pred_edges, 4.05) - 1
+    assert (counts[row, 0], counts.sum(), found.beyond) == (1, 2, 1)
 
 
 def test_pulls_of_normal_deviates_are_standard_normal_and_others_are_not():
     pull = norm.ppf((np.arange(N) + 0.5) / N)
     right, wide = residuals.pulls(pull), residuals.pulls(1.2 * pull)
-    assert right["std_low"] < 1 < right["std_high"] < wide["std"] == pytest.approx(1.2, abs=0.04)
-    assert right["ks"] == pytest.approx(0.5 / N)
-    assert right["ks_95"] < wide["ks"]
-    assert right["within_1"] == pytest.approx(0.683, abs=0.03)
-    assert np.dot(right["density"], np.diff(right["edges"])) == pytest.approx(1)
+    assert right.std_low < 1 < right.std_high < wide.std == pytest.approx(1.2, abs=0.04)
+    assert right.ks == pytest.approx(0.5 / N)
+    assert right.ks_95 < wide.ks
+    assert right.within_1 == pytest.approx(0.683, abs=0.03)
+    assert np.dot(right.density, np.diff(right.edges)) == pytest.approx(1)
 
 
 @pytest.mark.slow
@@ -187,7 +195,7 @@ def test_ranks_come_back_in_the_order_of_the_stars(monkeypatch):
     monkeypatch.setattr(uncertainty, "exact_posterior", exact_posterior)
     work = SimpleNamespace(
         size=uncertainty.Size(n, n), stars=stars, study=SimpleNamespace(name=""), simulator=None, column=0,
-        part=lambda name, asked, compute: compute(),
+        part=lambda name, asked, kind, compute: compute(),
     )  # fmt: skip
     assert np.array_equal(uncertainty.exact_ranks(work), mag)
     assert len(pieces) == 3
@@ -195,9 +203,10 @@ def test_ranks_come_back_in_the_order_of_the_stars(monkeypatch):
 
 
 def test_seeds_count_in_the_interval_of_a_score():
-    one = {"nll": 0.1, "nll_low": 0.0, "nll_high": 0.2}
-    other = {"nll": 0.5, "nll_low": 0.4, "nll_high": 0.6}
-    alone, both = uncertainty.over_seeds([one]), uncertainty.over_seeds([one, other])
-    assert alone == pytest.approx(one)
-    assert both["nll"] == pytest.approx(0.3)
-    assert both["nll_high"] - both["nll"] == pytest.approx(1.96 * ((0.1 / 1.96) ** 2 + 0.08 / 2) ** 0.5)
+    one = Forecast(nll=0.1, nll_low=0.0, nll_high=0.2)
+    other = Forecast(nll=0.5, nll_low=0.4, nll_high=0.6)
+    alone, both = uncertainty.mean_forecast([one]), uncertainty.mean_forecast([one, other])
+    assert (alone.nll, alone.nll_low, alone.nll_high) == pytest.approx((0.1, 0.0, 0.2))
+    assert alone.crps is None
+    assert both.nll == pytest.approx(0.3)
+    assert both.nll_high - both.nll == pytest.approx(1.96 * ((0.1 / 1.96) ** 2 + 0.08 / 2) ** 0.5)

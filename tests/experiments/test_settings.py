@@ -84,7 +84,7 @@ def test_hubers_delta_is_the_same_error_for_both_scalings():
     in_dex = [loss_and_scaling.delta(name) * scale for name, scale in scales.items()]
     assert in_dex[0] == pytest.approx(in_dex[1], rel=0.01)
     assert in_dex[0] == pytest.approx(0.5 * 4 / np.sqrt(12), rel=0.01)
-    with pytest.raises(ValueError, match="got 'none'"):
+    with pytest.raises(ValueError, match="found 'none'"):
         loss_and_scaling.delta("none")
 
 
@@ -191,7 +191,7 @@ def test_limits_are_those_of_each_label(some):
     exact = np.stack([some.labels, np.broadcast_to(sigma, some.labels.shape)], axis=-1)
     found = multitask.limits(some, exact, ("T_eff", "log_g", "M_H"))
     for i, name in enumerate(("T_eff", "log_g", "M_H")):
-        assert found[name]["limit"] == pytest.approx(1 - sigma[i] ** 2 / some.labels[:, i].var(), rel=1e-4)
+        assert found[name].limit == pytest.approx(1 - sigma[i] ** 2 / some.labels[:, i].var(), rel=1e-4)
 
 
 def test_distance_from_a_node_is_a_share_of_the_way_to_the_next():
@@ -335,8 +335,8 @@ def test_limits_from_some_stars_hold_that_of_all_as_often_as_they_say():
     rng = np.random.default_rng(1)
     truth, sigma = rng.uniform(1, 5, 1000), rng.gamma(4, 0.15, 1000)
     every = multitask.limited(truth, sigma)
-    assert every == {"limit": pytest.approx(stars.limit(truth, sigma)), "limit_reach": 0.0}
+    assert every == multitask.Limit(limit=pytest.approx(stars.limit(truth, sigma)), limit_reach=0.0)
     some = [multitask.limited(truth, rng.permutation(sigma)[:300]) for _ in range(2000)]
-    assert np.mean([found["limit"] for found in some]) == pytest.approx(every["limit"], abs=1e-3)
-    held = [abs(found["limit"] - every["limit"]) < found["limit_reach"] for found in some]
+    assert np.mean([found.limit for found in some]) == pytest.approx(every.limit, abs=1e-3)
+    held = [abs(found.limit - every.limit) < found.limit_reach for found in some]
     assert 0.93 < np.mean(held) < 0.97

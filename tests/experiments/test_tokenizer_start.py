@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from experiments.tokenizer_start import experiment as start
-from experiments.tokenizer_start.experiment import Options
+from experiments.study.running import report
+from experiments.tokenizer_start.experiment import STUDY, StartOptions
 
 pytestmark = pytest.mark.slow  # five compilations
 
 
 @pytest.fixture(scope="module")
 def results(toy_grid, tmp_path_factory):
-    options = Options(
+    options = StartOptions(
         steps=2,
         depth=1,
         average=32,
@@ -22,7 +22,7 @@ def results(toy_grid, tmp_path_factory):
         grid=toy_grid,
         out=tmp_path_factory.mktemp("out") / "start",
     )
-    start.report(options)
+    report(STUDY, options)
     return options, json.loads((options.out / "results.json").read_text())
 
 
@@ -51,8 +51,8 @@ def test_every_start_is_trained_and_equal_ones_once(results):
 
 def test_results_say_how_they_were_made(results):
     options, numbers = results
-    keys = {"experiment", "label", "network", "tokens", "training", "test", "provenance"}
-    assert set(numbers) == keys
+    keys = {"experiment", "title", "preset", "label", "network", "tokens", "training", "test", "provenance"}
+    assert keys <= set(numbers)
     assert {"versions", "date", "device", "seeds", "command"} <= set(numbers["provenance"])
     lines = (options.out / "table.md").read_text().splitlines()
     assert sum(line.startswith("| conv") or line.startswith("| linear") for line in lines) == 10

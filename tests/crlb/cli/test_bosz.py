@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from crlb.cli.bosz import Build, Download, Index
+from crlb.cli.command import checked
 from crlb.errors import MissingInputError, UsageError, run_cli
 from crlb.grids.grid_file import load_grid
 from tests.crlb.bosz.bosz_files import content
@@ -72,7 +73,7 @@ def test_holes_of_the_archive_are_told_and_then_refused_by_build(capsys, tmp_pat
 )
 def test_exit_status(command, status):
     with pytest.raises(SystemExit) as caught:
-        run_cli(command)
+        run_cli(checked(command))
     assert caught.value.code == status
 
 
@@ -90,4 +91,4 @@ def test_lists_hold_names_of_bosz_only(tmp_path):
     with pytest.raises(UsageError, match="not the name of a BOSZ spectrum"):
         Download(folder=tmp_path / "here", list=tmp_path / "list.txt")()
     with pytest.raises(MissingInputError, match="does not exist"):
-        Download(folder=tmp_path / "here", list=tmp_path / "none.txt")()
+        Download(folder=tmp_path / "here", list=tmp_path / "none.txt").check()

@@ -289,7 +289,7 @@ def test_to_detector_is_the_same_in_either_precision():
 
 def test_a_grid_that_does_not_cover_the_detector_is_refused_with_both_ranges():
     grid = grid_of(FINE, smooth_spectrum(FINE, 0.9))
-    with pytest.raises(DataError, match=r"7100\.00-8850\.00 A, found 79\d\d\.\d+-80\d\d\.\d+ A"):
+    with pytest.raises(DataError, match=r"7100\.00-8850\.00 Å, found 79\d\d\.\d+-80\d\d\.\d+ Å"):
         to_detector(grid)
 
 

@@ -67,7 +67,7 @@ def test_a_file_with_one_group_needs_no_name(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"wave": DETECTOR_WAVE + 2.4}, "7100.214 to 8849.786 A, found 4096 from 7102.614"),
+        ({"wave": DETECTOR_WAVE + 2.4}, "7100.214 to 8849.786 Å, found 4096 from 7102.614"),
         ({"wave": DETECTOR_WAVE[:100]}, "found 100 from"),
         ({"wave": np.where(np.arange(4096) == 5, np.nan, DETECTOR_WAVE)}, "wave must be"),
         ({"wave": None}, "'wave' is missing"),

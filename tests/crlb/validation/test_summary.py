@@ -11,6 +11,7 @@ import pytest
 import tyro
 from scipy.interpolate import make_interp_spline
 
+from crlb.cli.command import checked
 from crlb.cli.validate import Validate
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import UsageError, run_cli
@@ -209,7 +210,7 @@ def run(capsys):
     def run(*args) -> tuple[int, str, str]:
         config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
         try:
-            run_cli(tyro.cli(Validate, args=[str(arg) for arg in args], config=config))
+            run_cli(checked(tyro.cli(Validate, args=[str(arg) for arg in args], config=config)))
         except SystemExit as stop:
             status = int(stop.code or 0)
         else:

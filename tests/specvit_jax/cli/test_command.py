@@ -136,7 +136,7 @@ def test_bad_input_ends_with_one_line_and_its_exit_code(args, code, said, tmp_pa
 
 EARLY = [
     ("info tiny --set model.label_names=[logg]", 2, "model.label_names must name labels of T_eff, log_g"),
-    ("train tiny --data emulator --out {tmp}/r --set model.label_names=[logg]", 2, "got logg"),
+    ("train tiny --data emulator --out {tmp}/r --set model.label_names=[logg]", 2, "found logg"),
     ("train tiny --data emulator --out {tmp}/r --set data.labels=[logg]", 2, "labels must name labels"),
     ("train tiny --data emulator --out {tmp}/r --set data.ranges=[logg=1:3]", 2, "range must name labels"),
     ("train tiny --data {tmp}/none.h5 --out {tmp}/r", 66, "none.h5"),
@@ -151,10 +151,10 @@ EARLY = [
     ),
     ("train tiny --data emulator --grid {tmp}/run/clean.h5 --out {tmp}/run --overwrite", 73, "(--grid)"),
     ("simulate --n 0 --out {tmp}/new.h5", 2, "n must be at least 1"),
-    ("simulate --n 5 --out {tmp}/new.h5 --labels T_eff logg", 2, "got logg"),
-    ("simulate --n 5 --out {tmp}/new.h5 --range logg=1:3", 2, "got logg"),
+    ("simulate --n 5 --out {tmp}/new.h5 --labels T_eff logg", 2, "found logg"),
+    ("simulate --n 5 --out {tmp}/new.h5 --range logg=1:3", 2, "found logg"),
     ("simulate --n 5 --out {tmp}/new.h5 --range T_eff", 2, "LABEL=LOW:HIGH"),
-    ("simulate --n 5 --out {tmp}/new.h5 --beta logg=2:5", 2, "got logg"),
+    ("simulate --n 5 --out {tmp}/new.h5 --beta logg=2:5", 2, "found logg"),
     ("simulate --n 5 --out {tmp}/new.h5 --grid {tmp}/none.h5", 66, "none.h5"),
     ("simulate --n 5 --out {tmp}/text.h5 --grid {tmp}/text.h5 --overwrite", 73, "is an input"),
     ("simulate --n 5 --out {tmp}/link.h5 --grid {tmp}/text.h5 --overwrite", 73, "is an input"),

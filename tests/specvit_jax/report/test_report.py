@@ -26,7 +26,7 @@ from specvit_jax.report import explorers as explorers_module
 from specvit_jax.report.attention_maps import attention
 from specvit_jax.report.page import gather, page
 from specvit_jax.report.sources import find_sources
-from specvit_jax.report.training import training
+from specvit_jax.report.training import Curves, training
 from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.spectra.source import make_simulator
 from tests.specvit_jax.conftest import N_PIX
@@ -224,7 +224,9 @@ def test_results_that_do_not_say_their_experiment_are_named_and_left_out(tmp_pat
 
 
 def test_curves_are_those_of_the_log(run):
-    found = training("toy", run)
+    curves = training("toy", run)
+    found = curves.to_json()
+    assert Curves.from_json(found) == curves
     panels = {panel["title"]: panel["lines"] for panel in found["panels"]}
     assert panels["Loss"] == [{"name": "training loss", "points": [[3, 0.9], [6, 0.5]]}]
     assert panels["Validation R²"] == [{"name": "log_g", "points": [[4, 0.4]]}]

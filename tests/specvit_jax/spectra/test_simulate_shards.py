@@ -141,7 +141,16 @@ def test_the_command_writes_and_verifies_sets(two_line_grid, tmp_path, capsys):
         cli.parse(["simulate", "--out", str(tmp_path / "set"), *args])()
         return capsys.readouterr().out
 
-    options = ("--grid", str(two_line_grid), "--prior", "snapped", "--arrays", "flux", "--noise-level", "0.5")
+    options = (
+        "--grid",
+        str(two_line_grid),
+        "--sampling",
+        "snapped",
+        "--arrays",
+        "flux",
+        "--noise-level",
+        "0.5",
+    )
     assert "wrote 3 shards" in specvit("--n", "130", "--shard-size", "50", "--workers", "1", *options)
     settings = read_set(tmp_path / "set").settings
     assert (settings["prior"], settings["arrays"], settings["noise_level"]) == ("snapped", ["flux"], 0.5)
@@ -164,7 +173,7 @@ def test_the_command_writes_and_verifies_sets(two_line_grid, tmp_path, capsys):
         (("--n", "5", "--shards", "2", "--shard-size", "3"), "--shards or --shard-size"),
         (("--n", "5", "--shards", "6"), "between 1 and the 5 spectra, found 6"),
         (("--n", "5", "--shards", "2", "--workers", "0"), "workers must be at least 1"),
-        (("--n", "5", "--shards", "2", "--prior", "snapped", "--beta", "log_g=2:5"), "leave out beta"),
+        (("--n", "5", "--shards", "2", "--sampling", "snapped", "--beta", "log_g=2:5"), "leave out beta"),
     ],
 )
 def test_a_command_that_contradicts_itself_is_refused(two_line_grid, tmp_path, args, said):

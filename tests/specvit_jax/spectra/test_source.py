@@ -222,9 +222,9 @@ def test_a_configuration_decides_how_stars_are_drawn_and_observed(two_line_grid)
 def test_ranges_are_read_label_by_label():
     assert parse_ranges(("T_eff=4000:5000", "M_H=-1:0")) == {"T_eff": (4000.0, 5000.0), "M_H": (-1.0, 0.0)}
     for bad in ("T_eff", "T_eff=1", "T_eff=a:b", "T_eff=1:2:3"):
-        with pytest.raises(UsageError, match="range must read LABEL=LOW:HIGH, say .*; got " + bad):
+        with pytest.raises(UsageError, match="range must read LABEL=LOW:HIGH, say .*; found " + bad):
             parse_ranges((bad,))
-    with pytest.raises(UsageError, match="got log_g again"):
+    with pytest.raises(UsageError, match="found log_g again"):
         parse_ranges(("log_g=1:2", "log_g=2:3"))
 
 

@@ -1,0 +1,188 @@
+"""`crlb fisher`: one star's Cramér-Rao bounds."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from crlb.cli.checks import check_names, check_positive, check_used
+from crlb.cli.forward_model import File, Values, pairs
+from crlb.cli.output import console, unit, write_outputs
+from crlb.cli.star import StarWithNuisances
+from crlb.errors import UsageError
+from crlb.files.records import ABSENT, Json, Record, write_json
+from crlb.labels import LABELS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from crlb.fisher.algebra import LabelledFisher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fisher(StarWithNuisances):
+    r"""One star's Cramér-Rao bounds: conditional and marginal, correlations, conditioning of the matrix.
+
+    To copy and paste:
+      crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 21.5
+      crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --amplitude --continuum 3 \\
+        --prior-sigma T_eff=100
+    """
+
+    prior_sigma: Annotated[Values, tyro.conf.arg(metavar="LABEL=SIGMA [...]")] = ()
+    """1-sigma of Gaussian priors, in the labels' units."""
+    ellipse: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="LABEL LABEL")] = None
+    """Two labels whose joint confidence ellipse is given."""
+    probability: float = 0.6827
+    """Probability inside the ellipse."""
+    json: File = None
+    """Write everything shown, with provenance."""
+    overwrite: bool = False
+    """Allow output files to be replaced."""
+
+    def check(self) -> None:
+        """Refuses what `StarWithNuisances.check` does, and priors and ellipses of what is not unknown."""
+        super().check()
+        check_used(self, "ellipse", ("probability",))
+        sigma = pairs("--prior-sigma", self.prior_sigma)
+        for option, names in (("--prior-sigma", list(sigma)), ("--ellipse", self.ellipse or ())):
+            check_names(option, names, self.unknowns(), "this star")
+        for name, width in sigma.items():
+            if not width > 0:
+                raise UsageError(f"--prior-sigma {name} must be positive (inf for no prior), found {width:g}")
+        if self.ellipse is not None and self.ellipse[0] == self.ellipse[1]:
+            raise UsageError(f"--ellipse needs two labels, found {self.ellipse[0]} twice")
+        check_positive(probability=self.probability)
+        if self.probability >= 1:
+            raise UsageError(f"--probability must lie between 0 and 1, found {self.probability:g}")
+
+    def __call__(self) -> None:
+        result = self._compute()
+        screen = console()
+        screen.print(result.table())
+        screen.print(result.remarks())
+        write_outputs({self.json: lambda path: write_json(result, path)}, self.overwrite)
+
+    def _compute(self) -> "StarBounds":
+        from crlb.fisher.algebra import add_prior, ellipse
+
+        star = self.observed()
+        fisher = add_prior(star.fisher(), pairs("--prior-sigma", self.prior_sigma))
+        joint = None
+        if self.ellipse is not None:
+            joint = JointEllipse(**ellipse(fisher, self.ellipse, self.probability)._asdict())
+        return star_bounds(fisher, self.mag, star.snr, self.provenance(), joint)
+
+
+@dataclass(frozen=True)
+class JointEllipse(Record):
+    """Where two labels lie with a probability: the first to the right, in its unit, the second upwards.
+
+    Args:
+        label_names: the two.
+        probability: inside the ellipse.
+        semi_major: in the units as drawn.
+        semi_minor: likewise.
+        angle_deg: of the major axis, from the right, counterclockwise.
+    """
+
+    label_names: tuple[str, str]
+    probability: float
+    semi_major: float
+    semi_minor: float
+    angle_deg: float
+
+
+@dataclass(frozen=True)
+class StarBounds(Record):
+    """One star's Fisher matrix and what follows from it, in the units of the labels.
+
+    Args:
+        label_names: the unknowns: labels, then nuisances.
+        conditional_bound: 1-sigma bound by name, the others known; inf where nothing depends on it.
+        marginal_bound: 1-sigma bound by name, the others unknown.
+        schur_decay: (conditional / marginal)^2 by name.
+        correlation: of the estimates, one row per name.
+        condition_number: of the matrix with unit diagonal.
+        inversion_residual: largest rounding error of matrix times covariance.
+        fisher: the matrix, in 1/(unit of row * unit of column).
+        mag: AB magnitude in i.
+        snr: median of flux/error over the pixels in use.
+        provenance: how it was asked for.
+        ellipse: of two labels, if asked for.
+    """
+
+    label_names: tuple[str, ...]
+    conditional_bound: dict[str, float]
+    marginal_bound: dict[str, float]
+    schur_decay: dict[str, float]
+    correlation: tuple[tuple[float, ...], ...]
+    condition_number: float
+    inversion_residual: float
+    fisher: tuple[tuple[float, ...], ...]
+    mag: float
+    snr: float
+    provenance: dict[str, Json]
+    ellipse: JointEllipse | None = field(default=None, metadata=ABSENT)
+
+    def table(self) -> "Table":
+        """Returns the bounds of every unknown, and its correlations with the labels."""
+        from rich import box
+        from rich.table import Table
+
+        title = f"1-sigma bounds at mag {self.mag:g}, SNR {self.snr:.1f} per pixel"
+        table = Table(box=box.SIMPLE, title=title)
+        shown = [name for name in self.label_names if name in LABELS]
+        for head in ("label", "unit", "others known", "all unknown", "Schur decay", *shown):
+            side = "left" if head == "label" else "right"
+            table.add_column(head, justify=side, no_wrap=head in self.label_names)  # type: ignore[arg-type]
+        for name, row in zip(self.label_names, self.correlation, strict=True):
+            parts = (self.conditional_bound, self.marginal_bound, self.schur_decay)
+            numbers = [f"{part[name]:.4g}" for part in parts]
+            table.add_row(name, unit(name), *numbers, *(f"{x:+.3f}" for x in row[: len(shown)]))
+        return table
+
+    def remarks(self) -> str:
+        """Returns what is printed under the table."""
+        words = (
+            f"Right: correlations of the estimates. Condition number {self.condition_number:.3g} (unit "
+            f"diagonal), inversion residual {self.inversion_residual:.1e}. For unbiased estimators."
+        )
+        if self.ellipse is None:
+            return words
+        shape = self.ellipse
+        return (
+            f"{words}\nEllipse of {' and '.join(shape.label_names)} ({shape.probability:.2%}): semi-axes "
+            f"{shape.semi_major:.4g} and {shape.semi_minor:.4g}, at {shape.angle_deg:.2f} degrees."
+        )
+
+
+def star_bounds(
+    fisher: "LabelledFisher",
+    mag: float,
+    snr: float,
+    provenance: dict[str, Json],
+    ellipse: JointEllipse | None = None,
+) -> StarBounds:
+    """Returns everything that is shown of a Fisher matrix.
+
+    Raises:
+        UnidentifiableError: the labels cannot be told apart.
+    """
+    from crlb.fisher import algebra
+
+    conditional, marginal = algebra.conditional_bounds(fisher), algebra.marginal_bounds(fisher)
+    return StarBounds(
+        label_names=fisher.label_names,
+        conditional_bound=conditional,
+        marginal_bound=marginal,
+        schur_decay={name: (conditional[name] / marginal[name]) ** 2 for name in fisher.label_names},
+        correlation=tuple(map(tuple, algebra.correlation_matrix(fisher).tolist())),
+        condition_number=algebra.condition_number(fisher),
+        inversion_residual=algebra.inversion_residual(fisher),
+        fisher=tuple(map(tuple, fisher.matrix.tolist())),
+        mag=mag,
+        snr=snr,
+        provenance=provenance,
+        ellipse=ellipse,
+    )

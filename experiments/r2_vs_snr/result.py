@@ -1,0 +1,101 @@
+"""The numbers of the R2-SNR figure: as tables on the screen and in Markdown, and as the figure."""
+
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from experiments.r2_vs_snr import figure
+from experiments.r2_vs_snr.rows import Ceilings, Estimator, Limit, Published
+from experiments.study.plotting import interval, markdown
+from experiments.study.result import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureResult(Result):
+    """Ceilings by magnitude, the limit of the test stars, and what every method reads from them."""
+
+    ceiling: Ceilings
+    limit: Limit
+    estimators: dict[str, Estimator]
+    absent: dict[str, str]  # method -> why
+    published: Published
+
+    def table(self) -> str:
+        """One line per method, overall and by type of star, with the training of each."""
+        types = next(iter(self.estimators.values())).by_type
+        heads = ["method", "R2 (95 %)", "R2 / R2_Bayes", "MAE, dex", "RMSE, dex", "bias, dex"]
+        heads += [f"{row.type}: MAE (bias), dex" for row in types]
+        exact = ["exact limit of these stars", f"{self.limit.overall:.3f}", "1"]
+        lines = [[*exact, "", "", "", *[""] * len(types), ""]]
+        lines += [self.line(name, method) for name, method in self.estimators.items()]
+        return markdown([*heads, "training"], lines)
+
+    def line(self, name: str, method: Estimator) -> list[str]:
+        """The cells of a method."""
+        total = method.overall
+        types = ["-" if row.mae is None else f"{row.mae:.3f} ({row.bias:+.3f})" for row in method.by_type]
+        numbers = [f"{value:.3f}" for value in (total.mae, total.rmse, total.bias)]
+        share = f"{total.r2 / self.limit.overall:.3f}"
+        return [name, interval(total), share, *numbers, *types, method.training]
+
+    def ceiling_table(self) -> Table:
+        """One row per magnitude: the Cramer-Rao median and the exact limit of any estimator."""
+        bins = self.ceiling.bins
+        out = Table(title=f"Ceilings of R2 of log g ({bins[0].r2_bayes.n:,} stars per magnitude)")
+        heads = (
+            "mag",
+            "SNR per pixel",
+            "Cramer-Rao bound (dex)",
+            "Cramer-Rao R2_max",
+            "R2_Bayes, exact limit",
+        )
+        for head in heads:
+            out.add_column(head, justify="right")
+        for row in bins:
+            exact = row.r2_bayes
+            out.add_row(
+                f"{row.mag:g}",
+                f"{row.snr_median:.1f}",
+                f"{row.bound.median:.3f}",
+                f"{row.r2_max.median:.3f}",
+                f"{exact.value:.3f} ({exact.low:.3f}-{exact.high:.3f})",
+            )
+        return out
+
+    def snr_table(self) -> Table:
+        """R2 of every method per SNR bin, the exact limit of the same stars first."""
+        known = {row.snr_low: row.r2_bayes for row in self.limit.by_snr}
+        title = f"R2 of log g on {self.test.n:,} test spectra, by SNR per pixel"
+        out = Table(box=box.SIMPLE, title=title)
+        for column in ("SNR", "n", "limit", *self.estimators):
+            out.add_column(column, justify="right")
+        for rows in zip(*(method.by_snr for method in self.estimators.values()), strict=True):
+            first = rows[0]
+            if first.n:
+                limit = f"{known[first.snr_low]:.3f}" if first.snr_low in known else "-"
+                scores = ("-" if row.r2 is None else f"{row.r2:.3f}" for row in rows)
+                out.add_row(f"{first.snr_low:g}-{first.snr_high:g}", str(first.n), limit, *scores)
+        return out
+
+    def plot(self) -> Figure:
+        """R2 against SNR above, efficiency below, legend and caption beside them."""
+        return figure.plot(self.estimators, self.limit, self.ceiling, self.published, caption=self.caption())
+
+    def caption(self) -> str:
+        """What a reader needs beside the axes: grid, samples, training, and how SNR and R2 are defined."""
+        (low, high), first = self.test.mag, self.ceiling.bins[0]
+        training = "; ".join(f"{name} {method.training}" for name, method in self.estimators.items())
+        return " ".join(
+            [
+                f"Grid: {self.grid.title}; {first.n} nodes under the bound,",
+                f"{first.r2_bayes.n} stars per magnitude under the exact limit.",
+                f"Test: {self.test.n:,} spectra, mag {low:g}-{high:g}, labels uniform over the box, the same",
+                "spectra for every method. Bands: 95 % bootstrap. SNR: median over usable pixels (0.427 Å)",
+                "of flux/error. R² of a bin uses the variance of its own stars; the ceilings use Var(log g)",
+                f"= {self.ceiling.variance:.3f} dex². Efficiency: exact posteriors of {self.limit.n:,} test",
+                f"stars. Training: {training}.",
+                *(f"Absent: {name}." for name in self.absent),
+            ]
+        )

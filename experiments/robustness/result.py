@@ -1,0 +1,47 @@
+"""What `robustness` leaves: scores by noise and by distortion, their table and their figure."""
+
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from experiments.robustness import figure
+from experiments.robustness.distortions import name_of
+from experiments.robustness.rows import CaseRow, NoiseRow
+from experiments.study.plotting import interval, markdown
+from experiments.study.result import Result
+from experiments.study.rows import Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessResult(Result):
+    """Scores by noise in training and test, limits by noise, and scores of both readers by distortion."""
+
+    noise: tuple[NoiseRow, ...]
+    limits: dict[str, float]  # by noise level
+    rows: tuple[CaseRow, ...]
+    bright_pixels: float  # share of pixels that count as sky lines
+
+    def table(self) -> str:
+        """Noise levels; then a line for every distortion and reader."""
+        scores = ["R2 of log g (95 %)", "bias, dex", "scatter, dex"]
+        noise = [
+            [f"{row.trained:g}", f"{row.tested:g}", *score_cells(row), self.shown_limit(row.tested)]
+            for row in self.noise
+        ]
+        cases = [[name_of(row.case), row.reader, *score_cells(row)] for row in self.rows]
+        first = markdown(["trained at noise", "tested at noise", *scores, "limit"], noise)
+        return f"{first}\n\n{markdown(['distortion', 'reader', *scores], cases)}"
+
+    def shown_limit(self, level: float) -> str:
+        """The exact limit at a noise level; a dash where it was not asked for."""
+        found = self.limits.get(f"{level:g}")
+        return "-" if found is None else f"{found:.3f}"
+
+    def plot(self) -> Figure:
+        """R2 over noise, and over every distortion for both readers."""
+        return figure.plot(self.noise, self.limits, self.rows)
+
+
+def score_cells(row: Scores) -> list[str]:
+    """R2 with its interval, bias, scatter."""
+    return [interval(row), f"{row.bias:+.3f}", f"{row.scatter:.3f}"]

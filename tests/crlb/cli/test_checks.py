@@ -1,0 +1,131 @@
+"""What every command refuses before jax is loaded: outputs, inputs, label names, numbers."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+STAR = "--T_eff 4700 --log_g 2.6 --M_H -0.8 --mag 20"
+REFUSALS = (  # command, exit status, what is said
+    (
+        "ceiling --grid GRID --labels T_eff gravity",
+        2,
+        "unknown label gravity: this grid has T_eff, log_g, M_H",
+    ),
+    ("ceiling --grid GRID --target vsini", 2, "--target: unknown label vsini"),
+    ("ceiling --grid GRID --target M_H --fix M_H=-1", 2, "--target M_H is held at a value"),
+    ("ceiling --grid GRID --bayes --n-bayes 0", 2, "--n-bayes must be 2 or more, found 0"),
+    ("ceiling --grid GRID --n-bayes 50", 2, "--n-bayes has no effect without --bayes"),
+    ("ceiling --grid GRID --amplitude 0.1", 2, "--amplitude has no effect without --bayes"),
+    ("ceiling --grid GRID --seed 1", 2, "--seed has no effect without --bayes"),
+    ("ceiling --grid GRID --prior-beta log_g=3,3", 2, "--prior-beta has no effect without --bayes"),
+    ("ceiling --grid GRID --bayes --prior-beta T_eff=4800,100", 2, "shapes of a Beta distribution"),
+    ("ceiling --grid GRID --mag nan", 2, "--mag must be a finite magnitude"),
+    ("ceiling --grid GRID --json HERE", 73, "exists already"),
+    ("ceiling --grid GRID --plot figure.xyz", 2, "--plot must end in .png, .pdf, .svg"),
+    ("ceiling --grid none.h5", 66, "--grid none.h5 does not exist"),
+    ("nuisances --grid GRID --noise none.h5", 66, "--noise none.h5 does not exist"),
+    ("nuisances --grid GRID --noise HERE", 65, "is not an HDF5 file"),
+    ("nuisances --grid GRID --csv no/folder.csv", 73, "not an existing folder"),
+    ("nuisances --grid GRID --target gravity", 2, "unknown label gravity"),
+    (f"fisher --grid GRID {STAR} --json GRID --overwrite", 73, "this is an input of the command (--grid)"),
+    (f"fisher --grid GRID {STAR} --n-exp 0", 2, "n_exp must be positive and finite, found 0"),
+    (f"fisher --grid GRID {STAR} --fix gravity=1", 2, "--fix: unknown label gravity"),
+    (f"fisher --grid GRID {STAR} --wave-range 9000 9100", 2, "wave_range must hold at least two"),
+    (f"spectrum --grid GRID {STAR} --out star.fits", 2, "--out must end in .csv, .ecsv, .h5"),
+    (f"spectrum --grid GRID {STAR} --out LINK --overwrite", 73, "this is an input of the command (--grid)"),
+    (f"information --grid GRID {STAR} --csv new.csv --plot ./new.csv", 73, "--csv is the same file"),
+    (f"information --grid GRID {STAR} --window 0", 2, "window must be positive"),
+    ("posterior none.h5 --grid GRID", 66, "SPECTRA none.h5 does not exist"),
+    ("posterior HERE --grid GRID", 65, "is not an HDF5 file"),
+    ("posterior STARS --grid GRID --csv STARS --overwrite", 73, "this is an input of the command (SPECTRA)"),
+    ("posterior STARS --grid GRID --rows 0 9", 2, "--rows must lie within 0 and 2, found 0 9"),
+    ("posterior STARS --grid GRID --mag 15", 2, "--mag 15 has no effect"),
+    ("posterior STARS --grid GRID --prior-beta log_g=3,3,9", 2, "--prior-beta needs LABEL=A,B"),
+    ("grid info none.h5", 66, "does not exist"),
+    ("grid validate none.h5", 66, "does not exist"),
+    ("grid validate GRID --json GRID --overwrite", 73, "this is an input of the command (--grid)"),
+    ("grid synthesize --out HERE", 73, "exists already"),
+    ("grid synthesize --out new.h5 --T-eff 5000 4500", 2, "--T-eff must be increasing"),
+    ("grid index --out HERE", 73, "exists already"),
+    ("grid download spectra --list none.txt", 66, "--list none.txt does not exist"),
+    ("grid build spectra --out HERE", 73, "exists already"),
+)
+PROGRAM = """
+import contextlib, io, sys
+from crlb.cli import parse
+from crlb.errors import run_cli
+for line in sys.stdin.read().splitlines():
+    said, status = io.StringIO(), 0
+    with contextlib.redirect_stderr(said):
+        try:
+            run_cli(parse(line.split()))
+        except SystemExit as exit:
+            status = exit.code
+    print(status, 'jax' in sys.modules, said.getvalue().strip().replace('\\n', ' | '))
+"""
+
+
+@pytest.fixture(scope="module")
+def files(toy_file, tmp_path_factory):
+    """A folder with the toy grid, a link to it, two stars with magnitudes, and a text file."""
+    import numpy as np
+
+    from crlb.detector import DETECTOR_WAVE
+    from crlb.files.spectra import Spectra, write_spectra
+
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "link.h5").symlink_to(toy_file)
+    (folder / "here").write_text("precious")
+    flux = np.full((2, len(DETECTOR_WAVE)), 0.5, np.float32)
+    labels = {"T_eff": np.full(2, 4700.0), "log_g": np.full(2, 2.6), "M_H": np.full(2, -0.8)}
+    stars = Spectra(DETECTOR_WAVE, labels, error=0.1 * flux, noisy=flux, mag=np.full(2, 20.0))
+    write_spectra(folder / "stars.h5", stars)
+    return {
+        "GRID": toy_file,
+        "LINK": folder / "link.h5",
+        "HERE": folder / "here",
+        "STARS": folder / "stars.h5",
+    }
+
+
+@pytest.fixture(scope="module")
+def refused(files, tmp_path_factory):
+    """What one process, which never loads jax, says to every command line above."""
+    lines = [" ".join(str(files.get(word, word)) for word in line.split()) for line, _, _ in REFUSALS]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("empty"),
+    )
+    assert done.returncode == 0, done.stderr
+    answers = [line.split(" ", 2) for line in done.stdout.splitlines()]
+    assert len(answers) == len(REFUSALS), done.stdout
+    return {line: answer for (line, _, _), answer in zip(REFUSALS, answers, strict=True)}
+
+
+@pytest.mark.parametrize(("line", "status", "words"), REFUSALS, ids=[line for line, _, _ in REFUSALS])
+def test_refused_in_one_line_before_jax_is_imported(refused, line, status, words):
+    found, has_jax, said = refused[line]
+    assert (found, has_jax) == (str(status), "False"), said
+    assert words in said
+    assert "|" not in said
+
+
+def test_what_is_refused_is_left_alone(refused, files):
+    assert files["HERE"].read_text() == "precious"
+    assert files["GRID"].read_bytes()[:4] == b"\x89HDF"
+    assert files["STARS"].read_bytes()[:4] == b"\x89HDF"
+
+
+def test_version_is_that_of_the_package_without_importing_jax():
+    code = (
+        "import sys; from crlb.cli import parse\n"
+        "try: parse(['--version'])\n"
+        "except SystemExit as exit: print(exit.code, 'jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["crlb", version("specvit-jax"), "0", "False"]
