@@ -31,6 +31,7 @@ from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux, toy_grid
 
 SMALL_AXES = (AXES[0][1:4], AXES[1][1:4], AXES[2][:2])  # 18 nodes: one whole chunk and a part of one
 MODEL_WAVE = np.arange(7090.0, 8860.0, 0.3)  # Å
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -275,11 +276,12 @@ def test_limits_stand_in_the_order_of_the_theory(limited):
 
 @pytest.fixture(scope="module")
 def committed() -> dict:
-    path = Path(__file__).resolve().parents[3] / "docs/ceiling.json"
-    return json.loads(path.read_text())
+    return json.loads((DOCS / "ceiling.json").read_text())
 
 
-def test_committed_ceiling_is_read_and_written_again_equal(committed):
+def test_committed_ceilings_are_read_and_written_again_equal(committed):
+    in_figure = json.loads((DOCS / "r2_vs_snr.json").read_text())["ceiling"]
+    assert Ceiling.from_json(in_figure).to_json() == in_figure
     again = Ceiling.from_json(committed).to_json()
     assert again == committed
     assert list(again) == list(committed)

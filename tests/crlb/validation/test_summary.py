@@ -229,10 +229,12 @@ def file(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("always:the grid reaches")
 def test_command_prints_what_it_writes(run, file, tmp_path):
     out, plot = tmp_path / "v.json", tmp_path / "v.png"
     status, text, errors = run(file, "--wave-range", 8150, 8560, "--json", out, "--plot", plot)
     assert status == 0, errors
+    assert "warning: the grid reaches 8100.40 to 8599.42 Å of the arm" in errors
     result = json.loads(out.read_text())
     assert plot.stat().st_size > 10_000
     row = next(row for row in result["rows"] if row["region"] == "all")
