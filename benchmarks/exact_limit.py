@@ -17,6 +17,7 @@ import numpy as np
 from measure import draw_labels, in_turn, save
 
 from crlb import ForwardModel, Inference, bayes_limit, forward_model, make_prior
+from crlb.bayes.exact_limit import BayesLimit
 
 MAGS = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)
 TARGET_STARS, TARGET_SECONDS = 2000, 300.0
@@ -33,7 +34,7 @@ def main() -> None:
     prior = make_prior(model.emulator.low, model.emulator.high, model.label_names)
     per_model = forward_model_seconds(model)
 
-    def limit(mag: float, effort: Inference) -> tuple[float, dict[str, Any]]:
+    def limit(mag: float, effort: Inference) -> tuple[float, BayesLimit]:
         begin = time.perf_counter()
         key = jax.random.key(3)
         found = bayes_limit(model, [mag], prior, label="log_g", n=n, key=key, inference=effort)
@@ -47,12 +48,12 @@ def main() -> None:
         rows.append(
             {
                 "mag": mag,
-                "snr": round(found["snr_median"], 2),
+                "snr": round(found.snr_median, 2),
                 "seconds_for_2000": round(seconds * TARGET_STARS / n, 1),
                 "forward_models_per_star": round(seconds / n / per_model),
-                "r2_bayes": round(found["r2_bayes"]["value"], 4),
-                "unconverged": found["unconverged"],
-                "halving_changes_r2_by": round(half["r2_bayes"]["value"] - found["r2_bayes"]["value"], 5),
+                "r2_bayes": round(found.r2_bayes.value, 4),
+                "unconverged": found.unconverged,
+                "halving_changes_r2_by": round(half.r2_bayes.value - found.r2_bayes.value, 5),
                 "halving_takes": round(half_seconds / seconds, 2),
             }
         )

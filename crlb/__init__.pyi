@@ -7,6 +7,9 @@ from .bayes.posterior import posterior as posterior
 from .bayes.prior import Prior as Prior
 from .bayes.prior import make_prior as make_prior
 from .ceilings.ceiling import ceiling as ceiling
+from .ceilings.result import Ceiling as Ceiling
+from .ceilings.with_prior import with_bounds as with_bounds
+from .ceilings.with_prior import with_exact_limit as with_exact_limit
 from .fisher.algebra import LabelledFisher as LabelledFisher
 from .fisher.information import pixel_information as pixel_information
 from .fisher.matrix import UnidentifiableError as UnidentifiableError

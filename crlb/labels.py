@@ -24,6 +24,11 @@ LABEL_NAMES: tuple[str, ...] = tuple(LABELS)
 SOLAR_SCALED: dict[str, float] = {"a_M": 0.0, "C_M": 0.0}
 
 
+def unit_of(name: str) -> str:
+    """Returns the unit of a label, empty if unknown."""
+    return LABELS[name].unit if name in LABELS else ""
+
+
 def coordinate(name: str, label: Any) -> Any:
     """The variable that the splines of a label run in: -5040 K / T_eff, or the label itself.
 

@@ -5,7 +5,8 @@ the prior mean; van Trees, weighted van Trees and Ziv-Zakai bind every estimator
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -23,10 +24,49 @@ from crlb.bayes.van_trees import (
 )
 from crlb.bayes.ziv_zakai import SCALES, STEPS, nuisance_directions, spectral_distance, ziv_zakai
 from crlb.errors import UsageError
+from crlb.files.records import Record
 from crlb.fisher.field import fisher_field
 from crlb.fisher.matrix import cramer_rao_bound
 from crlb.grids.emulator import Emulator
 from crlb.observation.forward_model import ForwardModel
+
+
+@dataclass(frozen=True)
+class EachBound(Record):
+    """One number for every bound under a prior; None where that bound does not exist."""
+
+    pooled: float | None
+    shrinkage: float
+    van_trees: float | None
+    weighted_van_trees: float
+    ziv_zakai: float
+
+    def as_r2(self, variance: float) -> "EachBound":
+        """Returns 1 - bound / variance of mean squared errors, None where there is none."""
+        pooled = None if self.pooled is None else 1 - self.pooled / variance
+        van_trees = None if self.van_trees is None else 1 - self.van_trees / variance
+        others = (self.shrinkage, self.weighted_van_trees, self.ziv_zakai)
+        shrinkage, weighted, ziv_zakai = (1 - value / variance for value in others)
+        return EachBound(pooled, shrinkage, van_trees, weighted, ziv_zakai)
+
+
+@dataclass(frozen=True)
+class PriorBounds(Record):
+    """How small the mean squared error of one label can be at one magnitude.
+
+    Args:
+        mag: AB magnitude in i.
+        variance: of the label under the prior, unit^2.
+        mse: bounds on the mean squared error, unit^2.
+        r2: 1 - mse / variance.
+        reason: why a bound does not exist, by its name in `EachBound`.
+    """
+
+    mag: float
+    variance: float
+    mse: EachBound
+    r2: EachBound
+    reason: dict[str, str]
 
 
 class Effort(NamedTuple):
@@ -47,9 +87,8 @@ EFFORT = {
     4: Effort(fit=7, check=8, each=5, total=5, pairs=4),
     5: Effort(fit=5, check=6, each=3, total=3, pairs=3),
 }
-REPRESENTATIVES = (
-    4  # stars whose degenerate directions the Ziv-Zakai bound tries, besides the mean Fisher matrix
-)
+# Stars whose degenerate directions the Ziv-Zakai bound tries, besides those of the mean Fisher matrix.
+REPRESENTATIVES = 4
 SEED = 20  # of the scrambling of the points that choose them
 
 
@@ -87,18 +126,15 @@ def bayesian_bounds(
     label: str,
     variance_term: bool = True,
     advance: Callable[[int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Returns per magnitude {"mag", "variance", "mse": {...}, "r2": {...}, "reason": {...}}, plain floats.
-
-    `mse` (unit^2) and `r2` hold pooled, shrinkage, van_trees, weighted_van_trees and ziv_zakai; one that does
-    not exist is None and `reason` says why.
+) -> tuple[PriorBounds, ...]:
+    """Returns all bounds on the error of one label under a prior, one entry per magnitude.
 
     Args:
         model: how a star is seen, a function of the prior's labels, one to five.
         mags: AB magnitudes in i.
         prior: independent Betas within the grid.
         label: the label whose error is bounded.
-        variance_term: whether to count what the noise level itself tells about the labels.
+        variance_term: whether to count the information that the noise level itself holds.
         advance: called with the number of Fisher matrices or pairs of spectra just finished; `work` bounds
             their sum.
 
@@ -110,49 +146,50 @@ def bayesian_bounds(
     target = _check(model.emulator, prior, label)
     effort = EFFORT[len(prior.label_names)]
     rules = [tensor_rule(prior, order) for order in (effort.fit, effort.check)]
-    options: Any = {"variance_term": variance_term, "advance": advance}
-    field = [fisher_field(model, mags, rule.labels, **options) for rule in rules]
+    field = [
+        fisher_field(model, mags, rule.labels, variance_term=variance_term, advance=advance) for rule in rules
+    ]
     degrees = polynomial_degrees(len(prior.label_names), effort.each, effort.total)
     weighted = weighted_van_trees(prior, target, (rules[0], field[0]), (rules[1], field[1]), degrees)
-    distance = spectral_distance(model, mags, **options)
+    distance = spectral_distance(model, mags, variance_term=variance_term, advance=advance)
     directions = _directions(model, mags, prior, target, (rules[1], field[1]))
     zakai = ziv_zakai(distance, prior, target, directions, tensor_rule(prior, effort.pairs))
+    variance = float(prior.variance[target])
     found = []
     for i, mag in enumerate(mags):
         local, reason = _local(prior, target, rules[1], field[1][:, i])
-        mse = local | {"weighted_van_trees": float(weighted[i]), "ziv_zakai": float(zakai[i])}
-        found.append({"mag": float(mag), **_as_r2(mse, float(prior.variance[target])), "reason": reason})
-    return found
+        mse = EachBound(*local, float(weighted[i]), float(zakai[i]))
+        found.append(PriorBounds(float(mag), variance, mse, mse.as_r2(variance), reason))
+    return tuple(found)
 
 
 def work(n_labels: int) -> int:
-    """Largest sum of what `bayesian_bounds` tells `advance`; pairs outside the prior are left out."""
+    """Largest sum of what `bayesian_bounds` hands to `advance`; pairs outside the prior are left out."""
     effort = EFFORT[n_labels]
     directions = 1 + len(SCALES) * (1 + REPRESENTATIVES) if n_labels > 1 else 1
-    return effort.fit**n_labels + effort.check**n_labels + STEPS * directions * effort.pairs**n_labels
+    fishers = int(effort.fit**n_labels + effort.check**n_labels)
+    return fishers + STEPS * directions * int(effort.pairs**n_labels)
 
 
 def _local(
     prior: Prior, target: int, rule: Rule, fisher: Float[np.ndarray, "n n_labels n_labels"]
-) -> tuple[dict[str, float | None], dict[str, str]]:
+) -> tuple[tuple[float | None, float, float | None], dict[str, str]]:
     """Pooled, shrinkage and van Trees at one magnitude, and the reasons for those that do not exist."""
     bound = np.asarray(jax.jit(jax.vmap(lambda f: cramer_rao_bound(f)[target]))(fisher))
     bound = np.where(np.isnan(bound), np.inf, bound)
-    mse: dict[str, float | None] = {
-        "pooled": pooled(bound, rule.weights),
-        "shrinkage": shrinkage(bound, float(prior.variance[target]), rule.weights),
-        "van_trees": None,
-    }
-    reason = {}
+    average: float | None = pooled(bound, rule.weights)
+    shrunk = shrinkage(bound, float(prior.variance[target]), rule.weights)
+    reason: dict[str, str] = {}
     if not np.isfinite(bound).all():
-        mse["pooled"] = None
+        average = None
         reason["pooled"] = "for some stars of the prior the spectrum cannot tell the labels apart"
     mean = np.tensordot(rule.weights, fisher, 1)
+    plain: float | None = None
     try:
-        mse["van_trees"] = van_trees(mean, beta_information(prior), target, prior.label_names)
+        plain = van_trees(mean, beta_information(prior), target, prior.label_names)
     except PriorInformationError as error:
         reason["van_trees"] = str(error)
-    return mse, reason
+    return (average, shrunk, plain), reason
 
 
 def _directions(
@@ -160,19 +197,14 @@ def _directions(
     mags: Sequence[float],
     prior: Prior,
     target: int,
-    found: tuple[Rule, Float[np.ndarray, "n n_mag n_labels n_labels"]],
+    fishers: tuple[Rule, Float[np.ndarray, "n n_mag n_labels n_labels"]],
 ) -> Float[np.ndarray, "n_directions n_labels"]:
     """Degenerate directions at the middle magnitude, of a few stars of the prior and of the mean matrix."""
-    (rule, field), middle = found, len(mags) // 2
+    (rule, field), middle = fishers, len(mags) // 2
     unit = qmc.Sobol(len(prior.label_names), seed=SEED).random(REPRESENTATIVES)
     some = fisher_field(model, mags[middle : middle + 1], prior.quantile(unit))
     mean = np.tensordot(rule.weights, field[:, middle], 1)
     return nuisance_directions(np.concatenate([mean[None], some[:, 0]]), target)
-
-
-def _as_r2(mse: dict[str, float | None], variance: float) -> dict[str, Any]:
-    r2 = {name: None if value is None else 1 - value / variance for name, value in mse.items()}
-    return {"variance": variance, "mse": mse, "r2": r2}
 
 
 def _check(emulator: Emulator, prior: Prior, label: str) -> int:

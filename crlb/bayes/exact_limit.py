@@ -9,8 +9,8 @@ Source: minimum-mean-squared-error estimation, van Trees 1968, section 2.4.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +22,76 @@ from crlb.bayes.likelihood import Likelihood, make_likelihood, spectra
 from crlb.bayes.posterior import Inference, Observations, Posterior, posterior
 from crlb.bayes.prior import Prior
 from crlb.errors import UsageError
+from crlb.files.records import Record
 from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise import draw, snr
 
 SIMULATED_AT_ONCE = 256  # spectra: 4 MB in float32
 RESAMPLES = 1000  # of the bootstrap
 INTERVAL = (2.5, 97.5)  # its percentiles: 95 %
+
+
+@dataclass(frozen=True)
+class Interval(Record):
+    """An estimate and its 95 % interval from resampled stars."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SigmaQuantiles(Record):
+    """Quantiles over stars of the posterior's standard deviation, in the unit of the label."""
+
+    p10: float
+    median: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class EssRange(Record):
+    """Effective number of points behind the posteriors: the smallest of all stars, and the median."""
+
+    min: float
+    median: float
+
+
+@dataclass(frozen=True)
+class RankTest(Record):
+    """Kolmogorov-Smirnov test of the ranks of the truth: largest deviation from uniform, and its p-value."""
+
+    statistic: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class BayesLimit(Record):
+    """The highest R2 of any estimator of one label at one magnitude.
+
+    Args:
+        mag: AB magnitude in i.
+        n: stars simulated.
+        snr_median: median over stars of the SNR per pixel.
+        r2_bayes: 1 - mean posterior variance / variance.
+        r2_of_posterior_mean: 1 - mean squared error of the posterior mean / variance.
+        variance: of the label under the prior, unit^2.
+        sigma: posterior standard deviations.
+        unconverged: stars whose posterior did not converge; they count all the same.
+        ess: effective number of points.
+        rank_ks: whether the posteriors have the right width.
+    """
+
+    mag: float
+    n: int
+    snr_median: float
+    r2_bayes: Interval
+    r2_of_posterior_mean: Interval
+    variance: float
+    sigma: SigmaQuantiles
+    unconverged: int
+    ess: EssRange
+    rank_ks: RankTest
 
 
 def bayes_limit(
@@ -40,8 +104,8 @@ def bayes_limit(
     n: int = 2000,
     inference: Inference = Inference(),
     advance: Callable[[int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Returns the Bayesian limit of one label at each magnitude, as plain JSON values.
+) -> tuple[BayesLimit, ...]:
+    """Returns the Bayesian limit of one label at each magnitude.
 
     Star s at the i-th magnitude is drawn from `prior` and observed with keys folded from `key`, i and s, so
     a longer run repeats the stars of a shorter one. Every star counts, converged or not.
@@ -53,36 +117,33 @@ def bayes_limit(
         label: the label whose limit is computed.
         key: same key, same answer.
         n: stars per magnitude.
-        inference: what is unknown besides the labels (the simulated flux scale is 1), and how hard to try.
+        inference: what is unknown besides the labels (the simulated flux scale is 1), and how many points to
+            use.
         advance: called with the number of stars just finished.
-
-    Returns:
-        Per magnitude: `mag`, `n`, `snr_median`, `r2_bayes` and `r2_of_posterior_mean` (`value`, and `low`,
-        `high`: 95 % bootstrap over stars), `variance` (prior, unit^2), `sigma` (quantiles over stars, unit),
-        `unconverged` (number of stars), `ess` (`min`, `median`), `rank_ks` (largest deviation of the ranks
-        of the truth from uniform, and its p-value).
 
     Raises:
         UsageError: unknown label, fewer than two stars, no magnitude; DataError, UsageError: as `posterior`.
     """
+    _check(mags, prior, label, n)
+    column, limits = prior.label_names.index(label), []
+    for i, mag in enumerate(mags):
+        mag_key = jax.random.fold_in(key, i)
+        truth, flux, ratio = simulate(mag_key, n, float(mag), model, prior)
+        own_key = jax.random.fold_in(mag_key, n)
+        observed = Observations(flux, np.full(n, float(mag)), truth=truth)
+        found = posterior(observed, model, prior, key=own_key, inference=inference, advance=advance)
+        seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
+        limits.append(_limit(found, observed, column, float(prior.variance[column]), ratio, seed))
+    return tuple(limits)
+
+
+def _check(mags: Sequence[float], prior: Prior, label: str, n: int) -> None:
     if label not in prior.label_names:
         raise UsageError(f"label must be one of {', '.join(prior.label_names)}, found {label}")
     if n < 2:
         raise UsageError(f"n must be at least 2 stars, found {n}")
     if not len(mags) or not np.isfinite(mags).all():
         raise UsageError(f"mags must hold at least one finite magnitude, found {list(mags)}")
-    bins = []
-    for i, mag in enumerate(mags):
-        bin_key = jax.random.fold_in(key, i)
-        truth, flux, ratio = simulate(bin_key, n, float(mag), model, prior)
-        own_key = jax.random.fold_in(bin_key, n)
-        observed = Observations(flux, np.full(n, float(mag)), truth=truth)
-        found = posterior(observed, model, prior, key=own_key, inference=inference, advance=advance)
-        column = prior.label_names.index(label)
-        seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
-        summary = _summary(found, truth, column, float(prior.variance[column]), seed)
-        bins.append({"mag": float(mag), "n": n, "snr_median": float(np.median(ratio)), **summary})
-    return bins
 
 
 def simulate(
@@ -118,24 +179,29 @@ def _simulate(
     return labels, *jax.vmap(observe)(noise_keys, clean)
 
 
-def _summary(found: Posterior, truth: np.ndarray, column: int, variance: float, seed: int) -> dict[str, Any]:
-    """Both estimates of R2 with their intervals, and how far to trust them."""
-    sigma, error = found.sigma[:, column], found.mean[:, column] - truth[:, column]
+def _limit(
+    found: Posterior, observed: Observations, column: int, variance: float, ratio: np.ndarray, seed: int
+) -> BayesLimit:
+    """Both estimates of R2 with their intervals, and how far to trust them; `ratio`: SNR of each star."""
+    sigma, error = found.sigma[:, column], found.mean[:, column] - np.asarray(observed.truth)[:, column]
     ks = kstest(found.cumulative[:, column], "uniform")
     p10, median, p90 = (float(x) for x in np.percentile(sigma, [10, 50, 90]))
-    return {
-        "r2_bayes": _one_minus_mean(sigma**2 / variance, seed),
-        "r2_of_posterior_mean": _one_minus_mean(error**2 / variance, seed),
-        "variance": variance,
-        "sigma": {"p10": p10, "median": median, "p90": p90},
-        "unconverged": int((~found.converged).sum()),
-        "ess": {"min": float(found.ess.min()), "median": float(np.median(found.ess))},
-        "rank_ks": {"statistic": float(ks.statistic), "p_value": float(ks.pvalue)},
-    }
+    return BayesLimit(
+        mag=float(np.asarray(observed.mag)[0]),
+        n=len(sigma),
+        snr_median=float(np.median(ratio)),
+        r2_bayes=_one_minus_mean(sigma**2 / variance, seed),
+        r2_of_posterior_mean=_one_minus_mean(error**2 / variance, seed),
+        variance=variance,
+        sigma=SigmaQuantiles(p10, median, p90),
+        unconverged=int((~found.converged).sum()),
+        ess=EssRange(float(found.ess.min()), float(np.median(found.ess))),
+        rank_ks=RankTest(float(ks.statistic), float(ks.pvalue)),
+    )
 
 
-def _one_minus_mean(values: Float[np.ndarray, " n"], seed: int) -> dict[str, float]:
+def _one_minus_mean(values: Float[np.ndarray, " n"], seed: int) -> Interval:
     """1 - mean, and its 95 % interval from resampled stars."""
     rows = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(1 - values[rows].mean(axis=1), INTERVAL)
-    return {"value": float(1 - values.mean()), "low": float(low), "high": float(high)}
+    return Interval(float(1 - values.mean()), float(low), float(high))

@@ -1,11 +1,11 @@
-"""Importance sampling inside the unit cube: mixtures of truncated logistics, and what their points weigh.
+"""Importance sampling inside the unit cube: proposals that are mixtures of truncated logistics, and weights.
 
 A component with centre m and Cholesky factor L draws x = m + L z coordinate by coordinate, each z_i from a
 logistic of unit variance cut to where 0 <= x_i <= 1. All points lie in the cube and their density is exact,
 
     q(x) = prod_i  f(z_i) / { L_ii [F(b_i) - F(a_i)] },   [a_i, b_i] the cut given z_1..z_i-1,
 
-also for a centre outside the cube, so a posterior that leans on the edge of its prior wastes no points. The
+also for a centre outside the cube, so no point falls outside the prior. The
 tails of the logistic are heavier than a Gaussian's: weights stay bounded. Points of several rounds are
 pooled with the deterministic mixture, q = sum_r q_r / R.
 
@@ -25,6 +25,11 @@ from scipy.stats import qmc
 LOGISTIC_SCALE = np.sqrt(3) / np.pi  # of the logistic with unit variance
 SPREAD = 1.1  # widths of a refitted component, relative to the moments of its points
 DEFENSIVE = 0.1  # weight of the last, broad component, which no refit changes
+LEAST_MASS = 0.02  # of the weight: a component with less of it is not refitted, and keeps that much
+LEAST_TEMPERATURE = 1e-9  # exponent of a weight, from which the search for the largest one starts
+EDGE = 1e-12  # distance that uniform numbers keep from 0 and 1, where the quantile is infinite
+TINY = 1e-300  # in place of a mass of zero, by which nothing is divided then that is used
+ROUNDING = 1e-9  # of the trace: added to the diagonal of a covariance, so that it has a Cholesky factor
 SMALLEST_WIDTH = 1e-5  # of the cube, per coordinate: below this float32 spectra do not differ
 
 
@@ -37,9 +42,9 @@ class Mixture(NamedTuple):
 
 
 def sobol(seed: int, n: int, d: int) -> Float[np.ndarray, "n d"]:
-    """`n` (a power of two) scrambled Sobol points of the open unit cube."""
+    """Returns `n` (a power of two) scrambled Sobol points of the open unit cube."""
     points = qmc.Sobol(d, scramble=True, rng=seed).random(n)
-    return np.clip(points, 1e-12, 1 - 1e-12)
+    return np.asarray(np.clip(points, EDGE, 1 - EDGE))
 
 
 def _log_cut(low: Array, high: Array) -> Array:
@@ -48,7 +53,7 @@ def _log_cut(low: Array, high: Array) -> Array:
 
 
 def draw(mixture: Mixture, uniform: Float[Array, "n d_plus_1"]) -> Float[Array, "n d"]:
-    """Points of one mixture (k components) from uniform numbers; the first chooses the component."""
+    """Returns points of one mixture (k components) from uniform numbers; the first chooses the component."""
     edges = jnp.cumsum(mixture.weight)
     chosen = jnp.minimum(jnp.searchsorted(edges, uniform[:, 0] * edges[-1]), len(edges) - 1)
 
@@ -69,7 +74,7 @@ def draw(mixture: Mixture, uniform: Float[Array, "n d_plus_1"]) -> Float[Array, 
 
 
 def log_density(mixture: Mixture, x: Float[Array, "n d"]) -> Float[Array, "n k"]:
-    """ln(weight_k q_k(x)) of every point and component of one mixture."""
+    """Returns ln(weight_k q_k(x)) of every point and component of one mixture."""
 
     def component(centre: Float[Array, " d"], factor: Float[Array, "d d"]) -> Float[Array, " n"]:
         z = jnp.zeros_like(x)
@@ -87,42 +92,42 @@ def log_density(mixture: Mixture, x: Float[Array, "n d"]) -> Float[Array, "n k"]
 
 
 def pooled_log_density(mixtures: Mixture, x: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """ln of the mean over rounds of their mixtures' densities (leading axis: rounds)."""
+    """Returns ln of the mean over rounds of their mixtures' densities (leading axis: rounds)."""
     each = jax.vmap(lambda m: jax.nn.logsumexp(log_density(m, x), axis=1))(mixtures)
     return jax.nn.logsumexp(each, axis=0) - jnp.log(len(each))
 
 
 def refit(mixture: Mixture, x: Float[Array, "n d"], weight: Float[Array, " n"]) -> Mixture:
-    """The mixture moved towards the weighted points: one step of population Monte Carlo (Cappe et al.).
+    """Returns the mixture moved towards the weighted points, a step of population Monte Carlo (Cappe).
 
     Each component takes the share, mean and covariance of the points in proportion to its responsibility
     for them; the first takes those of all points. The last is kept.
     """
     share = jax.nn.softmax(log_density(mixture, x), axis=1).at[:, 0].set(1.0) * weight[:, None]
     mass = share.sum(axis=0)
-    centre = (share.T @ x) / jnp.maximum(mass, 1e-300)[:, None]
+    centre = (share.T @ x) / jnp.maximum(mass, TINY)[:, None]
     offset = x[:, None, :] - centre[None, :, :]
     covariance = jnp.einsum("nk,nki,nkj->kij", share, offset, offset)
-    covariance = covariance / jnp.maximum(mass, 1e-300)[:, None, None]
-    keep = (mass < 0.02).at[-1].set(True)
-    mass = jnp.where(keep, 0.02, mass).at[-1].set(0.0)
-    new = Mixture(
+    covariance = covariance / jnp.maximum(mass, TINY)[:, None, None]
+    keep = (mass < LEAST_MASS).at[-1].set(True)
+    mass = jnp.where(keep, LEAST_MASS, mass).at[-1].set(0.0)
+    return Mixture(
         jnp.append((1 - DEFENSIVE) * mass[:-1] / mass.sum(), DEFENSIVE),
         jnp.where(keep[:, None], mixture.centre, centre),
         jnp.where(keep[:, None, None], mixture.factor, factor_of(covariance, SPREAD)),
     )
-    return new
 
 
 def factor_of(covariance: Float[Array, "*n d d"], spread: float = 1.0) -> Float[Array, "*n d d"]:
-    """Cholesky factor of a covariance, widened; no direction narrower than float32 can resolve."""
+    """Returns the Cholesky factor of a covariance, widened; no direction narrower than float32 resolves."""
     eye = jnp.broadcast_to(jnp.eye(covariance.shape[-1]), covariance.shape)
-    rounding = 1e-9 * jnp.trace(covariance, axis1=-2, axis2=-1)[..., None, None]
-    return spread * jnp.linalg.cholesky(covariance + (rounding + SMALLEST_WIDTH**2) * eye)
+    rounding = ROUNDING * jnp.trace(covariance, axis1=-2, axis2=-1)[..., None, None]
+    factor: Array = spread * jnp.linalg.cholesky(covariance + (rounding + SMALLEST_WIDTH**2) * eye)
+    return factor
 
 
 def ess_of(weight: Float[Array, "*n m"]) -> Float[Array, "*n"]:
-    """Effective number of points, (sum w)^2 / sum w^2."""
+    """Returns the effective number of points, (sum w)^2 / sum w^2."""
     return jnp.sum(weight, axis=-1) ** 2 / jnp.sum(weight**2, axis=-1)
 
 
@@ -130,7 +135,7 @@ def ess_of(weight: Float[Array, "*n m"]) -> Float[Array, "*n"]:
 def tempered(
     log_weight: Float[Array, "n m"], target: float | Float[Array, ""], n_steps: int = 20
 ) -> Float[Array, "n m"]:
-    """Weights exp(b log_weight) with the largest b <= 1 whose effective number reaches `target`; sum 1."""
+    """Returns weights exp(b log_weight), of sum 1, with the largest b <= 1 whose ess reaches `target`."""
 
     def one(log_weight: Float[Array, " m"]) -> Float[Array, " m"]:
         log_weight = log_weight - log_weight.max()
@@ -141,7 +146,7 @@ def tempered(
             enough = ess_of(jnp.exp(jnp.exp(middle) * log_weight)) >= target
             return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
 
-        low, _ = jax.lax.fori_loop(0, n_steps, halve, (jnp.log(1e-9), jnp.zeros(())))
+        low, _ = jax.lax.fori_loop(0, n_steps, halve, (jnp.log(LEAST_TEMPERATURE), jnp.zeros(())))
         full = ess_of(jnp.exp(log_weight)) >= target
         return jax.nn.softmax(jnp.where(full, 1.0, jnp.exp(low)) * log_weight)
 

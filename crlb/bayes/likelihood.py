@@ -1,4 +1,4 @@
-"""Log-likelihood of noisy spectra at many labels at once: the inner loop of the exact posterior.
+"""Log-likelihood of noisy spectra at many labels at once, as the exact posterior evaluates it.
 
 For independent Gaussian pixels of mean mu(labels) and variance V(labels), with r = y - s mu,
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from crlb.bayes.prior import Prior
 from crlb.grids.emulator import Emulator
@@ -30,7 +30,7 @@ BLOCK = 512  # spectra computed together: 8 MB per array of 4096 pixels
 
 
 class Likelihood(NamedTuple):
-    """Everything the likelihood knows but the star; a pytree.
+    """All that a likelihood needs besides the observed stars; a pytree.
 
     `model` is in float32 and has all pixels in use, the prior is in float64; `amplitude` is the width of the
     prior on the flux scale, inf = flat, None = known scale; `reference` is the flux whose variance is V0.
@@ -43,20 +43,23 @@ class Likelihood(NamedTuple):
 
 
 class Stars(NamedTuple):
-    """Spectra to be explained: flux (0 where not usable), weight 1 or 0 of every pixel, AB magnitude."""
+    """Observed spectra: flux (0 where not usable), weight 1 or 0 of every pixel, AB magnitude."""
 
     flux: Float[Array | np.ndarray, "n n_pix"]
     usable: Float[Array | np.ndarray, "n n_pix"]
     mag: Float[Array | np.ndarray, " n"]
 
     def take(self, rows: np.ndarray) -> "Stars":
-        """The stars of these row numbers."""
+        """Returns the stars of these row numbers."""
         return Stars(self.flux[rows], self.usable[rows], self.mag[rows])
 
 
 def make_likelihood(model: ForwardModel, prior: Prior, amplitude: float | None) -> Likelihood:
     """Returns the likelihood with spectra in float32 and the prior in float64."""
-    double = lambda x: jnp.asarray(x, jnp.float64)  # noqa: E731
+
+    def double(x: ArrayLike) -> Array:
+        return jnp.asarray(x, jnp.float64)
+
     scale = None if amplitude is None else double(amplitude)
     emulator, prior = (
         jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), model.emulator),
@@ -69,13 +72,16 @@ def make_likelihood(model: ForwardModel, prior: Prior, amplitude: float | None) 
 
 
 def labels_of(prior: Prior, unit: Float[Array, "*n n_labels"]) -> Float[Array, "*n n_labels"]:
-    """Labels in their units at unit coordinates 0 to 1."""
+    """Returns labels in their units at unit coordinates 0 to 1."""
     row = (None,) * (unit.ndim - 1)
     return jnp.asarray(prior.low)[row] + jnp.asarray(prior.high - prior.low)[row] * unit
 
 
 def spectra(like: Likelihood, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
-    """Model flux at many points, as matrix products over all nodes (a gather per point is 4 times slower)."""
+    """Returns the model flux at many points.
+
+    Matrix products over all nodes; gathering the coefficients of every point is four times slower.
+    """
     weights = jax.vmap(partial(_node_weights, like))(unit)
     return _flux(like.model.emulator, weights)
 
@@ -83,7 +89,7 @@ def spectra(like: Likelihood, unit: Float[Array, "n n_labels"]) -> Float[Array, 
 def spectra_and_slopes(
     like: Likelihood, unit: Float[Array, "n n_labels"]
 ) -> Float[Array, "n n_labels_plus_1 n_pix"]:
-    """Model flux at many points, and row by row its derivatives by the unit coordinates."""
+    """Returns the model flux at many points, and row by row its derivatives by the unit coordinates."""
 
     def one(unit: Float[Array, " n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
         weights = partial(_node_weights, like)
@@ -114,7 +120,7 @@ def _node_weights(like: Likelihood, unit: Float[Array, " n_labels"]) -> Float[Ar
 def variances(
     like: Likelihood, flux: Float[Array, "n n_pix"], mag: Float[Array, ""]
 ) -> Float[Array, "n n_pix"]:
-    """Noise variance of many spectra of one magnitude."""
+    """Returns the noise variance of many spectra of one magnitude."""
     return jax.vmap(lambda flux: like.model.arm_variance(flux, mag))(flux)
 
 
@@ -158,20 +164,21 @@ def _fit(like: Likelihood, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
 def log_likelihood(
     like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Stars
 ) -> Float[Array, "n_star n"]:
-    """ln L of every star at its own points, in float32 residual form."""
+    """Returns ln L of every star at its own points, from float32 residuals."""
 
-    def one(args: tuple) -> Float[Array, " n"]:
+    def one(args: tuple[Array, Stars]) -> Float[Array, " n"]:
         unit, star = args
         return _fit(like, spectra(like, unit), star).log_likelihood
 
-    return jax.lax.map(one, (unit, stars)).astype(jnp.float64)
+    values: Array = jax.lax.map(one, (unit, stars))
+    return values.astype(jnp.float64)
 
 
 @jax.jit
 def log_likelihood_shared(
     like: Likelihood, unit: Float[Array, "m n_labels"], stars: Stars
 ) -> Float[Array, "n_star m"]:
-    """ln L of every star at points shared by all, as matrix products over pixels; one magnitude.
+    """Returns ln L of every star at points shared by all, as matrix products over pixels; one magnitude.
 
     chi2 = sum y^2/V - 2 sum y mu/V + sum mu^2/V, in float64 because these sums cancel.
     """
@@ -205,9 +212,9 @@ class Newton(NamedTuple):
 
 @jax.jit
 def newton(like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Stars) -> Newton:
-    """What a Gauss-Newton step needs at every star's points; V is not differentiated."""
+    """Returns what a Gauss-Newton step needs at every star's points; V is not differentiated."""
 
-    def one(args: tuple) -> Newton:
+    def one(args: tuple[Array, Stars]) -> Newton:
         unit, star = args
         rows = spectra_and_slopes(like, unit)
         fit = _fit(like, rows[:, 0], star)
@@ -222,4 +229,5 @@ def newton(like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Sta
         return Newton(fit.log_likelihood, score, fisher)
 
     parts = jax.lax.map(one, (unit, stars))
-    return jax.tree.map(lambda x: x.astype(jnp.float64), parts)
+    found: Newton = jax.tree.map(lambda x: x.astype(jnp.float64), parts)
+    return found

@@ -36,7 +36,7 @@ TEMPLATE_MARGIN = 2.0  # templates are shared, so they need this times the effec
 
 @dataclass(frozen=True)
 class Inference:
-    """What is unknown of a star besides its labels, and how hard its posterior is tried for.
+    """What is unknown of a star besides its labels, and with how many points its posterior is computed.
 
     Args:
         amplitude: 1-sigma width of a Gaussian prior around 1 on a factor on the model flux, integrated over
@@ -90,7 +90,7 @@ class Observations:
 
 @dataclass(frozen=True, eq=False)
 class Posterior(Record):
-    """What is known of each star; labels in the prior's order and units.
+    """What is known of each star once its spectrum is seen; labels in the prior's order and units.
 
     Args:
         mean: posterior mean.
@@ -126,7 +126,7 @@ def posterior(
         model: how they were seen.
         prior: of all labels of the model, inside its box.
         key: chooses the quasi-random points; same key, same answer.
-        inference: what is unknown besides the labels, and how hard to try.
+        inference: what is unknown besides the labels, and how many points to use.
         advance: called with the number of stars just finished.
 
     Raises:
@@ -138,13 +138,14 @@ def posterior(
     known = _check_truth(observed.truth, prior, len(stars.mag))
     with jax.enable_x64(True):  # sums over points in float64 whatever the caller computes in
         like = make_likelihood(model, prior, inference.amplitude)
-        answer = _empty(len(stars.mag), len(prior.label_names), len(inference.quantiles))
+        rows, parts = [np.zeros(0, int)], [_of_no_star(len(prior.label_names), len(inference.quantiles))]
         for group in _groups(np.asarray(stars.mag)):
-            for rows, points, good in _solve(like, key, inference, stars.take(group), group):
-                _record(answer, Weighted(rows, points, good), prior, known[rows], inference.quantiles)
+            for done in _solve(like, key, inference, stars.take(group), group):
+                rows.append(done.rows)
+                parts.append(_summary(done, prior, known[done.rows], inference.quantiles))
                 if advance is not None:
-                    advance(len(rows))
-    return answer
+                    advance(len(done.rows))
+    return _in_order(np.concatenate(rows), parts)
 
 
 class Weighted(NamedTuple):
@@ -157,8 +158,8 @@ class Weighted(NamedTuple):
 
 def _solve(
     like: Likelihood, key: Key[Array, ""], inference: Inference, stars: Stars, rows: np.ndarray
-) -> Iterator[tuple[np.ndarray, Points, np.ndarray]]:
-    """Yields row numbers, weighted points and convergence of stars of one magnitude as they finish."""
+) -> Iterator[Weighted]:
+    """Yields stars of one magnitude as they finish."""
     n_labels = len(like.prior.label_names)
     seeds = [int(bits) for bits in jax.random.bits(key, (2,), jnp.uint32)]
     unit = _prior_unit(like.prior, sobol(seeds[0], inference.n_templates, n_labels))
@@ -168,7 +169,7 @@ def _solve(
     enough = np.asarray(ess_of(jnp.asarray(weight))) >= TEMPLATE_MARGIN * inference.target_ess
     done = enough & (np.ptp(stars.mag) == 0)
     if done.any():
-        yield rows[done], Points(unit[None], weight[done]), done[done]
+        yield Weighted(rows[done], Points(unit[None], weight[done]), done[done])
     left = np.flatnonzero(~done)
     if not len(left):
         return
@@ -177,33 +178,29 @@ def _solve(
         state, points, good = one_round(like, state, base, number, inference.target_ess)
         final = good | (number == MAX_ROUNDS - 1)
         if final.any():
-            yield rows[final], Points(points.unit[final], points.weight[final]), good[final]
+            yield Weighted(rows[final], Points(points.unit[final], points.weight[final]), good[final])
         if final.all():
             return
         rows, state = rows[~final], keep_stars(state, ~final)
 
 
-def _record(
-    answer: Posterior, found: Weighted, prior: Prior, truth: np.ndarray, levels: Sequence[float]
-) -> None:
-    """Writes moments and quantiles of weighted points.
+def _summary(found: Weighted, prior: Prior, truth: np.ndarray, levels: Sequence[float]) -> Posterior:
+    """Moments and quantiles of weighted points.
 
     The variance is not multiplied by ess/(ess - 1): the points are quasi-random, their mean is right to about
     a third of sigma/sqrt(ess), and the correction for independent points would be eight times too large.
     """
-    rows, points, good = found
-    weight = points.weight / points.weight.sum(axis=1, keepdims=True)
-    ess = 1 / (weight**2).sum(axis=1)
-    answer.ess[rows], answer.converged[rows] = ess, good
+    weight = found.points.weight / found.points.weight.sum(axis=1, keepdims=True)
+    labels = []
     for i, (low, high) in enumerate(zip(prior.low, prior.high, strict=True)):
-        values = low + (high - low) * points.unit[:, :, i]
+        values = np.asarray(low + (high - low) * found.points.unit[:, :, i])
         mean = (weight * values).sum(axis=1)
-        square = (values - mean[:, None]) ** 2
-        spread = (weight * square).sum(axis=1)
-        answer.mean[rows, i], answer.sigma[rows, i] = mean, np.sqrt(spread)
-        answer.quantiles[rows, i] = _quantiles(*_ordered(values, weight), levels)
+        sigma = np.sqrt((weight * (values - mean[:, None]) ** 2).sum(axis=1))
         below = (weight * (values < truth[:, i, None])).sum(axis=1)
-        answer.cumulative[rows, i] = np.where(np.isnan(truth[:, i]), np.nan, below)
+        cumulative = np.where(np.isnan(truth[:, i]), np.nan, below)
+        labels.append((mean, sigma, _quantiles(*_ordered(values, weight), levels), cumulative))
+    mean, sigma, quantiles, cumulative = (np.stack(column, axis=1) for column in zip(*labels, strict=True))
+    return Posterior(mean, sigma, quantiles, cumulative, 1 / (weight**2).sum(axis=1), found.good)
 
 
 def _ordered(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -222,7 +219,7 @@ def _quantiles(values: np.ndarray, cumulative: np.ndarray, levels: Sequence[floa
 
 def _prior_unit(prior: Prior, uniform: np.ndarray) -> np.ndarray:
     """Unit coordinates that follow the prior."""
-    return (prior.quantile(uniform) - np.asarray(prior.low)) / np.asarray(prior.high - prior.low)
+    return np.asarray((prior.quantile(uniform) - np.asarray(prior.low)) / np.asarray(prior.high - prior.low))
 
 
 def _against_templates(like: Likelihood, unit: np.ndarray, stars: Stars) -> Float[np.ndarray, "n m"]:
@@ -244,16 +241,18 @@ def _groups(mag: np.ndarray) -> list[np.ndarray]:
     return [g[i : i + STARS_AT_ONCE] for g in groups for i in range(0, len(g), STARS_AT_ONCE)]
 
 
-def _empty(n: int, n_labels: int, n_quantiles: int) -> Posterior:
-    blank = lambda *shape: np.full(shape, np.nan)  # noqa: E731
+def _of_no_star(n_labels: int, n_quantiles: int) -> Posterior:
+    table = np.zeros((0, n_labels))
     return Posterior(
-        blank(n, n_labels),
-        blank(n, n_labels),
-        blank(n, n_labels, n_quantiles),
-        blank(n, n_labels),
-        blank(n),
-        np.zeros(n, bool),
+        table, table, np.zeros((0, n_labels, n_quantiles)), table, np.zeros(0), np.zeros(0, bool)
     )
+
+
+def _in_order(rows: np.ndarray, parts: Sequence[Posterior]) -> Posterior:
+    """Posteriors of several groups of stars as one, in the order of their row numbers."""
+    order = rows.argsort()
+    whole = {name: np.concatenate([vars(part)[name] for part in parts])[order] for name in vars(parts[0])}
+    return Posterior(**whole)
 
 
 def _check_stars(observed: Observations, model: ForwardModel) -> Stars:

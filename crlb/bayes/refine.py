@@ -1,8 +1,9 @@
-"""Points from the posterior of stars that shared templates do not resolve: climbs, then importance sampling.
+"""Points from the posterior of stars that shared templates do not resolve, by adaptive importance sampling.
 
-Two climbs (`crlb.bayes.optimise`) start from the best templates. Rounds of points are drawn from a mixture
-around the tops, the weighted templates and a broad component (`crlb.bayes.importance`), all points of all
-rounds are weighed together, and the mixture is refitted to them.
+The likelihood is maximised from the two best templates (`crlb.bayes.optimise`). Rounds of points are drawn
+from a proposal, a mixture around these modes, the weighted templates and a broad component
+(`crlb.bayes.importance`); all points of all rounds get importance weights together, and the proposal is
+refitted to them.
 """
 
 from functools import partial
@@ -13,13 +14,41 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from crlb.bayes.importance import Mixture, draw, ess_of, factor_of, pooled_log_density, refit, tempered
+from crlb.bayes.importance import (
+    DEFENSIVE,
+    EDGE,
+    SPREAD,
+    Mixture,
+    draw,
+    ess_of,
+    factor_of,
+    pooled_log_density,
+    refit,
+    tempered,
+)
 from crlb.bayes.likelihood import Likelihood, Stars, labels_of, log_likelihood, newton
-from crlb.bayes.optimise import FIRST_DAMPING, accept, damped_step, far_apart, in_batches
+from crlb.bayes.optimise import (
+    FIRST_DAMPING,
+    UNIFORM_INFORMATION,
+    accept,
+    damped_step,
+    far_apart,
+    in_batches,
+)
 
 BATCH = 32  # stars refined together: one shape to compile
-CLIMB_STEPS = 10
+MODES = 2  # local maxima per star: spectra that confuse a dwarf with a giant have that many
+OPTIMISER_STEPS = 10  # from a template; quadratic convergence takes about five, a bent valley some more
+SMALL_GAIN = 0.05  # of ln L: a step that promises less moves a mode by under 0.05^(1/2) of its width
 LOCATING = 20.0  # effective number of templates from which a broad component is made
+# Weights of the first proposal. A mode keeps at least `LEAST_SHARE` of what the best one has: its volume is
+# that of a Gaussian and may be wrong by a factor of thirty. Templates have half where enough carry weight.
+LEAST_SHARE = 0.03
+TEMPLATE_SHARE, TEMPLATE_SHARE_IF_FEW = 0.5, 0.03
+DEFENSIVE_SPREAD = 2.0  # widths of the defensive component, relative to the weighted templates
+REFIT_ESS = 4.0  # effective points per label and one more: enough for the moments of a refitted component
+# Two halves of the points must agree on every mean to this many sigma, each with this share of the weight.
+AGREEMENT, LEAST_HALF = 0.5, 0.3
 
 
 class Points(NamedTuple):
@@ -47,7 +76,16 @@ def start(
     stars: Stars,
     rows: np.ndarray,
 ) -> State:
-    """The first mixture of every star, no points yet."""
+    """Returns the first proposal of every star, no points yet.
+
+    Args:
+        like: the likelihood.
+        key: of the points; every star has its own, by its row number.
+        unit: templates, in unit coordinates.
+        log_like: ln L of every star and template.
+        stars: spectra.
+        rows: row numbers of the stars among all that were asked for.
+    """
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(rows + 1))
     templates = jnp.asarray(unit)
     mixture = in_batches(lambda a: _first_mixture(like, templates, *a), (log_like, stars), BATCH)
@@ -64,67 +102,69 @@ def start(
 def one_round(
     like: Likelihood, state: State, base: Array, number: int, target_ess: float
 ) -> tuple[State, Points, np.ndarray]:
-    """New points for every star, all its points weighed, and whether they suffice."""
+    """Returns the state with new points for every star, all its points with weights, and if they suffice."""
 
-    def batch(state: State) -> tuple:
+    def batch(state: State) -> tuple[tuple[Array, ...], Mixture]:
         newest = jax.tree.map(lambda a: jnp.asarray(a[:, -1]), state.mixtures)
         unit = _draw_round(state.keys, number, newest, base)
         value = log_likelihood(like, unit, state.stars)
         unit = jnp.concatenate([state.unit, unit], axis=1)
         value = jnp.concatenate([state.log_likelihood, value], axis=1)
         weight, ess, agree, mixture = _weigh(like, state.mixtures, unit, value, len(base))
-        return unit, value, weight, (ess >= target_ess) & agree, mixture
+        return (unit, value, weight, (ess >= target_ess) & agree), mixture
 
-    unit, value, weight, good, mixture = in_batches(batch, state, BATCH)
+    arrays, mixture = in_batches(batch, state, BATCH)
+    unit, value, weight, good = map(np.asarray, arrays)
     mixtures = jax.tree.map(lambda a, b: np.concatenate([a, b[:, None]], axis=1), state.mixtures, mixture)
     new = state._replace(mixtures=mixtures, unit=unit, log_likelihood=value)
     return new, Points(unit, weight), good
 
 
 def keep_stars(state: State, rows: np.ndarray) -> State:
-    """The state of some of the stars."""
-    return jax.tree.map(lambda a: a[rows], state)
+    """Returns the state of some of the stars."""
+    kept: State = jax.tree.map(lambda a: a[rows], state)
+    return kept
 
 
 def _first_mixture(like: Likelihood, unit: Array, log_like: np.ndarray, stars: Stars) -> Mixture:
-    """Two tops of the likelihood, the weighted templates, and the same broadened as the defensive part."""
-    start = unit[far_apart(np.asarray(unit), log_like, 2)]
-    top, value, fisher = _climb(like, start, stars)
+    """Modes of the likelihood, the weighted templates, and the same broadened as the defensive part."""
+    start = unit[far_apart(np.asarray(unit), log_like, MODES)]
+    modes = _modes(like, start, stars)
     templates = jnp.asarray(log_like)
     enough = ess_of(jnp.exp(templates - templates.max(axis=1, keepdims=True))) >= LOCATING
-    return _assemble(unit, tempered(templates, LOCATING), enough, top, value, fisher)
+    mixture: Mixture = _assemble(unit, tempered(templates, LOCATING), enough, *modes)
+    return mixture
 
 
 @jax.jit
 def _assemble(
-    unit: Array, weight: Array, informative: Array, top: Array, value: Array, fisher: Array
+    unit: Array, weight: Array, informative: Array, mode: Array, value: Array, fisher: Array
 ) -> Mixture:
+    """The proposal from weighted templates, whether they locate the star, and modes with ln L and Fisher."""
     d = unit.shape[1]
     mean = weight @ unit
     second = jnp.einsum("nm,mi,mj->nij", weight, unit, unit)
     covariance = second - mean[:, :, None] * mean[:, None, :]
-    tops = jnp.linalg.inv(fisher + 12.0 * jnp.broadcast_to(jnp.eye(d), fisher.shape))
-    volume = 0.5 * jnp.linalg.slogdet(tops)[1] + value
-    share = jnp.clip(jnp.exp(volume - volume.max(axis=1, keepdims=True)), 0.03, 1.0)
-    broad = jnp.where(informative, 0.5, 0.03)
-    share = share / share.sum(axis=1, keepdims=True) * (0.9 - broad)[:, None]
+    widths = jnp.linalg.inv(fisher + UNIFORM_INFORMATION * jnp.broadcast_to(jnp.eye(d), fisher.shape))
+    volume = 0.5 * jnp.linalg.slogdet(widths)[1] + value
+    share = jnp.clip(jnp.exp(volume - volume.max(axis=1, keepdims=True)), LEAST_SHARE, 1.0)
+    broad = jnp.where(informative, TEMPLATE_SHARE, TEMPLATE_SHARE_IF_FEW)
+    share = share / share.sum(axis=1, keepdims=True) * (1 - DEFENSIVE - broad)[:, None]
+    narrow, wide = factor_of(covariance, SPREAD)[:, None], factor_of(covariance, DEFENSIVE_SPREAD)[:, None]
     return Mixture(
-        jnp.concatenate([share, broad[:, None], jnp.full_like(broad, 0.1)[:, None]], axis=1),
-        jnp.concatenate([top, mean[:, None], mean[:, None]], axis=1),
-        jnp.concatenate(
-            [factor_of(tops, 1.1), factor_of(covariance, 1.1)[:, None], factor_of(covariance, 2.0)[:, None]],
-            axis=1,
-        ),
+        jnp.concatenate([share, broad[:, None], jnp.full_like(broad, DEFENSIVE)[:, None]], axis=1),
+        jnp.concatenate([mode, mean[:, None], mean[:, None]], axis=1),
+        jnp.concatenate([factor_of(widths, SPREAD), narrow, wide], axis=1),
     )
 
 
-def _climb(like: Likelihood, unit: Array, stars: Stars) -> tuple[Array, Array, Array]:
-    """Levenberg-Marquardt within the cube: tops, their log-likelihood and Fisher matrix."""
+def _modes(like: Likelihood, unit: Array, stars: Stars) -> tuple[Array, Array, Array]:
+    """Local maxima of the likelihood within the cube, with ln L and the Fisher matrix there."""
     state = newton(like, unit, stars)
     damping = jnp.full(unit.shape[:2], FIRST_DAMPING)
-    for _ in range(CLIMB_STEPS):
+    for _ in range(OPTIMISER_STEPS):
         tried, gain = damped_step(unit, state, damping)
-        if bool((gain < 0.05).all()):
+        if bool((gain < SMALL_GAIN).all()):
             break
         new = newton(like, tried, stars)
         better = new.log_likelihood > state.log_likelihood
@@ -138,28 +178,29 @@ def _draw_round(keys: Array, number: int | Array, mixture: Mixture, base: Array)
 
     def one(key: Array, mixture: Mixture) -> Array:
         shift = jax.random.uniform(jax.random.fold_in(key, number), (base.shape[1],), jnp.float64)
-        return draw(mixture, jnp.clip((base + shift[None, :]) % 1.0, 1e-12, 1 - 1e-12))
+        return draw(mixture, jnp.clip((base + shift[None, :]) % 1.0, EDGE, 1 - EDGE))
 
-    return jax.vmap(one)(keys, mixture)
+    points: Array = jax.vmap(one)(keys, mixture)
+    return points
 
 
 @partial(jax.jit, static_argnames="n_points")
 def _weigh(
     like: Likelihood, mixtures: Mixture, unit: Array, log_like: Array, n_points: int
 ) -> tuple[Array, Array, Array, Mixture]:
-    """Weights of all points so far, their effective number, whether halves agree, and the next mixture."""
+    """Weights of all points so far, their effective number, whether halves agree, and the next proposal."""
     log_prior = jax.vmap(jax.vmap(like.prior.log_density))(labels_of(like.prior, unit))
     log_weight = log_like + log_prior - jax.vmap(pooled_log_density)(mixtures, unit)
     weight = jax.nn.softmax(log_weight, axis=1)
     newest = jax.tree.map(lambda a: a[:, -1], mixtures)
-    mixture = jax.vmap(refit)(newest, unit, tempered(log_weight, 4.0 * (unit.shape[-1] + 1)))
+    mixture = jax.vmap(refit)(newest, unit, tempered(log_weight, REFIT_ESS * (unit.shape[-1] + 1)))
     return weight, ess_of(weight), _halves_agree(unit, weight, n_points), mixture
 
 
 def _halves_agree(unit: Array, weight: Array, n_points: int) -> Array:
-    """Whether first and second halves of the rounds put every label's mean within half a sigma.
+    """Whether first and second halves of the rounds agree on the mean of every label.
 
-    A half of a Sobol sequence is one itself; each must have a say, and hold at least 30 % of the weight.
+    A half of a Sobol sequence is one itself; each must count, and hold enough of the weight.
     """
     mean = jnp.einsum("nm,nmi->ni", weight, unit)
     sigma = jnp.sqrt(jnp.einsum("nm,nmi->ni", weight, (unit - mean[:, None, :]) ** 2))
@@ -167,5 +208,5 @@ def _halves_agree(unit: Array, weight: Array, n_points: int) -> Array:
     part = weight.reshape(n, -1, 2, n_points // 2)
     mass = part.sum(axis=(1, 3))
     means = jnp.einsum("nrhm,nrhmi->nhi", part, unit.reshape(*part.shape, d)) / mass[:, :, None]
-    close = (jnp.abs(means[:, 0] - means[:, 1]) < 0.5 * sigma).all(axis=1)
-    return close & (mass.min(axis=1) > 0.3)
+    close = (jnp.abs(means[:, 0] - means[:, 1]) < AGREEMENT * sigma).all(axis=1)
+    return close & (mass.min(axis=1) > LEAST_HALF)

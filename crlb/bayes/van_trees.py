@@ -24,7 +24,7 @@ from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import UnidentifiableError, cramer_rao_bound
 
 # A label whose information times its interval squared stays below this everywhere gets no component of g.
-HEARD = 1e-6
+LEAST_INFORMATION = 1e-6
 
 
 class PriorInformationError(UsageError):
@@ -69,7 +69,7 @@ def van_trees(
         label_names: used in messages.
 
     Raises:
-        UnidentifiableError: neither spectrum nor prior tells some combination of labels.
+        UnidentifiableError: neither spectrum nor prior constrains some combination of labels.
     """
     total = np.asarray(mean_fisher) + np.asarray(prior_information)
     return float(cramer_rao_bound(total, label_names=label_names)[target]) ** 2
@@ -108,7 +108,7 @@ def weighted_van_trees(
         parts = _components(information[0], target)
         field = _best_field(fields[0], fit[0].weights, information[0], parts, divergence)
         bounds.append(_value(fields[1], check[0].weights, information[1], parts, field))
-    return np.array(bounds) * width[target] ** 2
+    return np.asarray(np.array(bounds) * width[target] ** 2)
 
 
 def polynomial_degrees(n_labels: int, each: int, total: int) -> Int[np.ndarray, "n_terms n_labels"]:
@@ -117,7 +117,7 @@ def polynomial_degrees(n_labels: int, each: int, total: int) -> Int[np.ndarray, 
     The constant comes first.
     """
     tensor = np.indices((each + 1,) * n_labels).reshape(n_labels, -1).T
-    return tensor[tensor.sum(axis=1) <= total]
+    return np.asarray(tensor[tensor.sum(axis=1) <= total])
 
 
 class _Fields(NamedTuple):
@@ -160,9 +160,9 @@ def _unit_information(
 
 
 def _components(information: Float[np.ndarray, "n n_labels n_labels"], target: int) -> list[int]:
-    """Target first, then the labels the spectrum hears: g without the others is as valid."""
-    heard = np.einsum("nii->ni", information).max(axis=0) > HEARD
-    return [target, *(i for i in range(len(heard)) if heard[i] and i != target)]
+    """Target first, then the labels that the spectrum depends on: g without the others is as valid."""
+    informed = np.einsum("nii->ni", information).max(axis=0) > LEAST_INFORMATION
+    return [target, *(i for i in range(len(informed)) if informed[i] and i != target)]
 
 
 def _best_field(
@@ -188,10 +188,10 @@ def _best_field(
         factor = scipy.linalg.cho_factor(matrix / np.outer(scale, scale), lower=True)
     except scipy.linalg.LinAlgError as error:
         raise UnidentifiableError(
-            "the spectrum tells too little about some combination of labels for the weighted van Trees "
-            "bound; fix one of them or choose a brighter magnitude"
+            "the spectrum holds too little information on some combination of labels for the weighted van "
+            "Trees bound; fix one of them or choose a brighter magnitude"
         ) from error
-    return (scipy.linalg.cho_solve(factor, linear / scale) / scale).reshape(len(parts), -1)
+    return np.asarray((scipy.linalg.cho_solve(factor, linear / scale) / scale).reshape(len(parts), -1))
 
 
 def _divergence_products(
@@ -208,5 +208,5 @@ def _value(
     """The bound of one field, for labels that run from 0 to 1."""
     g = np.stack([fields.values[i] @ c for i, c in zip(parts, field, strict=True)], axis=1)
     divergence = sum(fields.divergence[i] @ c for i, c in zip(parts, field, strict=True))
-    told = np.einsum("na,nab,nb->n", g, information[:, parts][:, :, parts], g)
-    return float((weights @ g[:, 0]) ** 2 / (weights @ (told + divergence**2)))
+    data = np.einsum("na,nab,nb->n", g, information[:, parts][:, :, parts], g)
+    return float((weights @ g[:, 0]) ** 2 / (weights @ (data + divergence**2)))

@@ -5,7 +5,7 @@
 
 with e^T delta = h, d(x, delta) the distance of the two spectra in sigma, l = ln(pi(x)/pi(x + delta)), Q the
 upper tail of the normal distribution and Vf the running maximum from the right. Any continuous prior; unlike
-local bounds it knows of confusion with distant labels.
+local bounds it accounts for confusion with distant labels.
 
 Sources: Ziv & Zakai 1969, IEEE Trans. IT 15, 386; Bell et al. 1997, IEEE Trans. IT 43, 624.
 """
@@ -60,7 +60,7 @@ def ziv_zakai(
     length = low_and_width(prior)[1][target]
     error = np.stack([_most_confused(distance, prior, length * s**3 * directions, rule) for s in x])
     filled = np.maximum.accumulate(error[::-1], axis=0)[::-1]
-    return 0.5 * (weight * length**2 * x**3 * 3 * x**2) @ filled
+    return np.asarray(0.5 * (weight * length**2 * x**3 * 3 * x**2) @ filled)
 
 
 def nuisance_directions(
@@ -74,7 +74,7 @@ def nuisance_directions(
     others = [i for i in range(n_labels) if i != target]
     alone = np.eye(n_labels)[target]
     if not others:
-        return alone[None, :]
+        return np.asarray(alone[None, :])
     found = [alone]
     for matrix in fisher:
         scale = np.sqrt(np.diag(matrix)[others])
@@ -96,7 +96,7 @@ def spectral_distance(
     variance_term: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> Distance:
-    """Returns the function that tells how many sigma two stars' spectra lie apart, at every magnitude.
+    """Returns the function that gives the distance of two stars' spectra in sigma, at every magnitude.
 
     From the Bhattacharyya coefficient BC of the two Gaussians with pixel means m and variances v:
 
@@ -108,7 +108,7 @@ def spectral_distance(
     Args:
         model: how a star is seen.
         mags: AB magnitudes in i.
-        variance_term: whether to count what the noise level itself tells (the logarithm).
+        variance_term: whether to count the information in the noise level itself (the logarithm).
         advance: called with the number of pairs just finished.
     """
 
@@ -142,7 +142,7 @@ def _most_confused(
     if not np.isfinite(d).all():
         raise DataError("distance must be finite, found NaN or infinity; is the prior inside the grid?")
     d = d.reshape(len(pairs), len(rule.weights), -1)
-    return np.max([_confusion(d[i], *pair[2:]) for i, pair in enumerate(pairs)], axis=0)
+    return np.asarray(np.max([_confusion(d[i], *pair[2:]) for i, pair in enumerate(pairs)], axis=0))
 
 
 def _pairs(prior: Prior, shift: Float[np.ndarray, " n_labels"], rule: Rule) -> tuple[np.ndarray, ...]:
@@ -162,7 +162,7 @@ def _pairs(prior: Prior, shift: Float[np.ndarray, " n_labels"], rule: Rule) -> t
 def _log_density(prior: Prior, unit: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, " n"]:
     """Log density of the prior at `unit` in [0, 1], up to a constant."""
     a, b = (np.asarray(x)[None, :] for x in (prior.a, prior.b))
-    return (xlogy(a - 1, unit) + xlog1py(b - 1, -unit)).sum(axis=1)
+    return np.asarray((xlogy(a - 1, unit) + xlog1py(b - 1, -unit)).sum(axis=1))
 
 
 def _confusion(
@@ -174,7 +174,7 @@ def _confusion(
     d = np.maximum(d, 1e-12)
     tilt = (np.log(before) - np.log(after))[:, None] / d
     errors = before[:, None] * ndtr(-d / 2 - tilt) + after[:, None] * ndtr(-d / 2 + tilt)
-    return errors.sum(axis=0)
+    return np.asarray(errors.sum(axis=0))
 
 
 @partial(jax.jit, static_argnames="variance_term")
@@ -196,7 +196,8 @@ def _squared_distance(
 
         return jax.vmap(at_mag)(mags)
 
-    return jax.lax.map(of_pair, jnp.swapaxes(flux, 0, 1))
+    squared: Array = jax.lax.map(of_pair, jnp.swapaxes(flux, 0, 1))
+    return squared
 
 
 def _log_of_product(factors: Float[Array, " n_pix"]) -> Float[Array, ""]:

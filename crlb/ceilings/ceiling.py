@@ -5,14 +5,16 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from crlb.ceilings.result import Ceiling, MagnitudeBin, MedianOnly, Quantiles, QuantilesAndMean
 from crlb.errors import DataError, UsageError
+from crlb.files.records import Json
 from crlb.fisher.field import difference_field, fisher_field
 from crlb.fisher.matrix import bounds, cramer_rao_bound, schur_decay
 from crlb.grids.emulator import Emulator
@@ -47,8 +49,8 @@ def ceiling(
     variance_term: bool = True,
     derivative: Derivative = "exact",
     advance: Callable[[int], None] | None = None,
-) -> dict[str, Any]:
-    """Returns R2_max = clip(1 - bound^2 / variance, 0, 1) over the nodes of a grid, as plain JSON values.
+) -> Ceiling:
+    """Returns R2_max = clip(1 - bound^2 / variance, 0, 1) over the nodes of a grid, per magnitude.
 
     Args:
         model: how a star is seen.
@@ -57,7 +59,7 @@ def ceiling(
         labels: which labels are unknown; the others are known exactly. None: all of the emulator's.
         variance: variance of `label` over the stars in question; None: uniform over the grid's range,
             (high - low)^2 / 12.
-        variance_term: whether to count what the noise level itself tells about the labels.
+        variance_term: whether to count the information that the noise level itself holds.
         derivative: `exact`, of the emulator; or `grid`, the published recipe: differences between
             neighbouring nodes, central inside, one-sided at the edges.
         advance: called with the number of nodes just finished.
@@ -79,15 +81,15 @@ def ceiling(
         model, mags, label=label, labels=free, variance_term=variance_term, derivative=derivative,
         advance=advance,
     )  # fmt: skip
-    return {
-        "label": label,
-        "label_names": free,
-        "variance": variance,
-        "grid": emulator.source,
-        "noise": model.noise.source,
-        "bins": [_bin(float(mag), variance, found, i) for i, mag in enumerate(mags)],
-        "provenance": _provenance(model, variance_term) | {"derivative": derivative},
-    }
+    return Ceiling(
+        label=label,
+        label_names=free,
+        variance=variance,
+        grid=emulator.source,
+        noise=model.noise.source,
+        bins=tuple(_bin(float(mag), variance, found, i) for i, mag in enumerate(mags)),
+        provenance=_provenance(model, variance_term) | {"derivative": derivative},
+    )
 
 
 def node_bounds(
@@ -109,11 +111,10 @@ def node_bounds(
     """
     columns = tuple(model.label_names.index(name) for name in labels)
     target = list(labels).index(label)
-    options: Any = {"columns": columns, "variance_term": variance_term, "advance": advance}
-    if derivative == "exact":
-        fisher = fisher_field(model, mags, model.emulator.nodes, **options)
-    else:
-        fisher = difference_field(model, mags, **options)
+    at_nodes = (
+        difference_field if derivative == "grid" else partial(fisher_field, points=model.emulator.nodes)
+    )
+    fisher = at_nodes(model, mags, columns=columns, variance_term=variance_term, advance=advance)
     bound, decay = map(np.array, _bounds(jnp.asarray(fisher), target))
     lost = np.isnan(bound)
     if lost.all():
@@ -131,7 +132,10 @@ def _bounds(
     fisher: Float[Array, "n n_mag n_free n_free"], target: int
 ) -> tuple[Float[Array, "n n_mag"], Float[Array, "n n_mag"]]:
     """1-sigma bound and Schur decay of one label of every matrix; NaN where unidentifiable."""
-    one = lambda matrix: (cramer_rao_bound(matrix)[target], schur_decay(matrix, target))  # noqa: E731
+
+    def one(matrix: Float[Array, "n_free n_free"]) -> tuple[Array, Array]:
+        return cramer_rao_bound(matrix)[target], schur_decay(matrix, target)
+
     return jax.vmap(jax.vmap(one))(fisher)
 
 
@@ -147,10 +151,11 @@ def _snr(
     def at_node(node: Float[Array, " n_labels"]) -> Float[Array, " n_mag"]:
         return jax.vmap(lambda mag: model.snr(node, mag))(mags)
 
-    return jax.lax.map(at_node, nodes, batch_size=CHUNK)
+    found: Array = jax.lax.map(at_node, nodes, batch_size=CHUNK)
+    return found
 
 
-def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -> list[str]:
+def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -> tuple[str, ...]:
     """The unknown labels in the grid's order, checked."""
     known = emulator.label_names
     wanted = list(known if labels is None else labels)
@@ -161,7 +166,7 @@ def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -
         raise UsageError(f"labels must differ, found {', '.join(wanted)}")
     if label not in wanted:
         raise UsageError(f"labels must include {label}, whose bound is asked for, found {', '.join(wanted)}")
-    return [name for name in known if name in wanted]
+    return tuple(name for name in known if name in wanted)
 
 
 def _check(mags: Sequence[float], variance: float | None) -> None:
@@ -173,30 +178,29 @@ def _check(mags: Sequence[float], variance: float | None) -> None:
         )
 
 
-def _bin(mag: float, variance: float, nodes: NodeBounds, i: int) -> dict[str, Any]:
+def _bin(mag: float, variance: float, nodes: NodeBounds, i: int) -> MagnitudeBin:
     """The summary over nodes at the i-th magnitude."""
     bound = nodes.bound[:, i]
     r2_max = np.clip(1 - bound**2 / variance, 0, 1)
-    return {
-        "mag": mag,
-        "snr_median": float(np.median(nodes.snr[:, i])),
-        "n": len(bound),
-        "lost": int(np.isinf(bound).sum()),
-        "r2_max": {**_quantiles(r2_max), "mean": float(r2_max.mean())},
-        "bound": _quantiles(bound),
-        "schur_decay": {"median": float(np.median(nodes.schur_decay[:, i]))},
-    }
+    return MagnitudeBin(
+        mag=mag,
+        snr_median=float(np.median(nodes.snr[:, i])),
+        n=len(bound),
+        lost=int(np.isinf(bound).sum()),
+        r2_max=QuantilesAndMean(*_quantiles(r2_max), mean=float(r2_max.mean())),
+        bound=Quantiles(*_quantiles(bound)),
+        schur_decay=MedianOnly(float(np.median(nodes.schur_decay[:, i]))),
+    )
 
 
-def _quantiles(values: np.ndarray) -> dict[str, float | None]:
-    """Quantiles over nodes; None where infinite (taken at a node, as between two there may be no number)."""
-    method = "linear" if np.isfinite(values).all() else "nearest"
-    found = np.percentile(values, [10, 50, 90], method=method)  # type: ignore[call-overload]
-    p10, median, p90 = (float(x) if np.isfinite(x) else None for x in found)
-    return {"p10": p10, "median": median, "p90": p90}
+def _quantiles(values: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
+    """10, 50 and 90 % over nodes; where some are infinite, taken at a node: between two may be no number."""
+    method: Literal["linear", "nearest"] = "linear" if np.isfinite(values).all() else "nearest"
+    p10, median, p90 = np.percentile(values, [10, 50, 90], method=method).tolist()
+    return p10, median, p90
 
 
-def _provenance(model: ForwardModel, variance_term: bool) -> dict[str, Any]:
+def _provenance(model: ForwardModel, variance_term: bool) -> dict[str, Json]:
     return {
         "meaning": MEANING,
         "snr_definition": SNR_DEFINITION,

@@ -1,6 +1,7 @@
 """What each nuisance costs: the bound of a label with none, one or all of them unknown, over a grid."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -11,7 +12,10 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
 from crlb.errors import UsageError
+from crlb.files.records import Json, Record
+from crlb.files.text import text_of
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
+from crlb.labels import unit_of
 from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise import snr
 from crlb.observation.nuisance import NuisanceModel
@@ -35,8 +39,9 @@ class NodeEffect(NamedTuple):
     schur_decay: Float[np.ndarray, "n n_mag"]
 
 
-class NuisanceEffect(NamedTuple):
-    """One row: medians over nodes with these nuisances unknown.
+@dataclass(frozen=True)
+class NuisanceEffect(Record):
+    """One row: medians over nodes with these nuisances unknown; the bound in the unit of the label.
 
     A node without a bound counts as an infinite one of decay 0; `lost` is the number of such nodes.
     """
@@ -49,6 +54,41 @@ class NuisanceEffect(NamedTuple):
     lost: int
 
 
+@dataclass(frozen=True)
+class NuisanceEffects(Record):
+    """What each nuisance costs.
+
+    Args:
+        target: the label whose bound this is.
+        label_names: labels of the grid.
+        rows: one per set of unknown nuisances and magnitude.
+        provenance: how the result was made.
+    """
+
+    target: str
+    label_names: tuple[str, ...]
+    rows: tuple[NuisanceEffect, ...]
+    provenance: dict[str, Json]
+
+    def as_rows(self) -> list[dict[str, str | float | int]]:
+        """Returns the rows as plain mappings, ready for a CSV file."""
+        return [asdict(row) for row in self.rows]
+
+    def table(self) -> str:
+        """Returns the rows as text."""
+        from rich import box
+        from rich.table import Table
+
+        title = f"{self.target}: median 1-sigma bound over nodes ({unit_of(self.target)})"
+        table = Table(box=box.SIMPLE, title=title)
+        for head in ("mag", "SNR", "unknown besides the labels", "bound", "Schur decay", "nodes lost"):
+            table.add_column(head, justify="left" if head.startswith("unknown") else "right")
+        for row in self.rows:
+            numbers = (f"{row.bound:.4g}", f"{row.schur_decay:.3f}", str(row.lost))
+            table.add_row(f"{row.mag:g}", f"{row.snr:.1f}", row.nuisance, *numbers)
+        return text_of(table)
+
+
 def nuisance_effects(
     model: NuisanceModel,
     seen: ForwardModel,
@@ -57,11 +97,11 @@ def nuisance_effects(
     label: str = "log_g",
     labels: Sequence[str] | None = None,
     advance: Callable[[int], None] | None = None,
-) -> list[NuisanceEffect]:
+) -> NuisanceEffects:
     """Returns the table {none, amplitude, continuum 1, continuum 3, rv, lsf, all} x magnitudes.
 
     The noise counts as known: its trace term is left out, because with a free flux scale it would let the
-    size of the error bars tell the scale.
+    size of the error bars determine the scale.
 
     Args:
         model: flux(labels, nuisances), with every nuisance that is to have a row.
@@ -77,11 +117,12 @@ def nuisance_effects(
     ivar_of = Partial(_ivars, mags=jnp.asarray(mags, float), seen=seen)
     fishers = node_fishers(model, ivar_of, model.emulator.nodes, advance=advance)
     effects = node_effects(model, fishers, label=label, labels=labels)
-    return [
+    rows = tuple(
         median_row(name, float(mag), effect.bound[:, i], effect.schur_decay[:, i], fishers.snr[:, i])
         for name, effect in effects.items()
         for i, mag in enumerate(mags)
-    ]
+    )
+    return NuisanceEffects(label, seen.label_names, rows, seen.describe())
 
 
 def node_fishers(
@@ -165,7 +206,7 @@ def _with_free(
 ) -> tuple[Float[Array, "n_sets n n_mag"], Float[Array, "n_sets n n_mag"]]:
     """Bound and Schur decay of one label with each set of unknowns free and the others fixed.
 
-    What is fixed keeps a row of the unit matrix, which nothing else feels: so all sets have one shape.
+    What is fixed keeps a row of the unit matrix, coupled to nothing else, so that all sets have one shape.
     """
 
     def one(free: Bool[Array, " m"], matrix: Float[Array, "m m"]) -> tuple[Array, Array]:

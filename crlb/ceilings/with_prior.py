@@ -1,36 +1,31 @@
 """What binds estimators that use a prior, added to a ceiling: bounds, and the exact limit."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import jax
 import numpy as np
 
 from crlb.bayes.bounds import bayesian_bounds
-from crlb.bayes.exact_limit import bayes_limit
+from crlb.bayes.exact_limit import BayesLimit, bayes_limit
 from crlb.bayes.posterior import Inference
 from crlb.bayes.prior import Prior
+from crlb.ceilings.result import Ceiling, ExactR2, LabelPrior, PriorR2
 from crlb.errors import UsageError
 from crlb.observation.forward_model import ForwardModel
 
-EXACT = ("n", "unconverged", "ess", "rank_ks", "r2_of_posterior_mean")  # kept of `bayes_limit` in a bin
 
-
-def add_bounds(
-    result: dict[str, Any],
+def with_bounds(
+    result: Ceiling,
     model: ForwardModel,
     prior: Prior,
     *,
     advance: Callable[[int], None] | None = None,
-) -> None:
-    """Adds to every bin of a `ceiling` the bounds that hold for stars drawn from the prior.
-
-    Keys `r2_pooled`, `r2_shrinkage`, `r2_van_trees` (None where it does not exist, with
-    `r2_van_trees_reason`), `r2_weighted_van_trees` and `r2_ziv_zakai`; all of them 1 - MSE / the prior's
-    variance. See `crlb.bayes.bounds`.
+) -> Ceiling:
+    """Returns a ceiling with the bounds that hold for stars drawn from the prior: `prior_r2` of every bin.
 
     Args:
-        result: what `ceiling` returned for the same model; changed in place.
+        result: what `ceiling` returned for the same model.
         model: how a star is seen, a function of the prior's labels; hold the others first (`load_slice`).
         prior: of all labels of the model.
         advance: called with the amount of work just finished, out of `bounds.work`.
@@ -39,15 +34,16 @@ def add_bounds(
         UsageError: the model has a label that `result` counts as known.
     """
     mags = _mags_of(result, model)
-    found = bayesian_bounds(model, mags, prior, label=result["label"], advance=advance)
-    for row, bound in zip(result["bins"], found, strict=True):
-        row |= {f"r2_{name}": value for name, value in bound["r2"].items()}
-        row |= {f"r2_{name}_reason": words for name, words in bound["reason"].items()}
-    result["prior"] = _about(prior)
+    found = bayesian_bounds(model, mags, prior, label=result.label, advance=advance)
+    bins = tuple(
+        replace(one, prior_r2=PriorR2.of(bounds.r2, bounds.reason))
+        for one, bounds in zip(result.bins, found, strict=True)
+    )
+    return replace(result, bins=bins, prior=_about(prior))
 
 
-def add_exact_limit(
-    result: dict[str, Any],
+def with_exact_limit(
+    result: Ceiling,
     model: ForwardModel,
     prior: Prior,
     *,
@@ -55,49 +51,56 @@ def add_exact_limit(
     seed: int = 0,
     amplitude: float | None = None,
     advance: Callable[[int], None] | None = None,
-) -> None:
-    """Adds to every bin of a `ceiling` the highest R2 of any estimator on stars drawn from the prior.
+) -> Ceiling:
+    """Returns a ceiling with the highest R2 of any estimator on stars drawn from the prior, in every bin.
 
-    Key `r2_bayes`: `value`, `low` and `high` (95 %), `n`, and how the posteriors fared. See
+    It is `r2_bayes` of the bin: value, 95 % interval, and how the posteriors fared. See
     `crlb.bayes.exact_limit`.
 
     Args:
-        result: as `add_bounds`.
-        model: as `add_bounds`.
+        result: as `with_bounds`.
+        model: as `with_bounds`.
         prior: of all labels of the model.
         n: stars simulated per magnitude.
         seed: of their labels and noise.
-        amplitude: 1-sigma of a free flux factor, as `crlb.bayes.posterior.posterior`.
+        amplitude: 1-sigma of a free flux factor, as `crlb.bayes.posterior.Inference`.
         advance: called with the number of stars just finished.
 
     Raises:
         UsageError: the model has a label that `result` counts as known.
     """
     found = bayes_limit(
-        model, _mags_of(result, model), prior, label=result["label"], n=n, key=jax.random.key(seed),
+        model, _mags_of(result, model), prior, label=result.label, n=n, key=jax.random.key(seed),
         inference=Inference(amplitude), advance=advance,
     )  # fmt: skip
-    for row, limit in zip(result["bins"], found, strict=True):
-        row["r2_bayes"] = limit["r2_bayes"] | {key: limit[key] for key in EXACT}
-    result["prior"] = _about(prior)
-    result["provenance"] |= {"seed": seed, "amplitude_sigma": amplitude}
+    bins = tuple(replace(one, r2_bayes=_exact(limit)) for one, limit in zip(result.bins, found, strict=True))
+    provenance = result.provenance | {"seed": seed, "amplitude_sigma": amplitude}
+    return replace(result, bins=bins, prior=_about(prior), provenance=provenance)
 
 
-def _mags_of(result: dict[str, Any], model: ForwardModel) -> list[float]:
-    known = [name for name in model.label_names if name not in result["label_names"]]
+def _exact(limit: BayesLimit) -> ExactR2:
+    own = limit.r2_bayes
+    return ExactR2(
+        *(own.value, own.low, own.high, limit.n, limit.unconverged),
+        *(limit.ess, limit.rank_ks, limit.r2_of_posterior_mean),
+    )
+
+
+def _mags_of(result: Ceiling, model: ForwardModel) -> list[float]:
+    known = [name for name in model.label_names if name not in result.label_names]
     if known:
         raise UsageError(
             f"the limits need every label to be free or held: hold {', '.join(known)} with --fix, or add to "
             "--labels"
         )
-    return [row["mag"] for row in result["bins"]]
+    return [one.mag for one in result.bins]
 
 
-def _about(prior: Prior) -> dict[str, Any]:
+def _about(prior: Prior) -> dict[str, LabelPrior]:
     low, high, a, b, variance = (
         np.asarray(x).tolist() for x in (prior.low, prior.high, prior.a, prior.b, prior.variance)
     )
     return {
-        name: {"low": low[i], "high": high[i], "beta": [a[i], b[i]], "variance": variance[i]}
+        name: LabelPrior(low[i], high[i], (a[i], b[i]), variance[i])
         for i, name in enumerate(prior.label_names)
     }

@@ -1,10 +1,9 @@
 """`crlb nuisances`: what unknowns besides the labels cost."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import console, progress, unit, write_csv, write_outputs
+from crlb.cli.output import progress, write_csv, write_outputs
 from crlb.files.records import write_json
 
 CONTINUUM_ORDER = 3
@@ -46,35 +45,19 @@ class NuisancesOptions(ForwardModelOptions):
         )  # fmt: skip
         with progress() as bar:
             task = bar.add_task("bounds at the nodes", total=len(model.emulator.nodes))
-            effects = nuisance_effects(
+            result = nuisance_effects(
                 nuisances,
                 model,
                 self.mag,
                 label=self.target,
                 advance=lambda n: bar.advance(task, n),
             )
-        rows = [effect._asdict() for effect in effects]
-        result = {"target": self.target, "label_names": list(model.label_names), "rows": rows}
-        _print(rows, self.target)
+        result = replace(result, provenance=result.provenance | self.provenance())
+        print(result.table())
         write_outputs(
             {
-                self.json: lambda path: write_json(
-                    result | {"provenance": model.describe() | self.provenance()}, path
-                ),
-                self.csv: lambda path: write_csv(rows, path),
+                self.json: lambda path: write_json(result, path),
+                self.csv: lambda path: write_csv(result.as_rows(), path),
             },
             self.overwrite,
         )
-
-
-def _print(rows: list[dict[str, Any]], target: str) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE, title=f"{target}: median 1-sigma bound over nodes ({unit(target)})")
-    for head in ("mag", "SNR", "unknown besides the labels", "bound", "Schur decay", "nodes lost"):
-        table.add_column(head, justify="left" if head.startswith("unknown") else "right")
-    for row in rows:
-        numbers = (f"{row['bound']:.4g}", f"{row['schur_decay']:.3f}", str(row["lost"]))
-        table.add_row(f"{row['mag']:g}", f"{row['snr']:.1f}", row["nuisance"], *numbers)
-    console().print(table)

@@ -8,8 +8,8 @@ of them stands for: a long computation never ends in a refusal to write, and rea
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -30,6 +30,9 @@ R = TypeVar("R", bound="Record")
 NOT_FINITE = "not_finite"
 # Metadata of a field that is left out of the JSON where it is None: field(default=None, metadata=ABSENT).
 ABSENT: Mapping[str, bool] = {"absent": True}
+# Metadata of at most one field, a mapping, a record or None: in the JSON its entries stand beside the other
+# fields, not under its name. Where there are none and the field has a default, it has that.
+INLINE: Mapping[str, bool] = {"inline": True}
 
 
 class Record:
@@ -92,27 +95,76 @@ def write_json(
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook_func(_is_array, lambda array: np.asarray(array).tolist())
-    converter.register_structure_hook_func(_is_array, lambda values, _: np.asarray(values, np.float64))
+    converter.register_structure_hook_func(_is_array, _array)
     converter.register_unstructure_hook(np.generic, lambda number: number.item())
     converter.register_unstructure_hook(Path, str)
     converter.register_unstructure_hook_factory(
         lambda kind: bool(_left_out(kind)),
         lambda kind: cattrs.gen.make_dict_unstructure_fn(kind, converter, **_left_out(kind)),
     )
+    inlines = lambda kind: bool(_fields_with(kind, INLINE))  # noqa: E731
+    converter.register_unstructure_hook_factory(inlines, lambda kind: _inlining(kind, converter))
+    converter.register_structure_hook_factory(inlines, lambda kind: _gathering(kind, converter))
     return converter
+
+
+def _fields_with(kind: object, metadata: Mapping[str, bool]) -> "list[Field[Any]]":
+    """The fields of a record that have this metadata."""
+    if not (isinstance(kind, type) and issubclass(kind, Record) and is_dataclass(kind)):
+        return []
+    return [one for one in fields(kind) if one.metadata == metadata]
 
 
 def _left_out(kind: object) -> dict[str, Any]:
     """The fields of a record that are left out of the JSON where they are None."""
-    if not (isinstance(kind, type) and issubclass(kind, Record) and is_dataclass(kind)):
-        return {}
     leave_out = cattrs.override(omit_if_default=True)
-    return {one.name: leave_out for one in fields(kind) if one.metadata == ABSENT}
+    return {one.name: leave_out for one in _fields_with(kind, ABSENT)}
+
+
+def _inlining(kind: type, converter: cattrs.Converter) -> Callable[[object], dict[str, object]]:
+    """How a record becomes a mapping in which the entries of its INLINE field stand beside the others."""
+    (inline,) = _fields_with(kind, INLINE)
+    nested: Callable[[object], dict[str, Any]] = cattrs.gen.make_dict_unstructure_fn(
+        kind, converter, **_left_out(kind)
+    )
+
+    def unstructure(record: object) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, value in nested(record).items():
+            found |= (value or {}) if name == inline.name else {name: value}
+        return found
+
+    return unstructure
+
+
+def _gathering(kind: type, converter: cattrs.Converter) -> Callable[[Mapping[str, object], object], object]:
+    """How a record is made of such a mapping: what is no other field belongs to the INLINE one."""
+    (inline,) = _fields_with(kind, INLINE)
+    others = {one.name for one in fields(kind)} - {inline.name}
+    nested: Callable[[Mapping[str, object], object], object] = cattrs.gen.make_dict_structure_fn(
+        kind, converter, _cattrs_forbid_extra_keys=True
+    )
+
+    def structure(values: Mapping[str, object], _: object) -> object:
+        own = {name: value for name, value in values.items() if name in others}
+        rest = {name: value for name, value in values.items() if name not in others}
+        if rest or (inline.default is MISSING and inline.default_factory is MISSING):
+            own[inline.name] = rest
+        return nested(own, kind)
+
+    return structure
 
 
 def _is_array(kind: object) -> bool:
     """Whether a type is numpy's array, or an annotation of one with its shape."""
     return isinstance(kind, type) and (issubclass(kind, np.ndarray) or hasattr(kind, "array_type"))
+
+
+def _array(values: object, kind: object) -> np.ndarray:
+    """Numbers as an array: of flags or integers where the annotation says so, else in double precision."""
+    allowed = getattr(kind, "dtypes", ())
+    dtype = next((one for one in ("bool", "int64") if one in allowed and "float64" not in allowed), "float64")
+    return np.asarray(values, dtype)
 
 
 def _finite(value: object, place: str, words: dict[str, str]) -> Json:

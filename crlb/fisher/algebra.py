@@ -210,7 +210,7 @@ def correlation_matrix(fisher: LabelledFisher) -> Float[np.ndarray, "n n"]:
     """Returns C_ab / sqrt(C_aa C_bb) of the bound's covariance C = F^-1, -1 to 1."""
     matrix = covariance(fisher)
     sigma = np.sqrt(np.diag(matrix))
-    return matrix / np.outer(sigma, sigma)
+    return np.asarray(matrix / np.outer(sigma, sigma))
 
 
 def ellipse(fisher: LabelledFisher, pair: tuple[str, str], probability: float = 0.6827) -> Ellipse:

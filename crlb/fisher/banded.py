@@ -28,8 +28,8 @@ def fisher_information_banded(
     Args:
         jac: derivative of the flux by the labels.
         cov_bands: covariance of the noise, flux^2, in lower banded form.
-        cov_bands_jac: its derivative by the labels, bands alike; None leaves out what the noise itself tells
-            (the trace term), which takes a time of n_pix^2.
+        cov_bands_jac: its derivative by the labels, bands alike; None leaves out the information in
+            the noise itself (the trace term), which takes a time of n_pix^2.
         usable: False where a pixel was not observed; None: all were.
 
     Raises:
@@ -48,7 +48,7 @@ def fisher_information_banded(
     factor = _cholesky(bands)
     white = _solve(factor, design)
     fisher = white.T @ white
-    return fisher if slopes is None else fisher + _trace_term(factor, slopes)
+    return np.asarray(fisher if slopes is None else fisher + _trace_term(factor, slopes))
 
 
 def _without(bands: np.ndarray, observed: np.ndarray, variance: float) -> np.ndarray:
@@ -66,7 +66,7 @@ def _cholesky(bands: np.ndarray) -> np.ndarray:
     if not all(np.isfinite(band[: len(band) - d]).all() for d, band in enumerate(bands)):
         raise DataError("cov_bands must be finite, found NaN or infinity; mark such pixels with `usable`")
     try:
-        return cholesky_banded(bands, lower=True, check_finite=False)
+        return np.asarray(cholesky_banded(bands, lower=True, check_finite=False))
     except LinAlgError as error:
         raise DataError(
             f"cov_bands must be a positive definite covariance ({error}); is cov_bands[0] the variance?"
@@ -77,7 +77,7 @@ def _solve(factor: np.ndarray, right: np.ndarray, transposed: bool = False) -> n
     """L^-1 right, or L^-T right."""
     solution, info = dtbtrs(factor, right, uplo="L", trans="T" if transposed else "N")
     assert info == 0  # the diagonal of a Cholesky factor is positive
-    return solution
+    return np.asarray(solution)
 
 
 def _times_symmetric(bands: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def _times_symmetric(bands: np.ndarray, right: np.ndarray) -> np.ndarray:
         n = len(band) - d
         product[d:] += band[:n, None] * right[:n]
         product[:n] += band[:n, None] * right[d:]
-    return product
+    return np.asarray(product)
 
 
 def _trace_term(factor: np.ndarray, slopes: np.ndarray) -> Float[np.ndarray, "n_labels n_labels"]:

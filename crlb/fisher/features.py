@@ -1,7 +1,9 @@
 """Names of what shows in spectra of cool stars between 7100 and 8850 Å. Vacuum wavelengths, Å."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+
+from crlb.files.records import Record
 
 GAIA_ESO = "Gaia-ESO line list, Heiter et al. 2021, A&A 645, A106; air to vacuum: inverse of Ciddor 1996"
 RYDBERG = "Rydberg formula, R_H and alpha of CODATA 2018, mean of Sommerfeld's fine structure"
@@ -14,7 +16,8 @@ ARM = (7100.0, 8850.0)  # Å
 LAST_PASCHEN = 20  # beyond, the lines of the series run into each other at R = 5000
 
 
-class Feature(NamedTuple):
+@dataclass(frozen=True)
+class Feature(Record):
     """A line, or the head of a band that extends to the red of it."""
 
     name: str
@@ -22,7 +25,8 @@ class Feature(NamedTuple):
     source: str
 
 
-class Nearby(NamedTuple):
+@dataclass(frozen=True)
+class Nearby(Record):
     """A feature near a window, and how far outside the window it lies (Å, 0 inside, negative to the blue)."""
 
     feature: Feature
@@ -74,7 +78,7 @@ FEATURES: tuple[Feature, ...] = tuple(
 
 def features_near(
     low: float, high: float, *, reach: float = 3.0, features: Sequence[Feature] = FEATURES
-) -> list[Nearby]:
+) -> tuple[Nearby, ...]:
     """Returns the features within `reach` of a window, inside it first; if there is none, the nearest one.
 
     Args:
@@ -88,4 +92,4 @@ def features_near(
     ]
     middle = (low + high) / 2
     found.sort(key=lambda near: (abs(near.distance), abs(near.feature.wave - middle)))
-    return [near for near in found if abs(near.distance) <= reach] or found[:1]
+    return tuple(near for near in found if abs(near.distance) <= reach) or tuple(found[:1])

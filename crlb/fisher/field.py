@@ -51,13 +51,14 @@ def fisher_field(
         mags: AB magnitudes in i: the same for all points, or a row for each.
         points: labels; outside the grid the matrices are NaN.
         columns: indices of the free labels, the others known exactly; None: all are free.
-        variance_term: whether to count what the noise level itself tells about the labels.
+        variance_term: whether to count the information that the noise level itself holds.
         advance: called with the number of points just finished.
     """
     columns = tuple(range(len(model.emulator.label_names))) if columns is None else columns
 
     def local(chunk: slice) -> Array:
-        return _tangents(model.emulator, jnp.asarray(points[chunk]), columns)
+        rows: Array = _tangents(model.emulator, jnp.asarray(points[chunk]), columns)
+        return rows
 
     at = np.broadcast_to(np.asarray(mags), (len(points), np.shape(mags)[-1]))
     return _in_chunks(partial(_chunk, model, columns, variance_term), at, local, advance)
@@ -118,7 +119,8 @@ def _tangents(
 ) -> Float[Array, "n n_free_plus_1 k"]:
     """Weights of the emulator's basis at points, and their derivatives by the free labels."""
     rows = np.array([0, *(1 + i for i in columns)])
-    return lax.map(lambda point: emulator.tangent(point)[rows], points)
+    found: Array = lax.map(lambda point: emulator.tangent(point)[rows], points)
+    return found
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -140,7 +142,8 @@ def _chunk(
         at_mag = partial(_fisher, model, flux, jac, variance_term=variance_term)
         return jax.vmap(at_mag)(mags)
 
-    return lax.map(at_point, (spectra, mags))
+    found: Array = lax.map(at_point, (spectra, mags))
+    return found
 
 
 def _above_rounding(
@@ -151,7 +154,7 @@ def _above_rounding(
     Without this a label without effect would get the information of its rounding errors.
     """
     change = jnp.abs(jac).max(axis=1) * width
-    real = change > ROUNDING_UNITS * jnp.finfo(jac.dtype).eps * jnp.abs(flux).max()
+    real = change > ROUNDING_UNITS * float(np.finfo(jac.dtype).eps) * jnp.abs(flux).max()
     return jnp.where(real[:, None] | jnp.isnan(change)[:, None], jac, 0.0)
 
 
@@ -163,7 +166,7 @@ def _fisher(
     *,
     variance_term: bool,
 ) -> Float[Array, "n_free n_free"]:
-    """As `fisher_information`, labels first: both terms in one product over 2 n_pix columns."""
+    """The Fisher matrix of one star: both terms in one product over 2 n_pix columns."""
     variance, push = jax.linearize(lambda flux: model.arm_variance(flux, mag), flux)
     weighted = jac * (model.usable / jnp.sqrt(variance))[None, :]
     if variance_term:

@@ -10,6 +10,7 @@ Source: van der Vaart 1998, Asymptotic Statistics, section 25.4; Sandford et al.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from jaxtyping import Array, Float
 
 from crlb.detector import cell_edges
 from crlb.errors import UsageError
+from crlb.files.records import Record
 from crlb.fisher.features import Nearby, features_near
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
 
@@ -34,14 +36,15 @@ class PixelInformation(NamedTuple):
     marginal: Float[Array | np.ndarray, " n_pix"]
 
 
-class Window(NamedTuple):
+@dataclass(frozen=True)
+class Window(Record):
     """A stretch of spectrum, its information (1/unit^2), its share of the whole, and what lies in it."""
 
     low: float  # vacuum Å
     high: float
     information: float
     share: float
-    features: list[Nearby]
+    features: tuple[Nearby, ...]
 
 
 def pixel_information(
@@ -132,7 +135,8 @@ def _summed(
         jac = flux_jacobian(flux_fn, vector)
         return pixel_information(jac, ivar, label, label_names=label_names, fixed=fixed)
 
-    return jax.tree.map(lambda x: x.sum(axis=0), jax.vmap(at_star)(vectors))
+    total: PixelInformation = jax.tree.map(lambda x: x.sum(axis=0), jax.vmap(at_star)(vectors))
+    return total
 
 
 def per_angstrom(
@@ -145,7 +149,7 @@ def per_angstrom(
 def cumulative_share(information: Float[Array | np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
     """Returns the share of the information in this pixel and all bluer ones, up to 1."""
     total = np.cumsum(np.asarray(information))
-    return total / total[-1]
+    return np.asarray(total / total[-1])
 
 
 def ranked_windows(

@@ -42,7 +42,8 @@ def flux_jacobian(
     labels: Float[Array | np.ndarray, " n_labels"],
 ) -> Float[Array, "n_pix n_labels"]:
     """Returns d flux_p / d label_a at `labels`, exact to rounding (forward-mode derivatives)."""
-    return jax.jacfwd(flux_fn)(jnp.asarray(labels))
+    jac: Array = jax.jacfwd(flux_fn)(jnp.asarray(labels))
+    return jac
 
 
 def fisher_information(
@@ -55,8 +56,8 @@ def fisher_information(
     Args:
         jac: derivative of the flux by the labels.
         ivar: inverse variance of every pixel, 1/flux^2; 0 = unusable pixel.
-        variance_jac: derivative of the variance by the labels, flux^2 per label; None leaves out what the
-            noise level itself tells (the trace term).
+        variance_jac: derivative of the variance by the labels, flux^2 per label; None leaves out the
+            information in the noise level itself (the trace term).
     """
     weighted = jnp.asarray(jac) * jnp.sqrt(jnp.asarray(ivar))[:, None]
     fisher = jnp.matmul(weighted.T, weighted, precision="highest")
@@ -182,7 +183,7 @@ def _inverse_root(information: Float[Array, "n n"], names: Sequence[str]) -> Flo
     factor = jnp.linalg.cholesky(information / (scale[:, None] * scale[None, :]))
     inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(names), dtype=factor.dtype), lower=True)
     unshared = 1 / jnp.sum(inverse**2, axis=0)
-    limit = ROUNDING_UNITS * jnp.finfo(unshared.dtype).eps
+    limit = ROUNDING_UNITS * float(np.finfo(unshared.dtype).eps)
     inverse = jnp.where((unshared > limit).all(), inverse, jnp.nan)
     if not isinstance(inverse, jax.core.Tracer) and bool(jnp.isnan(inverse).any()):
         raise _why(np.asarray(information, np.float64), names)

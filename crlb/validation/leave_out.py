@@ -172,8 +172,9 @@ def leading_error(
     This is the lowest power that the splines do not reproduce: the errors of smooth spectra go like it.
     """
     value, _ = _matrices(axis, kept, points, degree)
-    power = lambda x: ((x - axis.mean()) / np.ptp(axis)) ** (_order(tuple(axis), degree) + 1)  # noqa: E731
-    return np.abs(value @ power(axis[kept]) - power(points))
+    lowest = _order(tuple(axis), degree) + 1
+    power, wanted = (((x - axis.mean()) / np.ptp(axis)) ** lowest for x in (axis[kept], points))
+    return np.asarray(np.abs(value @ power - wanted))
 
 
 def _along(values: np.ndarray, matrix: np.ndarray, axis: int) -> np.ndarray:
@@ -257,8 +258,11 @@ def _compare(
 
     def at_node(flux: Array, slopes: Array, predicted: Array, predicted_slopes: Array) -> tuple[Array, ...]:
         truth, error, jac = flux @ basis, (predicted - flux) @ basis, (slopes @ basis).T
-        at_mag = lambda mag: bias_over_bound(error, jac, usable / variance(truth, mag, noise))  # noqa: E731
         wrong = rms(predicted_slopes - slopes) / rms(slopes)
+
+        def at_mag(mag: Float[Array, ""]) -> Float[Array, " n_labels"]:
+            return bias_over_bound(error, jac, usable / variance(truth, mag, noise))
+
         return jnp.abs(error / truth), wrong, jax.vmap(at_mag)(mags)
 
     return jax.vmap(at_node)(flux, slopes, predicted_flux, predicted_slopes)

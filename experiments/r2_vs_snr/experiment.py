@@ -19,12 +19,11 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
-from crlb import ceiling, make_prior
-from crlb.ceilings.with_prior import add_exact_limit
+from crlb import Ceiling, ceiling, make_prior, with_exact_limit
 from crlb.files.records import Json, write_json
 from experiments.r2_vs_snr.methods import SIZES, FigureOptions, Method, Size, asked, methods
 from experiments.r2_vs_snr.result import FigureResult
-from experiments.r2_vs_snr.rows import Ceilings, Estimator, Limit, LimitRow, Published, PublishedCurve
+from experiments.r2_vs_snr.rows import Estimator, Limit, LimitRow, Published, PublishedCurve
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
 from experiments.study.rows import scored_spans, scores_by_snr, scores_of
@@ -106,14 +105,14 @@ def write_explorer(work: Work[Size], found: Mapping[str, Method]) -> None:
     write_json(data, work.folder / "explorer.json", overwrite=True)
 
 
-def kept_ceilings(work: Work[Size]) -> Ceilings:
+def kept_ceilings(work: Work[Size]) -> Ceiling:
     """The ceilings by magnitude, kept as a part of the study."""
     settings = {"mags": MAGNITUDES, "n": work.size.n_bayes, "seed": BAYES_SEED, "label": LABEL}
     compute = partial(ceilings, work.simulator, work.size.n_bayes)
-    return work.part("ceiling", settings, Ceilings, compute)
+    return work.part("ceiling", settings, Ceiling, compute)
 
 
-def ceilings(simulator: Simulator, n_bayes: int) -> Ceilings:
+def ceilings(simulator: Simulator, n_bayes: int) -> Ceiling:
     """Per magnitude: the Cramer-Rao R2_max over the grid's nodes, and the exact limit of any estimator."""
     with jax.enable_x64(True), Progress() as progress:
         model = in_float64(simulator)
@@ -124,8 +123,7 @@ def ceilings(simulator: Simulator, n_bayes: int) -> Ceilings:
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
         stars = progress.add_task("Exact limit, stars", total=n_bayes * len(MAGNITUDES))
         advance = lambda n: progress.advance(stars, n)  # noqa: E731
-        add_exact_limit(found, model, prior, n=n_bayes, seed=BAYES_SEED, advance=advance)
-    return Ceilings.from_json(found)
+        return with_exact_limit(found, model, prior, n=n_bayes, seed=BAYES_SEED, advance=advance)
 
 
 def limits(test: Stars, exact: Float[np.ndarray, "m 2"], column: int) -> Limit:

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from experiments.r2_vs_snr.rows import Ceilings, Estimator, Limit, LimitRow, Published
+from crlb import Ceiling
+from experiments.r2_vs_snr.rows import Estimator, Limit, LimitRow, Published
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, light_grid
 from experiments.study.rows import SnrBin, column, intervals
 
@@ -26,7 +27,7 @@ SNR_RANGE, SNR_TICKS = (1.6, 110), (2, 3, 5, 10, 20, 50, 100)
 def plot(
     estimators: Mapping[str, Estimator],
     limit: Limit,
-    ceiling: Ceilings,
+    ceiling: Ceiling,
     published: Published,
     caption: str,
 ) -> Figure:
@@ -53,7 +54,7 @@ def plot(
     return figure
 
 
-def plot_ceiling(axes: Axes, ceiling: Ceilings) -> None:
+def plot_ceiling(axes: Axes, ceiling: Ceiling) -> None:
     """The Cramer-Rao R2_max of the nodes: median, and the band from the 10th to the 90th percentile."""
     snr, r2_max = [row.snr_median for row in ceiling.bins], [row.r2_max for row in ceiling.bins]
     low, high = column(r2_max, "p10"), column(r2_max, "p90")
@@ -67,9 +68,9 @@ def plot_ceiling(axes: Axes, ceiling: Ceilings) -> None:
     top.set_xlabel("AB magnitude ($i$)")
 
 
-def plot_exact_limit(axes: Axes, ceiling: Ceilings) -> None:
+def plot_exact_limit(axes: Axes, ceiling: Ceiling) -> None:
     """R2 of the posterior mean, which no estimator exceeds, with its Monte-Carlo interval."""
-    snr, exact = [row.snr_median for row in ceiling.bins], [row.r2_bayes for row in ceiling.bins]
+    snr, exact = [row.snr_median for row in ceiling.bins], ceiling.exact_limits()
     low, high = [one.low for one in exact], [one.high for one in exact]
     axes.fill_between(snr, low, high, color="0.1", alpha=0.25, zorder=2, linewidth=0)
     label = "exact limit $R^2_{Bayes}$ of any estimator,\nall stars of a magnitude (band 95 %)"

@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from crlb import Ceiling
 from experiments.r2_vs_snr import figure
-from experiments.r2_vs_snr.rows import Ceilings, Estimator, Limit, Published
+from experiments.r2_vs_snr.rows import Estimator, Limit, Published
 from experiments.study.plotting import interval, markdown
 from experiments.study.result import Result
 
@@ -16,7 +17,7 @@ from experiments.study.result import Result
 class FigureResult(Result):
     """Ceilings by magnitude, the limit of the test stars, and what every method reads from them."""
 
-    ceiling: Ceilings
+    ceiling: Ceiling
     limit: Limit
     estimators: dict[str, Estimator]
     absent: dict[str, str]  # method -> why
@@ -42,8 +43,8 @@ class FigureResult(Result):
 
     def ceiling_table(self) -> Table:
         """One row per magnitude: the Cramer-Rao median and the exact limit of any estimator."""
-        bins = self.ceiling.bins
-        out = Table(title=f"Ceilings of R2 of log g ({bins[0].r2_bayes.n:,} stars per magnitude)")
+        bins, limits = self.ceiling.bins, self.ceiling.exact_limits()
+        out = Table(title=f"Ceilings of R2 of log g ({limits[0].n:,} stars per magnitude)")
         heads = (
             "mag",
             "SNR per pixel",
@@ -53,8 +54,7 @@ class FigureResult(Result):
         )
         for head in heads:
             out.add_column(head, justify="right")
-        for row in bins:
-            exact = row.r2_bayes
+        for row, exact in zip(bins, limits, strict=True):
             out.add_row(
                 f"{row.mag:g}",
                 f"{row.snr_median:.1f}",
@@ -86,11 +86,12 @@ class FigureResult(Result):
     def caption(self) -> str:
         """What a reader needs beside the axes: grid, samples, training, and how SNR and R2 are defined."""
         (low, high), first = self.test.mag, self.ceiling.bins[0]
+        stars = self.ceiling.exact_limits()[0].n
         training = "; ".join(f"{name} {method.training}" for name, method in self.estimators.items())
         return " ".join(
             [
                 f"Grid: {self.grid.title}; {first.n} nodes under the bound,",
-                f"{first.r2_bayes.n} stars per magnitude under the exact limit.",
+                f"{stars} stars per magnitude under the exact limit.",
                 f"Test: {self.test.n:,} spectra, mag {low:g}-{high:g}, labels uniform over the box, the same",
                 "spectra for every method. Bands: 95 % bootstrap. SNR: median over usable pixels (0.427 Å)",
                 "of flux/error. R² of a bin uses the variance of its own stars; the ceilings use Var(log g)",

@@ -1,62 +1,10 @@
-"""Rows of `r2_vs_snr`: ceilings by magnitude, limits and scores by SNR, the published curves."""
+"""Rows of `r2_vs_snr`: limits and scores by SNR, the published curves."""
 
 from dataclasses import dataclass
 
-from crlb.files.records import Json, Record
+from crlb.files.records import Record
 from experiments.study.rows import Scores, SnrBin
 from experiments.study.stars import TypeBin
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantiles(Record):
-    """Quantiles over the nodes of the grid; None: infinite."""
-
-    p10: float | None = None
-    median: float | None
-    p90: float | None = None
-    mean: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExactLimit(Record):
-    """R2 of the exact posterior mean from n stars, with its interval and how the posteriors were checked."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    unconverged: int
-    ess: dict[str, float]
-    rank_ks: dict[str, float]
-    r2_of_posterior_mean: dict[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CeilingBin(Record):
-    """A magnitude: SNR and Cramer-Rao bound over n nodes, and the exact limit of any estimator."""
-
-    mag: float
-    snr_median: float
-    n: int
-    lost: int  # nodes without a bound
-    r2_max: Quantiles
-    bound: Quantiles
-    schur_decay: Quantiles
-    r2_bayes: ExactLimit
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ceilings(Record):
-    """What `crlb ceiling --bayes` gives: a row per magnitude."""
-
-    label: str
-    label_names: tuple[str, ...]
-    variance: float
-    grid: str
-    noise: str
-    bins: tuple[CeilingBin, ...]
-    provenance: dict[str, Json]
-    prior: dict[str, Json]
 
 
 @dataclass(frozen=True, kw_only=True)

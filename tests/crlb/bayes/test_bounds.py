@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from crlb.bayes.bounds import EFFORT, Effort, bayesian_bounds, pooled, shrinkage, work
+from crlb.bayes.bounds import EFFORT, Effort, PriorBounds, bayesian_bounds, pooled, shrinkage, work
 from crlb.bayes.prior import make_prior
 from crlb.bayes.quadrature import tensor_rule
 from crlb.bayes.ziv_zakai import nuisance_directions, ziv_zakai
@@ -79,7 +79,7 @@ def test_bounds_do_not_care_for_units():
 
 
 @pytest.fixture(scope="module")
-def results(thin_model) -> list[dict]:
+def results(thin_model) -> list[tuple[PriorBounds, ...]]:
     small = Effort(fit=7, check=9, each=4, total=12, pairs=4)
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setitem(EFFORT, 3, small)
@@ -98,25 +98,25 @@ def results(thin_model) -> list[dict]:
 def test_all_bounds_are_ordered_and_approach_their_limits(results):
     for bins in results:
         for found in bins:
-            mse, variance = found["mse"], found["variance"]
+            mse, variance = vars(found.mse), found.variance
             for name in ("shrinkage", "weighted_van_trees", "ziv_zakai"):
                 assert 0 < mse[name] <= variance * (1 + 1e-9)
-                assert found["r2"][name] == pytest.approx(1 - mse[name] / variance)
+                assert getattr(found.r2, name) == pytest.approx(1 - mse[name] / variance)
             assert mse["weighted_van_trees"] <= mse["pooled"]
-        assert bins[-1]["mse"]["weighted_van_trees"] > bins[0]["mse"]["weighted_van_trees"]
-    assert results[0][0]["mag"] == MAGS[0]
-    bright = results[1][0]["mse"]
+        assert bins[-1].mse.weighted_van_trees > bins[0].mse.weighted_van_trees
+    assert results[0][0].mag == MAGS[0]
+    bright = vars(results[1][0].mse)
     assert bright["weighted_van_trees"] == pytest.approx(bright["pooled"], rel=0.1)
-    assert results[0][0]["variance"] == pytest.approx((AXES[1][-1] - AXES[1][0]) ** 2 / 12)
+    assert results[0][0].variance == pytest.approx((AXES[1][-1] - AXES[1][0]) ** 2 / 12)
 
 
 def test_van_trees_is_given_for_betas_and_refused_with_a_reason_for_a_uniform_prior(results):
     uniform, smooth = results
-    assert all(found["mse"]["van_trees"] is None and found["r2"]["van_trees"] is None for found in uniform)
-    assert "Beta(1, 1)" in uniform[0]["reason"]["van_trees"]
+    assert all(found.mse.van_trees is None and found.r2.van_trees is None for found in uniform)
+    assert "Beta(1, 1)" in uniform[0].reason["van_trees"]
     for found in smooth:
-        assert 0 < found["mse"]["van_trees"] < found["mse"]["weighted_van_trees"] * 1.01
-        assert found["reason"] == {}
+        assert 0 < found.mse.van_trees < found.mse.weighted_van_trees * 1.01
+        assert found.reason == {}
 
 
 @pytest.mark.parametrize(

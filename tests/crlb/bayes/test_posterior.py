@@ -249,8 +249,8 @@ def test_no_estimator_beats_the_posterior_mean(star, sample):
 def test_without_signal_the_posterior_is_the_prior(line):
     prior = make_prior(line.low, line.high, line.label_names, {"label_0": (3.0, 2.0)})
     (limit,) = bayes_limit(ForwardModel(line, NOISE), [32.0], prior, label="label_0", key=KEY, n=16)
-    assert abs(limit["r2_bayes"]["value"]) < 0.003
-    assert limit["snr_median"] < 0.01
+    assert abs(limit.r2_bayes.value) < 0.003
+    assert limit.snr_median < 0.01
 
 
 @pytest.mark.slow
@@ -274,8 +274,8 @@ def test_at_high_snr_the_limit_is_that_of_the_cramer_rao_bound(star):
         return cramer_rao_bound(fisher)[0] ** 2
 
     expected = float(jnp.mean(jax.vmap(squared_bound)(jnp.asarray(truth)))) / prior.variance[0]
-    assert limit["unconverged"] == 0
-    np.testing.assert_allclose(1 - limit["r2_bayes"]["value"], expected, rtol=0.1)
+    assert limit.unconverged == 0
+    np.testing.assert_allclose(1 - limit.r2_bayes.value, expected, rtol=0.1)
 
 
 @pytest.mark.parametrize(("told", "mmse"), [(0.806**0.5, 0.0755), (0.00202**0.5, 0.00186)])
@@ -290,9 +290,9 @@ def test_linear_star_has_the_known_mean_squared_error(line, told, mmse):
         n=400,
         inference=Inference(n_templates=4096),
     )
-    np.testing.assert_allclose((1 - limit["r2_bayes"]["value"]) / 12, mmse, rtol=0.015)
-    truth = limit["r2_of_posterior_mean"]
-    assert truth["low"] < 1 - 12 * mmse < truth["high"]
+    np.testing.assert_allclose((1 - limit.r2_bayes.value) / 12, mmse, rtol=0.015)
+    truth = limit.r2_of_posterior_mean
+    assert truth.low < 1 - 12 * mmse < truth.high
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,11 @@ import pytest
 from jax import lax
 
 from crlb.bayes import bounds as bounds_module
+from crlb.bayes.bounds import EachBound
 from crlb.bayes.prior import make_prior
 from crlb.ceilings.ceiling import ceiling, node_bounds
-from crlb.ceilings.with_prior import add_bounds, add_exact_limit
+from crlb.ceilings.result import Ceiling, PriorR2
+from crlb.ceilings.with_prior import with_bounds, with_exact_limit
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import UnidentifiableError, cramer_rao_bound, fisher_information, flux_jacobian
@@ -28,6 +31,7 @@ from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux, toy_grid
 
 SMALL_AXES = (AXES[0][1:4], AXES[1][1:4], AXES[2][:2])  # 18 nodes: one whole chunk and a part of one
 MODEL_WAVE = np.arange(7090.0, 8860.0, 0.3)  # Å
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -103,31 +107,29 @@ def test_what_the_noise_level_tells_is_little_and_never_negative(emulator):
 def test_summary_is_of_clipped_values_per_node(emulator, result):
     bounds = node_bounds(ForwardModel(emulator, builtin_noise()), [23.0], label="log_g", labels=LABEL_NAMES)
     r2 = np.clip(1 - bounds.bound[:, 0] ** 2 / 1.5, 0, 1)
-    found = result["bins"][3]
-    assert found["r2_max"]["mean"] == pytest.approx(r2.mean())
+    found = result.bins[3]
+    assert found.r2_max.mean == pytest.approx(r2.mean())
     for name, q in (("p10", 10), ("median", 50), ("p90", 90)):
-        assert found["r2_max"][name] == pytest.approx(np.percentile(r2, q))
-        assert found["bound"][name] == pytest.approx(np.percentile(bounds.bound, q))
-    assert found["schur_decay"]["median"] == pytest.approx(np.median(bounds.schur_decay))
-    assert found["n"] == len(emulator.nodes)
+        assert getattr(found.r2_max, name) == pytest.approx(np.percentile(r2, q))
+        assert getattr(found.bound, name) == pytest.approx(np.percentile(bounds.bound, q))
+    assert found.schur_decay.median == pytest.approx(np.median(bounds.schur_decay))
+    assert found.n == len(emulator.nodes)
 
 
 def test_snr_is_the_one_of_the_noise_module(emulator, result):
     noise = builtin_noise()
     fluxes = [emulator(node) for node in emulator.nodes]
     expected = np.median([snr(flux, jnp.sqrt(variance(flux, 21.5, noise))) for flux in fluxes])
-    assert result["bins"][2]["snr_median"] == pytest.approx(expected)
+    assert result.bins[2].snr_median == pytest.approx(expected)
 
 
 def test_fainter_stars_are_known_less_from_one_to_nothing(emulator, result):
-    medians = [b["r2_max"]["median"] for b in result["bins"]]
+    medians = [b.r2_max.median for b in result.bins]
     assert sorted(medians, reverse=True) == medians
-    assert [b["bound"]["median"] for b in result["bins"]] == sorted(
-        b["bound"]["median"] for b in result["bins"]
-    )
-    bright, faint = ceiling(ForwardModel(emulator, builtin_noise()), [8.0, 30.0], variance=1.5)["bins"]
-    assert bright["r2_max"]["p10"] > 0.99999
-    assert faint["r2_max"]["p90"] == 0.0
+    assert [b.bound.median for b in result.bins] == sorted(b.bound.median for b in result.bins)
+    bright, faint = ceiling(ForwardModel(emulator, builtin_noise()), [8.0, 30.0], variance=1.5).bins
+    assert bright.r2_max.p10 > 0.99999
+    assert faint.r2_max.p90 == 0.0
 
 
 def test_twice_the_source_limited_time_halves_the_bound_squared(emulator):
@@ -144,18 +146,20 @@ def test_twice_the_source_limited_time_halves_the_bound_squared(emulator):
 
 def test_default_variance_is_that_of_a_uniform_over_the_grid(emulator):
     found = ceiling(ForwardModel(emulator, builtin_noise()), [20.0])
-    assert found["variance"] == pytest.approx((3.5 - 2.0) ** 2 / 12)
+    assert found.variance == pytest.approx((3.5 - 2.0) ** 2 / 12)
 
 
 def test_result_has_the_documented_shape_and_is_json(emulator, result):
-    assert list(result) == ["label", "label_names", "variance", "grid", "noise", "bins", "provenance"]
-    for found in result["bins"]:
+    written = result.to_json()
+    assert list(written) == ["label", "label_names", "variance", "grid", "noise", "bins", "provenance"]
+    for found in written["bins"]:
         assert list(found) == ["mag", "snr_median", "n", "lost", "r2_max", "bound", "schur_decay"]
         assert list(found["r2_max"]) == ["p10", "median", "p90", "mean"]
         assert list(found["bound"]) == ["p10", "median", "p90"]
-    assert result["label_names"] == list(LABEL_NAMES)
-    assert {"versions", "date", "exposure", "grid_source", "snr_definition"} <= set(result["provenance"])
-    assert json.loads(json.dumps(result)) == result
+    assert written["label_names"] == list(LABEL_NAMES)
+    assert {"versions", "date", "exposure", "grid_source", "snr_definition"} <= set(written["provenance"])
+    assert json.loads(json.dumps(written, allow_nan=False)) == written
+    assert Ceiling.from_json(written) == result
 
 
 def test_progress_counts_every_node_once(emulator):
@@ -227,10 +231,14 @@ def test_nodes_without_a_bound_are_counted_and_named_and_the_rest_goes_on():
     assert 0 < lost.sum() < 18
     assert all(("log_g" in reason) == bool(gone) for reason, gone in zip(found.reason, lost, strict=True))
     assert (found.schur_decay[lost] == 0).all()
-    row = ceiling(ForwardModel(dead, builtin_noise()), [20.0], variance=1.5)["bins"][0]
-    assert row["lost"] == lost.sum()
-    assert row["bound"]["p90"] is None
-    json.dumps(row, allow_nan=False)
+    result = ceiling(ForwardModel(dead, builtin_noise()), [20.0], variance=1.5)
+    assert result.bins[0].lost == lost.sum()
+    assert result.bins[0].bound.p90 == np.inf
+    assert f"18 ({lost.sum()} lost)" in result.table()
+    written = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert written["bins"][0]["bound"]["p90"] is None
+    assert written["not_finite"]["bins/0/bound/p90"] == "inf"
+    assert Ceiling.from_json(written) == result
 
 
 @pytest.fixture(scope="module")
@@ -243,34 +251,88 @@ def limited():
         emulator, noise = make_emulator(grid), builtin_noise().take(pixels)
         found = ceiling(ForwardModel(emulator, noise), [20.0, 23.0])
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        add_bounds(found, ForwardModel(emulator, noise), prior)
-        add_exact_limit(found, ForwardModel(emulator, noise), prior, n=200, seed=1)
-    return found
+        bounded = with_bounds(found, ForwardModel(emulator, noise), prior)
+        assert found.prior is None
+        assert all(row.prior_r2 is None for row in found.bins)
+        return with_exact_limit(bounded, ForwardModel(emulator, noise), prior, n=200, seed=1)
 
 
 def test_limits_stand_in_the_order_of_the_theory(limited):
     """What binds everyone lies above the exact limit, within the error of its draws; all are in [0, 1]."""
-    for row in limited["bins"]:
-        exact = row["r2_bayes"]
-        assert exact["n"] == 200
-        assert exact["unconverged"] == 0
-        assert 0 <= exact["low"] <= exact["value"] <= exact["high"] <= 1
-        for name in ("weighted_van_trees", "ziv_zakai"):
-            assert row[f"r2_{name}"] > exact["low"] - 1e-3
-        assert row["r2_pooled"] <= row["r2_shrinkage"]
-        assert row["r2_van_trees"] is None
-        assert "uniform" in row["r2_van_trees_reason"]
-    assert limited["prior"]["log_g"]["variance"] == pytest.approx(1.5**2 / 12)
-    json.dumps(limited, allow_nan=False)
+    for row in limited.bins:
+        exact, bounds = row.r2_bayes, row.prior_r2
+        assert exact.n == 200
+        assert exact.unconverged == 0
+        assert 0 <= exact.low <= exact.value <= exact.high <= 1
+        for value in (bounds.r2_weighted_van_trees, bounds.r2_ziv_zakai):
+            assert value > exact.low - 1e-3
+        assert bounds.r2_pooled <= bounds.r2_shrinkage
+        assert bounds.r2_van_trees is None
+        assert "uniform" in bounds.r2_van_trees_reason
+    assert limited.prior["log_g"].variance == pytest.approx(1.5**2 / 12)
+    written = json.loads(json.dumps(limited.to_json(), allow_nan=False))
+    assert Ceiling.from_json(written) == limited
+
+
+@pytest.fixture(scope="module")
+def committed() -> dict:
+    return json.loads((DOCS / "ceiling.json").read_text())
+
+
+def test_committed_ceilings_are_read_and_written_again_equal(committed):
+    in_figure = json.loads((DOCS / "r2_vs_snr.json").read_text())["ceiling"]
+    assert Ceiling.from_json(in_figure).to_json() == in_figure
+    again = Ceiling.from_json(committed).to_json()
+    assert again == committed
+    assert list(again) == list(committed)
+    assert list(map(list, again["bins"])) == list(map(list, committed["bins"]))
+
+
+def test_bounds_keep_their_names_and_reasons_in_a_bin():
+    found = PriorR2.of(EachBound(0.1, 0.2, None, 0.4, 0.5), {"van_trees": "uniform"})
+    assert found.to_json() == {
+        "r2_pooled": 0.1, "r2_shrinkage": 0.2, "r2_van_trees": None, "r2_weighted_van_trees": 0.4,
+        "r2_ziv_zakai": 0.5, "r2_van_trees_reason": "uniform",
+    }  # fmt: skip
+    assert list(found.values().values()) == [0.1, 0.2, None, 0.4, 0.5]
+    assert found.reasons() == ["uniform"]
+
+
+def test_table_shows_bounds_and_limits_and_says_what_they_mean(committed):
+    result = Ceiling.from_json(committed)
+    text, middle = result.table(), result.bins[2]
+    own, limits = (line.split() for line in text.splitlines() if line.split()[:1] == ["21.5"])
+    assert own[3:7] == [f"{x:.4f}" for x in vars(middle.r2_max).values()]
+    bounds, exact = middle.prior_r2, middle.r2_bayes
+    assert limits[2:5] == [f"{bounds.r2_pooled:.4f}", f"{bounds.r2_shrinkage:.4f}", "-"]
+    assert limits[5:7] == [f"{bounds.r2_weighted_van_trees:.4f}", f"{bounds.r2_ziv_zakai:.4f}"]
+    assert limits[7:] == [f"{exact.value:.4f}", f"{exact.low:.3f}-{exact.high:.3f}", "2000", "0"]
+    assert "M_H uniform -2.5 to 0.75. Variance 1.333." in text
+    assert "No estimator exceeds R2_Bayes" in text
+    assert text.count("prior: van Trees needs Beta(a, b)") == 1
+    assert max(map(len, text.splitlines())) <= 110
+    assert "R2_Bayes" not in dataclasses.replace(result, prior=None).table()
+
+
+def test_figure_shows_every_curve_against_snr(committed):
+    result = Ceiling.from_json(committed)
+    (axes,) = result.plot().axes
+    curves = {line.get_label(): line.get_xydata() for line in axes.lines}
+    assert len(curves) == 5
+    expected = [(row.snr_median, row.r2_bayes.value) for row in result.bins[::-1]]  # faint to bright
+    np.testing.assert_allclose(curves["exact limit R$^2_{Bayes}$"], expected)
+    bare = tuple(dataclasses.replace(row, prior_r2=None, r2_bayes=None) for row in result.bins)
+    (axes,) = dataclasses.replace(result, bins=bare).plot().axes
+    assert len(axes.lines) == 1
 
 
 def test_limits_want_every_label_free_or_held(emulator, builtin):
     prior = make_prior(emulator.low, emulator.high, emulator.label_names)
     two = ceiling(ForwardModel(emulator, builtin), [20.0], labels=("T_eff", "log_g"))
     with pytest.raises(UsageError, match="hold M_H with --fix"):
-        add_exact_limit(two, ForwardModel(emulator, builtin), prior, n=10)
+        with_exact_limit(two, ForwardModel(emulator, builtin), prior, n=10)
     with pytest.raises(UsageError, match="hold M_H with --fix"):
-        add_bounds(two, ForwardModel(emulator, builtin), prior)
+        with_bounds(two, ForwardModel(emulator, builtin), prior)
 
 
 def test_label_the_spectra_ignore_is_named():
@@ -360,11 +422,11 @@ def test_embedded_grid_has_bounds_like_the_published_ones_for_bosz(reference):
     """Same nodes and labels, other spectra and derivatives: within a factor 1.25 at every magnitude."""
     published = json.loads((reference / "published.json").read_text())["fisher_3d"]
     emulator = make_emulator(to_detector(load_slice(default_grid_path())))
-    bins = ceiling(ForwardModel(emulator, builtin_noise()), published["mag"])["bins"]
+    bins = ceiling(ForwardModel(emulator, builtin_noise()), published["mag"]).bins
     for i, found in enumerate(bins):
-        assert found["n"] == 1260
-        assert 0.8 < found["bound"]["median"] / published["bound_dex_median"][i] < 1.25
-        assert abs(found["schur_decay"]["median"] - published["schur_decay_median"][i]) < 0.1
+        assert found.n == 1260
+        assert 0.8 < found.bound.median / published["bound_dex_median"][i] < 1.25
+        assert abs(found.schur_decay.median - published["schur_decay_median"][i]) < 0.1
 
 
 def test_toy_spectra_are_what_the_emulator_sees_off_the_nodes():

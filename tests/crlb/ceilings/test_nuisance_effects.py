@@ -1,5 +1,6 @@
 """The cost of each nuisance against one star by hand, least squares, and numbers stated for a peer's grid."""
 
+import json
 from dataclasses import replace
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from jax.tree_util import Partial
 
 from crlb.ceilings.nuisance_effects import (
+    NuisanceEffects,
     median_row,
     node_effects,
     node_fishers,
@@ -99,7 +101,8 @@ def test_table_of_effects_holds_medians_over_nodes(builtin):
     axes = (AXES[0][:2], AXES[1][:2], AXES[2][:2])
     grid = toy_grid(np.arange(7080.0, 8870.0, 0.4), axes)
     seen, nuisances = with_unknowns(grid, builtin, Nuisances(True, continuum=3, rv=True))
-    rows = nuisance_effects(nuisances, seen, [19.0, 21.0])
+    result = nuisance_effects(nuisances, seen, [19.0, 21.0])
+    rows = result.rows
     assert [(row.nuisance, row.mag) for row in rows[-2:]] == [("all", 19.0), ("all", 21.0)]
     assert len(rows) == 12
     plain = make_emulator(to_detector(grid))
@@ -115,6 +118,14 @@ def test_table_of_effects_holds_medians_over_nodes(builtin):
     none = next(row for row in rows if (row.nuisance, row.mag) == ("none", 21.0))
     np.testing.assert_allclose([none.bound, none.snr], expected, rtol=1e-6)
     assert none.lost == 0
+    written = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert list(written) == ["target", "label_names", "rows", "provenance"]
+    assert list(written["rows"][0]) == ["nuisance", "mag", "snr", "bound", "schur_decay", "lost"]
+    assert NuisanceEffects.from_json(written) == result
+    assert result.as_rows() == written["rows"]
+    shown = [line.split() for line in result.table().splitlines() if line.split()[:1] == ["21"]]
+    assert shown[0] == ["21", f"{none.snr:.1f}", "none", f"{none.bound:.4g}", f"{none.schur_decay:.3f}", "0"]
+    assert len(shown) == 6
 
 
 def test_a_node_without_a_bound_is_nan_here_and_unbounded_in_the_median(model):

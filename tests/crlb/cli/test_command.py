@@ -42,6 +42,31 @@ def test_ceiling_prints_its_table_and_writes_the_same_numbers(crlb, toy_file, tm
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ceiling.csv", "ceiling.json", "ceiling.png"]
 
 
+def test_nuisances_prints_its_table_and_writes_the_same_numbers(crlb, toy_file, tmp_path):
+    names = {kind: tmp_path / f"nuisances.{kind}" for kind in ("json", "csv")}
+    status, out, err = crlb(
+        "nuisances",
+        "--grid",
+        toy_file,
+        "--mag",
+        20,
+        "--no-lsf",
+        "--json",
+        names["json"],
+        "--csv",
+        names["csv"],
+    )
+    assert (status, err.count("error")) == (0, 0)
+    result = json.loads(names["json"].read_text())
+    assert (result["target"], result["label_names"]) == ("log_g", ["T_eff", "log_g", "M_H"])
+    assert result["provenance"]["grid_file"] == str(toy_file)
+    assert {"exposure", "noise_level", "instrument"} <= set(result["provenance"])
+    shown = [line.split() for line in out.splitlines() if line.split()[:1] == ["20"]]
+    assert [row[-3] for row in shown] == [f"{row['bound']:.4g}" for row in result["rows"]]
+    written = list(csv.DictReader(names["csv"].read_text().splitlines()))
+    assert [float(row["bound"]) for row in written] == [row["bound"] for row in result["rows"]]
+
+
 def test_nothing_is_overwritten_unless_asked(crlb, toy_file, tmp_path):
     out = tmp_path / "ceiling.json"
     out.write_text("precious")

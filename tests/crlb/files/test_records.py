@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from crlb.errors import DataError, OutputError
-from crlb.files.records import ABSENT, Record, json_text, plain, write_json
+from crlb.files.records import ABSENT, INLINE, Record, json_text, plain, write_json
 
 
 @dataclass(frozen=True)
@@ -116,3 +116,62 @@ def test_fields_that_may_be_absent_are_left_out_where_there_is_nothing(tmp_path)
 def test_what_is_not_the_record_is_refused_by_name(values, words):
     with pytest.raises(DataError, match=words):
         Row.from_json(values)
+
+
+@dataclass(frozen=True, eq=False)
+class Kinds(Record):
+    flags: Bool[np.ndarray, " n"]
+    counts: Int[np.ndarray, " n"]
+    numbers: Float[np.ndarray, " n"]
+
+
+def test_arrays_of_flags_and_integers_come_back_as_such():
+    written = Kinds(np.array([True, False]), np.array([3, 4]), np.array([1.0, 2.0])).to_json()
+    found = Kinds.from_json(json.loads(json.dumps(written)))
+    assert [x.dtype for x in vars(found).values()] == [np.bool_, np.int64, np.float64]
+    assert found.to_json() == written
+
+
+@dataclass(frozen=True)
+class Inner(Record):
+    value: float
+    reason: str | None = field(default=None, metadata=ABSENT)
+
+
+@dataclass(frozen=True)
+class Outer(Record):
+    mag: float
+    inner: Inner | None = field(default=None, metadata=INLINE)
+    rank: int | None = field(default=None, metadata=ABSENT)
+
+
+@dataclass(frozen=True)
+class Named(Record):
+    mag: float
+    by_label: dict[str, Inner] = field(metadata=INLINE)
+
+
+@pytest.mark.parametrize(
+    ("record", "written"),
+    [
+        (Outer(20.0, Inner(1.0), 3), {"mag": 20.0, "rank": 3, "value": 1.0}),
+        (Outer(20.0), {"mag": 20.0}),
+        (
+            Named(20.0, {"T_eff": Inner(1.0, "so"), "M_H": Inner(2.0)}),
+            {"mag": 20.0, "T_eff": {"value": 1.0, "reason": "so"}, "M_H": {"value": 2.0}},
+        ),
+        (Named(20.0, {}), {"mag": 20.0}),
+        (
+            Outer(20.0, Inner(math.inf)),
+            {"mag": 20.0, "value": None, "not_finite": {"value": "inf"}},
+        ),
+    ],
+)
+def test_entries_of_an_inline_field_stand_beside_the_others(record, written):
+    assert record.to_json() == written
+    assert type(record).from_json(json.loads(json.dumps(written))) == record
+
+
+def test_an_entry_that_belongs_nowhere_is_named():
+    with pytest.raises(DataError, match="other"):
+        Outer.from_json({"mag": 20.0, "value": 1.0, "other": 2.0})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ from crlb.validation.leave_out import (
     leading_error,
     leave_out,
 )
+from crlb.validation.result import Row, Validation
 from crlb.validation.summary import total, validate
 from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux, toy_grid
 
@@ -134,7 +136,7 @@ def test_interpolated_nodes_are_not_scored(grid, noise):
     everything = leave_out(grid, noise, [20.0], 3)[0, SINGLE]
     same = np.isin(everything.nodes, found[0, SINGLE].nodes)
     assert set(everything.nodes[~same]) == set(np.flatnonzero(filled[:-1])) & set(everything.nodes)
-    assert validate(marked, noise, [20.0], degrees=(3,))["not_scored"] == filled.sum()
+    assert validate(marked, noise, [20.0], degrees=(3,)).not_scored == filled.sum()
 
 
 def test_smooth_spectra_shrink_as_estimated(noise):
@@ -159,13 +161,29 @@ def test_leading_error_of_cubic_splines_on_even_nodes():
 def test_short_axes_do_what_they_can_and_say_so(noise):
     short = toy_grid(WAVE, (AXES[0][:3], AXES[1][:2], AXES[2]))
     result = validate(short, noise, [20.0])
-    assert [axis["left_out_by_halving"] for axis in result["axes"]] == [1, 0, 1]
-    assert [axis["note"] for axis in result["axes"]] == [
+    assert [axis.left_out_by_halving for axis in result.axes] == [1, 0, 1]
+    assert [axis.note for axis in result.axes] == [
         "halved has 2 nodes: splines of degree 1 at the most",
         "2 nodes: none can be left out",
         "halved has 3 nodes: splines of degree 2 at the most",
     ]
-    assert {row["axis"] for row in result["rows"]} == {"T_eff", "M_H", "all"}
+    assert {row.axis for row in result.rows} == {"T_eff", "M_H", "all"}
+    assert "log_g: 2 nodes: none can be left out." in result.table().splitlines()
+    written = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert Validation.from_json(written) == result
+    assert list(written["rows"][0]["bias_over_bound"][0]) == ["mag", "T_eff", "log_g", "M_H"]
+    assert written["rows"][0]["bias_over_bound"][0]["mag"] == 20.0
+
+
+COMMITTED = json.loads((Path(__file__).resolve().parents[3] / "docs/interpolation.json").read_text())
+
+
+@pytest.mark.parametrize("row", COMMITTED["validate"]["rows"][::9])
+def test_committed_rows_are_read_and_written_again_equal(row):
+    found = Row.from_json(row)
+    assert found.to_json() == row
+    labels = [name for name in row["bias_over_bound"][1] if name != "mag"]
+    assert found.largest_bias("p90") == max(row["bias_over_bound"][1][name]["p90"] for name in labels)
 
 
 def test_progress_adds_up_to_the_total(grid, noise):
@@ -211,10 +229,12 @@ def file(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("always:the grid reaches")
 def test_command_prints_what_it_writes(run, file, tmp_path):
     out, plot = tmp_path / "v.json", tmp_path / "v.png"
     status, text, errors = run(file, "--wave-range", 8150, 8560, "--json", out, "--plot", plot)
     assert status == 0, errors
+    assert "warning: the grid reaches 8100.40 to 8599.42 Å of the arm" in errors
     result = json.loads(out.read_text())
     assert plot.stat().st_size > 10_000
     row = next(row for row in result["rows"] if row["region"] == "all")

@@ -1,0 +1,20 @@
+"""Results as text: tables and the sentences below them, the same on a screen and in a file."""
+
+from io import StringIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDTH = 110  # characters: of the longest line
+
+
+def text_of(*parts: "Table | str") -> str:
+    """Returns tables and sentences one below the other, without colours, in lines of at most `WIDTH`."""
+    from rich.console import Console
+
+    page = StringIO()
+    console = Console(file=page, width=WIDTH, color_system=None, markup=False, highlight=False, emoji=False)
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
