@@ -28,7 +28,7 @@ from crlb.files.records import Record
 from crlb.fisher.field import fisher_field
 from crlb.fisher.matrix import cramer_rao_bound
 from crlb.grids.emulator import Emulator
-from crlb.observation.forward_model import ForwardModel
+from crlb.observation.forward_model import ForwardModel, double_precision
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ def shrinkage(
     return float(np.average(shrunk, weights=weights))
 
 
+@double_precision
 def bayesian_bounds(
     model: ForwardModel,
     mags: Sequence[float],

@@ -23,7 +23,7 @@ from crlb.bayes.posterior import Inference, Observations, Posterior, posterior
 from crlb.bayes.prior import Prior
 from crlb.errors import UsageError
 from crlb.files.records import Record
-from crlb.observation.forward_model import ForwardModel
+from crlb.observation.forward_model import ForwardModel, double_precision
 from crlb.observation.noise import draw, snr
 
 SIMULATED_AT_ONCE = 256  # spectra: 4 MB in float32
@@ -94,6 +94,7 @@ class BayesLimit(Record):
     rank_ks: RankTest
 
 
+@double_precision
 def bayes_limit(
     model: ForwardModel,
     mags: Sequence[float],

@@ -18,7 +18,7 @@ from crlb.files.records import Json
 from crlb.fisher.field import difference_field, fisher_field
 from crlb.fisher.matrix import bounds, cramer_rao_bound, schur_decay
 from crlb.grids.emulator import Emulator
-from crlb.observation.forward_model import ForwardModel
+from crlb.observation.forward_model import ForwardModel, double_precision
 
 CHUNK = 16  # nodes whose SNR is computed together
 Derivative = Literal["exact", "grid"]
@@ -39,6 +39,7 @@ class NodeBounds(NamedTuple):
     reason: list[str]
 
 
+@double_precision
 def ceiling(
     model: ForwardModel,
     mags: Sequence[float],
@@ -92,6 +93,7 @@ def ceiling(
     )
 
 
+@double_precision
 def node_bounds(
     model: ForwardModel,
     mags: Sequence[float],

@@ -4,10 +4,11 @@ A star is seen by the whole arm: its magnitude, and the scale of its flux, are t
 grid reaches. `select` chooses pixels afterwards, so what is left out changes nothing about what stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,8 @@ from crlb.observation.noise_curves import NoiseModel
 if TYPE_CHECKING:
     from crlb.observation.star import Star
 
+P = ParamSpec("P")
+T = TypeVar("T")
 WAVE_RTOL = 1e-7  # by so much wavelengths of the same pixels may differ: rounding to float32
 
 
@@ -207,6 +210,19 @@ class ForwardModel:
     def _chosen(self, values: Any) -> Any:
         """The pixels in use of an array over the arm."""
         return values if self.pixels is None else values[self.pixels]
+
+
+def double_precision(
+    function: Callable[Concatenate[ForwardModel, P], T],
+) -> Callable[Concatenate[ForwardModel, P], T]:
+    """Returns a function of a forward model that computes in float64, whatever jax is set to."""
+
+    @wraps(function)
+    def run(model: ForwardModel, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with jax.enable_x64(True):
+            return function(model.astype(jnp.float64), *args, **kwargs)
+
+    return run
 
 
 def check_pixels(name: str, wave: Float[Array | np.ndarray, " n_pix"], noise: NoiseModel) -> None:
