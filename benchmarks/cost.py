@@ -14,10 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from measure import draw_labels, in_turn, made_up_emulator, save
 
+from crlb import Emulator, ForwardModel, builtin_noise
 from crlb.fisher.field import fisher_field
-from crlb.grids.emulator import Emulator
-from crlb.observation.forward_model import ForwardModel
-from crlb.observation.noise_curves import builtin_noise
 
 SPECTRA = 64
 SWEEPS: dict[str, dict[int, dict[str, Any]]] = {

@@ -22,9 +22,7 @@ from jax import lax
 from measure import SIZES, draw_labels, in_turn, made_up_emulator, ratio, save
 from scipy.interpolate import RegularGridInterpolator
 
-from crlb.grids.emulator import Emulator, make_emulator
-from crlb.grids.grid_file import default_grid_path, load_slice
-from crlb.observation.instrument import to_detector
+from crlb import Emulator, default_grid_path, load_slice, make_emulator, to_detector
 
 BATCH = 64
 SCIPY_SIZES = (5, 5, 5, 4, 4)  # 2000 nodes, 66 MB: a table of all 20,160 would be 660 MB, twice with its copy

@@ -16,11 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from measure import draw_labels, in_turn, save
 
-from crlb.bayes.exact_limit import BayesLimit, bayes_limit
-from crlb.bayes.posterior import Inference
-from crlb.bayes.prior import make_prior
-from crlb.observation.build import forward_model
-from crlb.observation.forward_model import ForwardModel
+from crlb import BayesLimit, ForwardModel, Inference, bayes_limit, forward_model, make_prior
 
 MAGS = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)
 TARGET_STARS, TARGET_SECONDS = 2000, 300.0

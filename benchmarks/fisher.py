@@ -16,13 +16,11 @@ import numpy as np
 from measure import draw_labels, in_turn, made_up_emulator, ratio, save
 from scipy.interpolate import NdBSpline
 
+from crlb import Emulator, ForwardModel, builtin_noise, cramer_rao_bound
 from crlb.fisher.field import fisher_field
-from crlb.fisher.matrix import cramer_rao_bound
-from crlb.grids.emulator import Emulator, _knots
+from crlb.grids.emulator import _knots
 from crlb.labels import coordinate
-from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise import NoiseModel, variance
-from crlb.observation.noise_curves import builtin_noise
 
 STARS = 30_000
 SOME, FEW = 512, 4  # stars timed with jax, with numpy

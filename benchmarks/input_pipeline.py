@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 from measure import in_turn, ratio, save
 
-from specvit_jax.settings.config import Config, preset
+from specvit_jax import Config, Simulator, make_simulator, preset
 from specvit_jax.spectra.feed import TrainBatch
 from specvit_jax.spectra.file_sources import StoredSpectra
-from specvit_jax.spectra.source import Rows, Simulator, make_simulator
+from specvit_jax.spectra.source import Rows
 from specvit_jax.training.initial_state import fit_scalers
 from specvit_jax.training.step import fresh_step, make_state, select, train_step
 

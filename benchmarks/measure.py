@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from crlb import Emulator
 from crlb.detector import DETECTOR_WAVE
-from crlb.grids.emulator import Emulator
 from crlb.labels import LABELS
 
 SIZES = (10, 9, 14, 4, 4)  # nodes of the axes: 20,160 in all

@@ -15,7 +15,7 @@ from typing import Any
 
 from measure import save
 
-from specvit_jax.settings.config import DataConfig
+from specvit_jax import DataConfig
 from specvit_jax.spectra.shard_set import Recipe
 from specvit_jax.spectra.simulate_shards import simulate_shards
 

@@ -21,8 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from crlb.fisher.matrix import cramer_rao_bound, fisher_information
-from crlb.grids.grid_file import SpectralGrid, default_grid_path, load_grid, load_slice
+from crlb import cramer_rao_bound, default_grid_path, fisher_information, load_grid, load_slice
+from crlb.grids.grid_file import SpectralGrid
 from crlb.synthesis import atmosphere, continuum
 from crlb.synthesis import radiative_transfer as transfer
 

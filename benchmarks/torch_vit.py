@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from specvit_jax.settings.config import Config, ModelConfig
+from specvit_jax import Config, ModelConfig
 
 # Linear maps and norms of a block: ours, transformers 4, transformers 5.
 BLOCK = (

@@ -18,10 +18,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from specvit_jax import make_simulator, preset
 from specvit_jax.network.inference import eval_step
-from specvit_jax.settings.config import preset
 from specvit_jax.spectra.feed import TrainBatch
-from specvit_jax.spectra.source import make_simulator
 from specvit_jax.training.initial_state import fit_scalers
 from specvit_jax.training.step import fresh_step, make_state, select, train_step
 

@@ -25,11 +25,10 @@ import numpy as np
 import torch_vit
 from measure import in_turn, ratio, save
 
+from specvit_jax import Batch, Config, preset
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.networks import cost
 from specvit_jax.network.standardise import InputScaler, LabelScaler
-from specvit_jax.settings.config import Config, preset
-from specvit_jax.spectra.source import Batch
 from specvit_jax.training.step import make_state, train_step
 
 OURS, EAGER, COMPILED = "specvit-jax", "PyTorch eager", "PyTorch torch.compile"

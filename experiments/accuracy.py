@@ -29,10 +29,9 @@ from experiments.study.rows import Scores, intervals, scores_of
 from experiments.study.running import enter
 from experiments.study.stars import limit
 from experiments.study.training import read_label, reference
-from specvit_jax import metrics
+from specvit_jax import Weights, load_weights, metrics
 from specvit_jax.evaluation.scores import SNR_EDGES
 from specvit_jax.network.find import find_weights
-from specvit_jax.network.weights import Weights, load_weights
 
 MEAN = "posterior mean"
 

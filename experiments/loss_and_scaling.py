@@ -40,9 +40,8 @@ from experiments.study.rows import ArmRow, counted, intervals, widened
 from experiments.study.running import enter
 from experiments.study.stars import LABEL
 from experiments.study.training import Arm, base, combined, run_arms, slug, weights_of
-from specvit_jax.evaluation.predict import predict
+from specvit_jax import predict, preset
 from specvit_jax.evaluation.scores import coverage
-from specvit_jax.settings.config import preset
 
 RANGE = math.sqrt(12)  # of a uniform label, in its standard deviations
 DELTA = 0.5  # Huber's, in standard deviations of a label

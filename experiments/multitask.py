@@ -26,8 +26,9 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from crlb import default_grid_path
 from crlb.files.records import Record
-from crlb.grids.grid_file import default_grid_path, grid_labels
+from crlb.grids.grid_file import grid_labels
 from crlb.labels import LABEL_NAMES, LABELS
 from experiments.study import stars
 from experiments.study.frame import Study, Work
@@ -37,8 +38,7 @@ from experiments.study.rows import Run, Scores, counted, intervals, widened
 from experiments.study.running import enter
 from experiments.study.stars import LABEL, Stars, limit
 from experiments.study.training import FIRST_SEED, base, combined, label_scores, slug, weights_of
-from specvit_jax.settings.config import Config
-from specvit_jax.spectra.source import Simulator, make_simulator
+from specvit_jax import Config, Simulator, make_simulator
 
 SOLAR, FREE = "solar-scaled stars", "stars of free ratios"
 SYMBOLS = {"T_eff": "$T_{eff}$", "log_g": "log $g$", "M_H": "[M/H]", "a_M": "[$\\alpha$/M]", "C_M": "[C/M]"}

@@ -31,9 +31,8 @@ from experiments.study.rows import Run, Scores, counted, intervals, scores_of, w
 from experiments.study.running import enter
 from experiments.study.stars import Stars
 from experiments.study.training import FIRST_SEED, base, combined, read_label, slug, weights_of
-from specvit_jax.settings.config import Config
+from specvit_jax import Config, Simulator
 from specvit_jax.spectra.priors import make_snapped
-from specvit_jax.spectra.source import Simulator
 
 PRIORS = ("continuous", "snapped")
 NEAR = 0.25  # of the distance between nodes: half of all continuous labels lie that near to one

@@ -24,7 +24,7 @@ from experiments.study.result import Result
 from experiments.study.rows import ArmRow, counted
 from experiments.study.running import enter
 from experiments.study.training import Arm, combined, run_arms
-from specvit_jax.settings.config import preset
+from specvit_jax import preset
 from specvit_jax.settings.config_file import override
 
 

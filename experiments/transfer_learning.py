@@ -27,9 +27,9 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from crlb import SpectralGrid, save_grid
 from crlb.errors import MissingInputError
-from crlb.grids.grid_file import make_grid, save_grid
-from crlb.grids.spectral_grid import SpectralGrid
+from crlb.grids.grid_file import make_grid
 from experiments.baselines.finite import chunks_of, finite_set, n_validation
 from experiments.study.frame import Options, Study, Work
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, curve, interval, light_grid, markdown
@@ -38,10 +38,8 @@ from experiments.study.rows import CurvePoint, Scores, scores_of, widened
 from experiments.study.running import enter
 from experiments.study.stars import about, exact_posterior, limit, source_files
 from experiments.study.training import FIRST_SEED, base, combined, label_scores, run_arm, trained
-from specvit_jax.evaluation.predict import predict
+from specvit_jax import Simulator, Weights, load_weights, predict
 from specvit_jax.network.find import shipped_weights
-from specvit_jax.network.weights import Weights, load_weights
-from specvit_jax.spectra.source import Simulator
 
 DEFAULT_TARGET = Path("../shared/reference/synspec_grid_coarse.h5")  # not part of this project
 FINE_TUNING_RATE = 1e-3  # a fifth of that from scratch

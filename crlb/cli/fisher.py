@@ -25,7 +25,7 @@ class Fisher(StarWithNuisances):
 
     To copy and paste:
       crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 21.5
-      crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --amplitude --continuum 3 \\
+      crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --amplitude --continuum 3 \
         --prior-sigma T_eff=100
     """
 

@@ -50,9 +50,9 @@ from experiments.study.resampling import TAILS, with_ends
 from experiments.study.rows import scored_spans, widened
 from experiments.study.stars import LABEL
 from experiments.study.training import base, label_scores, reference, weights_of
+from specvit_jax import Weights
 from specvit_jax.evaluation.attention import attention_weights, input_gradient, rollout
 from specvit_jax.network.tokens import windows
-from specvit_jax.network.weights import Weights
 from specvit_jax.spectra.source import CHUNK
 from specvit_jax.training.step import make_state
 

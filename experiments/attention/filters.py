@@ -19,12 +19,12 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import rankdata
 
-from crlb.fisher.matrix import fisher_covariance, fisher_information, flux_jacobian
-from crlb.observation.forward_model import ForwardModel
+from crlb import ForwardModel, fisher_information, flux_jacobian
+from crlb.fisher.matrix import fisher_covariance
 from experiments.study.stars import Stars
+from specvit_jax import Simulator
 from specvit_jax.evaluation.limits import in_float64
 from specvit_jax.network.standardise import InputScaler
-from specvit_jax.spectra.source import Simulator
 
 AT_ONCE = 16  # stars whose Jacobians are computed together
 

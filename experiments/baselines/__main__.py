@@ -25,12 +25,12 @@ from experiments.baselines.protocol import Baseline, Chunk, collected
 from experiments.baselines.registry import BASELINES, Wanted
 from experiments.baselines.store import Stored, load, save
 from experiments.study.stars import CHOICE_SEED, FIT_SEED
+from specvit_jax import Predictions, Simulator, make_simulator
 from specvit_jax.cli.arguments import File, Out
 from specvit_jax.cli.simulate import Magnitudes
 from specvit_jax.evaluation.evaluate import evaluated
 from specvit_jax.evaluation.observed import fill_unusable, read_observed
-from specvit_jax.evaluation.predict import Predictions
-from specvit_jax.spectra.source import CHUNK, Simulator, chunks, make_simulator
+from specvit_jax.spectra.source import CHUNK, chunks
 
 if TYPE_CHECKING:
     Name = str

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from experiments.baselines.protocol import Chunk
-from specvit_jax.spectra.source import CHUNK, Batch, Rows, Simulator
+from specvit_jax import Batch, Simulator
+from specvit_jax.spectra.source import CHUNK, Rows
 
 SET_SEED = 31_000  # plus the seed of a run: the key of its training set, and of nothing else
 HELD_OUT = 10  # spectra for every one of validation, which are drawn beside them ...

@@ -11,15 +11,13 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import Progress
 
+from crlb import Emulator, Exposure, ForwardModel
 from crlb.errors import DataError
 from crlb.files.spectra import label_columns
-from crlb.grids.emulator import Emulator
-from crlb.observation.exposure import Exposure
-from crlb.observation.forward_model import ForwardModel
 from experiments.baselines.protocol import Arrays, Chunk, checked
 from experiments.study.stars import source_files
+from specvit_jax import Simulator, make_simulator
 from specvit_jax.spectra.shard_set import sha256
-from specvit_jax.spectra.source import Simulator, make_simulator
 
 WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar
 

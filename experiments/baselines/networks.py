@@ -17,11 +17,18 @@ from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import DataError, UsageError
 from experiments.baselines.protocol import Arrays, Chunk, checked, collected, fitted
-from specvit_jax.evaluation.predict import predict
-from specvit_jax.network.weights import Weights, load_weights, save_weights
-from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
-from specvit_jax.spectra.source import Batch
-from specvit_jax.training.loop import train as train_network
+from specvit_jax import (
+    Batch,
+    Config,
+    DataConfig,
+    ModelConfig,
+    TrainConfig,
+    Weights,
+    load_weights,
+    predict,
+    save_weights,
+)
+from specvit_jax import train as train_network
 from specvit_jax.training.parallel import make_layout
 
 TRAINED_PER_VALIDATED = 9  # the training loop validates on at most a tenth of the spectra it is given

@@ -14,8 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from crlb.bayes.posterior import Inference, Observations, Posterior, posterior
-from crlb.bayes.prior import make_prior
+from crlb import Inference, Observations, Posterior, make_prior, posterior
 from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 

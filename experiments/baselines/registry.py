@@ -16,7 +16,7 @@ from experiments.baselines.posterior_mean import PosteriorMean
 from experiments.baselines.protocol import Baseline
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.template_fit import TemplateFit
-from specvit_jax.settings.config import Config
+from specvit_jax import Config
 
 
 @dataclass(frozen=True)

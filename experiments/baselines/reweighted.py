@@ -25,9 +25,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.polynomial.legendre import legvander
 
+from crlb import fisher_information
 from crlb.bayes.likelihood import Likelihood, Newton, spectra, spectra_and_slopes
 from crlb.bayes.optimise import FIRST_DAMPING, accept, damped_step, in_batches
-from crlb.fisher.matrix import fisher_information
 
 Amplitude = Literal["known", "free"]
 

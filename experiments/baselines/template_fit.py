@@ -18,12 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from crlb import ForwardModel, make_prior
 from crlb.bayes.likelihood import Likelihood, labels_of, make_likelihood
 from crlb.bayes.optimise import far_apart
-from crlb.bayes.prior import make_prior
 from crlb.errors import UsageError
 from crlb.fisher.matrix import bounds
-from crlb.observation.forward_model import ForwardModel
 from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 from experiments.baselines.reweighted import (

@@ -37,7 +37,7 @@ from experiments.study.result import Result
 from experiments.study.rows import ArmRow, Scores, scores_of, widened
 from experiments.study.stars import LABEL
 from experiments.study.training import FIRST_SEED, Arm, base, combined, run_arms, slug, weights_of
-from specvit_jax.network.weights import Weights
+from specvit_jax import Weights
 
 POSITIONS, POOLS = ("none", "learned", "sinusoidal", "rotary", "wavelength"), ("flat", "mean")
 SETTINGS = ("data.preprocess=none",)

@@ -10,13 +10,11 @@ from jaxtyping import Array, Float
 from scipy.interpolate import make_interp_spline
 
 from experiments.study.stars import Stars, error_of
+from specvit_jax import Config, Simulator, Weights
 from specvit_jax.network.inference import Params
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler
-from specvit_jax.network.weights import Weights
-from specvit_jax.settings.config import Config
-from specvit_jax.spectra.source import Simulator
 
 PIECE = 250  # spectra at a time
 NOISE_SEED = 20_301  # of the noise on pixels of another size

@@ -19,9 +19,7 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
-from crlb.bayes.prior import make_prior
-from crlb.ceilings.ceiling import ceiling
-from crlb.ceilings.with_prior import with_exact_limit
+from crlb import ceiling, make_prior, with_exact_limit
 from crlb.files.records import Json, write_json
 from experiments.r2_vs_snr.methods import SIZES, FigureOptions, Method, Size, asked, methods
 from experiments.r2_vs_snr.result import FigureResult
@@ -41,10 +39,9 @@ from experiments.study.stars import (
     limit,
     stored_posteriors,
 )
-from specvit_jax import metrics
+from specvit_jax import Simulator, metrics
 from specvit_jax.evaluation.explore import explore
 from specvit_jax.evaluation.limits import in_float64
-from specvit_jax.spectra.source import Simulator
 
 MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published SNR table
 BAYES_SEED = 20_004  # of the stars of the exact limit's curve; training: 42, test: 20_001

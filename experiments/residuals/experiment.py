@@ -43,8 +43,7 @@ from experiments.study.resampling import with_ends
 from experiments.study.rows import scored_spans, scores_of
 from experiments.study.stars import about
 from experiments.study.training import read_label, reference, spectra_of
-from specvit_jax import metrics
-from specvit_jax.evaluation.limits import cramer_rao
+from specvit_jax import cramer_rao, metrics
 from specvit_jax.evaluation.scores import SNR_EDGES
 
 Residuals = dict[str, Float[np.ndarray, " n"]]  # by method, dex

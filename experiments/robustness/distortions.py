@@ -17,7 +17,7 @@ from scipy.interpolate import make_interp_spline
 from crlb.detector import DEFAULT_LSF_FWHM, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS
 from crlb.observation.noise import NoiseModel, background
 from experiments.study.stars import Stars, error_of
-from specvit_jax.spectra.source import Simulator
+from specvit_jax import Simulator
 
 DISTORTION_SEED = 20_304  # of lost pixels and sky residuals
 PIECE = 500  # spectra distorted at a time

@@ -40,9 +40,8 @@ from experiments.study.frame import Study, Work
 from experiments.study.rows import scores_of, widened
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, Stars, limit
 from experiments.study.training import FIRST_SEED, base, read_label, reference, slug, weights_of
-from specvit_jax.evaluation.limits import exact_posterior
+from specvit_jax import Simulator, exact_posterior
 from specvit_jax.evaluation.observed import fill_unusable
-from specvit_jax.spectra.source import Simulator
 
 NONE = Case("none", 0.0)
 CASES = (

@@ -23,8 +23,8 @@ from experiments.study import stars
 from experiments.study.clock import Clock
 from experiments.study.result import Result
 from experiments.study.stars import LABEL, Stars
+from specvit_jax import Simulator, make_simulator
 from specvit_jax.spectra.shard_set import sha256
-from specvit_jax.spectra.source import Simulator, make_simulator
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from experiments.study import stars
 from experiments.study.frame import Options, S, SomeStudy, Study, Work
 from experiments.study.plotting import save
 from experiments.study.result import GridName, Result, header, provenance, title_of
-from specvit_jax.spectra.source import Simulator
+from specvit_jax import Simulator
 
 OWN = frozenset({"results.json", "table.md", "figure.png", "figure.pdf", "seconds.json"})
 OWN |= {"parts", "runs", "posterior.npz"}

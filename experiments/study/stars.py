@@ -17,14 +17,14 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import Progress, track
 
+from crlb import default_grid_path
 from crlb.errors import DataError
 from crlb.files.output import new_file
 from crlb.files.records import Record
-from crlb.grids.grid_file import default_grid_path
 from experiments.study.rows import Bin, scores_of, widened
-from specvit_jax import metrics
+from specvit_jax import Batch, Simulator, metrics
 from specvit_jax.evaluation import limits as bounds
-from specvit_jax.spectra.source import CHUNK, Batch, Simulator, chunks, median_snr
+from specvit_jax.spectra.source import CHUNK, chunks, median_snr
 
 LABEL = "log_g"
 SNR_DEFINITION = "median over usable pixels (0.42725 Å) of flux/error, 12 x 900 s"

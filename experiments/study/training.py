@@ -21,15 +21,12 @@ from experiments.study.rows import (
     widened,
 )
 from experiments.study.stars import LABEL, Stars, source_files
-from specvit_jax.evaluation.predict import predict
+from specvit_jax import Config, Weights, load_weights, predict, preset, train
 from specvit_jax.network.find import find_weights, shipped_weights
 from specvit_jax.network.networks import cost, parameter_counts
-from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.runs.manifest import read_manifest
-from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import from_yaml, override
 from specvit_jax.spectra.feed import Source
-from specvit_jax.training.loop import train
 
 FIRST_SEED = 42
 RunT = TypeVar("RunT", bound=Run)

@@ -31,12 +31,11 @@ from experiments.study.rows import widened
 from experiments.study.stars import LABEL, Sample
 from experiments.study.training import slug
 from experiments.tokenizer_start.result import Point, Start, StartResult, Strength, Training
-from specvit_jax import metrics
+from specvit_jax import Batch, Config, DataConfig, ModelConfig, Simulator, TrainConfig, metrics
 from specvit_jax.network.inference import Scalers, predict
 from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
 from specvit_jax.network.tokens import KERNEL_STD, Tokens, windows
-from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
-from specvit_jax.spectra.source import Batch, Simulator, chunks
+from specvit_jax.spectra.source import chunks
 from specvit_jax.training.step import TrainState, make_state, select, train_step
 
 POOL_SEED, TEST_SEED, TOKEN_SEED = 20_101, 20_102, 20_103

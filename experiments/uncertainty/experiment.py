@@ -27,8 +27,7 @@ from experiments.study.training import FIRST_SEED, Arm, base, combined, over_see
 from experiments.uncertainty.forecasts import against_exact, coverage, pit, scores, within
 from experiments.uncertainty.result import UncertaintyResult
 from experiments.uncertainty.rows import LEVELS, ArmScores, Curve, Curves, Forecast, ForecastBin, Sigmas, Told
-from specvit_jax.evaluation.limits import exact_posterior
-from specvit_jax.evaluation.predict import predict
+from specvit_jax import exact_posterior, predict
 
 HEAD = Arm("NLL head", ("train.loss=nll", "model.predict_sigma=true"))
 PLAIN = Arm("squared error, no sigma")
