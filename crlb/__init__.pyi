@@ -1,4 +1,5 @@
 from .bayes.bounds import bayesian_bounds as bayesian_bounds
+from .bayes.exact_limit import BayesLimit as BayesLimit
 from .bayes.exact_limit import bayes_limit as bayes_limit
 from .bayes.posterior import Inference as Inference
 from .bayes.posterior import Observations as Observations
