@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, cell_edges
 from crlb.errors import DataError
@@ -15,6 +15,7 @@ from crlb.grids.grid_file import default_grid_path, load_slice
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.observation.forward_model import ForwardModel, Instrument
 from crlb.observation.instrument import EDGE_TOLERANCE, to_detector
+from crlb.observation.line_spread import lsf_fwhm_used
 from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
 from crlb.observation.nuisance import NuisanceModel, Nuisances, with_nuisances
 
@@ -52,7 +53,8 @@ def forward_model(
         if not isinstance(noise, NoiseModel):
             noise = builtin_noise() if noise is None else load_noise(noise)
         seen, noise = on_arm(grid, noise, lsf_fwhm, wave_range)
-        model = ForwardModel(make_emulator(seen, degree=degree), noise, Instrument(lsf_fwhm=lsf_fwhm))
+        instrument = make_instrument(grid, seen.wave, lsf_fwhm)
+        model = ForwardModel(make_emulator(seen, degree=degree), noise, instrument)
     return model if wave_range is None else model.within(*wave_range)
 
 
@@ -76,8 +78,16 @@ def with_unknowns(
     nuisances = with_nuisances(
         grid, unknown, lsf_fwhm=lsf_fwhm, detector_wave=DETECTOR_WAVE[pixels], degree=degree
     )
-    model = ForwardModel(nuisances.emulator, noise.take(pixels), Instrument(lsf_fwhm=lsf_fwhm))
+    instrument = make_instrument(grid, DETECTOR_WAVE[pixels], lsf_fwhm)
+    model = ForwardModel(nuisances.emulator, noise.take(pixels), instrument)
     return (model if wave_range is None else model.within(*wave_range)), nuisances
+
+
+def make_instrument(
+    grid: SpectralGrid, detector_wave: Float[np.ndarray, " n_pix"], lsf_fwhm: float
+) -> Instrument:
+    """Returns the instrument with the line-spread widths that a grid can give on these pixels (Å)."""
+    return Instrument(lsf_fwhm=lsf_fwhm, lsf_fwhm_used=lsf_fwhm_used(grid, detector_wave, lsf_fwhm))
 
 
 def on_arm(

@@ -37,10 +37,12 @@ class Instrument:
     Args:
         name: in words.
         lsf_fwhm: full width at half maximum of its Gaussian line-spread function, Å.
+        lsf_fwhm_used: smallest and largest width over the pixels that the grid gives, Å; None: not known.
     """
 
     name: str = "PFS red arm, medium resolution"
     lsf_fwhm: float = DEFAULT_LSF_FWHM
+    lsf_fwhm_used: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +195,7 @@ class ForwardModel:
             "noise_level": float(self.noise.level),
             "instrument": self.instrument.name,
             "lsf_fwhm": self.instrument.lsf_fwhm,
+            "lsf_fwhm_used": self.instrument.lsf_fwhm_used,
             "pixels": {"n": len(used), "wave_min": float(used[0]), "wave_max": float(used[-1])},
             "magnitude": f"AB, photon-weighted mean of f_nu over the i band between {wave[0]:.2f} and "
             f"{wave[-1]:.2f} Å, {'the arm' if full else 'the part of the arm that the grid reaches'}",

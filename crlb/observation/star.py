@@ -1,4 +1,4 @@
-"""One star as it is seen: flux, derivatives and noise of the pixels in use, and what they tell."""
+"""One star as it is seen: flux, derivatives and noise of the pixels in use, and its Fisher matrix."""
 
 from dataclasses import dataclass
 
@@ -58,8 +58,8 @@ class Star:
             variance_term: whether to count what the noise level itself tells about the labels.
         """
         with jax.enable_x64(True):
-            told = self.variance_jac if variance_term else None
-            return labelled(fisher_information(self.jac, 1 / self.variance, told), self.label_names)
+            variance_jac = self.variance_jac if variance_term else None
+            return labelled(fisher_information(self.jac, 1 / self.variance, variance_jac), self.label_names)
 
 
 def observe(

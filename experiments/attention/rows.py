@@ -29,7 +29,7 @@ class Spread(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class SnrSpread(Spread):
-    """The same for the n stars of a bin, of this median SNR."""
+    """The spread over the n stars of a bin in SNR, of this median SNR."""
 
     snr: float
     n: int

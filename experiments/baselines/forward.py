@@ -59,7 +59,7 @@ class Forward:
 
     @property
     def files(self) -> list[Path]:
-        """Those that spectra are made from."""
+        """Returns the grid and noise files that spectra are made from."""
         return source_files(Path(self.grid) if self.grid else None, Path(self.noise) if self.noise else None)
 
     @property

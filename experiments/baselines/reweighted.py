@@ -1,4 +1,4 @@
-"""Labels and continuum by iteratively reweighted least squares: all nodes compared, then climbs from some.
+"""Labels and continuum by iteratively reweighted least squares: all nodes compared, then optimised from some.
 
     m = c(wave; b) mu(labels),     V = V(m, mag) of `crlb.observation.noise`,     J = dm/d(labels, b)
     J^T (y - m) / V = 0,           F = J^T J / V
@@ -31,10 +31,10 @@ from crlb.bayes.optimise import FIRST_DAMPING, accept, damped_step, in_batches
 
 Amplitude = Literal["known", "free"]
 
-BLOCK = 64  # climbs moved together: one shape to compile, 4 MB per row of the Jacobian
+BLOCK = 64  # optimisations moved together: one shape to compile, 4 MB per row of the Jacobian
 NODES = 512  # nodes compared together: 8 MB per array of 4096 pixels
 MAX_STEPS = 60
-ENOUGH = 1e-4  # expected fall of chi^2 below which a climb is at its end: 0.01 sigma away
+ENOUGH = 1e-4  # expected fall of chi^2 below which an optimisation is at its end: 0.01 sigma away
 ROUNDING = 0.005  # of chi^2 at SNR 100, from spectra in float32: within it the score alone leads on
 FLOOR = 1e-3  # added to the labels' Fisher diagonal in unit coordinates: a step exists without information
 
@@ -47,7 +47,7 @@ class Continuum(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where climbs are: vectors [unit labels, b], y - m and 1/V there, chi^2, score and Fisher matrix."""
+    """Where optimisations are: vectors [unit labels, b], y - m and 1/V there, chi^2, score and Fisher matrix."""
 
     x: Float[Array | np.ndarray, "n d"]
     residual: Float[Array | np.ndarray, "n n_pix"]
@@ -55,8 +55,8 @@ class Place(NamedTuple):
     newton: Newton
 
 
-class Climbs(NamedTuple):
-    """Climbs under way: where they are, damping, and the gain that was expected of the last step."""
+class Paths(NamedTuple):
+    """Paths under way: where they are, damping, and the gain that was expected of the last step."""
 
     place: Place
     damping: Float[Array | np.ndarray, " n"]
@@ -150,35 +150,35 @@ def _least_squares(
     return fixed - jnp.sum(side * b, axis=-1), b
 
 
-def climb(
+def optimise(
     like: Likelihood,
     continuum: Continuum,
     x: Float[np.ndarray, "n d"],
     flux: Float[np.ndarray, "n n_pix"],
     mag: Float[np.ndarray, " n"],
 ) -> Place:
-    """Where climbs from every row of x end, each for the star of that row.
+    """Where optimisations from every row of x end, each for the star of that row.
 
     Those at their end are left alone while others go on, so the answer does not depend on the company.
     """
     begin = lambda a: evaluate(like, continuum, *a)  # noqa: E731
     move = lambda a: _move(like, continuum, *a)  # noqa: E731
     place, n = in_batches(begin, (x, flux, mag), BLOCK), len(x)
-    climbs = Climbs(place, np.full(n, FIRST_DAMPING), np.full(n, np.inf))
+    paths = Paths(place, np.full(n, FIRST_DAMPING), np.full(n, np.inf))
     for _ in range(MAX_STEPS):
-        active = np.flatnonzero(climbs.gain > ENOUGH)
+        active = np.flatnonzero(paths.gain > ENOUGH)
         if not len(active):
             break
-        part = jax.tree.map(lambda a: a[active], (climbs, flux, mag))  # noqa: B023
+        part = jax.tree.map(lambda a: a[active], (paths, flux, mag))  # noqa: B023
         moved = in_batches(move, part, BLOCK)
-        jax.tree.map(lambda a, b: a.__setitem__(active, b), climbs, moved)  # noqa: B023
-    return climbs.place
+        jax.tree.map(lambda a, b: a.__setitem__(active, b), paths, moved)  # noqa: B023
+    return paths.place
 
 
 @jax.jit
-def _move(like: Likelihood, continuum: Continuum, climbs: Climbs, flux: Array, mag: Array) -> Climbs:
-    """One step of every climb, taken if it lowers chi^2 under the variance of where it came from."""
-    old, damping, _ = climbs
+def _move(like: Likelihood, continuum: Continuum, paths: Paths, flux: Array, mag: Array) -> Paths:
+    """One step of every optimisation, taken if it lowers chi^2 under the variance of where it came from."""
+    old, damping, _ = paths
     is_label = jnp.arange(old.x.shape[1])[None] < len(like.prior.label_names)
     low, high = jnp.where(is_label, 0.0, -jnp.inf), jnp.where(is_label, 1.0, jnp.inf)
     floor = jnp.where(is_label, FLOOR, 0.0)
@@ -186,4 +186,4 @@ def _move(like: Likelihood, continuum: Continuum, climbs: Climbs, flux: Array, m
     new = evaluate(like, continuum, tried, flux, mag)
     better = chi_squared(new.residual, old.ivar) < chi_squared(old.residual, old.ivar) + ROUNDING
     place, damping = accept(better, old, new, damping)
-    return Climbs(place, damping, gain)
+    return Paths(place, damping, gain)

@@ -31,20 +31,20 @@ from experiments.baselines.reweighted import (
     Continuum,
     Place,
     chi_squared,
-    climb,
     compare,
     make_continuum,
+    optimise,
 )
 
 STARS = 256  # fitted together: 4 MB of flux, 3 MB of chi^2 per 1000 nodes
-SAME_END = 0.1  # sigma: climbs that end closer have found the same minimum
+SAME_END = 0.1  # sigma: optimisations that end closer have found the same minimum
 
 
 class Fit(NamedTuple):
     """What the fit found for each star; labels in the emulator's order and units."""
 
     labels: Float[np.ndarray, "n n_labels"]
-    """Those that fit best within the box."""
+    """Labels that fit best within the box, in their units."""
     sigma: Float[np.ndarray, "n n_labels"]
     """Their 1-sigma errors, Cramer-Rao bound there with everything fitted unknown; NaN if they have none."""
     chi2: Float[np.ndarray, " n"]
@@ -52,7 +52,7 @@ class Fit(NamedTuple):
     amplitude: Float[np.ndarray, " n"]
     """Fitted flux scale, 1 where known."""
     starts_agree: Bool[np.ndarray, " n"]
-    """Whether all climbs ended at the same top."""
+    """Whether all optimisations ended at the same minimum."""
 
 
 def fit_labels(
@@ -73,7 +73,7 @@ def fit_labels(
         model: how stars are seen; all its labels are fitted.
         amplitude: whether the flux scale is known (1) or free.
         continuum: highest order of a free multiplicative Legendre polynomial, 0 for none.
-        n_starts: nodes to climb from.
+        n_starts: nodes to optimise from.
         advance: called with the number of stars just finished.
 
     Raises:
@@ -158,7 +158,7 @@ def _fit(like: Likelihood, continuum: Continuum, flux: np.ndarray, mag: np.ndarr
     """The fit of a few stars."""
     x = starts(like, continuum, flux, mag, n_starts)
     n, d = len(mag), len(like.prior.label_names)
-    ends = climb(
+    ends = optimise(
         like, continuum, x.reshape(n * n_starts, -1), *(a.repeat(n_starts, axis=0) for a in (flux, mag))
     )
     ends = jax.tree.map(lambda a: a.reshape(n, n_starts, *a.shape[1:]), ends)

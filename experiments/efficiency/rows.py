@@ -65,7 +65,7 @@ class Group(Record):
 
     @property
     def scored(self) -> list[Cell]:
-        """Those with enough stars."""
+        """Returns the cells with enough stars."""
         return [cell for cell in self.cells if cell.efficiency is not None]
 
 
