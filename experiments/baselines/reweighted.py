@@ -47,7 +47,7 @@ class Continuum(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where optimisations are: vectors [unit labels, b], y - m and 1/V there, chi^2, score and Fisher matrix."""
+    """Optimisations under way: vectors [unit labels, b], y - m and 1/V there, chi^2, score, Fisher matrix."""
 
     x: Float[Array | np.ndarray, "n d"]
     residual: Float[Array | np.ndarray, "n n_pix"]

@@ -97,7 +97,7 @@ def excess(truth: Values, mean: Values, variance: Values, pred: Values) -> np.nd
 
 
 def excess_by_truth(truth: Values, mean: Values, variance: Values, pred: Values) -> np.ndarray:
-    """Squared error beyond that of the posterior mean, from the true labels, dex^2: unbiased, much noisier."""
+    """Squared error beyond that of the posterior mean, from the true labels, dex^2: unbiased, noisier."""
     return ((pred - truth) ** 2 - (mean - truth) ** 2).mean(axis=-1)
 
 
