@@ -2,6 +2,7 @@
 
 import sys
 from itertools import groupby
+from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -24,13 +25,25 @@ def room(frame: FrameType | None) -> str:
     return ".".join(name.split(".")[:2]) if name.startswith(("crlb.", "specvit_jax.")) else ""
 
 
+def is_function(frame: FrameType) -> bool:
+    """Whether a frame is a function of a module: no method, property or wrapper."""
+    return bool(room(frame)) and frame.f_code.co_qualname.isidentifier()
+
+
+def caller(frame: FrameType) -> str:
+    """The room that called a frame; wrappers and type checkers between do not count."""
+    found = frame.f_back
+    while found is not None and (not room(found) or "<locals>" in found.f_code.co_qualname):
+        found = found.f_back
+    return room(found)
+
+
 def rooms_entered(command, package: str) -> list[str]:
     """The rooms that functions of a command enter, in order; calls in a row into one room are one stay."""
     entered: list[str] = []
 
     def profile(frame: FrameType, event: str, arg: object) -> None:
-        from_command = event == "call" and room(frame.f_back) == f"{package}.cli" != room(frame)
-        if from_command and room(frame) and frame.f_code.co_name != "<module>":
+        if event == "call" and is_function(frame) and room(frame) != f"{package}.cli" == caller(frame):
             entered.append(room(frame))
 
     sys.setprofile(profile)
@@ -53,7 +66,7 @@ def test_magnitudes_to_a_ceiling(tmp_path, capsys):
 def test_flux_to_scores(tmp_path, capsys):
     data = tmp_path / "data.h5"
     simulate(data, make_simulator(mag=(20.0, 21.0)), 64, 5)
-    command = Evaluate(run="tiny", data=data, json=tmp_path / "scores.json")
+    command = Evaluate(run=Path("tiny"), data=data, json=tmp_path / "scores.json")
     entered = rooms_entered(command, "specvit_jax")
     assert entered == ["specvit_jax.network", "specvit_jax.evaluation"]
     assert np.isfinite((tmp_path / "scores.json").stat().st_size)

@@ -139,7 +139,11 @@ class ForwardModelOptions(Checks):
         """Returns the grid file, embedded unless named."""
         from crlb.grids.grid_file import default_grid_path
 
-        return self.grid or default_grid_path()
+        return self.named_grid() or default_grid_path()
+
+    def named_grid(self) -> Path | None:
+        """Returns the grid file that was named; None: the embedded grid."""
+        return self.grid
 
     def fixed(self) -> dict[str, float]:
         """Returns the values of `--fix`."""
@@ -147,11 +151,9 @@ class ForwardModelOptions(Checks):
 
     def provenance(self) -> "dict[str, Json]":
         """Returns how a result was asked for."""
-        from crlb.grids.grid_file import default_grid_path
-
         return {
             "command": shlex.join(["crlb", *sys.argv[1:]]),
-            "grid_file": "embedded" if self.grid_path() == default_grid_path() else str(self.grid_path()),
+            "grid_file": str(self.named_grid() or "embedded"),
             "noise_file": None if self.noise is None else str(self.noise),
             "lsf_fwhm": self.lsf_fwhm,
             "wave_range": None if self.wave_range is None else list(self.wave_range),

@@ -58,7 +58,7 @@ class Validate(ForwardModelOptions):
             self.overwrite,
         )
 
-    def grid_path(self) -> Path:
+    def named_grid(self) -> Path | None:
         if self.file is not None and self.grid is not None:
             raise UsageError(f"name the grid once, found {self.file} and --grid {self.grid}")
-        return self.file or super().grid_path()
+        return self.file or self.grid
