@@ -25,7 +25,7 @@ from experiments.study.cells import log_ticks
 from experiments.study.frame import Options, Study, Work
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, light_grid
 from experiments.study.result import Result
-from experiments.study.rows import Scores, intervals, scores_of
+from experiments.study.rows import intervals
 from experiments.study.running import enter
 from experiments.study.stars import limit
 from experiments.study.training import read_label, reference
@@ -73,7 +73,7 @@ class SnrRow(Record):
     snr_high: float | None
     n: int
     r2_bayes: float | None = None
-    methods: dict[str, Scores] | None = None
+    methods: dict[str, metrics.Score] | None = None
 
     @property
     def snr(self) -> str:
@@ -164,7 +164,7 @@ def snr_rows(
         inside = (snr >= low) & (snr < high)
         row = SnrRow(snr_low=low, snr_high=None if np.isinf(high) else high, n=int(inside.sum()))
         if row.n >= metrics.MIN_BIN:
-            scores = {name: scores_of(truth[inside], pred[inside]) for name, pred in methods.items()}
+            scores = {name: metrics.summary(truth[inside], pred[inside]) for name, pred in methods.items()}
             row = replace(row, r2_bayes=limit(truth[inside], exact[inside, 1]), methods=scores)
         rows.append(row)
     return rows

@@ -34,11 +34,11 @@ from experiments.study import stars
 from experiments.study.frame import Study, Work
 from experiments.study.plotting import PAGE_WIDTH_IN, Style, interval, legend_below, light_grid, markdown
 from experiments.study.result import Result
-from experiments.study.rows import Run, Scores, counted, intervals, widened
+from experiments.study.rows import Run, counted, intervals, widened
 from experiments.study.running import enter
 from experiments.study.stars import LABEL, Stars, limit
 from experiments.study.training import FIRST_SEED, base, combined, label_scores, slug, weights_of
-from specvit_jax import Config, Simulator, make_simulator
+from specvit_jax import Config, Simulator, make_simulator, metrics
 
 SOLAR, FREE = "solar-scaled stars", "stars of free ratios"
 SYMBOLS = {"T_eff": "$T_{eff}$", "log_g": "log $g$", "M_H": "[M/H]", "a_M": "[$\\alpha$/M]", "C_M": "[C/M]"}
@@ -226,16 +226,16 @@ def read_by(names: Sequence[str]) -> str:
     return "alone" if len(names) == 1 else f"{len(names)} together"
 
 
-def trained_scores(work: Work[Size], name: str, config: Config, kind: Kind) -> dict[str, Scores]:
+def trained_scores(work: Work[Size], name: str, config: Config, kind: Kind) -> dict[str, metrics.Score]:
     """Scores of every label of a trained network, kept as a part of the study."""
 
-    def compute() -> dict[str, Scores]:
+    def compute() -> dict[str, metrics.Score]:
         print(f"{work.study.name}: {name}, seed {config.train.seed}")
         weights = weights_of(work, name, config, kind.simulator)
         return label_scores(weights, kind.stars, kind.simulator.label_names).labels
 
     asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": work.size.mag}
-    return work.part(f"{slug(name)}-{config.train.seed}", asked, dict[str, Scores], compute)
+    return work.part(f"{slug(name)}-{config.train.seed}", asked, dict[str, metrics.Score], compute)
 
 
 STUDY = Study("multitask", __doc__, SIZES, run, MultitaskResult)

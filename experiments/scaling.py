@@ -31,9 +31,10 @@ from experiments.baselines.ridge import ALPHAS, Ridge
 from experiments.study.frame import Study, Work
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, curve, interval, light_grid, markdown
 from experiments.study.result import Result
-from experiments.study.rows import CurvePoint, counted, scores_of, widened
+from experiments.study.rows import CurvePoint, counted, widened
 from experiments.study.running import enter
 from experiments.study.training import FIRST_SEED, base, combined, run_arm
+from specvit_jax import metrics
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ def baseline(
         held_out = chunks_of(source, n, source.rows, work.column)
         flux, labels = map(np.concatenate, zip(*held_out, strict=True))
         fitted.fit(chunks_of(source, 0, n, work.column), (flux, labels))
-        scores = scores_of(work.truth, fitted.predict(work.stars.noisy, work.stars.mag)[:, 0])
+        scores = metrics.summary(work.truth, fitted.predict(work.stars.noisy, work.stars.mag)[:, 0])
         return widened(
             CurvePoint, scores, arm=arm(method, None, n), method=method, n=n, seed=seed, spectra_seen=n
         )

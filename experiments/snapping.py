@@ -27,11 +27,11 @@ from experiments.study import stars
 from experiments.study.frame import Study, Work
 from experiments.study.plotting import PAGE_WIDTH_IN, Style, interval, legend_below, light_grid, markdown
 from experiments.study.result import Result
-from experiments.study.rows import Run, Scores, counted, intervals, scores_of, widened
+from experiments.study.rows import Run, counted, intervals, widened
 from experiments.study.running import enter
 from experiments.study.stars import Stars
 from experiments.study.training import FIRST_SEED, base, combined, read_label, slug, weights_of
-from specvit_jax import Config, Simulator
+from specvit_jax import Config, Simulator, metrics
 from specvit_jax.spectra.priors import make_snapped
 
 PRIORS = ("continuous", "snapped")
@@ -166,19 +166,19 @@ def distance(
 
 def scores_on(
     work: Work[Size], name: str, config: Config, simulator: Simulator, sets: dict[str, Stars]
-) -> dict[str, Scores]:
+) -> dict[str, metrics.Score]:
     """Scores of a trained network on every set of stars, kept as a part of the study."""
 
-    def compute() -> dict[str, Scores]:
+    def compute() -> dict[str, metrics.Score]:
         print(f"{work.study.name}: {name}, seed {config.train.seed}")
         weights = weights_of(work, name, config, simulator)
         return {
-            test: scores_of(some.labels[:, work.column], read_label(weights, some.noisy))
+            test: metrics.summary(some.labels[:, work.column], read_label(weights, some.noisy))
             for test, some in sets.items()
         }
 
     asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": work.size.mag}
-    return work.part(f"{slug(name)}-{config.train.seed}", asked, dict[str, Scores], compute)
+    return work.part(f"{slug(name)}-{config.train.seed}", asked, dict[str, metrics.Score], compute)
 
 
 STUDY = Study("snapping", __doc__, SIZES, run, SnappingResult)

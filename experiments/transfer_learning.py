@@ -34,11 +34,11 @@ from experiments.baselines.finite import chunks_of, finite_set, n_validation
 from experiments.study.frame import Options, Study, Work
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, curve, interval, light_grid, markdown
 from experiments.study.result import GridName, Result
-from experiments.study.rows import CurvePoint, Scores, scores_of, widened
+from experiments.study.rows import CurvePoint, widened
 from experiments.study.running import enter
 from experiments.study.stars import about, exact_posterior, limit, source_files
 from experiments.study.training import FIRST_SEED, base, combined, label_scores, run_arm, trained
-from specvit_jax import Simulator, Weights, load_weights, predict
+from specvit_jax import Simulator, Weights, load_weights, metrics, predict
 from specvit_jax.network.find import shipped_weights
 
 DEFAULT_TARGET = Path("../shared/reference/synspec_grid_coarse.h5")  # not part of this project
@@ -77,11 +77,11 @@ SIZES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadScores(Scores):
+class ReadScores(metrics.Score):
     """Scores of log g as a network reads it without seeing the grid in question; all its labels beside it."""
 
     method: str | None = None
-    labels: dict[str, Scores]
+    labels: dict[str, metrics.Score]
 
 
 STYLES: dict[str, Style] = {
@@ -271,7 +271,7 @@ def recalibrated(target: Work[Size], source: Path, weights: Weights, n: int, see
         flux, labels = map(np.concatenate, zip(*chunks, strict=True))
         fit = linear_fit(predict(weights, flux).labels, labels[:, 0])
         pred = fit(predict(weights, target.stars.noisy).labels)
-        scores = scores_of(target.truth, pred)
+        scores = metrics.summary(target.truth, pred)
         return widened(CurvePoint, scores, arm=f"recalibrated {n}", method="recalibrated", n=n, seed=seed)
 
     asked = {"source": str(source), "n_test": target.size.n_test, "mag": list(target.size.mag)}

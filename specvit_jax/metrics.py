@@ -20,14 +20,13 @@ MIN_BIN = 20  # spectra; a bin with fewer is counted but not scored
 BLOCK = 2_000_000  # resampled values in memory at a time
 
 
-@dataclass(frozen=True)
-class Score(Record):
-    """How well one label is predicted: every metric, with the ends of its bootstrap percentile interval.
+@dataclass(frozen=True, kw_only=True)
+class Metrics(Record):
+    """R2, mean absolute error, root mean square, bias and scatter of residuals, with 95 % intervals.
 
-    `n` is the number of spectra; R2 has no unit, the others are in the label's unit.
+    R2 has no unit, the others are in the label's unit; `_low` and `_high` are bootstrap percentiles.
     """
 
-    n: int
     r2: float
     r2_low: float
     r2_high: float
@@ -45,14 +44,18 @@ class Score(Record):
     scatter_high: float
 
 
-@dataclass(frozen=True)
-class BinScore(Record):
-    """A `Score` of the `n` spectra whose SNR lies in [snr_low, snr_high); None where there are too few."""
+@dataclass(frozen=True, kw_only=True)
+class Score(Metrics):
+    """How well one label of `n` spectra is predicted."""
 
-    snr_low: float
-    snr_high: float
     n: int
-    snr_median: float | None  # of the spectra in the bin; None: there are none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin(Record):
+    """`Metrics` of the `n` spectra of a bin; None where there are too few."""
+
+    n: int
     r2: float | None = None
     r2_low: float | None = None
     r2_high: float | None = None
@@ -68,6 +71,15 @@ class BinScore(Record):
     scatter: float | None = None
     scatter_low: float | None = None
     scatter_high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinScore(Bin):
+    """`Metrics` of the spectra whose SNR lies in [snr_low, snr_high)."""
+
+    snr_low: float
+    snr_high: float
+    snr_median: float | None  # of the spectra in the bin; None: there are none
 
 
 def r2(truth: Values, pred: Values) -> Value:
@@ -173,7 +185,7 @@ def by_snr(
         inside = (snr >= low) & (snr < high)
         n = int(inside.sum())
         median = float(np.median(snr[inside])) if n else None
-        row = BinScore(float(low), float(high), n, median)
+        row = BinScore(snr_low=float(low), snr_high=float(high), n=n, snr_median=median)
         if n >= MIN_BIN:
             found = summary(truth[inside], pred[inside], n_bootstrap=n_bootstrap, level=level, seed=seed)
             row = replace(row, **asdict(found))

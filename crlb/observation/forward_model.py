@@ -190,12 +190,13 @@ class ForwardModel:
         """Returns how the star is seen, for the provenance of a result."""
         wave, used = np.asarray(self.emulator.wave), np.asarray(self.wave)
         exposure, full = self.exposure, len(wave) == len(DETECTOR_WAVE)
+        widths = self.instrument.lsf_fwhm_used
         return {
             "exposure": {name.name: getattr(exposure, name.name) for name in fields(exposure)},
             "noise_level": float(self.noise.level),
             "instrument": self.instrument.name,
             "lsf_fwhm": self.instrument.lsf_fwhm,
-            "lsf_fwhm_used": self.instrument.lsf_fwhm_used,
+            "lsf_fwhm_used": None if widths is None else list(widths),
             "pixels": {"n": len(used), "wave_min": float(used[0]), "wave_max": float(used[-1])},
             "magnitude": f"AB, photon-weighted mean of f_nu over the i band between {wave[0]:.2f} and "
             f"{wave[-1]:.2f} Å, {'the arm' if full else 'the part of the arm that the grid reaches'}",

@@ -34,10 +34,10 @@ from experiments.position.moved_grid import Sampling, fitted_to, observed_at, re
 from experiments.study.frame import Study, Work
 from experiments.study.plotting import PAGE_WIDTH_IN, Style, bars, interval, light_grid, markdown
 from experiments.study.result import Result
-from experiments.study.rows import ArmRow, Scores, scores_of, widened
+from experiments.study.rows import ArmRow, widened
 from experiments.study.stars import LABEL
 from experiments.study.training import FIRST_SEED, Arm, base, combined, run_arms, slug, weights_of
-from specvit_jax import Weights
+from specvit_jax import Weights, metrics
 
 POSITIONS, POOLS = ("none", "learned", "sinusoidal", "rotary", "wavelength"), ("flat", "mean")
 SETTINGS = ("data.preprocess=none",)
@@ -82,7 +82,7 @@ SIZES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovedRow(Scores):
+class MovedRow(metrics.Score):
     """Scores of an arm on a sampling, read in one of the ways it can be."""
 
     arm: str
@@ -180,7 +180,7 @@ def on(work: Work[Size], arm: str, weights: Weights, sampling: Sampling) -> list
         found["told"] = read(weights, x, wave)
     about = {"arm": arm, "sampling": sampling.name, "pixels": len(wave)}
     return [
-        widened(MovedRow, scores_of(work.truth, pred[:, column]), how=how, **about)
+        widened(MovedRow, metrics.summary(work.truth, pred[:, column]), how=how, **about)
         for how, pred in found.items()
     ]
 

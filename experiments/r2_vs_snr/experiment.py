@@ -26,7 +26,7 @@ from experiments.r2_vs_snr.result import FigureResult
 from experiments.r2_vs_snr.rows import Estimator, Limit, LimitRow, Published, PublishedCurve
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
-from experiments.study.rows import scored_spans, scores_by_snr, scores_of
+from experiments.study.rows import scored_spans, scores_by_snr
 from experiments.study.stars import (
     CHOICE_SEED,
     FIT_SEED,
@@ -139,7 +139,7 @@ def scores(method: Method, test: Stars, exact: Float[np.ndarray, "m 2"], column:
     m = len(exact)
     return Estimator(
         training=method.training,
-        overall=scores_of(truth, pred),
+        overall=metrics.summary(truth, pred),
         by_snr=scores_by_snr(truth, pred, test.snr),
         by_type=by_type(truth, pred),
         efficiency=efficiencies(truth[:m], exact, test.snr[:m], pred[:m]),

@@ -11,7 +11,8 @@ from matplotlib.ticker import NullLocator
 from crlb import Ceiling
 from experiments.r2_vs_snr.rows import Estimator, Limit, LimitRow, Published
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, light_grid
-from experiments.study.rows import SnrBin, column, intervals
+from experiments.study.rows import column, intervals
+from specvit_jax import metrics
 
 MARKS: dict[str, Style] = {  # told apart in grey by marker and line as well
     "SpecViT": {"marker": "o", "linestyle": "-", "linewidth": 1.8, "zorder": 9},
@@ -91,7 +92,11 @@ def plot_limit_of_bins(axes: Axes, limit: Limit) -> None:
 
 
 def plot_method(
-    axes: Axes, name: str, rows: Sequence[SnrBin] | Sequence[LimitRow], key: str, label: str | None = None
+    axes: Axes,
+    name: str,
+    rows: Sequence[metrics.BinScore] | Sequence[LimitRow],
+    key: str,
+    label: str | None = None,
 ) -> None:
     """A score per SNR bin at the bin's median SNR, with its bootstrap interval."""
     scored = [row for row in rows if getattr(row, key) is not None]
@@ -111,7 +116,7 @@ def plot_published(axes: Axes, published: Published) -> None:
         label = None
 
 
-def annotate_gap(axes: Axes, name: str, rows: Sequence[SnrBin], limits: Sequence[LimitRow]) -> None:
+def annotate_gap(axes: Axes, name: str, rows: Sequence[metrics.BinScore], limits: Sequence[LimitRow]) -> None:
     """Where R2 of a method misses most of the exact limit of the same stars."""
     known = {row.snr_low: row.r2 for row in rows if row.r2 is not None}
     both = [(row, row.r2_bayes, known[row.snr_low]) for row in limits if row.snr_low in known]

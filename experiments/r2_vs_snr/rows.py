@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from crlb.files.records import Record
-from experiments.study.rows import Scores, SnrBin
 from experiments.study.stars import TypeBin
+from specvit_jax import metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ class Estimator(Record):
     """A method: how it was trained, its scores overall, by SNR and by type of star, its efficiency by SNR."""
 
     training: str
-    overall: Scores
-    by_snr: tuple[SnrBin, ...]
+    overall: metrics.Score
+    by_snr: tuple[metrics.BinScore, ...]
     by_type: tuple[TypeBin, ...]
     efficiency: tuple[LimitRow, ...]
 

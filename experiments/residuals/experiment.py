@@ -40,7 +40,7 @@ from experiments.residuals.rows import (
 from experiments.study.cells import Place, Statistic, field
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
-from experiments.study.rows import scored_spans, scores_of
+from experiments.study.rows import scored_spans
 from experiments.study.stars import about
 from experiments.study.training import read_label, reference, spectra_of
 from specvit_jax import cramer_rao, metrics
@@ -78,7 +78,7 @@ def run(work: Work[Size]) -> ResidualsResult:
     edges = np.linspace(low, high, work.size.n_profile + 1)
     return ResidualsResult(
         network=Network(spectra=spectra_of(weights.config)),
-        methods={name: scores_of(truth, truth + found) for name, found in residuals.items()},
+        methods={name: metrics.summary(truth, truth + found) for name, found in residuals.items()},
         maps=maps(work, residuals, (low, high)),
         parity={name: parity(truth, truth + found, low, high) for name, found in residuals.items()},
         profile=profile(truth, residuals, sigma, bound, edges),

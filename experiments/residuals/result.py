@@ -9,7 +9,7 @@ from experiments.residuals.figure import plot_maps, plot_parity, plot_profile, p
 from experiments.residuals.rows import METHODS, ErrorMap, Network, Parity, ProfileRow, PullPair, Pulls, SnrRow
 from experiments.study.plotting import PAGE_WIDTH_IN, interval, markdown
 from experiments.study.result import Result
-from experiments.study.rows import Scores
+from specvit_jax import metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class ResidualsResult(Result):
     """Maps, parity, profile and pulls of the network and of the posterior mean."""
 
     network: Network
-    methods: dict[str, Scores]
+    methods: dict[str, metrics.Score]
     maps: dict[str, dict[str, ErrorMap]]  # property across -> method
     parity: dict[str, Parity]
     profile: tuple[ProfileRow, ...]

@@ -37,10 +37,10 @@ from experiments.robustness.result import RobustnessResult
 from experiments.robustness.rows import CaseRow, NoiseRow
 from experiments.study import stars
 from experiments.study.frame import Study, Work
-from experiments.study.rows import scores_of, widened
+from experiments.study.rows import widened
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, Stars, limit
 from experiments.study.training import FIRST_SEED, base, read_label, reference, slug, weights_of
-from specvit_jax import Simulator, exact_posterior
+from specvit_jax import Simulator, exact_posterior, metrics
 from specvit_jax.evaluation.observed import fill_unusable
 
 NONE = Case("none", 0.0)
@@ -99,7 +99,7 @@ def noise_rows(work: Work[Size], level: float) -> tuple[NoiseRow, ...]:
         weights = weights_of(work, name, config, at_level(work, level))
         rows = []
         for tested in work.size.levels:
-            scores = scores_of(work.truth, read_label(weights, noisier(work.stars, tested)))
+            scores = metrics.summary(work.truth, read_label(weights, noisier(work.stars, tested)))
             rows.append(widened(NoiseRow, scores, trained=level, tested=tested))
         return tuple(rows)
 
@@ -162,7 +162,7 @@ def case_rows(work: Work[Size], readers: Readers, case: Case) -> tuple[CaseRow, 
     def compute() -> tuple[CaseRow, ...]:
         found = readers.read(distorted(work.simulator, work.stars, case))
         return tuple(
-            widened(CaseRow, scores_of(work.truth, pred), reader=name, **case._asdict())
+            widened(CaseRow, metrics.summary(work.truth, pred), reader=name, **case._asdict())
             for name, pred in found.items()
         )
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from experiments.robustness.rows import CaseRow, NoiseRow
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, light_grid
-from experiments.study.rows import Scores, intervals
+from experiments.study.rows import intervals
+from specvit_jax import metrics
 
 READERS = ("SpecViT", "Ridge")
 LOWEST = -0.5  # R2 on an axis
@@ -93,7 +94,7 @@ def variants(rows: Sequence[CaseRow], kind: str) -> list[Variant]:
     ]
 
 
-def plot_line(axes: Axes, x: Sequence[float], rows: Sequence[Scores], style: Style) -> None:
+def plot_line(axes: Axes, x: Sequence[float], rows: Sequence[metrics.Score], style: Style) -> None:
     """R2 of rows with intervals."""
     found = intervals(rows)
     axes.errorbar(x, found.value, yerr=found.reach, elinewidth=0.6, **style)

@@ -9,7 +9,7 @@ from experiments.robustness.distortions import name_of
 from experiments.robustness.rows import CaseRow, NoiseRow
 from experiments.study.plotting import interval, markdown
 from experiments.study.result import Result
-from experiments.study.rows import Scores
+from specvit_jax import metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,6 @@ class RobustnessResult(Result):
         return figure.plot(self.noise, self.limits, self.rows)
 
 
-def score_cells(row: Scores) -> list[str]:
+def score_cells(row: metrics.Score) -> list[str]:
     """R2 with its interval, bias, scatter."""
     return [interval(row), f"{row.bias:+.3f}", f"{row.scatter:.3f}"]

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from experiments.robustness.distortions import Case
-from experiments.study.rows import Scores
+from specvit_jax import metrics
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseRow(Scores):
+class NoiseRow(metrics.Score):
     """Scores at one noise level of a network trained at another."""
 
     trained: float
@@ -15,7 +15,7 @@ class NoiseRow(Scores):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseRow(Scores):
+class CaseRow(metrics.Score):
     """Scores of a reader on spectra with a distortion."""
 
     kind: str

@@ -19,66 +19,7 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metrics(Record):
-    """R2, mean absolute error, root mean square, bias and scatter of some residuals, in the label's unit."""
-
-    r2: float
-    r2_low: float
-    r2_high: float
-    mae: float
-    mae_low: float
-    mae_high: float
-    rmse: float
-    rmse_low: float
-    rmse_high: float
-    bias: float
-    bias_low: float
-    bias_high: float
-    scatter: float
-    scatter_low: float
-    scatter_high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores(Metrics):
-    """`Metrics` of n stars."""
-
-    n: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bin(Record):
-    """Scores of the n stars of a bin; None where they are too few."""
-
-    n: int
-    r2: float | None = None
-    r2_low: float | None = None
-    r2_high: float | None = None
-    mae: float | None = None
-    mae_low: float | None = None
-    mae_high: float | None = None
-    rmse: float | None = None
-    rmse_low: float | None = None
-    rmse_high: float | None = None
-    bias: float | None = None
-    bias_low: float | None = None
-    bias_high: float | None = None
-    scatter: float | None = None
-    scatter_low: float | None = None
-    scatter_high: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SnrBin(Bin):
-    """Scores of the stars of a bin in SNR; the median is that of its stars, None if there are none."""
-
-    snr_low: float
-    snr_high: float
-    snr_median: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run(Metrics):
+class Run(metrics.Metrics):
     """Scores of one arm: of the network of one seed, or the mean over seeds with its interval."""
 
     arm: str
@@ -96,8 +37,8 @@ class ArmRow(Run):
     tokens: int
     forward_mflop: float
     spectra: int  # it was trained on
-    labels: dict[str, Scores]
-    by_snr: tuple[SnrBin, ...]
+    labels: dict[str, metrics.Score]
+    by_snr: tuple[metrics.BinScore, ...]
     step_s: float  # time of a training step
 
 
@@ -114,8 +55,8 @@ class CurvePoint(Run):
     tokens: int | None = None
     forward_mflop: float | None = None
     spectra: int | None = None
-    labels: dict[str, Scores] | None = None
-    by_snr: tuple[SnrBin, ...] | None = None
+    labels: dict[str, metrics.Score] | None = None
+    by_snr: tuple[metrics.BinScore, ...] | None = None
     step_s: float | None = None
 
 
@@ -147,16 +88,11 @@ def widened(kind: type[R], row: Record, /, **more: object) -> R:
     return kind(**({f.name: getattr(row, f.name) for f in fields(row)} | more))  # type: ignore[arg-type]
 
 
-def scores_of(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"]) -> Scores:
-    """Scores of some stars with bootstrap intervals."""
-    return Scores.from_json(metrics.summary(truth, pred).to_json())
-
-
 def scores_by_snr(
     truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"], snr: Float[np.ndarray, " n"]
-) -> tuple[SnrBin, ...]:
+) -> tuple[metrics.BinScore, ...]:
     """Scores of the stars of every bin in SNR."""
-    return tuple(SnrBin.from_json(row.to_json()) for row in metrics.by_snr(truth, pred, snr, SNR_EDGES))
+    return tuple(metrics.by_snr(truth, pred, snr, SNR_EDGES))
 
 
 class Span(NamedTuple):

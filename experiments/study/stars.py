@@ -21,7 +21,7 @@ from crlb import default_grid_path
 from crlb.errors import DataError
 from crlb.files.output import new_file
 from crlb.files.records import Record
-from experiments.study.rows import Bin, scores_of, widened
+from experiments.study.rows import widened
 from specvit_jax import Batch, Simulator, metrics
 from specvit_jax.evaluation import limits as bounds
 from specvit_jax.spectra.source import CHUNK, chunks, median_snr
@@ -173,7 +173,7 @@ def _solve(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels 
 
 
 @dataclass(frozen=True, kw_only=True)
-class TypeBin(Bin):
+class TypeBin(metrics.Bin):
     """Scores of a type of star, by its true log g (dex); None: no end."""
 
     type: str
@@ -188,7 +188,7 @@ def by_type(truth: Float[np.ndarray, " n"], pred: Float[np.ndarray, " n"]) -> tu
         inside = (truth >= low) & (truth < high)
         n = int(inside.sum())
         few = n < metrics.MIN_BIN
-        scores = Bin(n=n) if few else scores_of(truth[inside], pred[inside])
+        scores = metrics.Bin(n=n) if few else metrics.summary(truth[inside], pred[inside])
         rows.append(widened(TypeBin, scores, type=name, low=_end(low), high=_end(high)))
     return tuple(rows)
 

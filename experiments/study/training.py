@@ -10,18 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.study.frame import S, Work, digest_of
-from experiments.study.rows import (
-    ArmRow,
-    Intervals,
-    Run,
-    Scores,
-    intervals,
-    scores_by_snr,
-    scores_of,
-    widened,
-)
+from experiments.study.rows import ArmRow, Intervals, Run, intervals, scores_by_snr, widened
 from experiments.study.stars import LABEL, Stars, source_files
-from specvit_jax import Config, Weights, load_weights, predict, preset, train
+from specvit_jax import Config, Weights, load_weights, metrics, predict, preset, train
 from specvit_jax.network.find import find_weights, shipped_weights
 from specvit_jax.network.networks import cost, parameter_counts
 from specvit_jax.runs.manifest import read_manifest
@@ -145,8 +136,8 @@ def row_of(work: Work[S], name: str, weights: Weights, step_s: float) -> ArmRow:
 class LabelScores(NamedTuple):
     """Scores of every label a network reads; truth and estimate of the study's label (else the first)."""
 
-    labels: dict[str, Scores]
-    own: Scores
+    labels: dict[str, metrics.Score]
+    own: metrics.Score
     truth: Float[np.ndarray, " n"]
     pred: Float[np.ndarray, " n"]
 
@@ -156,7 +147,7 @@ def label_scores(weights: Weights, stars: Stars, label_names: Sequence[str]) -> 
     names = weights.config.model.label_names
     pred = predict(weights, stars.noisy).labels
     truth = stars.labels[:, [label_names.index(name) for name in names]]
-    labels = {name: scores_of(truth[:, i], pred[:, i]) for i, name in enumerate(names)}
+    labels = {name: metrics.summary(truth[:, i], pred[:, i]) for i, name in enumerate(names)}
     own = names.index(LABEL) if LABEL in names else 0
     return LabelScores(labels, labels[names[own]], truth[:, own], pred[:, own])
 

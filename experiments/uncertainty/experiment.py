@@ -21,13 +21,13 @@ from jaxtyping import Float
 from scipy.stats import kstest
 
 from experiments.study.frame import Study, Work
-from experiments.study.rows import intervals, scored_spans, scores_of, widened
+from experiments.study.rows import intervals, scored_spans, widened
 from experiments.study.stars import LABEL, about
 from experiments.study.training import FIRST_SEED, Arm, base, combined, over_seeds, weights_of
 from experiments.uncertainty.forecasts import against_exact, coverage, pit, scores, within
 from experiments.uncertainty.result import UncertaintyResult
 from experiments.uncertainty.rows import LEVELS, ArmScores, Curve, Curves, Forecast, ForecastBin, Sigmas, Told
-from specvit_jax import exact_posterior, predict
+from specvit_jax import exact_posterior, metrics, predict
 
 HEAD = Arm("NLL head", ("train.loss=nll", "model.predict_sigma=true"))
 PLAIN = Arm("squared error, no sigma")
@@ -85,7 +85,7 @@ def told(work: Work[Size], arm: Arm, seed: int) -> Told:
         return Told(
             pred=tuple(pred.tolist()),
             sigma=None if sigma is None else tuple(sigma[:, column].tolist()),
-            scores=scores_of(work.truth, pred),
+            scores=metrics.summary(work.truth, pred),
         )
 
     asked = {"config": asdict(config), "test": about(work.stars, work.size.mag)}

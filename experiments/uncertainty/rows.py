@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from crlb.files.records import Record
-from experiments.study.rows import Run, Scores
+from experiments.study.rows import Run
+from specvit_jax import metrics
 
 NAMES = {"network": "NLL head", "moments": "exact moments", "posterior": "exact posterior"}
 LEVELS = (0.5, 0.68, 0.9, 0.95)  # of the `cover_50`, ... of a `Forecast`
@@ -22,7 +23,7 @@ class Told(Record):
 
     pred: tuple[float, ...]
     sigma: tuple[float, ...] | None
-    scores: Scores
+    scores: metrics.Score
 
 
 @dataclass(frozen=True, kw_only=True)

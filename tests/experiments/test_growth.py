@@ -15,8 +15,9 @@ from experiments import transfer_learning as transfer
 from experiments.attention import filters
 from experiments.baselines.finite import FiniteSet, chunks_of, finite_set, n_validation
 from experiments.study.frame import Options, Work
-from experiments.study.rows import ArmRow, Metrics
+from experiments.study.rows import ArmRow
 from experiments.study.training import base
+from specvit_jax import metrics
 from specvit_jax.network.standardise import InputScaler
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import override
@@ -88,7 +89,7 @@ def test_baselines_get_every_spectrum_once(finite):
 
 def row_like(name: str, config: Config) -> ArmRow:
     """A row that was not measured."""
-    scores = {part.name: 0.5 for part in fields(Metrics)}
+    scores = {part.name: 0.5 for part in fields(metrics.Metrics)}
     size = {"n": 300, "parameters": 1, "tokens": 64, "forward_mflop": 1.0, "step_s": 1.0}
     spectra = config.train.steps * config.train.batch_size
     about = {"arm": name, "seed": config.train.seed, "labels": {}, "by_snr": ()}

@@ -20,9 +20,10 @@ from experiments.study import running, stars
 from experiments.study.frame import Options, Study, Work, sized
 from experiments.study.plotting import markdown
 from experiments.study.result import GridName, Result, header, provenance
-from experiments.study.rows import Run, counted, scores_of
+from experiments.study.rows import Run, counted
 from experiments.study.running import claim_folder, report
 from experiments.study.training import Arm, base, combined, same_run, slug
+from specvit_jax import metrics
 from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.spectra.source import make_simulator
 
@@ -238,7 +239,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 def test_combined_interval_holds_stars_and_seeds():
     truth = np.linspace(1, 5, 50)
-    scores = vars(scores_of(truth, truth + 0.1))
+    scores = vars(metrics.summary(truth, truth + 0.1))
     one = Run(arm="a", seed=42, **{key: value for key, value in scores.items() if key != "n"})
     rows = [replace(one, r2=r2, r2_low=r2 - 0.0196, r2_high=r2 + 0.0196) for r2 in (0.6, 0.62)]
     (row,) = combined(rows)
