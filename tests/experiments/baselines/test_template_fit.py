@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 from scipy.stats import chi2
 
 from crlb.bayes.optimise import far_apart
-from crlb.bayes.posterior import posterior
+from crlb.bayes.posterior import Observations, posterior
 from crlb.bayes.prior import make_prior
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
@@ -177,7 +177,7 @@ def test_several_starts_escape_a_false_minimum_that_one_falls_into(noise):
     flux = 1 + 0.3 * np.einsum("kn,kp->np", depth, np.stack(lines))
     emulator = make_emulator(make_grid(DETECTOR_WAVE, (label,), flux, ("log_g",), 5000.0, "-", "eight"))
     truth = np.concatenate([np.linspace(0.02, 0.48, 47), np.linspace(0.52, 0.98, 47)])[:, None]
-    fit = partial(fit_labels, clean(emulator, truth), mags(94, 18.0), emulator, noise)
+    fit = partial(fit_labels, clean(emulator, truth), mags(94, 18.0), ForwardModel(emulator, noise))
     one, three = fit(n_starts=1), fit(n_starts=3)
     assert np.abs(one.labels - truth).max() > 0.1
     assert np.abs(three.labels - truth).max() < 1e-3
@@ -309,7 +309,8 @@ def test_the_posterior_mean_is_that_of_crlb(toy_grid, toy, noise):
     model = PosteriorMean(Forward(grid=str(toy_grid)), seed=3)
     model.fit([], pair(toy, [0, 1, 2]))
     prior = make_prior(toy.low, toy.high, toy.label_names)
-    expected = posterior(flux, mags(4, 21.5), toy, noise, prior, key=jax.random.key(3))
+    observed = Observations(flux, mags(4, 21.5))
+    expected = posterior(observed, ForwardModel(toy, noise), prior, key=jax.random.key(3))
     np.testing.assert_array_equal(model.predict(flux, mags(4, 21.5)), expected.mean)
 
 
@@ -330,5 +331,5 @@ def test_at_high_snr_posterior_mean_and_template_fit_agree(toy_grid, toy, noise)
 def test_without_noise_two_thousand_stars_are_recovered(options, embedded, noise):
     labels = anywhere(embedded, 2000, seed=11)
     mag = np.random.default_rng(12).uniform(18.0, 22.5, 2000)
-    found = fit_labels(clean(embedded, labels), mag, embedded, noise, **OPTIONS[options])
+    found = fit_labels(clean(embedded, labels), mag, ForwardModel(embedded, noise), **OPTIONS[options])
     assert np.abs(found.labels - labels)[:, 1].max() < 0.02
