@@ -54,7 +54,7 @@ def precision() -> Any:
     return found
 
 
-def draw(sweeps: dict[str, dict[int, dict[str, float]]]) -> None:
+def plot(sweeps: dict[str, dict[int, dict[str, float]]]) -> None:
     """The plot."""
     import matplotlib
 
@@ -85,7 +85,7 @@ def main() -> None:
         }
         for what, rows in SWEEPS.items()
     }
-    draw(sweeps)
+    plot(sweeps)
     save(
         "cost",
         {

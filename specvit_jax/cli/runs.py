@@ -11,7 +11,7 @@ import tyro
 from crlb.files.output import check_outputs
 from crlb.files.records import json_text, write_json
 from crlb.labels import LABELS
-from specvit_jax.runs.curves import draw_curves
+from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.listing import Summary, list_runs, run_files
 
 
@@ -45,7 +45,7 @@ class Runs:
             if out is not None:
                 write_json(runs, out, self.overwrite)
         if self.curves:
-            _draw(self.folder, runs)
+            _plot(self.folder, runs)
 
 
 def print_runs(runs: Sequence[Summary], title: str) -> None:
@@ -86,7 +86,7 @@ def _cells(run: Summary) -> list[str]:
     ]
 
 
-def _draw(folder: Path, runs: Sequence[Summary]) -> None:
+def _plot(folder: Path, runs: Sequence[Summary]) -> None:
     for run in runs:
         if run.state != "damaged" and run.step:
-            print(f"wrote {draw_curves(folder / run.name)}", file=sys.stderr)
+            print(f"wrote {plot_curves(folder / run.name)}", file=sys.stderr)

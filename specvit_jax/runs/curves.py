@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FILE = "training_curves.png"
 
 
-def draw_curves(run: str | Path, out: str | Path | None = None) -> Path:
+def plot_curves(run: str | Path, out: str | Path | None = None) -> Path:
     """Draws loss, validation R2 and MAE, learning rate and spectra/s against the step.
 
     Args:

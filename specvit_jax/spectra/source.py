@@ -2,7 +2,7 @@
 
 A source has `sample(key, index) -> Batch`, pure and jittable, and is itself a jit argument. What a spectrum
 looks like depends on the key and on its own global index only, not on the batch or device it sits in.
-`stored.py` has the sources that are files.
+`file_sources.py` has the sources that are files.
 """
 
 from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from crlb.errors import Interrupted, NumericalError
 from specvit_jax import metrics
 from specvit_jax.network.inference import Params, Scalers, predict
 from specvit_jax.network.weights import Weights, save_weights
-from specvit_jax.runs.curves import draw_curves
+from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.directory import Run, open_run
 from specvit_jax.runs.manifest import layout_change
 from specvit_jax.settings.config import Config
@@ -92,7 +92,7 @@ def train(
         saved.wait()
         run.finish(loop.done)
         if parallel.is_first():
-            draw_curves(run.path)
+            plot_curves(run.path)
     return Result(loop.done, loop.best.r2, loop.best.step, run.weights("best"))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from crlb.errors import DataError, MissingInputError
 from specvit_jax import cli
-from specvit_jax.runs.curves import draw_curves
+from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.listing import list_runs
 from specvit_jax.runs.lock import RunLock
 from specvit_jax.settings.config import preset
@@ -136,7 +136,7 @@ def test_curves_show_what_was_logged(folder, capsys):
     without = matplotlib.image.imread(folder / "half" / "training_curves.png").shape[0]
     with (folder / "half" / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 60, "learning_rate": 1e-3}) + "\n")
-    out = draw_curves(folder / "half", folder / "one.png")
+    out = plot_curves(folder / "half", folder / "one.png")
     assert matplotlib.image.imread(out).shape[0] == without * 6 / 5  # a panel more
 
 
@@ -147,7 +147,7 @@ def test_every_panel_has_its_unit(folder, monkeypatch):
     monkeypatch.setattr(
         matplotlib.figure.Figure, "savefig", lambda self, path, **_: (seen.extend(self.axes), path.touch())
     )
-    draw_curves(folder / "deep" / "whole")
+    plot_curves(folder / "deep" / "whole")
     assert [axes.get_ylabel().replace("\n", " ") for axes in seen] == [
         "loss (scaled labels)",
         "validation $R^2$",
@@ -161,9 +161,9 @@ def test_every_panel_has_its_unit(folder, monkeypatch):
 
 
 def test_a_loss_below_zero_is_drawn(tmp_path):
-    draw_curves(make_run(tmp_path / "nll", trained(10, -1.0), trained(20, -2.0)))
+    plot_curves(make_run(tmp_path / "nll", trained(10, -1.0), trained(20, -2.0)))
 
 
 def test_no_curves_without_metrics(folder):
     with pytest.raises(DataError, match=r"fresh.*let it train"):
-        draw_curves(folder / "fresh")
+        plot_curves(folder / "fresh")
