@@ -45,7 +45,7 @@ def precision() -> Any:
         return "not measured: no GPU"
     exact, single = made_up_emulator((10, 9, 14)), made_up_emulator((10, 9, 14), dtype=np.float32)
     labels = draw_labels(exact, SPECTRA)
-    weights = jax.vmap(exact._weights)(jnp.asarray(labels))
+    weights = jax.vmap(exact.weights)(jnp.asarray(labels))
     flux = weights @ exact.basis
     found = {}
     for name, way in (("float32", "highest"), ("TF32", "tensorfloat32")):
