@@ -3,10 +3,10 @@ from .bayes.exact_limit import BayesLimit as BayesLimit
 from .bayes.exact_limit import bayes_limit as bayes_limit
 from .bayes.posterior import Inference as Inference
 from .bayes.posterior import Observations as Observations
-from .bayes.posterior import Posterior as Posterior
 from .bayes.posterior import posterior as posterior
 from .bayes.prior import Prior as Prior
 from .bayes.prior import make_prior as make_prior
+from .bayes.result import Posterior as Posterior
 from .ceilings.ceiling import ceiling as ceiling
 from .ceilings.result import Ceiling as Ceiling
 from .ceilings.with_prior import with_bounds as with_bounds

@@ -19,8 +19,9 @@ from jaxtyping import Array, Float, Key
 from scipy.stats import kstest
 
 from crlb.bayes.likelihood import Likelihood, make_likelihood, spectra
-from crlb.bayes.posterior import Inference, Observations, Posterior, posterior
+from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior
+from crlb.bayes.result import Posterior
 from crlb.errors import UsageError
 from crlb.files.records import Record
 from crlb.observation.forward_model import ForwardModel, double_precision

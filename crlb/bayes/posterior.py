@@ -23,8 +23,8 @@ from crlb.bayes.importance import ess_of, sobol
 from crlb.bayes.likelihood import Likelihood, Stars, log_likelihood_shared, make_likelihood
 from crlb.bayes.prior import Prior
 from crlb.bayes.refine import Points, keep_stars, one_round, start
+from crlb.bayes.result import Posterior, joined
 from crlb.errors import DataError, UsageError
-from crlb.files.records import Record
 from crlb.grids.emulator import Emulator
 from crlb.observation.forward_model import ForwardModel
 
@@ -88,28 +88,6 @@ class Observations:
     truth: Real[Array | np.ndarray, "n n_labels"] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Posterior(Record):
-    """What is known of each star once its spectrum is seen; labels in the prior's order and units.
-
-    Args:
-        mean: posterior mean.
-        sigma: posterior standard deviation.
-        quantiles: marginal quantiles.
-        cumulative: posterior probability of a label below its true value, uniform over [0, 1] if all is
-            right; NaN where no truth was given.
-        ess: effective number of points behind these numbers.
-        converged: whether the criteria of the module were met.
-    """
-
-    mean: Float[np.ndarray, "n n_labels"]
-    sigma: Float[np.ndarray, "n n_labels"]
-    quantiles: Float[np.ndarray, "n n_labels n_q"]
-    cumulative: Float[np.ndarray, "n n_labels"]
-    ess: Float[np.ndarray, " n"]
-    converged: Bool[np.ndarray, " n"]
-
-
 def posterior(
     observed: Observations,
     model: ForwardModel,
@@ -138,14 +116,14 @@ def posterior(
     known = _check_truth(observed.truth, prior, len(stars.mag))
     with jax.enable_x64(True):  # sums over points in float64 whatever the caller computes in
         like = make_likelihood(model, prior, inference.amplitude)
-        rows, parts = [np.zeros(0, int)], [_of_no_star(len(prior.label_names), len(inference.quantiles))]
+        rows, parts = [np.zeros(0, int)], [_of_no_star(prior.label_names, len(inference.quantiles))]
         for group in _groups(np.asarray(stars.mag)):
             for done in _solve(like, key, inference, stars.take(group), group):
                 rows.append(done.rows)
                 parts.append(_summary(done, prior, known[done.rows], inference.quantiles))
                 if advance is not None:
                     advance(len(done.rows))
-    return _in_order(np.concatenate(rows), parts)
+    return joined(np.concatenate(rows), parts)
 
 
 class Weighted(NamedTuple):
@@ -200,7 +178,8 @@ def _summary(found: Weighted, prior: Prior, truth: np.ndarray, levels: Sequence[
         cumulative = np.where(np.isnan(truth[:, i]), np.nan, below)
         labels.append((mean, sigma, _quantiles(*_ordered(values, weight), levels), cumulative))
     mean, sigma, quantiles, cumulative = (np.stack(column, axis=1) for column in zip(*labels, strict=True))
-    return Posterior(mean, sigma, quantiles, cumulative, 1 / (weight**2).sum(axis=1), found.good)
+    ess = 1 / (weight**2).sum(axis=1)
+    return Posterior(prior.label_names, mean, sigma, quantiles, cumulative, ess, found.good)
 
 
 def _ordered(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -241,18 +220,10 @@ def _groups(mag: np.ndarray) -> list[np.ndarray]:
     return [g[i : i + STARS_AT_ONCE] for g in groups for i in range(0, len(g), STARS_AT_ONCE)]
 
 
-def _of_no_star(n_labels: int, n_quantiles: int) -> Posterior:
-    table = np.zeros((0, n_labels))
-    return Posterior(
-        table, table, np.zeros((0, n_labels, n_quantiles)), table, np.zeros(0), np.zeros(0, bool)
-    )
-
-
-def _in_order(rows: np.ndarray, parts: Sequence[Posterior]) -> Posterior:
-    """Posteriors of several groups of stars as one, in the order of their row numbers."""
-    order = rows.argsort()
-    whole = {name: np.concatenate([vars(part)[name] for part in parts])[order] for name in vars(parts[0])}
-    return Posterior(**whole)
+def _of_no_star(label_names: tuple[str, ...], n_quantiles: int) -> Posterior:
+    table, none = np.zeros((0, len(label_names))), np.zeros(0)
+    quantiles = np.zeros((*table.shape, n_quantiles))
+    return Posterior(label_names, table, table, quantiles, table, none, none.astype(bool))
 
 
 def _check_stars(observed: Observations, model: ForwardModel) -> Stars:

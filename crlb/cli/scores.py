@@ -13,8 +13,8 @@ from crlb.files.records import ABSENT, Json, Record
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from crlb.bayes.posterior import Posterior
     from crlb.bayes.prior import Prior
+    from crlb.bayes.result import Posterior
 
 COLUMNS = ("rms_sigma", "r2_bayes", "rmse", "mae", "bias", "r2")
 

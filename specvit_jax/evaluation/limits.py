@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from crlb.bayes.posterior import Observations, Posterior, posterior
+from crlb.bayes.posterior import Observations, posterior
 from crlb.bayes.prior import Prior, make_prior
+from crlb.bayes.result import Posterior
 from crlb.errors import UsageError
 from crlb.fisher.field import fisher_field
 from crlb.fisher.matrix import bounds

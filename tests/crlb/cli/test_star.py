@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from crlb.bayes.posterior import Posterior
 from crlb.bayes.prior import make_prior
+from crlb.bayes.result import Posterior
 from crlb.cli.scores import PosteriorScores, posterior_scores, star_posteriors
 from crlb.detector import DETECTOR_WAVE
 from crlb.files.records import write_json
@@ -274,7 +274,8 @@ def equal_stars(n=2):
     points = np.ones(n)
     prior = make_prior(np.array([4000.0, 1.0, -1.0]), np.array([5000.0, 5.0, 0.0]), tuple(labels))
     quantiles = np.stack([mean - 1, mean, mean + 1], axis=-1)
-    found = Posterior(mean, np.ones((n, 3)), quantiles, np.ones((n, 3)), 300 * points, points > 0)
+    sigma = np.ones((n, 3))
+    found = Posterior(tuple(labels), mean, sigma, quantiles, sigma, 300 * points, points > 0)
     return found, labels, prior
 
 
