@@ -7,15 +7,14 @@ import tyro
 
 from crlb.cli.checks import check_names, check_positive, check_used
 from crlb.cli.forward_model import File, Values, pairs
-from crlb.cli.output import console, unit, write_outputs
+from crlb.cli.output import unit, write_outputs
 from crlb.cli.star import StarWithNuisances
 from crlb.errors import UsageError
 from crlb.files.records import ABSENT, Json, Record, write_json
+from crlb.files.text import text_of
 from crlb.labels import LABELS
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from crlb.fisher.algebra import LabelledFisher
 
 
@@ -58,9 +57,7 @@ class Fisher(StarWithNuisances):
 
     def __call__(self) -> None:
         result = self._compute()
-        screen = console()
-        screen.print(result.table())
-        screen.print(result.remarks())
+        print(result.table())
         write_outputs({self.json: lambda path: write_json(result, path)}, self.overwrite)
 
     def _compute(self) -> "StarBounds":
@@ -125,8 +122,8 @@ class StarBounds(Record):
     provenance: dict[str, Json]
     ellipse: JointEllipse | None = field(default=None, metadata=ABSENT)
 
-    def table(self) -> "Table":
-        """Returns the bounds of every unknown, and its correlations with the labels."""
+    def table(self) -> str:
+        """Returns the bounds of every unknown, its correlations with the labels, and remarks, as text."""
         from rich import box
         from rich.table import Table
 
@@ -140,7 +137,7 @@ class StarBounds(Record):
             parts = (self.conditional_bound, self.marginal_bound, self.schur_decay)
             numbers = [f"{part[name]:.4g}" for part in parts]
             table.add_row(name, unit(name), *numbers, *(f"{x:+.3f}" for x in row[: len(shown)]))
-        return table
+        return text_of(table, self.remarks())
 
     def remarks(self) -> str:
         """Returns what is printed under the table."""

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from crlb.cli.checks import Checks, check_positive
-from crlb.cli.output import console, unit
+from crlb.cli.output import unit
 from crlb.errors import UsageError
 from crlb.files.records import Record
+from crlb.files.text import text_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from crlb.grids.grid_file import SpectralGrid
 
 
@@ -93,7 +92,7 @@ class Info(Checks):
         from crlb.grids.grid_file import default_grid_path, load_grid
 
         path = self.file or default_grid_path()
-        console().print(describe_grid(load_grid(path), str(path)).table())
+        print(describe_grid(load_grid(path), str(path)).table())
 
 
 @dataclass(frozen=True)
@@ -126,24 +125,23 @@ class GridInfo(Record):
     n_filled: int | None
     source: str
 
-    def table(self) -> "Table":
-        """Returns a table of two columns to print."""
-        from rich.markup import escape
+    def table(self) -> str:
+        """Returns two columns, what and how much, as text."""
         from rich.table import Table
 
-        table = Table("what", "value", title=escape(self.file), show_header=False)
+        table = Table("what", "value", title=self.file, show_header=False)
         for name, axis in self.axes.items():
             table.add_row(f"{name} ({unit(name)})", f"{len(axis)} nodes: " + " ".join(f"{x:g}" for x in axis))
         table.add_row("nodes", str(self.n_nodes))
         span = "{:.2f} to {:.2f} Å in vacuum".format(*self.wave_range)
         table.add_row("wave", f"{self.n_pixels} pixels, {span}")
         table.add_row("resolving power", f"{self.resolving_power:g}")
-        table.add_row("flux", "{:.3g} to {:.3g} ".format(*self.flux_range) + escape(self.flux_unit))
+        table.add_row("flux", "{:.3g} to {:.3g} ".format(*self.flux_range) + self.flux_unit)
         table.add_row("continuum", "yes" if self.has_continuum else "no")
         if self.n_filled is not None:
             table.add_row("interpolated nodes", str(self.n_filled))
-        table.add_row("source", escape(self.source))
-        return table
+        table.add_row("source", self.source)
+        return text_of(table)
 
 
 def describe_grid(grid: "SpectralGrid", file: str) -> GridInfo:

@@ -9,13 +9,13 @@ from jaxtyping import Float
 
 from crlb.cli.checks import check_positive
 from crlb.cli.forward_model import File
-from crlb.cli.output import console, unit, write_csv, write_outputs
+from crlb.cli.output import unit, write_csv, write_outputs
 from crlb.cli.star import StarWithNuisances
 from crlb.files.records import Json, Record, write_json
+from crlb.files.text import text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from rich.table import Table
 
     from crlb.fisher.information import Window
     from crlb.observation.star import Star
@@ -57,13 +57,11 @@ class Information(StarWithNuisances):
 
     def __call__(self) -> None:
         result, pixels = self._compute(self.observed())
-        screen = console()
-        screen.print(result.table())
-        screen.print(result.remarks())
+        print(result.table())
         write_outputs(
             {
                 self.json: lambda path: write_json(result, path),
-                self.csv: lambda path: write_csv(pixels.table(), path),
+                self.csv: lambda path: write_csv(pixels.as_rows(), path),
                 self.plot: lambda path: _plot(self.target, pixels, path),
             },
             self.overwrite,
@@ -137,8 +135,8 @@ class InformationSummary(Record):
     windows: tuple[RankedWindow, ...]
     provenance: dict[str, Json]
 
-    def table(self) -> "Table":
-        """Returns the windows with their shares, the running sum and the lines near them."""
+    def table(self) -> str:
+        """Returns the windows with shares, running sum and lines near them, and remarks, as text."""
         from rich import box
         from rich.table import Table
 
@@ -153,7 +151,7 @@ class InformationSummary(Record):
             names = ", ".join(dict.fromkeys(window.features)) or "-"
             span = f"{window.low:.1f}-{window.high:.1f}"
             table.add_row(span, f"{window.share:.1%}", f"{running:.1%}", names)
-        return table
+        return text_of(table, self.remarks())
 
     def remarks(self) -> str:
         """Returns what is printed under the table."""
@@ -184,7 +182,7 @@ class InformationSpectrum(Record):
     cumulative_conditional: Float[np.ndarray, " n_pix"]
     cumulative_marginal: Float[np.ndarray, " n_pix"]
 
-    def table(self) -> list[dict[str, float]]:
+    def as_rows(self) -> list[dict[str, float]]:
         """Returns a row per pixel."""
         names = [one.name for one in fields(self)]
         columns = [np.asarray(getattr(self, name)).tolist() for name in names]

@@ -8,10 +8,11 @@ import tyro
 
 from crlb.cli.checks import check_finite, check_names
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import console, progress, write_csv, write_outputs
+from crlb.cli.output import progress, write_csv, write_outputs
 from crlb.cli.scores import PosteriorScores, StarPosterior, posterior_scores, star_posteriors
 from crlb.errors import DataError, UsageError
 from crlb.files.records import write_json
+from crlb.files.text import text_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,10 +142,7 @@ class PosteriorOf(WithPrior):
 
     def __call__(self) -> None:
         scores, stars = self._compute()
-        screen = console()
-        screen.print(scores.table() if len(stars) > 1 else stars[0].sentences())
-        if words := scores.remarks():
-            screen.print(words)
+        print(scores.table() if len(stars) > 1 else text_of(stars[0].sentences(), scores.remarks()))
         write_outputs(
             {
                 self.csv: lambda path: write_csv([star.row() for star in stars], path),

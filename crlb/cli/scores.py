@@ -9,10 +9,9 @@ import numpy as np
 
 from crlb.cli.output import unit
 from crlb.files.records import ABSENT, Json, Record
+from crlb.files.text import text_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from crlb.bayes.prior import Prior
     from crlb.bayes.result import Posterior
 
@@ -113,8 +112,8 @@ class PosteriorScores(Record):
     labels: dict[str, LabelScores]
     provenance: dict[str, Json]
 
-    def table(self) -> "Table":
-        """Returns a row per label; "-" for what cannot be said."""
+    def table(self) -> str:
+        """Returns a row per label, "-" for what cannot be said, and remarks, as text."""
         from rich import box
         from rich.table import Table
 
@@ -124,7 +123,7 @@ class PosteriorScores(Record):
             table.add_column(head, justify="right")
         for name, scores in self.labels.items():
             table.add_row(name, unit(name), *(_number(getattr(scores, column)) for column in COLUMNS))
-        return table
+        return text_of(table, self.remarks())
 
     def remarks(self) -> str:
         """Returns what is printed under the table; nothing under a single star that converged."""

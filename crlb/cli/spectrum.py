@@ -88,7 +88,7 @@ class StarSpectrum(Record):
     snr: float
     seed: int
 
-    def table(self) -> list[dict[str, str]]:
+    def as_rows(self) -> list[dict[str, str]]:
         """Returns a row per pixel, eight digits."""
         columns = [getattr(self, name).tolist() for name in COLUMNS]
         return [
@@ -102,12 +102,12 @@ class StarSpectrum(Record):
 
     def write_csv(self, path: Path) -> None:
         """Writes the table with a header of its columns."""
-        write_csv(self.table(), path)
+        write_csv(self.as_rows(), path)
 
     def write_ecsv(self, path: Path) -> None:
         """Writes the table as Enhanced CSV 1.0: types, units and labels above it; read by astropy.table."""
         about: dict[str, float | int] = {"mag": self.mag, "snr": self.snr, "seed": self.seed} | self.labels
-        write_csv(self.table(), path)
+        write_csv(self.as_rows(), path)
         body = path.read_text()
         path.write_text("".join(f"# {line}\n" for line in _ecsv_header(about)) + body)
 

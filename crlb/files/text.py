@@ -10,11 +10,12 @@ WIDTH = 110  # characters: of the longest line
 
 
 def text_of(*parts: "Table | str") -> str:
-    """Returns tables and sentences one below the other, without colours, in lines of at most `WIDTH`."""
+    """Returns tables and sentences one below the other, no colours, lines of at most `WIDTH`; no empty ones."""
     from rich.console import Console
 
     page = StringIO()
     console = Console(file=page, width=WIDTH, color_system=None, markup=False, highlight=False, emoji=False)
     for part in parts:
-        console.print(part)
+        if part != "":
+            console.print(part)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
