@@ -10,7 +10,7 @@ WIDTH = 110  # characters: of the longest line
 
 
 def text_of(*parts: "Table | str") -> str:
-    """Returns tables and sentences one below the other, no colours, lines of at most `WIDTH`; no empty ones."""
+    """Returns tables and sentences one below the other, no colours, no line over `WIDTH`, none for ""."""
     from rich.console import Console
 
     page = StringIO()
