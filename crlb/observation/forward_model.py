@@ -23,6 +23,7 @@ from crlb.observation.exposure import Exposure
 from crlb.observation.noise_curves import NoiseModel
 
 if TYPE_CHECKING:
+    from crlb.files.records import Json
     from crlb.observation.star import Star
 
 P = ParamSpec("P")
@@ -186,7 +187,7 @@ class ForwardModel:
         emulator, noise = jax.tree.map(cast, (self.emulator, self.noise))
         return replace(self, emulator=emulator, noise=noise)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> "dict[str, Json]":
         """Returns how the star is seen, for the provenance of a result."""
         wave, used = np.asarray(self.emulator.wave), np.asarray(self.wave)
         exposure, full = self.exposure, len(wave) == len(DETECTOR_WAVE)
