@@ -7,12 +7,12 @@ import tyro
 
 from crlb.cli.checks import check_names, check_positive, check_used
 from crlb.cli.forward_model import File, Values, pairs
-from crlb.cli.output import unit, write_outputs
+from crlb.cli.output import write_outputs
 from crlb.cli.star import StarWithNuisances
 from crlb.errors import UsageError
 from crlb.files.records import ABSENT, Json, Record, write_json
 from crlb.files.text import text_of
-from crlb.labels import LABELS
+from crlb.labels import LABELS, unit_of
 
 if TYPE_CHECKING:
     from crlb.fisher.algebra import LabelledFisher
@@ -136,7 +136,7 @@ class StarBounds(Record):
         for name, row in zip(self.label_names, self.correlation, strict=True):
             parts = (self.conditional_bound, self.marginal_bound, self.schur_decay)
             numbers = [f"{part[name]:.4g}" for part in parts]
-            table.add_row(name, unit(name), *numbers, *(f"{x:+.3f}" for x in row[: len(shown)]))
+            table.add_row(name, unit_of(name), *numbers, *(f"{x:+.3f}" for x in row[: len(shown)]))
         return text_of(table, self.remarks())
 
     def remarks(self) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from crlb.cli.checks import Checks, check_positive
-from crlb.cli.output import unit
 from crlb.errors import UsageError
 from crlb.files.records import Record
 from crlb.files.text import text_of
+from crlb.labels import unit_of
 
 if TYPE_CHECKING:
     from crlb.grids.grid_file import SpectralGrid
@@ -131,7 +131,9 @@ class GridInfo(Record):
 
         table = Table("what", "value", title=self.file, show_header=False)
         for name, axis in self.axes.items():
-            table.add_row(f"{name} ({unit(name)})", f"{len(axis)} nodes: " + " ".join(f"{x:g}" for x in axis))
+            table.add_row(
+                f"{name} ({unit_of(name)})", f"{len(axis)} nodes: " + " ".join(f"{x:g}" for x in axis)
+            )
         table.add_row("nodes", str(self.n_nodes))
         span = "{:.2f} to {:.2f} Å in vacuum".format(*self.wave_range)
         table.add_row("wave", f"{self.n_pixels} pixels, {span}")

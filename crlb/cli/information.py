@@ -9,10 +9,11 @@ from jaxtyping import Float
 
 from crlb.cli.checks import check_positive
 from crlb.cli.forward_model import File
-from crlb.cli.output import unit, write_csv, write_outputs
+from crlb.cli.output import write_csv, write_outputs
 from crlb.cli.star import StarWithNuisances
 from crlb.files.records import Json, Record, write_json
 from crlb.files.text import text_of
+from crlb.labels import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,7 +158,7 @@ class InformationSummary(Record):
         """Returns what is printed under the table."""
         kept = self.information["marginal"] / self.information["conditional"]
         return (
-            f"Bound {self.bound:.4g} {unit(self.target)}; unknown: {', '.join(self.label_names)}. "
+            f"Bound {self.bound:.4g} {unit_of(self.target)}; unknown: {', '.join(self.label_names)}. "
             f"{kept:.1%} of the information with all else known. Shares are of the former."
         )
 
@@ -201,7 +202,7 @@ def _plot(name: str, pixels: InformationSpectrum, path: Path) -> None:
     top.set_ylabel("flux (median 0.5)")
     middle.plot(wave, pixels.conditional, color="0.7", linewidth=0.6, label="all else known")
     middle.plot(wave, pixels.marginal, color="#b2182b", linewidth=0.7, label="all else unknown")
-    middle.set(ylabel=f"information on {name}\n(1/{unit(name)}$^2$/Å)", yscale="log")
+    middle.set(ylabel=f"information on {name}\n(1/{unit_of(name)}$^2$/Å)", yscale="log")
     middle.set_ylim(max(pixels.conditional.max() * 1e-5, 1e-12))
     middle.legend(frameon=False, loc="upper left", ncols=2)
     bottom.plot(wave, pixels.cumulative_conditional, color="0.6")

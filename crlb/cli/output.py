@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crlb.files.output import new_file
-from crlb.labels import LABELS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,8 +42,3 @@ def write_csv(rows: Sequence[Mapping[str, object]], path: Path) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def unit(label: str) -> str:
-    """Returns the unit of a label, empty if unknown."""
-    return LABELS[label].unit if label in LABELS else ""

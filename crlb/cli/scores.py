@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crlb.cli.output import unit
 from crlb.files.records import ABSENT, Json, Record
 from crlb.files.text import text_of
+from crlb.labels import unit_of
 
 if TYPE_CHECKING:
     from crlb.bayes.prior import Prior
@@ -69,7 +69,7 @@ class StarPosterior(Record):
     def sentences(self) -> str:
         """Returns a line per label."""
         lines = (
-            f"{name} {label.mean:.5g} +- {label.sigma:.3g} {unit(name)}"
+            f"{name} {label.mean:.5g} +- {label.sigma:.3g} {unit_of(name)}"
             for name, label in self.labels.items()
         )
         return "\n".join(lines)
@@ -122,7 +122,7 @@ class PosteriorScores(Record):
         for head in ("unit", "rms sigma", "R2_Bayes", "rmse", "mae", "bias", "R2"):
             table.add_column(head, justify="right")
         for name, scores in self.labels.items():
-            table.add_row(name, unit(name), *(_number(getattr(scores, column)) for column in COLUMNS))
+            table.add_row(name, unit_of(name), *(_number(getattr(scores, column)) for column in COLUMNS))
         return text_of(table, self.remarks())
 
     def remarks(self) -> str:
