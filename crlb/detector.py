@@ -14,17 +14,19 @@ DETECTOR_WAVE: Float[np.ndarray, "4096"] = 7100.0 + (np.arange(4096) + 0.5) * (1
 DEFAULT_LSF_FWHM = 1.6  # Å, stated for the published data set (R = 5000 at mid-arm); measured 1.34-1.36 Å
 
 
-def pixels_within(low: float, high: float) -> Int[np.ndarray, " n"]:
-    """Indices of the detector's pixels whose centres lie between two vacuum wavelengths (Å).
+def pixels_within(
+    low: float, high: float, wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE
+) -> Int[np.ndarray, " n"]:
+    """Indices of the pixels, the detector's unless given, centred between two wavelengths (vacuum Å).
 
     Raises:
         UsageError: fewer than two pixels lie there.
     """
-    found = np.flatnonzero((low <= DETECTOR_WAVE) & (high >= DETECTOR_WAVE))
+    found = np.flatnonzero((low <= wave) & (high >= wave))
     if len(found) < 2:
         raise UsageError(
-            f"wave_range must hold at least two of the detector's pixels, {DETECTOR_WAVE[0]:.2f} to "
-            f"{DETECTOR_WAVE[-1]:.2f} Å; found {low:g} to {high:g}"
+            f"wave_range must hold at least two of the pixels, {wave[0]:.2f} to {wave[-1]:.2f} Å; "
+            f"found {low:g} to {high:g}"
         )
     return found
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, Real
 
-from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE
+from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, pixels_within
 from crlb.errors import DataError, UsageError
 from crlb.grids.emulator import Emulator
 from crlb.observation import noise as noise_module
@@ -172,14 +172,7 @@ class ForwardModel:
         Raises:
             UsageError: fewer than two do.
         """
-        wave = np.asarray(self.wave)
-        found = (low <= wave) & (wave <= high)
-        if found.sum() < 2:
-            raise UsageError(
-                f"wave_range must hold at least two of the pixels, {wave[0]:.2f} to {wave[-1]:.2f} Å; "
-                f"found {low:g} to {high:g}"
-            )
-        return self.select(found)
+        return self.select(pixels_within(low, high, np.asarray(self.wave)))
 
     def astype(self, dtype: Any) -> "ForwardModel":
         """Returns the model with all its numbers in another float type; call it where jax knows that type."""
