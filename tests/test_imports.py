@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # What holds no physics may be used by both: errors with their exit status, files, label names.
-PLUMBING = ("crlb.errors", "crlb.files", "crlb.labels")
+PLUMBING = ("crlb.errors", "crlb.files", "crlb.labels", "crlb.readers")
 # The doors of specvit_jax to the forward model: spectra, what can be known of them, the names of their lines.
 DOORS = {
     "specvit_jax/spectra/source.py",

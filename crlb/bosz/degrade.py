@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb.bosz.catalogue import ORIGINAL
-from crlb.bosz.read import AIR_ABOVE, BoszSpectrum, air_to_vacuum, vacuum_to_air
+from crlb.bosz.read import BoszSpectrum
 from crlb.detector import FWHM_PER_SIGMA
 from crlb.errors import DataError, UsageError
 from crlb.synthesis.spectrum import kernel_half_width, log_wave, smooth
+from crlb.wavelengths import AIR_ABOVE, air_to_vacuum, vacuum_to_air
 
 ORIGINAL_SPACING = 1e-6  # in ln wave: what the 2024 originals are interpolated to before they are smoothed
 MIN_KERNEL_SIGMA = 0.7  # pixels; the width of a narrower Gaussian is wrong when it is sampled

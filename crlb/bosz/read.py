@@ -18,6 +18,7 @@ from jaxtyping import Float
 from crlb.bosz.catalogue import ORIGINAL, Resolution
 from crlb.bosz.names import Node, parse_name
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.wavelengths import air_to_vacuum
 
 # 2017: pixel n of the finest grid lies at 10 Å (1 + 1/300000)^n, as in Kurucz' SYNTHE, from the first n at or
 # above 1000 Å to the last one below 320000 Å; other files hold every k-th pixel of it.
@@ -27,7 +28,6 @@ WAVE_2017 = (1000.0, 320000.0)  # Å
 # 2024: 15 R pixels from 500 Å, Mészáros et al. 2024, equations 3 and 4.
 WAVE_2024 = (500.0, 320000.0)  # Å
 PIXELS_PER_R_2024 = 15
-AIR_ABOVE = 2000.0  # Å; 2024 only
 ROW_BYTES = {"fits": 24, "bz2": 9, "gz": 10}  # estimates
 ORIGINAL_ROWS, ORIGINAL_ROW_BYTES = 3e6, 15  # estimates
 DECIMALS = 5.1e-4  # Å, rounding of the wavelengths in 2017 files
@@ -59,32 +59,6 @@ class BoszSpectrum:
     def vacuum_wave(self) -> Float[np.ndarray, " n_pix"]:
         """Vacuum wavelengths, Å; where they come from air they are no longer equally spaced in ln wave."""
         return self.wave if self.medium == "vacuum" else air_to_vacuum(self.wave)
-
-
-def air_to_vacuum(wave: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Vacuum wavelengths of air wavelengths above 2000 Å; those below are vacuum already.
-
-    Source: N. Piskunov's inverse of the IAU formula of Morton 2000, ApJS 130, 403 (Birch & Downs 1994), as
-    documented for the VALD3 database.
-    """
-    square = (1e4 / wave) ** 2  # (1/um)^2
-    first, second = (
-        0.02408926869968 / (130.1065924522 - square),
-        0.0001599740894897 / (38.92568793293 - square),
-    )
-    index = 1 + 0.00008336624212083 + first + second
-    return np.where(wave < AIR_ABOVE, wave, wave * index)
-
-
-def vacuum_to_air(wave: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Air wavelengths of vacuum wavelengths above 2000 Å; those below are left alone.
-
-    Source: Morton 2000, ApJS 130, 403, equation 8 (Birch & Downs 1994): dry air, 1 atm, 15 C.
-    """
-    square = (1e4 / wave) ** 2  # (1/um)^2
-    first, second = 0.02406147 / (130 - square), 0.00015998 / (38.9 - square)
-    index = 1 + 0.0000834254 + first + second
-    return np.where(wave < AIR_ABOVE, wave, wave / index)
 
 
 def spacing_of(node: Node) -> float | None:

@@ -7,10 +7,11 @@ import pytest
 from crlb.bosz.build import build_grid, find_spectra
 from crlb.bosz.degrade import plan_pixels
 from crlb.bosz.names import select
-from crlb.bosz.read import BoszSpectrum, air_to_vacuum, read_spectrum, wave_2017, wave_2024
+from crlb.bosz.read import BoszSpectrum, read_spectrum, wave_2017, wave_2024
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.grids.emulator import make_emulator
 from crlb.grids.grid_file import load_grid
+from crlb.wavelengths import air_to_vacuum
 from tests.crlb.bosz.bosz_files import N0, TRIPLET_VACUUM, stored_flux, table, write
 
 BOX = {"T_eff": (5000.0, 5500.0), "log_g": (2.0, 3.0), "a_M": (0.0, 0.0), "C_M": (0.0, 0.0)}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from crlb.bosz.names import make_node, parse_name
-from crlb.bosz.read import air_to_vacuum, read_spectrum, vacuum_to_air, wave_2017, wave_2024
+from crlb.bosz.read import read_spectrum, wave_2017, wave_2024
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.wavelengths import air_to_vacuum, vacuum_to_air
 from tests.crlb.bosz.bosz_files import N0, TRIPLET_AIR, TRIPLET_VACUUM, content, stored_flux, table, write
 
 LABELS = {"T_eff": 5000.0, "log_g": 2.0, "M_H": -0.5}

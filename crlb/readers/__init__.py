@@ -1,0 +1,1 @@
+"""Observed spectra in the formats of their surveys, read with care."""
