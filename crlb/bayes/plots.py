@@ -43,7 +43,8 @@ def plot_corner(
         warnings.simplefilter("ignore")  # corner says so where too few points lie within a contour
         corner.corner(
             samples, fig=figure, labels=names, truths=known, quantiles=(0.16, 0.5, 0.84), show_titles=True,
-            title_fmt=".3g", levels=LEVELS, truth_color=MODEL, range=_ranges(samples),
+            title_fmt=".4g", title_kwargs={"fontsize": 9}, levels=LEVELS, truth_color=MODEL,
+            range=_ranges(samples),
         )  # fmt: skip
     figure.suptitle(title, fontsize="medium", x=0.98, ha="right")
     return figure
