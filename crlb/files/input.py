@@ -1,6 +1,7 @@
 """Input files that are looked for before anything else is done."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from crlb.errors import MissingInputError
@@ -18,3 +19,22 @@ def check_inputs(inputs: Mapping[str, Path | None]) -> None:
     for name, path in inputs.items():
         if path is not None and not path.is_file():
             raise MissingInputError(f"{name} {path} does not exist or is not a file; give one that does")
+
+
+def identity(paths: Iterable[Path]) -> str:
+    """A short text that changes when one of these files, their order, sizes or times of change do.
+
+    Raises:
+        FileNotFoundError: one is not there.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        stat = path.stat()
+        digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "replace"))
+    return digest.hexdigest()[:16]
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,11 +13,11 @@ from rich.progress import Progress
 
 from crlb import Emulator, Exposure, ForwardModel
 from crlb.errors import DataError
+from crlb.files.input import sha256
 from crlb.files.spectra import label_columns
 from experiments.baselines.protocol import Arrays, Chunk, checked
 from experiments.study.stars import source_files
 from specvit_jax import Simulator, make_simulator
-from specvit_jax.spectra.shard_set import sha256
 
 WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.errors import DataError, UsageError
+from crlb.files.input import sha256
 from crlb.files.output import writing
 from crlb.files.records import Json, Record, plain, write_json
 from experiments.study import stars
@@ -24,7 +25,6 @@ from experiments.study.clock import Clock
 from experiments.study.result import Result
 from experiments.study.stars import LABEL, Stars
 from specvit_jax import Simulator, make_simulator
-from specvit_jax.spectra.shard_set import sha256
 
 T = TypeVar("T")
 

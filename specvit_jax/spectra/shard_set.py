@@ -7,7 +7,6 @@
 A shard holds the spectra of a range of global indices: the same ones however many shards there are.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
+from crlb.files.input import sha256
 from crlb.files.output import new_file
 from crlb.files.records import Json, write_json
 from specvit_jax.settings.config import DataConfig
@@ -171,9 +171,3 @@ def check(n: int, arrays: Sequence[str]) -> None:
     unknown = [name for name in arrays if name not in ARRAYS]
     if unknown or not arrays:
         raise UsageError(f"arrays must be of {', '.join(ARRAYS)}, found {', '.join(unknown) or 'none'}")
-
-
-def sha256(path: str | Path) -> str:
-    """Checksum of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

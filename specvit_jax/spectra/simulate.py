@@ -17,9 +17,10 @@ from rich.progress import Progress
 
 from crlb.errors import Interrupted
 from crlb.files import pfsspec
+from crlb.files.input import sha256
 from crlb.files.output import new_file
 from crlb.files.spectra import Spectra, table_columns
-from specvit_jax.spectra.shard_set import ARRAYS, check, sha256
+from specvit_jax.spectra.shard_set import ARRAYS, check
 from specvit_jax.spectra.source import CHUNK, SNR_DEFINITION, Simulator, snr_of
 from specvit_jax.stopping import Signals
 

@@ -1,0 +1,206 @@
+"""Tables of stars that grow row by row, survive an interruption and appear whole or not at all."""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from crlb.errors import Interrupted, Locked, OutputError
+from crlb.files.flags import NONE
+from crlb.files.output import check_output, new_file, writing
+from crlb.files.table_formats import About, Column, Kind, check_table, write_table
+
+COMMIT_S = 2.0  # between two moments from which an interrupted run can go on
+
+
+class TableFile:
+    """A table of stars that is being written; use it in a ``with``.
+
+    Rows go to `.NAME.partial` beside the table, and every two seconds it is noted how far they are good. At
+    the end of the ``with`` the table is made of them and appears under its name. After an error, a Ctrl-C or
+    a kill the partial rows stay; the same command takes them up again: `rows` says how many there are.
+
+    Args:
+        path: the table; .csv, .ecsv, .fits or .fits.gz chooses the format.
+        columns: of the table.
+        about: provenance and legends, for the header of ECSV and FITS (CSV has none).
+        fingerprint: what decides the rows (inputs, options, weights), by name. Partial rows of another
+            fingerprint are refused, or thrown away where `overwrite` is True.
+        overwrite: allow the table to be replaced.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        columns: Sequence[Column],
+        *,
+        about: About,
+        fingerprint: Mapping[str, str],
+        overwrite: bool = False,
+    ) -> None:
+        self.path, self.columns, self.overwrite = Path(path), tuple(columns), overwrite
+        self.about: dict[str, Any] = dict(about)
+        self.fingerprint = dict(fingerprint) | {"columns": ",".join(one.name for one in columns)}
+        self.partial = self.path.with_name(f".{self.path.name}.partial")
+        self.state = self.path.with_name(f".{self.path.name}.partial.json")
+        self.good = (0, 0)  # rows and their bytes; one value, which no Ctrl-C can tear apart
+        self.committed_at = 0.0
+        self.file: IO[bytes] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows so far, those of an earlier run of the same command included."""
+        return self.good[0]
+
+    def check(self) -> None:
+        """Refuses, within milliseconds, what entering would refuse.
+
+        Raises:
+            UsageError: the name says no format.
+            OutputError: the table exists already or cannot be created; partial rows of another command.
+        """
+        check_table("the table", self.path)
+        check_output(self.path, self.overwrite)
+        self._kept()
+
+    def __enter__(self) -> "TableFile":
+        self.check()
+        with ExitStack() as undo, writing(self.path):
+            self.file = undo.enter_context(self.partial.open("ab"))
+            self._lock(self.file)
+            if (kept := self._kept()) is not None:  # read again: now nobody else writes it
+                self.good = kept
+            self.file.truncate(self.good[1])
+            if not self.good[1]:
+                self._write(_lines([[one.name for one in self.columns]]), 0)
+            self._commit()
+            undo.pop_all()
+        return self
+
+    def append(self, columns: Mapping[str, Sequence[object] | Iterable[object]]) -> None:
+        """Adds rows: every column of the table by name, all of one length.
+
+        Raises:
+            ValueError: a column is missing, unknown, or of another length.
+            DiskError: the disk is full, read-only or failing.
+        """
+        if set(columns) != {one.name for one in self.columns}:
+            raise ValueError(f"columns must be {self.fingerprint['columns']}, found {','.join(columns)}")
+        cells = [list(map(_FORMATS[one.kind], columns[one.name])) for one in self.columns]
+        with writing(self.path):
+            self._write(_lines(zip(*cells, strict=True)), len(cells[0]))
+            if time.monotonic() - self.committed_at > COMMIT_S:
+                self._commit()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self.file is not None
+        try:
+            self._end(whole=error is None)
+        except KeyboardInterrupt as late:
+            error = late
+        finally:
+            self.file.close()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(self.interrupted()) from None
+
+    def interrupted(self) -> str:
+        """What to say of a run that was stopped."""
+        return f"stopped after {self.rows} rows of {self.path}; the same command goes on from there"
+
+    def _end(self, whole: bool) -> None:
+        with writing(self.path):
+            self._commit()
+        if whole:
+            with new_file(self.path, self.overwrite) as temporary:
+                write_table(self.partial, temporary, self.columns, self.about)
+        if whole or not self.rows:
+            self._remove()
+
+    def _write(self, text: str, rows: int) -> None:
+        assert self.file is not None
+        self.file.write(text.encode())
+        self.file.flush()
+        self.good = (self.rows + rows, self.file.tell())
+
+    def _commit(self) -> None:
+        """Notes how far the rows are good, once they are on the disk."""
+        assert self.file is not None
+        os.fsync(self.file.fileno())
+        state = {"fingerprint": self.fingerprint, "rows": self.good[0], "bytes": self.good[1]}
+        with new_file(self.state, overwrite=True) as temporary:
+            temporary.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        self.committed_at = time.monotonic()
+
+    def _kept(self) -> tuple[int, int] | None:
+        """Rows and bytes that an earlier run of the same command has left; None: nothing."""
+        try:
+            state = json.loads(self.state.read_text(encoding="utf-8"))
+            rows, length, found = int(state["rows"]), int(state["bytes"]), state["fingerprint"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            found, rows, length = {"state": "unreadable"}, 0, 0
+        if found == self.fingerprint and self.partial.is_file() and self.partial.stat().st_size >= length:
+            return rows, length
+        if self.overwrite or not rows:
+            return None
+        names = [name for name in self.fingerprint | found if self.fingerprint.get(name) != found.get(name)]
+        raise OutputError(
+            f"{self.partial} holds {rows} rows of an interrupted command that differs in "
+            f"{', '.join(names) or 'its length'}; repeat that command, delete the file, or allow it to be "
+            "thrown away with --overwrite"
+        )
+
+    def _lock(self, file: IO[bytes]) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked(f"{self.path} is being written by another process; wait for it or stop it") from None
+        except OSError:  # a file system without flock
+            pass
+
+    def _remove(self) -> None:
+        for path in (self.state, self.partial):
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+
+def _number(value: object) -> str:
+    return f"{value:.8g}"
+
+
+def _integer(value: object) -> str:
+    return f"{value:d}"
+
+
+def _flag(value: object) -> str:
+    return "True" if value else "False"
+
+
+def _text(value: object) -> str:
+    """One line of printable text, never empty."""
+    words = " ".join(str(value).encode("utf-8", "backslashreplace").decode().split())
+    return "".join(one for one in words if one.isprintable()) or NONE
+
+
+_FORMATS: Mapping[Kind, Callable[[object], str]] = {
+    "number": _number,
+    "integer": _integer,
+    "flag": _flag,
+    "text": _text,
+}
+
+
+def _lines(rows: Iterable[Iterable[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
