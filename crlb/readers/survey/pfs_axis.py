@@ -43,7 +43,7 @@ def keyword_wave(header: Mapping[str, Any], n_pix: int) -> tuple[Float[np.ndarra
     pixel, unit = float_keyword(header, "CRPIX1"), keyword(header, "CUNIT1").lower()
     if first is None or step is None or pixel is None or unit not in NM:
         raise DataError(
-            "wavelengths need a table, an HDU WAVELENGTH or the keywords CRVAL1, CRPIX1 and CDELT1 in nm or m, "
+            "wavelengths need a table, an HDU WAVELENGTH or the keywords CRVAL1, CRPIX1, CDELT1 in nm or m, "
             f"found CRVAL1 {first}, CRPIX1 {pixel}, step {step}, CUNIT1 '{unit}'"
         )
     note = "wavelengths from the keywords of the header, by the rule of FITS"
@@ -77,7 +77,7 @@ def resolving_power(
 ) -> tuple[Float[np.ndarray, " n_pix"] | None, str]:
     """Returns the resolving power of every pixel and what was assumed; None where the arm is not known.
 
-    The arm of a pixel is the one of its range whose step it has, or the only one of `arms` that reaches there.
+    The arm of a pixel is the one whose range and step it has, or the only one of `arms` that reaches there.
 
     Args:
         wave: nm, as the file has them.
