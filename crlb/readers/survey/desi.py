@@ -118,7 +118,7 @@ def _power(
     return widths.from_sigma(wave, sigma * np.gradient(wave))
 
 
-def _notes(hdus: Hdus, row: int, powers: list[Float[np.ndarray, " n_pix"]]) -> Iterator[str]:
+def _notes(hdus: Hdus, row: int, powers: list[np.ndarray]) -> Iterator[str]:
     fibermap = named(hdus, "FIBERMAP")
     kind = text(fibermap, row, "OBJTYPE") or "empty"
     yield "DESI: vacuum wavelengths, corrected to the barycentre; the velocity of the star is still in them"

@@ -97,7 +97,7 @@ def _per_pixel(hdu: Hdu) -> bool:
     if not has(hdu, "source_id", "wavelength", "flux", "flux_error") or not len(hdu.data):
         return False
     wave = column(hdu, "wavelength")
-    return wave.ndim == 1 and RANGE[0] < np.nanmin(wave) and np.nanmax(wave) < RANGE[1]
+    return bool(wave.ndim == 1 and RANGE[0] < np.nanmin(wave) and np.nanmax(wave) < RANGE[1])
 
 
 def _per_star(hdu: Hdu) -> bool:

@@ -90,7 +90,7 @@ def read(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Iterator[Ra
 def _spectra(hdus: Hdus) -> list[Hdu]:
     """Tables with a spectrum each: the sum of the exposures first, if it is there."""
     found = [hdu for hdu in hdus if has(hdu, "loglam", "flux", "ivar")]
-    return sorted(found, key=lambda hdu: not has(hdu, "and_mask"))
+    return sorted(found, key=lambda hdu: (str(hdu.name).upper() != "COADD", not has(hdu, "and_mask")))
 
 
 def _table(hdus: Hdus, path: Path, options: ReadOptions) -> Raw:
