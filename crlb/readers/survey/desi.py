@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from crlb.errors import DataError, UsageError
+from crlb.errors import DataError
 from crlb.files.observed import Origin
 from crlb.readers.options import ReadOptions
 from crlb.readers.raw import Raw
@@ -45,11 +45,8 @@ def read(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Iterator[Ra
     """Yields the spectrum of every row, its arms as segments.
 
     Raises:
-        UsageError: the option --hdu is given, which has no meaning here.
         DataError: arms differ in their rows, or lack a part.
     """
-    if options.hdu is not None:
-        raise UsageError("--hdu has no meaning for DESI files: all their arms are read")
     for arm in _arms(hdus):
         _check_rows(hdus, arm)
     for row in rows_of(options, count(hdus)):

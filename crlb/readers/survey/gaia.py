@@ -34,8 +34,11 @@ def count(hdus: Hdus) -> int:
 def read(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Iterator[Raw]:
     """Yields the spectrum of every star."""
     hdu = _table(hdus)
-    for row in rows_of(options, count(hdus)):
-        yield _star(hdu, row, path) if _per_star(hdu) else gaia_rvs(_columns(hdu), path)[row]
+    if _per_star(hdu):
+        yield from (_star(hdu, row, path) for row in rows_of(options, len(hdu.data)))
+        return
+    stars = gaia_rvs(_columns(hdu), path)
+    yield from (stars[row] for row in rows_of(options, len(stars)))
 
 
 def gaia_rvs(columns: Mapping[str, np.ndarray], path: Path) -> list[Raw]:

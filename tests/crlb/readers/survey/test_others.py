@@ -164,5 +164,7 @@ def test_a_format_that_the_file_has_not_is_refused():
     hdus = [fits.PrimaryHDU(), calspec()]
     with pytest.raises(DataError, match=r"some.fits: is no file of the format SDSS spec"):
         next(read_survey("SDSS spec", hdus, ANYWHERE, ReadOptions()))
+    with pytest.raises(UsageError, match="--hdu has no meaning for files of the format CALSPEC"):
+        next(read_survey("CALSPEC", hdus, ANYWHERE, ReadOptions(hdu="SCI")))
     with pytest.raises(UsageError, match="must be one of PFS pfsObject"):
         next(read_survey("SDSS", hdus, ANYWHERE, ReadOptions()))

@@ -59,6 +59,12 @@ def test_keywords_by_the_rule_of_fits_are_read_by_it(n_pix):
     assert "rule of FITS" in said
 
 
+def test_steps_that_are_differences_of_float32_do_not_add_up():
+    stored = np.float32(350.1) - np.float32(350.0)  # 0.1000061, as the old files have it
+    wave, _ = keyword_wave({"CRVAL1": 350.0, "CRPIX1": 0, "CD1_1": float(stored)}, 9100)
+    np.testing.assert_allclose(wave, 350 + 0.1 * np.arange(9100), atol=1e-9)
+
+
 def test_keywords_without_wavelengths_are_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=r"spectrum.fits: .*CRVAL1 None"):
         read(saved(tmp_path, *pfs_object()))
