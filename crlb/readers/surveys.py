@@ -79,6 +79,10 @@ def read_survey(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Iter
         raise UsageError(f"the format must be one of {', '.join(SURVEYS)}, found {name}")
     if options.hdu is not None and name not in SEVERAL_HDUS:
         raise UsageError(f"--hdu has no meaning for files of the format {name}; leave it out")
+    if options.columns:
+        raise UsageError(
+            f"the columns of the format {name} are known; leave --columns out, or give --format 'FITS table'"
+        )
     with _broken(path):
         found = SURVEYS[name].format_of(hdus)
         if found != name:
