@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crlb.errors import DataError
+from crlb.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -35,7 +35,7 @@ def open_fits(content: bytes) -> "Iterator[HDUList]":
             with fits.open(BytesIO(content), memmap=False, lazy_load_hdus=False) as hdus:
                 _check_whole(hdus, len(content))
                 yield hdus
-        except DataError:
+        except (DataError, UsageError):
             raise
         except (*ERRORS, fits.VerifyError) as error:
             raise DataError(f"damaged FITS file: {error}") from error
