@@ -29,22 +29,32 @@ def ivar_of(
     usable = np.ones(flux.shape, bool)
     given = ((name, np.asarray(bad, bool)[order]) for name, bad in raw.bad.items())
     for name, bad in (*given, *flux_causes(flux), *causes):
-        if n := int(np.count_nonzero(bad & usable)):
+        bad = bad & usable
+        if n := int(np.count_nonzero(bad)):
             lost[name] = lost.get(name, 0) + n
             usable &= ~bad
+    if not lost:
+        return flux, ivar, lost
     return np.where(usable, flux, 0.0), np.where(usable, ivar, 0.0), lost
 
 
 def flux_causes(flux: Float[np.ndarray, " n"]) -> Iterator[tuple[str, Bool[np.ndarray, " n"]]]:
     """Yields what is wrong with fluxes alone: cause, pixels."""
     finite = np.isfinite(flux)
-    yield "flux not finite", ~finite
-    yield "flux filled with zeros", filled(flux, 0.0)
-    for value in np.unique(flux[:-1][(flux[1:] == flux[:-1]) & (flux[1:] < 0)]):
+    if not finite.all():
+        yield "flux not finite", ~finite
+    size = np.abs(flux[finite])
+    if not size.size:
+        return
+    if size.min() == 0:
+        yield "flux filled with zeros", filled(flux, 0.0)
+        size = size[size > 0]
+    repeated = flux[1:][flux[1:] == flux[:-1]]
+    for value in np.unique(repeated[repeated < 0]):
         yield f"flux filled with {value:g}", filled(flux, float(value))
-    size = np.median(np.abs(flux[finite & (flux != 0)])) if (finite & (flux != 0)).any() else 0.0
-    if size > 0:
-        yield "flux beyond any star", np.abs(np.where(finite, flux, 0.0)) > HUGE * size
+    # The median costs more than all the rest: it is taken only where it can matter.
+    if size.size and size.max() > HUGE * size.min():
+        yield "flux beyond any star", np.abs(np.where(finite, flux, 0.0)) > HUGE * np.median(size)
 
 
 def filled(flux: Float[np.ndarray, " n"], value: float) -> Bool[np.ndarray, " n"]:
@@ -69,14 +79,27 @@ def _inverse_variance(
     if noise is None or kind is None:
         return np.ones(flux.shape), ()
     word = "inverse variance" if kind == "ivar" else kind
-    finite = np.isfinite(noise)
-    causes = [(f"{word} not finite", ~finite), (f"{word} 0", noise == 0), (f"{word} negative", noise < 0)]
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        power = {"ivar": 1, "variance": -1, "error": -2}[kind]
-        ivar = np.where(finite & (noise > 0), noise, 1.0) ** power
-    ivar[~(finite & (noise > 0))] = 0.0
-    causes += sentinels(ivar, flux)
-    return np.where(np.isfinite(ivar), ivar, 0.0), tuple(causes)
+    power = {"ivar": 1, "variance": -1, "error": -2}[kind]
+    positive = (noise > 0) & (noise < np.inf)
+    causes: list[tuple[str, Bool[np.ndarray, " n"]]] = []
+    if positive.all():
+        ivar = _power(noise, power)
+    else:
+        causes = [
+            (f"{word} not finite", ~np.isfinite(noise)),
+            (f"{word} 0", noise == 0),
+            (f"{word} negative", noise < 0),
+        ]
+        ivar = np.where(positive, _power(np.where(positive, noise, 1.0), power), 0.0)
+    if not (finite := np.isfinite(ivar)).all():
+        causes.append((f"{word} so small that nothing was measured", ~finite))
+        ivar = np.where(finite, ivar, 0.0)
+    return ivar, (*causes, *sentinels(ivar, flux))
+
+
+def _power(values: Float[np.ndarray, " n"], power: int) -> Float[np.ndarray, " n"]:
+    with np.errstate(divide="ignore", over="ignore"):
+        return values if power == 1 else 1.0 / (values if power == -1 else values * values)
 
 
 def sentinels(
@@ -84,10 +107,16 @@ def sentinels(
 ) -> list[tuple[str, Bool[np.ndarray, " n"]]]:
     """Errors that stand for "no data" (1e30), and those so small that nothing was measured."""
     good = ivar > 0
-    if not good.any():
+    there = ivar[good]
+    size = np.abs(flux)
+    size = size[(size > 0) & (size < np.inf)]
+    if not there.size:
         return []
-    middle = float(np.median(ivar[good]))
-    size = np.abs(flux[np.isfinite(flux) & (flux != 0)])
+    # Medians cost more than all the rest: they are taken only where they can matter.
+    usual = there.min() * HUGE**2 >= there.max()
+    if usual and not (size.size and there.min() < (HUGE * size.min()) ** -2):
+        return []
+    middle = float(np.median(there))
     scale = float(np.median(size)) if size.size else 0.0
     # Where most pixels have no data, the median is the sentinel itself: the flux tells.
     huge = ivar < max(middle / HUGE**2, (HUGE * scale) ** -2 if scale > 0 else 0.0)

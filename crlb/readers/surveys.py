@@ -29,6 +29,16 @@ SURVEYS: dict[str, ModuleType] = {
     calspec.CALSPEC: calspec,
     eso.ESO: eso,
 }
+# Formats whose files have more than one HDU that could be meant by the option --hdu.
+SEVERAL_HDUS = (
+    pfs.OBJECT,
+    pfs.GA_OBJECT,
+    pfs_sets.ARM,
+    pfs_sets.MERGED,
+    pfs_sets.COADD,
+    sdss.SPEC,
+    lamost.MRS,
+)
 
 
 def survey_of(hdus: Hdus, path: Path) -> str | None:
@@ -67,6 +77,12 @@ def read_survey(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Iter
     """
     if name not in SURVEYS:
         raise UsageError(f"the format must be one of {', '.join(SURVEYS)}, found {name}")
+    if options.hdu is not None and name not in SEVERAL_HDUS:
+        raise UsageError(f"--hdu has no meaning for files of the format {name}; leave it out")
+    if options.columns:
+        raise UsageError(
+            f"the columns of the format {name} are known; leave --columns out, or give --format 'FITS table'"
+        )
     with _broken(path):
         found = SURVEYS[name].format_of(hdus)
         if found != name:

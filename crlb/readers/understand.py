@@ -1,10 +1,12 @@
 """An observed spectrum made of what its file holds and of what the user says: units, medium, bad pixels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from crlb.detector import SPEED_OF_LIGHT_KMS
 from crlb.errors import DataError
 from crlb.files.observed import UNKNOWN_UNIT, Observed
 from crlb.readers.options import ReadOptions
@@ -23,7 +25,6 @@ from crlb.readers.units import (
 )
 from crlb.wavelengths import air_to_vacuum
 
-LIGHT_KMS = 299792.458  # km/s, exact by definition of the metre
 ORDER_ONE = (1e-4, 1e8)  # median flux outside is written with another power of ten
 USUAL_SCALE = 1e-17  # erg/s/cm2/Å of one unit of flux, as SDSS, DESI and PFS have it
 
@@ -41,30 +42,48 @@ def observed_of(raw: Raw, options: ReadOptions) -> Observed:
             them; arrays of different lengths; fewer than two wavelengths.
     """
     try:
-        return _observed(raw, options)
+        return _observed(raw, options, _axis_of(raw, options))
     except DataError as error:
         if str(error).startswith(str(raw.origin)):
             raise
         raise DataError(f"{raw.origin}: {error}") from None
 
 
-def _observed(raw: Raw, options: ReadOptions) -> Observed:
+def reader(template: Raw, options: ReadOptions) -> Callable[[Raw], Observed | DataError]:
+    """Returns what makes `Observed`, or says why it cannot, of spectra that share wavelengths and units.
+
+    What is said of the wavelengths is worked out once, for all of them.
+
+    Raises:
+        DataError: the wavelengths cannot be understood.
+    """
+    axis = _axis_of(template, options)
+
+    def understood(raw: Raw) -> Observed | DataError:
+        try:
+            return _observed(raw, options, axis)
+        except DataError as error:
+            return DataError(f"{raw.origin}: {error}")
+
+    return understood
+
+
+def _axis_of(raw: Raw, options: ReadOptions) -> "_Axis":
     _check_lengths(raw)
     if not np.isfinite(raw.wave).any():
         raise DataError("no wavelength is a finite number")
-    axis = _axis(raw, options)
+    return _axis(raw, options)
+
+
+def _observed(raw: Raw, options: ReadOptions, axis: "_Axis") -> Observed:
     flux, ivar, lost = ivar_of(raw, axis.order.pixels)
     factor, unit, unit_done = _calibrated(raw, options, axis.observed, flux)
-    power, power_done = _resolving_power(raw, options, axis.order.pixels)
     has_errors = raw.noise is not None and raw.noise_kind is not None
-    columns = Columns(
-        wave=axis.wave,
-        flux=flux * factor,
-        ivar=ivar / np.square(factor) if has_errors else ivar,
-        segment=axis.order.segment,
-        resolving_power=power,
-    )
-    columns, repeats = without_repeats(columns, has_errors)
+    if not isinstance(factor, float) or factor != 1.0:
+        flux, ivar = flux * factor, ivar / np.square(factor) if has_errors else ivar
+    columns, repeats = Columns(axis.wave, flux, ivar, axis.order.segment, axis.resolving_power), 0
+    if axis.repeats:
+        columns, repeats = without_repeats(columns, has_errors)
     said = (f"{repeats} repeated wavelengths averaged by inverse variance",) if repeats else ()
     none = () if has_errors else ("the file has no errors",)
     return Observed(
@@ -80,7 +99,7 @@ def _observed(raw: Raw, options: ReadOptions) -> Observed:
         mag=raw.mag,
         labels=dict(raw.labels),
         lost=axis.order.lost | lost,
-        done=(*raw.notes, *axis.done, *said, *unit_done, *none, *power_done),
+        done=(*raw.notes, *axis.done, *said, *unit_done, *none, *axis.power_done),
     )
 
 
@@ -95,13 +114,20 @@ def _check_lengths(raw: Raw) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Axis:
-    """Wavelengths in vacuum Å, as observed and with the velocity removed, and how they came to be."""
+    """What does not depend on the flux.
+
+    Wavelengths in vacuum Å, as observed and with the velocity removed, how they came to be, whether some of
+    them are repeated; the resolving power.
+    """
 
     order: Order
     observed: Float[np.ndarray, " n"]
     wave: Float[np.ndarray, " n"]
     rv_kms: float | None
     done: tuple[str, ...]
+    repeats: bool
+    resolving_power: Float[np.ndarray, " n"] | None
+    power_done: tuple[str, ...]
 
 
 def _axis(raw: Raw, options: ReadOptions) -> _Axis:
@@ -119,7 +145,10 @@ def _axis(raw: Raw, options: ReadOptions) -> _Axis:
         wave = air_to_vacuum(wave)
         done += ("wavelengths from air to vacuum",)
     rest, rv_kms, velocity_done = _at_rest(raw, options, wave)
-    return _Axis(order, wave, rest, rv_kms, (*done, *order.done, *velocity_done))
+    repeats = bool((np.diff(rest) == 0).any())
+    power, power_done = _resolving_power(raw, options, order.pixels)
+    done = (*done, *order.done, *velocity_done)
+    return _Axis(order, wave, rest, rv_kms, done, repeats, power, power_done)
 
 
 def _said(
@@ -165,13 +194,13 @@ def _at_rest(
     if options.rv_kms is None:
         said = () if raw.rv_kms is None else (f"the file's wavelengths are free of {raw.rv_kms:g} km/s",)
         return wave, raw.rv_kms, said
-    if not abs(options.rv_kms) < LIGHT_KMS:
+    if not abs(options.rv_kms) < SPEED_OF_LIGHT_KMS:
         raise DataError(f"--rv must be a velocity below that of light, found {options.rv_kms:g} km/s")
     done: tuple[str, ...] = ()
     if raw.rv_kms:
-        wave = wave * (1 + raw.rv_kms / LIGHT_KMS)
+        wave = wave * (1 + raw.rv_kms / SPEED_OF_LIGHT_KMS)
         done = (f"the file's removal of {raw.rv_kms:g} km/s undone, as another velocity was given",)
-    rest = wave / (1 + options.rv_kms / LIGHT_KMS)
+    rest = wave / (1 + options.rv_kms / SPEED_OF_LIGHT_KMS)
     return rest, options.rv_kms, (*done, f"velocity of {options.rv_kms:g} km/s removed")
 
 

@@ -186,22 +186,28 @@ def flux_unit(text: str) -> FluxUnit:
         DataError: magnitudes, which are no fluxes.
     """
     clean = " ".join(text.strip().split())
-    lower = clean.replace("MJy", "megaJy").lower()
+    lower = clean.lower()
     if lower.startswith("normali") or "continuum" in lower or lower == "rectified":
         return FluxUnit("normalised", NORMALISED)
     if lower == MODEL_UNIT:
         return FluxUnit("model", MODEL_UNIT)
     if lower in _NO_UNIT:
         return FluxUnit("unknown", UNKNOWN_UNIT)
-    factor, rest = _factor(lower)
-    rest = _DIRECT.get(rest, rest)
-    for pattern, word in _WORDS:
-        rest = re.sub(pattern, word, rest)
+    factor, rest = _cleaned(clean)
     if rest.startswith("mag") or rest.endswith("mag"):
         raise DataError(f"flux in '{clean}' is a magnitude; convert it to a flux first, or give --flux-unit")
     if _is_density(rest):
         return FluxUnit("density", clean, factor, rest)
     return FluxUnit("not calibrated" if _COUNTS.search(clean) else "unknown", clean)
+
+
+def _cleaned(text: str) -> tuple[float, str]:
+    """A factor and a unit in astropy's spelling."""
+    factor, rest = _factor(" ".join(text.replace("MJy", "megaJy").lower().split()))
+    rest = _DIRECT.get(rest, rest)
+    for pattern, word in _WORDS:
+        rest = re.sub(pattern, word, rest)
+    return factor, rest
 
 
 def _factor(text: str) -> tuple[float, str]:
@@ -241,3 +247,27 @@ def to_flam(unit: FluxUnit, wave: Float[np.ndarray, " n"]) -> Float[np.ndarray, 
     one = np.full(wave.shape, unit.factor) * _parsed(unit.text)
     values = one.to(target, units.spectral_density(wave * units.AA))
     return np.asarray(values.value, np.float64)
+
+
+def noise_factor(flux: str, noise: str, kind: Literal["ivar", "error", "variance"]) -> float:
+    """Returns by what errors in one unit are to be multiplied to be in that of the flux; 1 if unknown.
+
+    Args:
+        flux: unit of the flux.
+        noise: unit of the errors, or of their square or inverse square.
+        kind: which of them.
+
+    Raises:
+        DataError: both units are known, and one is not the other (squared, inverse squared).
+    """
+    of_flux = flux_unit(flux)
+    if of_flux.kind != "density":
+        return 1.0
+    power = {"error": 1, "variance": 2, "ivar": -2}[kind]
+    factor, text = _cleaned(noise)
+    one, other = _parsed(of_flux.text), _parsed(text)
+    if one is None or other is None or other.is_unity():
+        return 1.0
+    if not other.is_equivalent(one**power):
+        raise DataError(f"the unit of the {kind}, '{noise}', does not fit that of the flux, '{flux}'")
+    return factor * float(other.to(one**power)) / of_flux.factor**power

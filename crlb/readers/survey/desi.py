@@ -1,17 +1,19 @@
 """DESI `coadd-*` and `spectra-*`: many stars, several arms, a resolution matrix for each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from crlb.errors import DataError, UsageError
+from crlb.errors import DataError
 from crlb.files.observed import Origin
 from crlb.readers.options import ReadOptions
 from crlb.readers.raw import Raw
 from crlb.readers.survey import masks, widths
-from crlb.readers.survey.hdus import Hdus, keyword, named, needed, rows_of, text
+from crlb.readers.survey.hdus import Hdu, Hdus, keyword, named, needed, rows_of, text
 
 DESI = "DESI spectra"
 ARMS = ("B", "R", "Z", "BRZ")  # BRZ: arms put together by desi_coadd_spectra --coadd-cameras
@@ -38,88 +40,94 @@ def format_of(hdus: Hdus) -> str | None:
 
 def count(hdus: Hdus) -> int:
     """Returns the number of rows, sky and empty ones included."""
-    return int(named(hdus, f"{_arms(hdus)[0]}_FLUX").header["NAXIS2"])  # type: ignore[union-attr]
+    return int(needed(hdus, f"{_arms(hdus)[0]}_FLUX").header["NAXIS2"])
 
 
 def read(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Iterator[Raw]:
     """Yields the spectrum of every row, its arms as segments.
 
     Raises:
-        UsageError: the option --hdu is given, which has no meaning here.
         DataError: arms differ in their rows, or lack a part.
     """
-    if options.hdu is not None:
-        raise UsageError("--hdu has no meaning for DESI files: all their arms are read")
-    for arm in _arms(hdus):
-        _check_rows(hdus, arm)
+    arms = [_arm(hdus, letter) for letter in _arms(hdus)]
+    fibermap, exposures = named(hdus, "FIBERMAP"), keyword(hdus[0].header, "INFIL000") == ""
     for row in rows_of(options, count(hdus)):
-        yield _row(hdus, path, row, options)
+        yield _row(arms, fibermap, Origin(str(path), DESI, "", row), options, exposures)
+
+
+class _Arm(NamedTuple):
+    """One arm: wavelengths (Å), and what has a row per spectrum; None where the file has it not."""
+
+    wave: Float[np.ndarray, " n_pix"]
+    flux: np.ndarray
+    ivar: np.ndarray
+    mask: np.ndarray | None
+    resolution: np.ndarray | None
 
 
 def _arms(hdus: Hdus) -> list[str]:
-    return [
-        arm for arm in ARMS if named(hdus, f"{arm}_FLUX") is not None and named(hdus, f"{arm}_WAVELENGTH")
-    ]
+    present = {str(hdu.name).upper() for hdu in hdus}
+    return [arm for arm in ARMS if {f"{arm}_FLUX", f"{arm}_WAVELENGTH"} <= present]
 
 
-def _check_rows(hdus: Hdus, arm: str) -> None:
-    expected = (count(hdus), needed(hdus, f"{arm}_WAVELENGTH").data.size)
-    for part in ("FLUX", "IVAR"):
-        shape = needed(hdus, f"{arm}_{part}").data.shape
-        if shape != expected:
-            raise DataError(f"HDU {arm}_{part} must have the shape {expected}, found {shape}")
+def _arm(hdus: Hdus, letter: str) -> _Arm:
+    wave = np.asarray(needed(hdus, f"{letter}_WAVELENGTH").data, np.float64)
+    expected = (count(hdus), wave.size)
+    flux, ivar = (needed(hdus, f"{letter}_{part}").data for part in ("FLUX", "IVAR"))
+    for part, data in (("FLUX", flux), ("IVAR", ivar)):
+        if data.shape != expected:
+            raise DataError(f"HDU {letter}_{part} must have the shape {expected}, found {data.shape}")
+    mask, resolution = named(hdus, f"{letter}_MASK"), named(hdus, f"{letter}_RESOLUTION")
+    return _Arm(
+        wave, flux, ivar, None if mask is None else mask.data, None if resolution is None else resolution.data
+    )
 
 
-def _row(hdus: Hdus, path: Path, row: int, options: ReadOptions) -> Raw:
-    arms = _arms(hdus)
-    parts = [_part(hdus, f"{arm}_FLUX", row) for arm in arms]
-    wave = [np.asarray(needed(hdus, f"{arm}_WAVELENGTH").data, np.float64) for arm in arms]
-    masked = _masked(hdus, arms, row, options, [part.size for part in parts])
-    powers = [_power(hdus, arm, row, wave[i]) for i, arm in enumerate(arms)]
-    given = [np.full(wave[i].size, np.nan) if one is None else one for i, one in enumerate(powers)]
-    fibermap = named(hdus, "FIBERMAP")
+def _row(arms: list[_Arm], fibermap: Hdu, origin: Origin, options: ReadOptions, exposures: bool) -> Raw:
+    row = origin.row or 0
+    powers = [_power(arm, row) for arm in arms]
+    given = np.concatenate(
+        [
+            np.full(arm.wave.size, np.nan) if power is None else power
+            for arm, power in zip(arms, powers, strict=True)
+        ]
+    )
+    masked = masks.rejected(_mask(arms, row), BITS, tuple(BITS), options.mask_bits)
     return Raw(
-        origin=Origin(str(path), DESI, "_".join(arms) + "_FLUX", row, text(fibermap, row, "TARGETID")),
-        wave=np.concatenate(wave),
-        flux=np.concatenate(parts),
-        noise=np.concatenate([_part(hdus, f"{arm}_IVAR", row) for arm in arms]),
+        origin=replace(origin, star=text(fibermap, row, "TARGETID")),
+        wave=np.concatenate([arm.wave for arm in arms]),
+        flux=np.concatenate([np.asarray(arm.flux[row], np.float64) for arm in arms]),
+        noise=np.concatenate([np.asarray(arm.ivar[row], np.float64) for arm in arms]),
         noise_kind="ivar",
         bad=masked.bad,
         wave_unit="A",
         medium="vacuum",
         flux_unit=FLUX_UNIT,
-        resolving_power=np.concatenate(given) if any(one is not None for one in powers) else None,
-        segment=np.repeat(np.arange(len(arms)), [part.size for part in parts]),
-        notes=(*_notes(hdus, row, given), *masked.notes),
+        resolving_power=None if all(power is None for power in powers) else given,
+        segment=np.repeat(np.arange(len(arms)), [arm.wave.size for arm in arms]),
+        notes=(*_notes(fibermap, row, given, exposures), *masked.notes),
     )
 
 
-def _part(hdus: Hdus, name: str, row: int) -> Float[np.ndarray, " n_pix"]:
-    return np.asarray(needed(hdus, name).data[row], np.float64)
+def _mask(arms: list[_Arm], row: int) -> np.ndarray:
+    return np.concatenate(
+        [
+            np.zeros(arm.wave.size, np.uint32)
+            if arm.mask is None
+            else masks.as_bits(np.asarray(arm.mask[row]))
+            for arm in arms
+        ]
+    )
 
 
-def _masked(hdus: Hdus, arms: list[str], row: int, options: ReadOptions, sizes: list[int]) -> masks.Masked:
-    found = [
-        np.zeros(size, np.uint32)
-        if named(hdus, f"{arm}_MASK") is None
-        else masks.as_bits(np.asarray(needed(hdus, f"{arm}_MASK").data[row]))
-        for arm, size in zip(arms, sizes, strict=True)
-    ]
-    return masks.rejected(np.concatenate(found), BITS, tuple(BITS), options.mask_bits)
-
-
-def _power(
-    hdus: Hdus, arm: str, row: int, wave: Float[np.ndarray, " n_pix"]
-) -> Float[np.ndarray, " n_pix"] | None:
-    matrix = named(hdus, f"{arm}_RESOLUTION")
-    if matrix is None or matrix.data is None:
+def _power(arm: _Arm, row: int) -> Float[np.ndarray, " n_pix"] | None:
+    if arm.resolution is None:
         return None
-    sigma = widths.of_band(np.asarray(matrix.data[row], np.float64))
-    return widths.from_sigma(wave, sigma * np.gradient(wave))
+    sigma = widths.of_band(np.asarray(arm.resolution[row], np.float64))
+    return widths.from_sigma(arm.wave, sigma * np.gradient(arm.wave))
 
 
-def _notes(hdus: Hdus, row: int, powers: list[Float[np.ndarray, " n_pix"]]) -> Iterator[str]:
-    fibermap = named(hdus, "FIBERMAP")
+def _notes(fibermap: Hdu, row: int, power: Float[np.ndarray, " n_pix"], exposures: bool) -> Iterator[str]:
     kind = text(fibermap, row, "OBJTYPE") or "empty"
     yield "DESI: vacuum wavelengths, corrected to the barycentre; the velocity of the star is still in them"
     if kind != "TGT":
@@ -128,7 +136,7 @@ def _notes(hdus: Hdus, row: int, powers: list[Float[np.ndarray, " n_pix"]]) -> I
     status = text(fibermap, row, "COADD_FIBERSTATUS", "FIBERSTATUS")
     if status not in ("", "0"):
         yield f"the fibre's status is {status}, not 0"
-    if keyword(hdus[0].header, "INFIL000") == "" and text(fibermap, row, "EXPID"):
+    if exposures and text(fibermap, row, "EXPID"):
         yield f"one exposure, {text(fibermap, row, 'EXPID')}; other rows may hold the same star"
-    if any(np.isfinite(power).any() for power in powers):
+    if np.isfinite(power).any():
         yield "resolving power from the second moments of the resolution matrix"

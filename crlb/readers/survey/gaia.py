@@ -34,8 +34,11 @@ def count(hdus: Hdus) -> int:
 def read(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Iterator[Raw]:
     """Yields the spectrum of every star."""
     hdu = _table(hdus)
-    for row in rows_of(options, count(hdus)):
-        yield _star(hdu, row, path) if _per_star(hdu) else gaia_rvs(_columns(hdu), path)[row]
+    if _per_star(hdu):
+        yield from (_star(hdu, row, path) for row in rows_of(options, len(hdu.data)))
+        return
+    stars = gaia_rvs(_columns(hdu), path)
+    yield from (stars[row] for row in rows_of(options, len(stars)))
 
 
 def gaia_rvs(columns: Mapping[str, np.ndarray], path: Path) -> list[Raw]:
@@ -97,7 +100,7 @@ def _per_pixel(hdu: Hdu) -> bool:
     if not has(hdu, "source_id", "wavelength", "flux", "flux_error") or not len(hdu.data):
         return False
     wave = column(hdu, "wavelength")
-    return wave.ndim == 1 and RANGE[0] < np.nanmin(wave) and np.nanmax(wave) < RANGE[1]
+    return bool(wave.ndim == 1 and RANGE[0] < np.nanmin(wave) and np.nanmax(wave) < RANGE[1])
 
 
 def _per_star(hdu: Hdu) -> bool:

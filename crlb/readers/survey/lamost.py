@@ -71,7 +71,7 @@ def _image(hdus: Hdus, path: Path, options: ReadOptions) -> Raw:
     """Rows: flux, inverse variance, wavelength or flux without continuum, and-mask, or-mask."""
     header, rows = hdus[0].header, np.asarray(hdus[0].data)
     first, step = _coefficients(header) or (np.nan, np.nan)
-    masked = masks.rejected(rows[3].astype(np.int64), wanted=options.mask_bits)
+    masked = masks.rejected(rows[3], wanted=options.mask_bits)
     return Raw(
         origin=Origin(str(path), LRS, "", None, keyword(header, "DESIG", "OBJNAME")),
         # Not the third row: it holds float32, and in the first releases no wavelengths at all.
@@ -120,7 +120,7 @@ def _columns(
     loglam = numbers(hdu, "LOGLAM")
     wave = column(hdu, "WAVELENGTH") if loglam is None else 10**loglam
     flux, ivar, mask = column(hdu, "FLUX"), column(hdu, "IVAR"), whole(hdu, "ANDMASK", "PIXMASK")
-    return wave, flux, ivar, np.zeros(flux.size, np.int64) if mask is None else mask.astype(np.int64)
+    return wave, flux, ivar, np.zeros(flux.size, np.int64) if mask is None else masks.as_bits(mask)
 
 
 def _medium(header: Hdu) -> Medium:

@@ -93,7 +93,8 @@ def resolving_power(
     for arm in arms if "r" not in arms or "m" not in arms else "":
         low, high = RANGES[arm]
         width[np.isnan(width) & (wave >= low) & (wave <= high)] = FWHM[arm]
-    if np.mean(np.isfinite(width)) < KNOWN:
+    finite = np.isfinite(wave)
+    if not finite.any() or np.mean(np.isfinite(width[finite])) < KNOWN:
         return None, "the arm is not known, so no resolving power is stated; give --resolving-power"
     return 10 * wave / width, "resolving power of the arm, nominal (medium red: FWHM 1.6 Å)"
 
@@ -103,7 +104,7 @@ def planes(*headers: Mapping[str, Any]) -> dict[str, int]:
     found: dict[str, int] = {}
     for header in headers:
         for key, value in header.items():
-            name = str(key).upper().removeprefix("HIERARCH ").strip()
+            name = str(key).upper()
             if name.startswith("MP_") and isinstance(value, int):
                 found.setdefault(name[3:], value)
     return found

@@ -10,8 +10,8 @@ from crlb.errors import DataError, UsageError
 from crlb.files.observed import Origin
 from crlb.readers.options import ReadOptions
 from crlb.readers.raw import Raw
-from crlb.readers.survey.hdus import Hdu, Hdus, cell, chosen, is_table, named, needed, rows_of, text
-from crlb.readers.survey.pfs_axis import arms_of, planes, planes_in_text, rejected, resolving_power
+from crlb.readers.survey.hdus import Hdu, Hdus, cell, chosen, is_table, named, needed, rows_of, text, whole
+from crlb.readers.survey.pfs_axis import FWHM, arms_of, planes, planes_in_text, rejected, resolving_power
 
 ARM, MERGED, COADD = "PFS pfsArm", "PFS pfsMerged", "PFS pfsCoadd"
 MERGED_RANGE = 400.0  # nm: no arm is as wide
@@ -168,8 +168,9 @@ def _names(hdus: Hdus, row: int) -> dict[str, int]:
 
 def _arms(hdus: Hdus, row: int) -> str:
     """Letters of the arms that the observations of one object name."""
-    table, identifier = named(hdus, "OBSERVATIONS"), text(needed(hdus, "TARGET"), row, "targetId")
-    if table is None or not is_table(table):
+    table, mine = named(hdus, "OBSERVATIONS"), cell(needed(hdus, "TARGET"), row, "targetId")
+    targets = None if table is None or not is_table(table) else whole(table, "targetId")
+    if table is None or targets is None or mine is None:
         return ""
-    mine = [text(table, i, "arm") for i in range(len(table.data)) if text(table, i, "targetId") == identifier]
-    return "".join(sorted({letter for letter in "".join(mine) if letter in "brmn"}))
+    found = "".join(text(table, int(i), "arm") for i in np.flatnonzero(targets == mine))
+    return "".join(sorted({letter for letter in found if letter in FWHM}))

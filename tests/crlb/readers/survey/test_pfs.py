@@ -59,6 +59,12 @@ def test_keywords_by_the_rule_of_fits_are_read_by_it(n_pix):
     assert "rule of FITS" in said
 
 
+def test_steps_that_are_differences_of_float32_do_not_add_up():
+    stored = np.float32(350.1) - np.float32(350.0)  # 0.1000061, as the old files have it
+    wave, _ = keyword_wave({"CRVAL1": 350.0, "CRPIX1": 0, "CD1_1": float(stored)}, 9100)
+    np.testing.assert_allclose(wave, 350 + 0.1 * np.arange(9100), atol=1e-9)
+
+
 def test_keywords_without_wavelengths_are_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=r"spectrum.fits: .*CRVAL1 None"):
         read(saved(tmp_path, *pfs_object()))
@@ -77,10 +83,11 @@ def test_mask_bits_count_by_the_names_of_this_file(tmp_path):
     assert bad == {"masked BAD": [3], "masked BAD_FLUXCAL": [4], "masked bit 1": [5]}
     assert any("FIBERTRACE 58" in said for said in raw.notes)
     traced = one(path, ReadOptions(mask_bits=("fibertrace",))).bad
-    assert traced["masked FIBERTRACE"].sum() == N - 6 and len(traced) == 1
+    assert traced["masked FIBERTRACE"].sum() == N - 6
+    assert len(traced) == 1
     assert one(path, ReadOptions(mask_bits=("none",))).bad == {}
     assert one(path, ReadOptions(mask_bits=("all",))).bad["masked"].sum() == N - 3
-    with pytest.raises(UsageError, match="BAD_FLUXCAL.*found WHAT"):
+    with pytest.raises(UsageError, match=r"BAD_FLUXCAL.*found WHAT"):
         one(path, ReadOptions(mask_bits=("WHAT",)))
 
 
@@ -138,7 +145,8 @@ def arm(wave: np.ndarray, n_fibres: int = 2, norm: bool = True) -> list[fits.Ima
 def test_an_arm_has_a_spectrum_per_fibre_divided_by_its_norm(tmp_path):
     path = saved(tmp_path, *arm(np.stack([WAVE, WAVE + 0.01])))
     name, spectra = read(path)
-    assert name == "PFS pfsArm" and [raw.origin.star for raw in spectra] == ["fibre 17", "fibre 42"]
+    assert name == "PFS pfsArm"
+    assert [raw.origin.star for raw in spectra] == ["fibre 17", "fibre 42"]
     np.testing.assert_allclose(spectra[1].flux, 2 * FLUX / 50)
     np.testing.assert_allclose(spectra[1].noise, VARIANCE / 50**2)
     np.testing.assert_array_equal(spectra[1].wave, WAVE + 0.01)
@@ -155,7 +163,8 @@ def test_a_merged_file_shares_its_wavelengths(tmp_path):
     assert name == "PFS pfsMerged"
     np.testing.assert_array_equal(spectra[1].wave, WAVE)
     np.testing.assert_array_equal(spectra[1].flux, 2 * FLUX)
-    assert spectra[1].flux_unit == "unknown" and spectra[1].resolving_power is None
+    assert spectra[1].flux_unit == "unknown"
+    assert spectra[1].resolving_power is None
 
 
 def coadd(lengths: tuple[int, int]) -> list[fits.BinTableHDU]:
@@ -192,7 +201,8 @@ def coadd(lengths: tuple[int, int]) -> list[fits.BinTableHDU]:
 
 def test_objects_of_different_lengths_are_cells_of_tables(tmp_path):
     name, spectra = read(saved(tmp_path, *coadd((N, 40))))
-    assert name == "PFS pfsCoadd" and [raw.wave.size for raw in spectra] == [N, 40]
+    assert name == "PFS pfsCoadd"
+    assert [raw.wave.size for raw in spectra] == [N, 40]
     assert spectra[0].origin.star == f"9/{1 << 60}"
     np.testing.assert_allclose(spectra[1].flux, FLUX[:40])
     np.testing.assert_allclose(spectra[1].noise, VARIANCE[:40])
@@ -223,7 +233,8 @@ def test_the_example_of_the_medium_arm(reference):
     with fits.open(path) as hdus:
         wave, flux = hdus["WAVELENGTH"].data[0], hdus["FLUX"].data[0]
         sigma = np.sqrt(hdus["COVAR"].data[0, 0])
-    assert star.wave.size == 4096 and star.usable.all()
+    assert star.wave.size == 4096
+    assert star.usable.all()
     np.testing.assert_allclose(star.wave[[0, -1]], [7100.0, 8849.57])
     np.testing.assert_allclose(star.wave, 10 * wave)
     np.testing.assert_allclose(star.flux, flux)
@@ -235,7 +246,8 @@ def test_the_example_of_the_medium_arm(reference):
 def test_the_example_of_an_object_has_300_dead_pixels_in_its_image_and_none_in_its_table(reference):
     path = real(reference, "pfs/pfsObject-00000-0,0-000-00000001-01-0x395428ab.fits")
     (table_star,) = observed(path)
-    assert table_star.wave.size == 11640 and table_star.usable.all()
+    assert table_star.wave.size == 11640
+    assert table_star.usable.all()
     (star,) = observed(path, ReadOptions(hdu="FLUX"))
     np.testing.assert_array_equal(np.flatnonzero(~star.usable), np.arange(300))
     assert star.lost == {"masked": 300}
@@ -253,4 +265,6 @@ def test_the_example_of_an_object_has_300_dead_pixels_in_its_image_and_none_in_i
 
 def test_the_empty_example_of_the_archaeology_pipeline_is_read(reference):
     name, (raw,) = read(real(reference, "pfs/pfsGAObject.fits"))
-    assert name == "PFS pfsGAObject" and raw.labels == {} and raw.wave[-1] == 885.0
+    assert name == "PFS pfsGAObject"
+    assert raw.labels == {}
+    assert raw.wave[-1] == 885.0
