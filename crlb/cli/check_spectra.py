@@ -76,9 +76,13 @@ class CheckSpectra(SpectraOptions, Checks):
 
         try:
             file = open_observed(path, self.read_options())
-            spectra = tuple(inspect(one, templates) for one in islice(file.spectra(), self.first))
         except DataError as error:
-            return FileCheck(str(path), "", 0, (), (), str(error))
+            return FileCheck(str(path), "", 0, (), (), str(error).removeprefix(f"{path}: "))
+        each = list(islice(file.each(), self.first))
+        spectra = tuple(inspect(one, templates) for one in each if not isinstance(one, DataError))
+        refused = [str(one) for one in each if isinstance(one, DataError)]
         usable = any(one.usable for one in spectra)
-        error = "" if usable else "; ".join(dict.fromkeys(w for one in spectra for w in one.warnings))
-        return FileCheck(str(path), file.format, file.n, tuple(file.understood), spectra, error)
+        said = dict.fromkeys([*refused, *(w for one in spectra for w in one.warnings)])
+        return FileCheck(
+            str(path), file.format, file.n, tuple(file.understood), spectra, "" if usable else "; ".join(said)
+        )

@@ -40,7 +40,7 @@ class FileCheck(Record):
         head = [f"{self.path}: {self.format}, {self.n} spectr{'um' if self.n == 1 else 'a'}"]
         head += [f"  {sentence}" for sentence in self.understood]
         if len(self.spectra) == 1:
-            return "\n".join([*head, *_lines(self.spectra[0]), *self._last()])
+            return "\n".join([head[0], *_lines(self.spectra[0]), *self._last()])
         last = [*_remarks(self.spectra), *self._last()]
         return text_of("\n".join(head), _table(self.spectra), "\n".join(last))
 
