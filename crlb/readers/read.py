@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.observed import Observed, Origin
-from crlb.readers.columns import Table, raws_of
+from crlb.readers.columns import Table
 from crlb.readers.combine import combined
 from crlb.readers.content import HDF5_SIGN, content_of, head_of
 from crlb.readers.options import ReadOptions
 from crlb.readers.raw import Raw
+from crlb.readers.rows import raws_of
 from crlb.readers.survey.gaia import RVS, gaia_rvs
 from crlb.readers.surveys import SURVEYS
 from crlb.readers.understand import observed_of
