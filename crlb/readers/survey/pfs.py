@@ -38,13 +38,12 @@ FRAME = (
 
 def format_of(hdus: Hdus) -> str | None:
     """Returns the name of the format if the file is one of PFS, else None."""
-    flux = named(hdus, "FLUX")
-    if flux is None or any(named(hdus, name) is None for name in ("MASK", "SKY", "COVAR")):
+    flux, target, covariance = named(hdus, "FLUX"), named(hdus, "TARGET"), named(hdus, "COVAR")
+    if flux is None or named(hdus, "MASK") is None or (covariance is None and target is None):
         return None
-    target = named(hdus, "TARGET")
     if target is not None and has(target, "targetId", "objId"):
         return pfs_sets.COADD
-    if flux.header.get("NAXIS") == 2:
+    if flux.header.get("NAXIS") == 2 and covariance is not None:
         return pfs_sets.format_of(hdus)
     if flux.header.get("NAXIS") != 1:
         return None
@@ -112,21 +111,21 @@ def _images(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Raw:
         wave, said = np.asarray(stored.data, np.float64), "wavelengths from the HDU WAVELENGTH"
     else:
         wave, said = keyword_wave(image.header, flux.size)
-    covariance, mask = (
-        np.asarray(needed(hdus, "COVAR").data, np.float64),
-        np.asarray(needed(hdus, "MASK").data),
-    )
-    for what, size in (("WAVELENGTH", wave.size), ("COVAR", covariance.shape[-1]), ("MASK", mask.size)):
-        if size != flux.size:
-            raise DataError(f"HDU {what} must have {flux.size} pixels as FLUX has, found {size}")
+    covariance, mask = named(hdus, "COVAR"), np.asarray(needed(hdus, "MASK").data)
+    # Spectra of models (pfsSimObject, pfsReference) have no errors.
+    variance = None if covariance is None else np.atleast_2d(np.asarray(covariance.data, np.float64))[0]
+    parts = {"WAVELENGTH": wave, "COVAR": flux if variance is None else variance, "MASK": mask}
+    for what, part in parts.items():
+        if part.size != flux.size:
+            raise DataError(f"HDU {what} must have {flux.size} pixels as FLUX has, found {part.size}")
     masked = rejected(mask, planes(*_headers(hdus)), options.mask_bits)
     power, width = resolving_power(wave, arms_of(hdus), native=False)
     return Raw(
         origin=Origin(str(path), name, "FLUX", None, _star(hdus)),
         wave=wave,
         flux=flux,
-        noise=np.atleast_2d(covariance)[0],
-        noise_kind="variance",
+        noise=variance,
+        noise_kind=None if variance is None else "variance",
         bad=masked.bad,
         wave_unit="nm",
         medium="vacuum",

@@ -59,6 +59,15 @@ def test_keywords_by_the_rule_of_fits_are_read_by_it(n_pix):
     assert "rule of FITS" in said
 
 
+def test_models_without_errors_and_copies_without_sky_are_read_by_the_same_keywords(tmp_path):
+    primary, flux, bits, _, covar = pfs_object(**datamodel_keywords(WAVE[0], WAVE[-1], N))
+    target = table("TARGET", {"filterName": ("1A", ["i"])}, OBJID=5)
+    for hdus, has_errors in (((primary, flux, bits, target), False), ((primary, flux, bits, covar), True)):
+        (star,) = observed(saved(tmp_path, *hdus))
+        np.testing.assert_allclose(star.wave, 10 * WAVE, rtol=1e-12)
+        assert star.has_errors == has_errors
+
+
 def test_steps_that_are_differences_of_float32_do_not_add_up():
     stored = np.float32(350.1) - np.float32(350.0)  # 0.1000061, as the old files have it
     wave, _ = keyword_wave({"CRVAL1": 350.0, "CRPIX1": 0, "CD1_1": float(stored)}, 9100)
