@@ -14,6 +14,7 @@ Policy = Literal["refuse", "drop", "fill"]
 MAX_LISTED = 8  # nodes named in a message
 MAX_STATES = 5000  # of the exact search for what to drop
 Recipe = tuple[np.ndarray, np.ndarray]  # rows of the table, and the weights of their log flux
+ROUNDING = 2e-7  # of a label's largest value: labels nearer to each other are one; float32 rounds by 6e-8
 NEIGHBOURS = 2  # on either side of a hole that is filled: cubic where all four exist
 
 
@@ -35,6 +36,33 @@ class Mended(NamedTuple):
     report: str
 
 
+def unite_rounded(labels: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n n_labels"]:
+    """Returns labels in which values of a label that differ by rounding are one value.
+
+    Of 0.3 and 0.30000001 it is the one with the fewest digits, 0.3; what has no such neighbour stays.
+    """
+    if not np.isfinite(labels).all():
+        return labels
+    return np.stack([_united(column) for column in labels.T], axis=1) if labels.size else labels
+
+
+def _united(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    values, where = np.unique(column, return_inverse=True)
+    apart = np.diff(values) > ROUNDING * np.abs(values).max()
+    if apart.all():
+        return column
+    groups = np.split(values, np.flatnonzero(apart) + 1)
+    best = [min(group.tolist(), key=lambda value: len(repr(value))) for group in groups]
+    united: np.ndarray = np.repeat(best, [len(group) for group in groups])[where]
+    return united
+
+
+def is_node(column: Float[np.ndarray, " n"], value: float) -> Bool[np.ndarray, " n"]:
+    """Returns where a label has a value, up to rounding."""
+    same: np.ndarray = np.abs(column - value) <= ROUNDING * np.abs(column).max(initial=0.0)
+    return same
+
+
 def mend(
     labels: Float[np.ndarray, "n_given n_labels"],
     flux: Float[np.ndarray, "n_given n_pix"],
@@ -54,6 +82,7 @@ def mend(
     Raises:
         DataError: a node is missing and `holes` is "refuse", or it cannot be filled.
     """
+    labels = unite_rounded(labels)
     missing = find_holes(labels)
     if len(missing) == 0:
         return Mended(labels, flux, cont, np.zeros(len(labels), bool), "")
@@ -90,6 +119,7 @@ def _tensor(
     labels: Float[np.ndarray, "n n_labels"],
 ) -> tuple[tuple[np.ndarray, ...], Int[np.ndarray, "n n_labels"], Bool[np.ndarray, "*nodes"]]:
     """Returns the axes, the indices of every row on them, and where a node is present."""
+    labels = unite_rounded(labels)
     axes = tuple(np.unique(column) for column in labels.T)
     index = np.stack([np.searchsorted(a, c) for a, c in zip(axes, labels.T, strict=True)], axis=1)
     present = np.zeros(tuple(map(len, axes)), bool)
@@ -163,6 +193,7 @@ def drop_report(
 ) -> str:
     """Says which axis values `keep` leaves out, and how many spectra that costs."""
     words = []
+    labels = unite_rounded(labels)
     for name, before, after in zip(label_names, labels.T, labels[keep].T, strict=True):
         gone = np.setdiff1d(before, after)
         if len(gone):
