@@ -114,6 +114,12 @@ def check_edition(edition: int) -> None:
     check_listed("edition", edition, tuple(AXES), "editions")
 
 
+def is_within(edition: Edition, name: str, value: float, low: float, high: float) -> bool:
+    """Returns whether a label lies between bounds, which may have been rounded (float32)."""
+    slack = ROUNDING * max(map(abs, AXES[edition][name]))
+    return low - slack <= value <= high + slack
+
+
 def nearest(value: float, axis: tuple[float, ...]) -> float:
     """Returns the axis value from which a number differs by rounding only, otherwise the number itself."""
     close = (known for known in axis if abs(value - known) <= ROUNDING * max(map(abs, axis)))
@@ -133,8 +139,7 @@ def values_within(edition: Edition, name: str, bounds: tuple[float, float] | Non
     """
     axis = AXES[edition][name]
     low, high = bounds or (axis[0], axis[-1])
-    slack = ROUNDING * max(abs(low), abs(high))
-    inside = tuple(value for value in axis if low - slack <= value <= high + slack)
+    inside = tuple(value for value in axis if is_within(edition, name, value, low, high))
     if not inside:
         raise UsageError(
             f"{name} between {low:g} and {high:g} {LABELS[name].unit}: no node of BOSZ {edition}; "

@@ -7,14 +7,21 @@ import zlib
 from collections.abc import Callable
 from io import BufferedIOBase
 from pathlib import Path
+from typing import IO, cast
 
 from crlb.errors import DataError
 
 FITS_MAGIC = b"SIMPLE  ="
+
+
+def _open_xz(file: BufferedIOBase) -> BufferedIOBase:
+    return lzma.LZMAFile(cast(IO[bytes], file))
+
+
 OPENERS: dict[bytes, Callable[[BufferedIOBase], BufferedIOBase]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ": lzma.LZMAFile,
+    b"\xfd7zXZ": _open_xz,
 }
 MAX_LAYERS = 2  # of compression, one inside the other
 # First bytes of files that are whole but of another kind, and what they are.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crlb.bosz.catalogue import Atmosphere, choose_model
+from crlb.bosz.catalogue import Atmosphere, choose_model, is_within
 from crlb.bosz.content import unpacked
 from crlb.bosz.names import EXTENSION, Node, parse_name
 from crlb.bosz.read import naming
@@ -16,7 +16,6 @@ from crlb.bosz.sizes import LIMIT_BESIDE, unpacked_limit
 from crlb.bosz.text_table import parse_text
 from crlb.bosz.wave_grid import check_wave_2024, rows_of
 from crlb.errors import DataError, MissingInputError, UsageError
-from crlb.grids.holes import ROUNDING
 
 WAVE_FILE = re.compile(r"bosz2024_wave_r(\d+)\.(?:txt|dat|asc|csv)(?:\.(?:gz|bz2|xz))?", re.IGNORECASE)
 WAVE_ROW = 60  # bytes, more than a wavelength needs
@@ -46,7 +45,7 @@ def find_spectra(
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingInputError(f"folder {folder} does not exist or is not a folder")
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
     found = _by_node(files)
     chosen = {node: paths for node, paths in found.items() if _wanted(node, ranges or {}, atmosphere)}
     if not chosen:
@@ -72,14 +71,10 @@ def _by_node(files: list[Path]) -> dict[Node, list[Path]]:
 
 
 def _wanted(node: Node, ranges: Mapping[str, tuple[float, float]], atmosphere: Atmosphere) -> bool:
-    inside = all(_within(getattr(node, name), *bounds) for name, bounds in ranges.items())
+    inside = all(
+        is_within(node.edition, name, getattr(node, name), *bounds) for name, bounds in ranges.items()
+    )
     return inside and node.model == choose_model(node.edition, node.T_eff, node.log_g, atmosphere)
-
-
-def _within(value: float, low: float, high: float) -> bool:
-    """Whether a label lies between bounds that may be rounded."""
-    slack = ROUNDING * max(abs(low), abs(high))
-    return low - slack <= value <= high + slack
 
 
 def _without_twins(found: dict[Node, list[Path]]) -> dict[Node, Path]:

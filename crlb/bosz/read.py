@@ -28,8 +28,8 @@ from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.wavelengths import air_to_vacuum
 
 PLACEHOLDER = 1.0  # continuum, as stored, where the archive has no flux: far in the blue
-EXCHANGED = 0.5  # share of pixels whose flux lies above the continuum by more than ABOVE
-ABOVE = 1e-3  # of the continuum
+APART = 1e-3  # of the continuum: more than rounding
+EXCHANGED = 1e-3  # share of the pixels that may lie above the continuum, if still more lie below it
 Columns = dict[str, np.ndarray]
 
 
@@ -121,10 +121,11 @@ def _spectrum(node: Node, columns: Columns) -> BoszSpectrum:
             raise DataError(f"flux and continuum must be finite, but {name} {row} is {values[row]}")
     wave = _wave(node, columns)
     cont = np.where((flux == 0) & (cont == PLACEHOLDER), 0.0, cont)
-    if (flux > (1 + ABOVE) * cont).mean() > EXCHANGED:
+    above, below = (flux > (1 + APART) * cont).mean(), (flux < (1 - APART) * cont).mean()
+    if above > max(below, EXCHANGED):
         raise DataError(
-            "the flux lies above the continuum in most pixels: are the columns exchanged, or is the flux "
-            "already multiplied?"
+            f"the flux lies above the continuum in {above:.0%} of the pixels, below it in {below:.0%}: are "
+            "the columns exchanged, or in different units?"
         )
     factor = np.pi if node.edition == 2017 else 4 * np.pi
     medium: Literal["air", "vacuum"] = "vacuum" if node.edition == 2017 else "air"

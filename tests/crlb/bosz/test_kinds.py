@@ -163,6 +163,21 @@ def test_messages_name_the_cause_and_not_the_download(node, suffix, raw, words, 
     assert "download" not in str(caught.value)
 
 
+def test_exchanged_columns_are_refused(tmp_path):
+    """Lines in every third pixel: flux above the continuum is no star's."""
+    columns = table(TEXT)
+    columns[::3, 0] *= 0.7
+    read_spectrum(write(TEXT, tmp_path, columns))
+    with pytest.raises(DataError, match=r"above the continuum in 33% .* below it in 0%: are the columns"):
+        read_spectrum(write(TEXT, tmp_path, columns[:, ::-1]))
+    raw = b"cont flux\n" + lines(columns[:, ::-1])
+    (tmp_path / TEXT.name).unlink()
+    with pytest.raises(DataError, match="are the columns exchanged"):
+        read_spectrum(put(tmp_path, TEXT, ".txt", raw))
+    spectrum = read_spectrum(put(tmp_path, TEXT, ".txt", b"flux cont\n" + lines(columns)))
+    np.testing.assert_allclose(spectrum.flux, 4 * np.pi * columns[:, 0], rtol=1e-6)
+
+
 def test_zero_flux_on_continuum_one_is_the_placeholder_of_the_archive(tmp_path):
     columns = table(TEXT)
     columns[:400] = 0.0, 1.0
