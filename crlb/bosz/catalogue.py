@@ -7,7 +7,7 @@ log g (both kinds of atmosphere counted) LOG_G_2024 reproduces.
 from typing import Final, Literal
 
 from crlb.errors import UsageError
-from crlb.grids.holes import ROUNDING
+from crlb.grids.rounding import ROUNDING
 from crlb.labels import LABELS
 
 ORIGINAL: Final = "orig"  # 2024 only: as synthesised, each spectrum with its own wavelengths

@@ -12,7 +12,8 @@ from crlb.errors import DataError, UsageError
 from crlb.files.hdf5 import dataset, open_input, read_numbers
 from crlb.files.output import new_file
 from crlb.grids.compression import Factors, quantise
-from crlb.grids.holes import Policy, is_node
+from crlb.grids.holes import Policy
+from crlb.grids.rounding import is_node
 from crlb.grids.spectral_grid import Nodes, SpectralGrid, grid_from_nodes, make_grid
 from crlb.labels import SOLAR_SCALED
 

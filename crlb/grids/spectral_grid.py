@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 
 from crlb.errors import DataError, UsageError
 from crlb.grids.compression import Factors
-from crlb.grids.holes import ROUNDING, Policy, find_holes, listed, mend, unite_rounded
+from crlb.grids.holes import Policy, find_holes, listed, mend
+from crlb.grids.rounding import ROUNDING, unite_rounded
 
 
 @dataclass(frozen=True, eq=False)

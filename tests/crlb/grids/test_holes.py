@@ -7,7 +7,7 @@ import pytest
 
 from crlb.errors import DataError
 from crlb.grids.grid_file import Nodes, grid_from_nodes
-from crlb.grids.holes import complete_part, drop_report, fill_plan, find_holes, mend, unite_rounded
+from crlb.grids.holes import complete_part, drop_report, fill_plan, find_holes, mend
 from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux
 
 WAVE = np.linspace(7600.0, 8600.0, 40)
@@ -178,17 +178,8 @@ def rounded_nodes():
 def test_labels_that_differ_by_rounding_are_one_node():
     labels, rounded = rounded_nodes()
     assert (labels != rounded).any(axis=0).all()
-    np.testing.assert_array_equal(unite_rounded(rounded)[:, :2], labels[:, :2])
     assert len(find_holes(rounded)) == 0
     assert len(find_holes(rounded[1:])) == 1
     keep = complete_part(rounded[1:])
     assert keep.sum() == 18
     assert "left out log_g 0.1 because" in drop_report(rounded[1:], keep, ("T_eff", "log_g", "M_H"))
-
-
-def test_the_value_with_the_fewest_digits_stands_for_its_like():
-    column = np.array([4999.9995, 5000.0, 5000.0001, 5250.0])[:, None]
-    np.testing.assert_array_equal(np.ravel(unite_rounded(column)), [5000.0, 5000.0, 5000.0, 5250.0])
-    single = np.float64(np.float32([0.3, 0.7]))[:, None]
-    np.testing.assert_array_equal(unite_rounded(single), single)
-    np.testing.assert_array_equal(unite_rounded(np.array([[5000.0], [5000.01]])), [[5000.0], [5000.01]])
