@@ -12,7 +12,8 @@ from crlb.errors import DataError
 
 COMMENTS = ("#", "!", "%", "//")
 MAX_HEADER = 1000  # lines
-NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eEdD]?([+-]\d+)|[eEdD](\d+))?")
+NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eEdD]([+-]?\d+))?")
+NO_LETTER = re.compile(r"([+-]?\d*\.\d+)([+-]\d{3})")  # Fortran leaves out the E of 1.5E-101
 NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?([eEdD][+-]?\d+)?")
 PRECISE = re.compile(r"[+-]?\d+\.\d*[eEdD][+-]?\d+")  # what stands in tables, not in headings
@@ -129,8 +130,8 @@ def _by_lines(body: str, first: int) -> Float[np.ndarray, "n_rows n_columns"]:
 
 
 def _number(word: str) -> float | None:
-    if match := NUMBER.fullmatch(word):
-        return float(f"{match[1]}e{match[2] or match[3] or 0}")
+    if match := NUMBER.fullmatch(word) or NO_LETTER.fullmatch(word):
+        return float(f"{match[1]}e{match[2] or 0}")
     return float(word) if NOT_FINITE.fullmatch(word) else None
 
 

@@ -20,7 +20,7 @@ def same(text: str | bytes, expected=TABLE) -> tuple[str, ...]:
     [
         "1000.5 300000\n1001.5 1234567.5\n1002.5 1250.25\n",
         "1000.5 3.0D+05\n1001.5 1.2345675d6\n1002.5 1.25025D+03\n",
-        "1000.5 0.3+06\n1001.5 1.2345675+006\n1002.5 12502.5-001\n",
+        "1000.5 0.3+006\n1001.5 1.2345675+006\n1002.5 12502.5-001\n",
         "1000.5,300000\n1001.5,1234567.5\n1002.5,1250.25\n",
         "1000.5, 300000,\n1001.5, 1234567.5,\n1002.5, 1250.25,\n",
         "1000.5;300000\n1001.5;1234567.5\n1002.5;1250.25\n",
@@ -63,6 +63,7 @@ def test_a_comma_separates_where_it_can():
         ("1 2\n3 4\n5 six\n", "line 3 holds 'six' where a number is needed"),
         ("# one\n\n1 2\n3 ****\n", r"line 4 holds '\*\*\*\*'"),
         ("abc 3.0172e+05\n1 2\n", "line 1 holds 'abc'"),
+        ("1 2\n3 100-200\n", "line 2 holds '100-200'"),
         ("1 2\n3\n", "line 2 has 1 columns where the lines before it have 2"),
         ("1 2\n3 4 5\n", "line 2 has 3 columns"),
         (
