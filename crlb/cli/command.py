@@ -107,4 +107,4 @@ def checked(command: "Action") -> Callable[[], None]:
 def main() -> None:
     """Entry point of the console script: float64 throughout."""
     os.environ["JAX_ENABLE_X64"] = "1"  # read when jax is imported, which may be never
-    run_cli(parse())
+    run_cli(lambda: parse()())

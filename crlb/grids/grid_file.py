@@ -13,6 +13,7 @@ from crlb.files.hdf5 import dataset, open_input, read_numbers
 from crlb.files.output import new_file
 from crlb.grids.compression import Factors, quantise
 from crlb.grids.holes import Policy
+from crlb.grids.rounding import is_node
 from crlb.grids.spectral_grid import Nodes, SpectralGrid, grid_from_nodes, make_grid
 from crlb.labels import SOLAR_SCALED
 
@@ -29,7 +30,6 @@ __all__ = [
 ]
 
 GZIP_LEVEL = 9  # the smallest files; grids are written once
-NODE_TOLERANCE = 1e-9  # of a label: so near a value counts as that of a node
 
 
 def default_grid_path() -> Path:
@@ -50,7 +50,8 @@ def load_grid(
 
     Args:
         path: the file.
-        fixed: labels held at a value, which must be that of a node; the grid has no axis for them.
+        fixed: labels held at a value, which must be that of a node (up to the rounding of float32); the grid
+            has no axis for them.
         holes: what to do where nodes of the tensor are missing: `refuse` lists them, `drop` leaves out axis
             values, `fill` interpolates (see `crlb.grids.holes`).
 
@@ -149,7 +150,7 @@ def _slice(
         if name not in label_names:
             raise UsageError(f"unknown label {name}: this grid has {', '.join(label_names)}")
         column = labels[:, label_names.index(name)]
-        here = np.isclose(column, value, rtol=0, atol=NODE_TOLERANCE)
+        here = is_node(column, value)
         if not here.any():
             nodes = " ".join(f"{x:g}" for x in np.unique(column))
             raise UsageError(f"{name} can be fixed at a node of the grid only, {nodes}; found {value:g}")
