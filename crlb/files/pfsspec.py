@@ -58,8 +58,10 @@ def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.n
     return read_numbers(file, ARRAYS[name], ("n", "n_pix")).astype(np.float32, copy=False)
 
 
-def read_table(file: h5py.File) -> dict[str, Float[np.ndarray, " n"]]:
-    """The numeric columns of the label table in float64; columns of text or dates are left out.
+def read_table(file: h5py.File, part: slice = slice(None)) -> dict[str, Float[np.ndarray, " n"]]:
+    """The numeric columns of the label table, or of a part of its rows, in float64.
+
+    Columns of text or dates are left out.
 
     Raises:
         DataError: the table is missing, is not a table, has no rows, or has no names of columns, or names
@@ -68,7 +70,7 @@ def read_table(file: h5py.File) -> dict[str, Float[np.ndarray, " n"]]:
     table = dataset(file, TABLE)
     if table.dtype.names is None or table.ndim != 1 or not len(table):
         raise DataError(f"'{TABLE}' must be a table with at least one row, found {table.dtype}")
-    rows, columns = table[()], {}
+    rows, columns = table[part], {}
     for field in table.dtype.names[1:]:  # the first one is the index
         names = column_names(table.attrs.get(f"{field}_kind"), field)
         block = rows[field].reshape(len(rows), -1)
