@@ -26,20 +26,23 @@ from specvit_jax.evaluation.training_set import TrainingSet
 
 WRONG_ERRORS = 1.5  # errors may be so much too small before a spectrum counts as strange
 UNKNOWN = 1e-3  # information on a coefficient, relative to its prior's, below which it counts as not seen
-SCALED = 0.5  # median of noiseless flux over the arm
+AMPLITUDES = (0.2, 5.0)  # left to the most likely one, relative to the ratio of the medians
 PIECE = 16  # spectra compared at once
+TINY = 1e-30  # where no pixel is usable
 
 
 class Compared(NamedTuple):
     """What the comparison of spectra with a training set says of each.
 
     Args:
-        scale: factor that brings the flux to the scale of the training.
+        flux: at the scale of the training; where unusable, that of the most likely mixture of its spectra.
+        scale: factor that brought it there.
         distance: Mahalanobis distance per square root of the pixels; about 1 for spectra of the training.
         p_value: share of spectra of the training that are farther.
         scatter: of neighbouring pixels around the model, relative to the errors; 1 where these are right.
     """
 
+    flux: Float[np.ndarray, "n n_pix"]
     scale: Float[np.ndarray, " n"]
     distance: Float[np.ndarray, " n"]
     p_value: Float[np.ndarray, " n"]
@@ -62,6 +65,7 @@ class Fit(NamedTuple):
     """One spectrum fitted with the components."""
 
     model: Float[Array, " n_pix"]
+    amplitude: Float[Array, ""]
     within: Float[Array, ""]
     outside: Float[Array, ""]
     farther: Float[Array, ""]
@@ -80,13 +84,12 @@ def make_frame(training: TrainingSet) -> Frame:
     return Frame(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
 
-def compare(
-    flux: Float[np.ndarray, "n n_pix"], ivar: Float[np.ndarray, "n n_pix"], frame: Frame
-) -> Compared:
+def compare(flux: Float[np.ndarray, "n n_pix"], ivar: Float[np.ndarray, "n n_pix"], frame: Frame) -> Compared:
     """Scales spectra as those of a training set are and says how far they are from it.
 
-    The scale brings the median of the noiseless spectrum to 0.5: of the most likely mixture of training
-    spectra, over all pixels. The median of the flux itself is drawn away by noise and by missing pixels.
+    Those have a median of 0.5 without their noise. The flux is brought to that scale by the most likely
+    amplitude of a training spectrum under noise: a = m^T C^-1 d / m^T C^-1 m with C = V L^2 V^T + diag(s^2).
+    It is not drawn away by noise or missing pixels, as the median of the flux itself is.
 
     Args:
         flux: on the pixels of the training, any positive scale; not read where not usable.
@@ -95,9 +98,7 @@ def compare(
     """
     mean = np.asarray(frame.mean)
     first = np.array([_first_scale(one, weight > 0, mean) for one, weight in zip(flux, ivar, strict=True)])
-    # Twice: the most likely mixture depends a little on the scale.
-    model = np.asarray(_fits(*_scaled(flux, ivar, first), frame).model)
-    scale = first * SCALED / np.median(model, axis=1)
+    scale = first / np.asarray(_fits(*_scaled(flux, ivar, first), frame).amplitude)
     fit = jax.tree.map(np.asarray, _fits(*_scaled(flux, ivar, scale), frame))
     usable = (ivar > 0).sum(axis=1)
     left = np.maximum(usable - fit.seen, 1)
@@ -105,7 +106,9 @@ def compare(
     outside = scipy.stats.chi2.sf(fit.outside.astype(np.float64) / softened, left)
     within = (1 + fit.farther) / (1 + len(frame.known))
     distance = np.sqrt((fit.within + fit.outside) / np.maximum(usable, 1))
-    return Compared(scale, distance, np.minimum(2 * np.minimum(outside, within), 1.0), fit.scatter)
+    p_value = np.minimum(2 * np.minimum(outside, within), 1.0)
+    filled = np.where(ivar > 0, flux * scale[:, None], fit.model).astype(np.float32)
+    return Compared(filled, scale, distance, p_value, fit.scatter)
 
 
 def _first_scale(flux: np.ndarray, usable: np.ndarray, mean: np.ndarray) -> float:
@@ -124,7 +127,7 @@ def _scaled(flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> tuple[np.n
 
 @partial(jax.jit)
 def _fits(flux: Float[Array, "n n_pix"], ivar: Float[Array, "n n_pix"], frame: Frame) -> Fit:
-    found: Fit = jax.lax.map(lambda one: _fit(*one, frame), (flux, ivar), batch_size=PIECE)
+    found: Fit = jax.lax.map(lambda one: _fit(one[0], one[1], frame), (flux, ivar), batch_size=PIECE)
     return found
 
 
@@ -138,16 +141,22 @@ def _fit(flux: Float[Array, " n_pix"], ivar: Float[Array, " n_pix"], frame: Fram
     information, axes = jnp.linalg.eigh(directions.T @ (weight[:, None] * directions))
     seen = information > UNKNOWN
     known = jnp.where(seen, information, 1.0)
-    slope = axes.T @ (directions.T @ (weight * apart))
+    along = directions @ axes
+    slope, of_mean = along.T @ (weight * apart), along.T @ (weight * frame.mean)
     within = jnp.where(seen, slope / jnp.sqrt(known * (1 + known)), 0.0)
     drawn = (jnp.sqrt(known) * (frame.known @ axes) + frame.draws) / jnp.sqrt(1 + known)
     others = jnp.sum(jnp.where(seen, drawn, 0.0) ** 2, axis=1)
-    nearest = directions @ (axes @ jnp.where(seen, slope / known, 0.0))
+    nearest = along @ jnp.where(seen, slope / known, 0.0)
+    total = 1 + jnp.maximum(information, 0.0)
+    # mean^T C^-1 apart, relative to mean^T C^-1 mean: what the amplitude is more than one
+    excess = jnp.sum(weight * frame.mean * apart) - jnp.sum(of_mean * slope / total)
+    excess /= jnp.maximum(jnp.sum(weight * frame.mean**2) - jnp.sum(of_mean**2 / total), TINY)
     left = jnp.where(usable, (apart - nearest) * jnp.sqrt(weight), 0.0)
     pairs = usable[1:] & usable[:-1]
     scatter = jnp.sum(jnp.where(pairs, jnp.diff(left) ** 2, 0.0)) / (2 * jnp.maximum(pairs.sum(), 1))
     return Fit(
-        model=frame.mean + directions @ (axes @ (slope / (1 + jnp.maximum(information, 0.0)))),
+        model=frame.mean + along @ (slope / total),
+        amplitude=jnp.clip(1 + excess, *AMPLITUDES),
         within=jnp.sum(within**2),
         outside=jnp.sum(left**2),
         farther=jnp.sum(others >= jnp.sum(within**2)),

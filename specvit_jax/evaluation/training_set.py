@@ -1,9 +1,10 @@
-"""What spectra a network was trained on, small enough to lie beside its weights: to be compared with others."""
+"""What spectra a network was trained on, small enough to lie beside its weights."""
 
 import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from jaxtyping import Float
 
 from crlb.errors import DataError, DiskError, MissingInputError, OutputError
 from crlb.files.output import new_file
+from crlb.files.spectra import label_columns
 from specvit_jax.network.standardise import leading
 from specvit_jax.network.weights import Weights
-from specvit_jax.settings.config import DataConfig
+from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.spectra.shards import find_shards, open_shards
 from specvit_jax.spectra.source import Observer, Rows, fold_in, make_observer, snr_of
@@ -47,6 +49,7 @@ class TrainingSet:
         errors: 1 sigma of the mean spectrum at these magnitudes.
         snr_range: of training spectra, from the faintest to the brightest.
         mag_range: AB magnitudes in i of the training, bright and faint.
+        label_range: lower and upper edge of each label of the network.
     """
 
     mean: Float[np.ndarray, " n_pix"]
@@ -57,6 +60,7 @@ class TrainingSet:
     errors: Float[np.ndarray, "m n_pix"]
     snr_range: Float[np.ndarray, " 2"]
     mag_range: Float[np.ndarray, " 2"]
+    label_range: Float[np.ndarray, "2 n_labels"]
 
     @property
     def deviation(self) -> Float[np.ndarray, " k"]:
@@ -94,23 +98,21 @@ def training_set(weights: Weights, weights_path: Path | None = None) -> tuple[Tr
     Returns:
         The training set; or None and why there is none: its grid, noise or files are not here.
     """
-    stamp = fingerprint(weights.config.data)
+    stamp = fingerprint(weights.config)
     path = None if weights_path is None else weights_path.with_suffix(".training.safetensors")
     if path is not None and (found := _read(path, stamp)) is not None:
         return found, ""
     try:
-        made = make_training_set(weights.config.data)
+        made = make_training_set(weights.config)
     except (MissingInputError, DataError) as error:
         return None, str(error)
     if path is not None:
-        try:
+        with suppress(OutputError, DiskError):  # a folder that others own: it is made again next time
             _write(path, made, stamp)
-        except (OutputError, DiskError):  # a folder that others own: it is made again next time
-            pass
     return made, ""
 
 
-def make_training_set(config: DataConfig, n: int = N_SPECTRA) -> TrainingSet:
+def make_training_set(config: Config, n: int = N_SPECTRA) -> TrainingSet:
     """Spectra of a training, drawn as there or read from the same files.
 
     Args:
@@ -121,7 +123,8 @@ def make_training_set(config: DataConfig, n: int = N_SPECTRA) -> TrainingSet:
         MissingInputError: grid, noise or files are not there.
         DataError: they are damaged or others.
     """
-    observer, rows = _rows(config, n)
+    observer, rows = _rows(config.data, n)
+    labels = np.asarray(rows.labels)[:, label_columns(observer.label_names, config.model.label_names)]
     clean = np.asarray(rows.clean, np.float64)
     mean = clean.mean(axis=0)
     apart = clean - mean
@@ -143,13 +146,15 @@ def make_training_set(config: DataConfig, n: int = N_SPECTRA) -> TrainingSet:
             errors=_errors(observer, np.repeat(mean[None], len(mags), axis=0), mags),
             snr_range=np.array([bottom, top]),
             mag_range=np.array([bright, faint]),
+            label_range=np.stack([labels.min(axis=0), labels.max(axis=0)]),
         )
     )
 
 
-def fingerprint(config: DataConfig) -> str:
-    """A short text that changes with the spectra of a training."""
-    text = json.dumps(dataclasses.asdict(config), sort_keys=True, default=str)
+def fingerprint(config: Config) -> str:
+    """A short text that changes with the spectra and the labels of a training."""
+    told = dataclasses.asdict(config.data) | {"label_names": config.model.label_names}
+    text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -159,6 +164,7 @@ def _rows(config: DataConfig, n: int) -> tuple[Observer, Rows]:
         observer = make_observer(config, ())
         shards = open_shards(find_shards(config.source), np.asarray(observer.noise.wave, np.float64))
         chosen = np.random.default_rng(SEED).permutation(shards.rows)[:n]
+        observer = dataclasses.replace(observer, label_names=shards.label_names)
         return observer, Rows(*shards.read(np.sort(chosen)))
     simulator = simulator_of(config)
     labels = np.asarray(simulator.prior.draw(jax.random.key(SEED), n))
