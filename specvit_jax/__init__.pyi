@@ -1,5 +1,6 @@
 from .evaluation.evaluate import Evaluation as Evaluation
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.labelled import LabelledStars as LabelledStars
 from .evaluation.limits import cramer_rao as cramer_rao
 from .evaluation.limits import exact_posterior as exact_posterior
 from .evaluation.predict import Predictions as Predictions

@@ -12,10 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # What holds no physics may be used by both: errors with their exit status, files, label names.
 PLUMBING = ("crlb.errors", "crlb.files", "crlb.labels", "crlb.readers")
-# The doors of specvit_jax to the forward model: spectra, what can be known of them, the names of their lines.
+# The doors of specvit_jax to the forward model: spectra, what can be known of them, pixels and velocity of
+# observed ones, the names of their lines.
 DOORS = {
     "specvit_jax/spectra/source.py",
     "specvit_jax/evaluation/limits.py",
+    "specvit_jax/evaluation/instrument.py",
     "specvit_jax/report/page.py",
 }
 THIRD_PARTY_OF_CRLB = {

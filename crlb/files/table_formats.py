@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 Kind = Literal["number", "integer", "flag", "text"]
-About: TypeAlias = "Mapping[str, str | int | float | Mapping[str, str]]"
+About: TypeAlias = Mapping[str, str | int | float | Mapping[str, str]]
 SUFFIXES = (".csv", ".ecsv", ".fits", ".fits.gz")
 BLOCK = 10_000  # rows in memory at once
 _NUMPY = {"number": "float64", "integer": "int64", "flag": "bool", "text": "U1"}

@@ -15,7 +15,10 @@ from typing import IO, Any
 from crlb.errors import Interrupted, Locked, OutputError
 from crlb.files.flags import NONE
 from crlb.files.output import check_output, new_file, writing
-from crlb.files.table_formats import About, Column, Kind, check_table, write_table
+from crlb.files.table_formats import About as About  # handed on: what a table is made of
+from crlb.files.table_formats import Column as Column
+from crlb.files.table_formats import Kind, write_table
+from crlb.files.table_formats import check_table as check_table
 
 COMMIT_S = 2.0  # between two moments from which an interrupted run can go on
 

@@ -25,8 +25,7 @@ from experiments.study.frame import Options, Work
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
 from experiments.study.training import trained
 from specvit_jax import Config, load_weights, predict, preset
-from specvit_jax.network.find import shipped_weights
-from specvit_jax.network.weights import read_metadata
+from specvit_jax.network.find import read_metadata, shipped_weights
 from specvit_jax.settings.config_file import override
 
 MAX_TREES = 1000  # of LightGBM, with early stopping

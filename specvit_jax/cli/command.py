@@ -15,6 +15,7 @@ import tyro
 from crlb.errors import run_cli
 from specvit_jax.cli.evaluate import Evaluate
 from specvit_jax.cli.info import Info
+from specvit_jax.cli.predict import Predict
 from specvit_jax.cli.report import Report
 from specvit_jax.cli.runs import Runs
 from specvit_jax.cli.simulate import Simulate
@@ -26,6 +27,7 @@ Command = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]

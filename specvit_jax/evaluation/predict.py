@@ -40,12 +40,13 @@ class Predictions(Record):
         return self.labels[:, self.label_names.index(label)]
 
 
-def predict(weights: Weights, flux: Float[np.ndarray, "n n_pix"]) -> Predictions:
+def predict(weights: Weights, flux: Float[np.ndarray, "n n_pix"], batch: int = BATCH) -> Predictions:
     """The labels of noisy spectra.
 
     Args:
         weights: a trained network with its scalers.
         flux: as observed, median about 0.5 over the arm.
+        batch: spectra in one call of the network.
 
     Raises:
         DataError: no spectra, another number of pixels than the network reads, or flux that is not finite.
@@ -53,10 +54,10 @@ def predict(weights: Weights, flux: Float[np.ndarray, "n n_pix"]) -> Predictions
     check_flux(flux, len(weights.input_scaler.mean))
     scalers = Scalers(weights.label_scaler, weights.input_scaler)
     pieces = []
-    for start in range(0, len(flux), BATCH):
-        piece = flux[start : start + BATCH]
+    for start in range(0, len(flux), batch):
+        piece = flux[start : start + batch]
         # The last piece is filled up, so that one compiled program serves all.
-        rows = np.minimum(np.arange(BATCH), len(piece) - 1)
+        rows = np.minimum(np.arange(batch), len(piece) - 1)
         found = predict_with_sigma(
             weights.params, jnp.asarray(piece[rows], jnp.float32), scalers, weights.config
         )

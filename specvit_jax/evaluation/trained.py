@@ -1,14 +1,31 @@
 """A trained network as one object: `specvit_jax.load("tiny").predict(flux)`."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias, overload
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
-from specvit_jax.evaluation.predict import Predictions, predict
+from crlb.errors import UsageError
+from crlb.files.observed import Observed
+from crlb.readers.options import ReadOptions
+from specvit_jax.evaluation.distance import Frame, make_frame
+from specvit_jax.evaluation.instrument import LSF_FWHM, pixels
+from specvit_jax.evaluation.label_stars import label_stars
+from specvit_jax.evaluation.labelled import LabelledStars, joined
+from specvit_jax.evaluation.observed_files import Spoilt, spectra_of
+from specvit_jax.evaluation.predict import BATCH, Predictions, predict
+from specvit_jax.evaluation.prepared import Reads
+from specvit_jax.evaluation.training_set import TrainingSet, training_set
 from specvit_jax.network.find import find_weights
 from specvit_jax.network.weights import Weights, load_weights
+
+Flux: TypeAlias = Float[np.ndarray, "*n n_pix"] | jax.Array | Sequence[float]
+Spectra: TypeAlias = str | Path | Observed | Iterable[str | Path | Observed]
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,9 +34,11 @@ class TrainedNetwork:
 
     Args:
         weights: its parameters, configuration and scalers.
+        path: of the weights file, beside which the spectra of its training are kept; None: nowhere.
     """
 
     weights: Weights
+    path: Path | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -31,16 +50,73 @@ class TrainedNetwork:
         """Number of pixels of the spectra it reads."""
         return len(self.weights.input_scaler.mean)
 
-    def predict(self, flux: Float[np.ndarray, "*n n_pix"]) -> Predictions:
+    @cached_property
+    def training(self) -> tuple[TrainingSet | None, str]:
+        """The spectra it was trained on; or None, and why they are not known."""
+        return training_set(self.weights, self.path)
+
+    @cached_property
+    def reads(self) -> Reads:
+        """Its pixels and what it was trained on.
+
+        Raises:
+            DataError: it reads other pixels than the detector's.
+        """
+        return Reads(pixels(self.n_pix), LSF_FWHM, self.training[0])
+
+    @cached_property
+    def frame(self) -> Frame | None:
+        """The spectra of its training, prepared for the distance from them; None: not known."""
+        return None if self.training[0] is None else make_frame(self.training[0])
+
+    @overload
+    def predict(self, spectra: Flux) -> Predictions: ...
+
+    @overload
+    def predict(self, spectra: Spectra, options: ReadOptions = ...) -> LabelledStars: ...
+
+    def predict(
+        self,
+        spectra: Flux | Spectra,
+        options: ReadOptions = ReadOptions(),  # noqa: B008
+    ) -> Predictions | LabelledStars:
         """Returns the labels of one spectrum or of many, and their 1-sigma errors where it predicts these.
 
         Args:
-            flux: as observed, median about 0.5 over the arm, on the pixels it was trained on.
+            spectra: an array of flux as the network was taught (median 0.5 over the arm, its own pixels): the
+                labels come back as `Predictions`. Or one or many of: name of a file of spectra in any format,
+                `Observed` spectrum. They are brought to the network's pixels and scale first, and come back
+                as `LabelledStars`: with SNR, distance from the training, flags.
+            options: how files are to be understood.
 
         Raises:
-            DataError: another number of pixels, or flux that is not finite.
+            DataError: flux of another number of pixels, or not finite; files that cannot be read.
+            MissingInputError: a file is not there.
+            UsageError: no spectra; an option that does not fit the files.
         """
-        return predict(self.weights, np.atleast_2d(np.asarray(flux)))
+        if _is_flux(spectra):
+            return predict(self.weights, np.atleast_2d(np.asarray(spectra)))
+        return joined(list(self.label(_observed(spectra, options))))
+
+    def label(self, spectra: Iterable[Observed | Spoilt], batch: int = BATCH) -> Iterator[LabelledStars]:
+        """Yields the labels of observed spectra in batches; memory does not grow with their number."""
+        return label_stars(self.weights, self.reads, self.frame, spectra, batch)
+
+    def assumes(self) -> str:
+        """What spectra it was trained for, in one line."""
+        config, wave = self.weights.config.data, self.reads.wave
+        grid = config.grid or "the embedded grid (own LTE synthesis, not BOSZ)"
+        source = f"spectra of {grid}" if config.source == "emulator" else f"the spectra in {config.source}"
+        training = self.training[0]
+        mags = (
+            config.mag if training is None else (float(training.mag_range[0]), float(training.mag_range[1]))
+        )
+        snr = "" if training is None else " (SNR {:.2g} to {:.2g})".format(*training.snr_range)
+        return (
+            f"assumes {source}, at rest, {wave[0]:.0f} to {wave[-1]:.0f} Å in vacuum in pixels of "
+            f"{self.reads.spacing:.3g} Å, lines {LSF_FWHM:g} Å wide, noise of i = {mags[0]:g} to "
+            f"{mags[1]:g} mag{snr}; other spectra are flagged CONDITIONS"
+        )
 
 
 def load(network: str | Path) -> TrainedNetwork:
@@ -50,4 +126,26 @@ def load(network: str | Path) -> TrainedNetwork:
         MissingInputError: there is none of that name.
         DataError: the file is damaged or not one of this project.
     """
-    return TrainedNetwork(load_weights(find_weights(network)))
+    path = find_weights(network)
+    return TrainedNetwork(load_weights(path), path)
+
+
+def _is_flux(spectra: object) -> bool:
+    """Whether these are numbers: an array, or a list of numbers or of arrays."""
+    if isinstance(spectra, list | tuple):
+        return bool(spectra) and not isinstance(spectra[0], str | Path | Observed)
+    return hasattr(spectra, "__array__")
+
+
+def _observed(spectra: object, options: ReadOptions) -> Iterator[Observed | Spoilt]:
+    if isinstance(spectra, str | Path | Observed) or not isinstance(spectra, Iterable):
+        spectra = [spectra]
+    for one in spectra:
+        if isinstance(one, Observed):
+            yield one
+        elif isinstance(one, str | Path):
+            yield from spectra_of([Path(one)], options)
+        else:
+            raise UsageError(
+                f"spectra must be arrays of flux, names of files or Observed, found {type(one).__name__}"
+            )

@@ -1,9 +1,10 @@
-"""Where the weights of a network are: found before jax is loaded."""
+"""Where the weights of a network are and what they say of themselves, before jax is loaded."""
 
+import json
 from importlib import resources
 from pathlib import Path
 
-from crlb.errors import MissingInputError, UsageError
+from crlb.errors import DataError, MissingInputError, UsageError
 from specvit_jax.settings.config import PRESETS
 
 
@@ -35,3 +36,27 @@ def shipped_weights(preset: str) -> Path:
     if not path.is_file():
         raise MissingInputError(f"no weights are shipped for preset {preset}; train it with specvit train")
     return path
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts stored with a weights file: ``format``, ``config``, ``label_names``, ``about``."""
+    import safetensors
+
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
+
+
+def outputs_of(path: Path) -> tuple[tuple[str, ...], bool]:
+    """The labels that the network in a weights file predicts, and whether it predicts their errors.
+
+    Raises:
+        DataError: it is not a weights file of this project.
+    """
+    import safetensors
+
+    try:
+        metadata = read_metadata(path)
+        names = tuple(json.loads(metadata["label_names"]))
+        return names, bool(json.loads(metadata["config"])["model"].get("predict_sigma", False))
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"weights {path} is not a weights file of this project: {error}") from error

@@ -170,7 +170,7 @@ def whitened(
         raise DataError("whitening needs clean flux and errors that are finite, found NaN or infinity")
     mean, scale = clean.mean(axis=0, dtype=np.float64), np.asarray(scaler.scale, np.float64)
     x = (clean - mean[None, :]) / scale[None, :]
-    vectors = _leading(x, components)
+    vectors = leading(x, components)
     noise = (error.astype(np.float64) ** 2).mean(axis=0) / scale**2
     within = x @ vectors
     total, rotation = np.linalg.eigh(within.T @ within / len(x) + vectors.T @ (noise[:, None] * vectors))
@@ -185,7 +185,7 @@ def whitened(
     )
 
 
-def _leading(x: Float[np.ndarray, "n n_pix"], count: int) -> Float[np.ndarray, "n_pix k"]:
+def leading(x: Float[np.ndarray, "n n_pix"], count: int) -> Float[np.ndarray, "n_pix k"]:
     """Orthonormal basis of the leading right singular vectors, by the smaller of x x^T and x^T x."""
     wide = len(x) < x.shape[1]
     gram = x @ x.T if wide else x.T @ x

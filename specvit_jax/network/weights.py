@@ -14,6 +14,7 @@ import safetensors.numpy
 
 from crlb.errors import DataError, MissingInputError
 from crlb.files.output import new_file
+from specvit_jax.network.find import read_metadata
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.settings.config import Config
@@ -91,12 +92,6 @@ def load_weights(path: str | Path) -> Weights:
     return Weights(
         tree["params"], config, LabelScaler(**tree["label_scaler"]), InputScaler(**tree["input_scaler"])
     )
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The texts stored with a weights file: ``format``, ``config``, ``label_names``, ``about``."""
-    with safetensors.safe_open(path, framework="numpy") as file:
-        return dict(file.metadata() or {})
 
 
 def flatten(tree: object) -> dict[str, np.ndarray]:

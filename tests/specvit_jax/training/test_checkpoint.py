@@ -11,9 +11,9 @@ import pytest
 import safetensors.numpy
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
-from specvit_jax.network.find import shipped_weights
+from specvit_jax.network.find import read_metadata, shipped_weights
 from specvit_jax.network.standardise import InputScaler, LabelScaler
-from specvit_jax.network.weights import Weights, load_weights, read_metadata, save_weights
+from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import make_state
 

@@ -1,0 +1,165 @@
+"""How far a spectrum is from those a network was trained on, and how it is scaled as these are.
+
+Training spectra are Gaussian to good approximation: mean m, components V (n_pix x k, orthonormal) of standard
+deviations L, independent noise s in every pixel, infinite where a pixel is unusable. The Mahalanobis distance
+of a spectrum d falls into two parts, with c the least-squares coefficients and F = V^T diag(1/s^2) V:
+
+    within  = c^T (L^2 + F^-1)^-1 c          is its shape that of a star of the training?
+    outside = sum ((d - m - V c) / s)^2      is it a spectrum of this kind at all?   chi2 of n - k
+
+The noise is the star's, but no smaller than that of the brightest star of the training: what the network was
+taught to look through does not make a bright star strange. `within` is compared with the same number of every
+spectrum of the training under the star's own noise and pixels; `outside` with chi2. The p-value is twice the
+smaller of both.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+from jaxtyping import Array, Float
+
+from specvit_jax.evaluation.training_set import TrainingSet
+
+WRONG_ERRORS = 1.5  # errors may be so much too small before a spectrum counts as strange
+UNKNOWN = 1e-3  # information on a coefficient, relative to its prior's, below which it counts as not seen
+AMPLITUDES = (0.2, 5.0)  # left to the most likely one, relative to the ratio of the medians
+PIECE = 16  # spectra compared at once
+TINY = 1e-30  # where no pixel is usable
+
+
+class Compared(NamedTuple):
+    """What the comparison of spectra with a training set says of each.
+
+    Args:
+        flux: at the scale of the training; where unusable, that of the most likely mixture of its spectra.
+        scale: factor that brought it there.
+        distance: Mahalanobis distance per square root of the pixels; about 1 for spectra of the training.
+        p_value: share of spectra of the training that are farther.
+        scatter: of neighbouring pixels around the model, relative to the errors; 1 where these are right.
+    """
+
+    flux: Float[np.ndarray, "n n_pix"]
+    scale: Float[np.ndarray, " n"]
+    distance: Float[np.ndarray, " n"]
+    p_value: Float[np.ndarray, " n"]
+    scatter: Float[np.ndarray, " n"]
+
+
+class Frame(NamedTuple):
+    """A training set on the device, prepared."""
+
+    mean: Float[Array, " n_pix"]
+    basis: Float[Array, "n_pix k"]
+    deviation: Float[Array, " k"]
+    known: Float[Array, "m k"]
+    draws: Float[Array, "m k"]
+    floor: Float[Array, " n_pix"]
+    rest: Float[Array, " n_pix"]
+
+
+class Fit(NamedTuple):
+    """One spectrum fitted with the components."""
+
+    model: Float[Array, " n_pix"]
+    amplitude: Float[Array, ""]
+    within: Float[Array, ""]
+    outside: Float[Array, ""]
+    farther: Float[Array, ""]
+    scatter: Float[Array, ""]
+    seen: Float[Array, ""]
+
+
+def make_frame(training: TrainingSet) -> Frame:
+    """The training set prepared for `compare`, with one noise draw for each of its spectra."""
+    draws = np.random.default_rng(0).normal(size=training.coefficients.shape)
+    deviation = training.deviation
+    arrays = (
+        training.mean, training.basis, deviation, training.coefficients / deviation, draws, training.floor,
+        training.rest,
+    )  # fmt: skip
+    return Frame(*(jnp.asarray(array, jnp.float32) for array in arrays))
+
+
+def compare(flux: Float[np.ndarray, "n n_pix"], ivar: Float[np.ndarray, "n n_pix"], frame: Frame) -> Compared:
+    """Scales spectra as those of a training set are and says how far they are from it.
+
+    Those have a median of 0.5 without their noise. The flux is brought to that scale by the most likely
+    amplitude of a training spectrum under noise: a = m^T C^-1 d / m^T C^-1 m with C = V L^2 V^T + diag(s^2).
+    It is not drawn away by noise or missing pixels, as the median of the flux itself is.
+
+    Args:
+        flux: on the pixels of the training, any positive scale; not read where not usable.
+        ivar: inverse variance in 1/flux^2; 0 = unusable.
+        frame: of the training set.
+    """
+    mean = np.asarray(frame.mean)
+    first = np.array([_first_scale(one, weight > 0, mean) for one, weight in zip(flux, ivar, strict=True)])
+    scale = first / np.asarray(_fits(*_scaled(flux, ivar, first), frame).amplitude)
+    fit = jax.tree.map(np.asarray, _fits(*_scaled(flux, ivar, scale), frame))
+    usable = (ivar > 0).sum(axis=1)
+    left = np.maximum(usable - fit.seen, 1)
+    softened = np.clip(fit.scatter, 1.0, WRONG_ERRORS) ** 2
+    outside = scipy.stats.chi2.sf(fit.outside.astype(np.float64) / softened, left)
+    within = (1 + fit.farther) / (1 + len(frame.known))
+    distance = np.sqrt((fit.within + fit.outside) / np.maximum(usable, 1))
+    p_value = np.minimum(2 * np.minimum(outside, within), 1.0)
+    filled = np.where(ivar > 0, flux * scale[:, None], fit.model).astype(np.float32)
+    return Compared(filled, scale, distance, p_value, fit.scatter)
+
+
+def _first_scale(flux: np.ndarray, usable: np.ndarray, mean: np.ndarray) -> float:
+    """Of the median over the usable pixels, relative to that of the mean spectrum over the same ones."""
+    if not usable.any():
+        return 1.0
+    middle = float(np.median(flux[usable]))
+    return float(np.median(mean[usable])) / middle if middle > 0 else 1.0
+
+
+def _scaled(flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    factor = scale[:, None]
+    scaled = np.where(ivar > 0, flux * factor, 0.0).astype(np.float32)
+    return scaled, (ivar / factor**2).astype(np.float32)
+
+
+@partial(jax.jit)
+def _fits(flux: Float[Array, "n n_pix"], ivar: Float[Array, "n n_pix"], frame: Frame) -> Fit:
+    found: Fit = jax.lax.map(lambda one: _fit(one[0], one[1], frame), (flux, ivar), batch_size=PIECE)
+    return found
+
+
+def _fit(flux: Float[Array, " n_pix"], ivar: Float[Array, " n_pix"], frame: Frame) -> Fit:
+    usable = ivar > 0
+    error2 = jnp.maximum(1 / jnp.where(usable, ivar, 1.0), frame.floor**2) + frame.rest**2
+    weight = jnp.where(usable, 1 / error2, 0.0)
+    apart = flux - frame.mean
+    # In units of the coefficients' deviations: A = L F L, and the coefficients are of order one.
+    directions = frame.basis * frame.deviation[None, :]
+    information, axes = jnp.linalg.eigh(directions.T @ (weight[:, None] * directions))
+    seen = information > UNKNOWN
+    known = jnp.where(seen, information, 1.0)
+    along = directions @ axes
+    slope, of_mean = along.T @ (weight * apart), along.T @ (weight * frame.mean)
+    within = jnp.where(seen, slope / jnp.sqrt(known * (1 + known)), 0.0)
+    drawn = (jnp.sqrt(known) * (frame.known @ axes) + frame.draws) / jnp.sqrt(1 + known)
+    others = jnp.sum(jnp.where(seen, drawn, 0.0) ** 2, axis=1)
+    nearest = along @ jnp.where(seen, slope / known, 0.0)
+    total = 1 + jnp.maximum(information, 0.0)
+    # mean^T C^-1 apart, relative to mean^T C^-1 mean: what the amplitude is more than one
+    excess = jnp.sum(weight * frame.mean * apart) - jnp.sum(of_mean * slope / total)
+    excess /= jnp.maximum(jnp.sum(weight * frame.mean**2) - jnp.sum(of_mean**2 / total), TINY)
+    left = jnp.where(usable, (apart - nearest) * jnp.sqrt(weight), 0.0)
+    pairs = usable[1:] & usable[:-1]
+    scatter = jnp.sum(jnp.where(pairs, jnp.diff(left) ** 2, 0.0)) / (2 * jnp.maximum(pairs.sum(), 1))
+    return Fit(
+        model=frame.mean + along @ (slope / total),
+        amplitude=jnp.clip(1 + excess, *AMPLITUDES),
+        within=jnp.sum(within**2),
+        outside=jnp.sum(left**2),
+        farther=jnp.sum(others >= jnp.sum(within**2)),
+        scatter=jnp.sqrt(scatter),
+        seen=jnp.sum(seen),
+    )

@@ -1,0 +1,187 @@
+"""An observed spectrum on the pixels of a network, and how it differs from those it was taught."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from crlb.errors import DataError
+from crlb.files.observed import MODEL_UNIT, NORMALISED, UNKNOWN_UNIT, Observed
+from crlb.readers.combine import resampled
+from specvit_jax.evaluation.observed_files import Spoilt
+from specvit_jax.evaluation.training_set import TrainingSet
+
+FEWEST, SHORTEST = 500, 100.0  # usable pixels; Å that they cover: with less no label is read
+FAINTEST = 2.0  # SNR per pixel below which the labels are little more than the prior
+COVERED = 0.95  # of the pixels must be usable, or the conditions count as others
+OTHER_ERRORS = 1.5  # ratio to the errors of the training that counts as other noise
+OTHER_SNR = 1.1  # ratio to the range of the training that counts as another magnitude
+OTHER_POWER = 1.25  # ratio of the resolving powers that counts as another one
+SAME_PIXELS = 0.01  # of a pixel: wavelengths that differ less are the same
+STRETCHES = 16  # of the spectrum, in which the errors are compared
+SIGNIFICANT = 5.0  # sigma by which the median of a flux must be above zero
+MEDIAN_SIGMA = 1.4826  # standard deviation per median absolute deviation of normal numbers
+SECOND_DIFFERENCE = 1.5  # variance of f1 - (f0 + f2)/2, per variance of f
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A spectrum on the pixels of a network, at its own scale.
+
+    Args:
+        flux: 0 where not usable.
+        ivar: inverse variance; 0 where not usable.
+        snr: median over usable pixels of flux/error; where the file has no errors, from the scatter.
+        good: fraction of the network's pixels that are usable.
+        rv_kms: radial velocity that was removed, km/s; NaN: none, it is not known.
+        flags: of `crlb.files.flags`.
+        notes: in which conditions it differs from the training, in words.
+    """
+
+    flux: Float[np.ndarray, " n_pix"]
+    ivar: Float[np.ndarray, " n_pix"]
+    snr: float
+    good: float
+    rv_kms: float
+    flags: frozenset[str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Reads:
+    """What a network reads.
+
+    Args:
+        wave: its pixels, vacuum Å.
+        lsf_fwhm: full width at half maximum of the lines it was taught, Å.
+        training: the spectra it was trained on; None: not known.
+    """
+
+    wave: Float[np.ndarray, " n_pix"]
+    lsf_fwhm: float
+    training: TrainingSet | None
+
+    @property
+    def spacing(self) -> float:
+        """Å per pixel."""
+        return float(np.median(np.diff(self.wave)))
+
+
+def prepare(observed: Observed, reads: Reads) -> Prepared | Spoilt:
+    """The spectrum on the pixels of a network: flux conserved, segments combined; or why that cannot be."""
+    try:
+        same = _same_pixels(observed.wave, reads.wave)
+        found = observed if same else resampled(observed, reads.wave)
+    except DataError as error:
+        return Spoilt(observed.origin, str(error))
+    usable = found.usable
+    if reason := _too_few(usable, reads):
+        return Spoilt(observed.origin, reason, frozenset({"FEW_PIXELS"}))
+    ivar = found.ivar if found.has_errors else np.where(usable, _scatter(found.flux, usable) ** -2, 0.0)
+    if reason := _no_flux(found.flux[usable]):
+        return Spoilt(observed.origin, reason, frozenset({"BAD_SCALE"}))
+    snr = float(np.median(found.flux[usable] * np.sqrt(ivar[usable])))
+    good = float(usable.mean())
+    notes = (
+        *_other_sampling(observed, reads, same),
+        *_other_flux(found, good),
+        *_other_noise(found.flux, ivar, snr, reads.training),
+    )
+    flags = {"LOW_SNR"} if snr < FAINTEST else set()
+    flags |= set() if found.has_errors else {"NO_ERRORS"}
+    flags |= {"CONDITIONS"} if notes else set()
+    rv_kms = float("nan") if observed.rv_kms is None else observed.rv_kms
+    return Prepared(found.flux, ivar, snr, good, rv_kms, frozenset(flags), notes)
+
+
+def _same_pixels(wave: np.ndarray, wanted: np.ndarray) -> bool:
+    if wave.shape != wanted.shape:
+        return False
+    return bool((np.abs(wave - wanted) <= SAME_PIXELS * np.gradient(wanted)).all())
+
+
+def _too_few(usable: np.ndarray, reads: Reads) -> str:
+    n, length = int(usable.sum()), float(usable.sum()) * reads.spacing
+    if n >= min(FEWEST, usable.size // 2) and length >= min(SHORTEST, reads.spacing * usable.size / 2):
+        return ""
+    span = f"{reads.wave[0]:.0f} to {reads.wave[-1]:.0f} Å"
+    return f"{n} usable pixels between {span}, where the network reads; {FEWEST} are needed"
+
+
+def _scatter(flux: np.ndarray, usable: np.ndarray) -> float:
+    """Standard deviation of the noise from second differences of neighbours, which spectra hardly show."""
+    inner = usable[1:-1] & usable[:-2] & usable[2:]
+    differences = (flux[1:-1] - 0.5 * (flux[:-2] + flux[2:]))[inner]
+    found = MEDIAN_SIGMA * float(np.median(np.abs(differences))) if differences.size else 0.0
+    # Flux without any noise is given some, 1 in 10,000: no spectrum is infinitely good.
+    least = 1e-4 * float(np.median(np.abs(flux[usable])))
+    return max(found / float(np.sqrt(SECOND_DIFFERENCE)), least, 1e-30)
+
+
+def _no_flux(flux: np.ndarray) -> str:
+    """Why flux is that of no star: its median is not above zero by its own scatter."""
+    middle = float(np.median(flux))
+    spread = MEDIAN_SIGMA * float(np.median(np.abs(flux - middle)))
+    # The median of n normal numbers scatters by sqrt(pi / 2 n) of their own deviation.
+    least = SIGNIFICANT * spread * (np.pi / 2 / flux.size) ** 0.5
+    if middle > least and middle > 0:
+        return ""
+    return f"the median of the flux, {middle:.3g}, is not above zero (its scatter {spread:.3g}): no star"
+
+
+def _other_sampling(observed: Observed, reads: Reads, same: bool) -> tuple[str, ...]:
+    own = same and observed.unit == MODEL_UNIT  # this project's own files are at rest
+    said = []
+    if not same:
+        said.append("resampled to the network's pixels")
+    middle = float(np.mean(reads.wave))
+    power = _power_at(observed, middle)
+    taught = middle / reads.lsf_fwhm
+    if power is None:
+        said.append("resolving power not stated")
+    elif not 1 / OTHER_POWER <= power / taught <= OTHER_POWER:
+        said.append(f"resolving power {power:.0f}, trained for {taught:.0f}")
+    if observed.rv_kms is None and not own:
+        said.append("velocity not known: taken as at rest")
+    return tuple(said)
+
+
+def _power_at(observed: Observed, wave: float) -> float | None:
+    """The resolving power at the pixel nearest to a wavelength."""
+    if observed.resolving_power is None:
+        return None
+    found = float(observed.resolving_power[int(np.argmin(np.abs(observed.wave - wave)))])
+    return found if np.isfinite(found) else None
+
+
+def _other_flux(found: Observed, good: float) -> tuple[str, ...]:
+    said = []
+    if found.unit == NORMALISED:
+        said.append("the continuum was divided out, which the network was not taught")
+    if found.unit == UNKNOWN_UNIT:
+        said.append("the unit of the flux is not known: taken as per Å")
+    if good < COVERED:
+        said.append(f"{100 * good:.0f} % of the pixels usable")
+    return tuple(said)
+
+
+def _other_noise(
+    flux: np.ndarray, ivar: np.ndarray, snr: float, training: TrainingSet | None
+) -> tuple[str, ...]:
+    """How SNR and shape of the errors differ from those of the training."""
+    if training is None:
+        return ()
+    said = []
+    low, high = (float(end) for end in training.snr_range)
+    if not low / OTHER_SNR <= snr <= high * OTHER_SNR:
+        said.append(f"SNR {snr:.3g}, trained for {low:.2g} to {high:.2g}")
+    usable = ivar > 0
+    scale = float(np.median(training.mean[usable])) / float(np.median(flux[usable]))
+    taught = training.errors_at(training.mag_of(snr))
+    ratio = scale / np.sqrt(np.where(usable, ivar, np.nan)) / taught
+    parts = [part[np.isfinite(part)] for part in np.array_split(ratio, STRETCHES)]
+    middle = np.array([np.median(part) for part in parts if part.size])
+    worst = float(middle[np.argmax(np.abs(np.log(middle)))])
+    if not 1 / OTHER_ERRORS <= worst <= OTHER_ERRORS:
+        said.append(f"errors {worst:.2g} times those of the training at this SNR, at the worst place")
+    return tuple(said)

@@ -1,0 +1,225 @@
+"""What spectra a network was trained on, small enough to lie beside its weights."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from jaxtyping import Float
+
+from crlb.errors import DataError, DiskError, MissingInputError, OutputError
+from crlb.files.output import new_file
+from crlb.files.spectra import label_columns
+from specvit_jax.network.standardise import leading
+from specvit_jax.network.weights import Weights
+from specvit_jax.settings.config import Config, DataConfig
+from specvit_jax.spectra.file_sources import simulator_of
+from specvit_jax.spectra.shards import find_shards, open_shards
+from specvit_jax.spectra.source import Observer, Rows, fold_in, make_observer, snr_of
+
+FORMAT = "specvit-jax training set 1"
+COMPONENTS = 32  # the clean spectra of `tiny` differ from what these span by 0.2 % of the flux at most
+N_BASIS = 1500  # spectra the components are found from
+N_SPECTRA = 3000  # spectra others are compared with: p-values from 1/3000 on
+N_EDGES = 500  # spectra whose SNR is found at the brightest and the faintest magnitude
+SEED = 7  # of their labels
+HALF = ("basis", "coefficients", "rest", "errors")  # kept with 11 bits, others with 24
+# Magnitudes at which the errors are kept, beyond the brightest and the faintest: the SNR of other stars.
+BEYOND = (-6.0, -4.0, -2.0, -1.0, 0.0), (0.0, 1.0, 2.0, 3.0)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """The noiseless spectra of a training, flux 0.5 at their median, and how they were observed.
+
+    Args:
+        mean: their mean.
+        basis: orthonormal directions in which they differ most.
+        coefficients: of each spectrum along these.
+        rest: standard deviation of what lies outside of these directions, per pixel.
+        mags: AB magnitudes in i, increasing.
+        errors: 1 sigma of the mean spectrum at these magnitudes.
+        snr_range: of training spectra, from the faintest to the brightest.
+        mag_range: AB magnitudes in i of the training, bright and faint.
+        label_range: lower and upper edge of each label of the network.
+    """
+
+    mean: Float[np.ndarray, " n_pix"]
+    basis: Float[np.ndarray, "n_pix k"]
+    coefficients: Float[np.ndarray, "n k"]
+    rest: Float[np.ndarray, " n_pix"]
+    mags: Float[np.ndarray, " m"]
+    errors: Float[np.ndarray, "m n_pix"]
+    snr_range: Float[np.ndarray, " 2"]
+    mag_range: Float[np.ndarray, " 2"]
+    label_range: Float[np.ndarray, "2 n_labels"]
+
+    @property
+    def deviation(self) -> Float[np.ndarray, " k"]:
+        """Standard deviation of the coefficients."""
+        found: np.ndarray = self.coefficients.std(axis=0)
+        return found
+
+    @property
+    def floor(self) -> Float[np.ndarray, " n_pix"]:
+        """The smallest errors of the training: of the mean spectrum at the brightest magnitude."""
+        return self.errors_at(float(self.mag_range[0]))
+
+    def errors_at(self, mag: float) -> Float[np.ndarray, " n_pix"]:
+        """1 sigma of the mean spectrum at a magnitude, interpolated in the logarithm."""
+        place = np.interp(mag, self.mags, np.arange(len(self.mags)))
+        low = min(int(place), len(self.mags) - 2)
+        ends = np.log(self.errors[low : low + 2])
+        found: np.ndarray = np.exp(ends[0] + (place - low) * (ends[1] - ends[0]))
+        return found
+
+    def mag_of(self, snr: float) -> float:
+        """The magnitude at which the mean spectrum has this SNR; the last one known beyond."""
+        known = np.median(self.mean[None, :] / self.errors, axis=1)
+        return float(np.interp(-np.log(max(snr, 1e-6)), -np.log(known), self.mags))
+
+
+def training_set(weights: Weights, weights_path: Path | None = None) -> tuple[TrainingSet | None, str]:
+    """What a network was trained on: read from beside its weights, else made anew and put there.
+
+    Args:
+        weights: of the network.
+        weights_path: their file; the training set lies in NAME.training.safetensors beside it. None: nothing
+            is read or written.
+
+    Returns:
+        The training set; or None and why there is none: its grid, noise or files are not here.
+    """
+    stamp = fingerprint(weights.config)
+    path = None if weights_path is None else weights_path.with_suffix(".training.safetensors")
+    if path is not None and (found := _read(path, stamp)) is not None:
+        return found, ""
+    try:
+        made = make_training_set(weights.config)
+    except (MissingInputError, DataError) as error:
+        return None, str(error)
+    if path is not None:
+        with suppress(OutputError, DiskError):  # a folder that others own: it is made again next time
+            _write(path, made, stamp)
+    return made, ""
+
+
+def make_training_set(config: Config, n: int = N_SPECTRA) -> TrainingSet:
+    """Spectra of a training, drawn as there or read from the same files.
+
+    Args:
+        config: of the training.
+        n: number of spectra.
+
+    Raises:
+        MissingInputError: grid, noise or files are not there.
+        DataError: they are damaged or others.
+    """
+    observer, rows = _rows(config.data, n)
+    labels = np.asarray(rows.labels)[:, label_columns(observer.label_names, config.model.label_names)]
+    clean = np.asarray(rows.clean, np.float64)
+    mean = clean.mean(axis=0)
+    apart = clean - mean
+    basis = leading(apart[:N_BASIS], min(COMPONENTS, n, len(mean)))[:, ::-1]
+    coefficients = apart @ basis
+    bright, faint = float(np.min(rows.mag)), float(np.max(rows.mag))
+    mags = np.concatenate([bright + np.array(BEYOND[0]), faint + np.array(BEYOND[1])])
+    if bright == faint:
+        mags = np.unique(mags)
+    bottom = _snr(observer, clean[:N_EDGES], faint).min()
+    top = _snr(observer, clean[:N_EDGES], bright).max()
+    return _stored(
+        TrainingSet(
+            mean=mean,
+            basis=basis,
+            coefficients=coefficients,
+            rest=(apart - coefficients @ basis.T).std(axis=0),
+            mags=mags,
+            errors=_errors(observer, np.repeat(mean[None], len(mags), axis=0), mags),
+            snr_range=np.array([bottom, top]),
+            mag_range=np.array([bright, faint]),
+            label_range=np.stack([labels.min(axis=0), labels.max(axis=0)]),
+        )
+    )
+
+
+def fingerprint(config: Config) -> str:
+    """A short text that changes with the spectra and the labels of a training."""
+    told = dataclasses.asdict(config.data) | {"label_names": config.model.label_names}
+    text = json.dumps(told, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _rows(config: DataConfig, n: int) -> tuple[Observer, Rows]:
+    """Noiseless spectra of a training, on the host, and what observes them."""
+    if config.source != "emulator":
+        observer = make_observer(config, ())
+        shards = open_shards(find_shards(config.source), np.asarray(observer.noise.wave, np.float64))
+        chosen = np.random.default_rng(SEED).permutation(shards.rows)[:n]
+        observer = dataclasses.replace(observer, label_names=shards.label_names)
+        return observer, Rows(*shards.read(np.sort(chosen)))
+    simulator = simulator_of(config)
+    labels = np.asarray(simulator.prior.draw(jax.random.key(SEED), n))
+    clean = jax.jit(type(simulator).clean)
+    pieces = [np.asarray(clean(simulator, part)) for part in _parts(labels)]
+    mags = np.resize(np.asarray(simulator.mag_range), n)
+    return simulator.observer, Rows(np.concatenate(pieces)[:n], labels, mags)
+
+
+def _parts(labels: np.ndarray, size: int = 250) -> Iterator[np.ndarray]:
+    """Labels in pieces of one size, the last one filled up, so that one compiled program serves all."""
+    for start in range(0, len(labels), size):
+        yield labels[np.minimum(np.arange(start, start + size), len(labels) - 1)]
+
+
+def _errors(observer: Observer, clean: np.ndarray, mags: np.ndarray) -> Float[np.ndarray, "n n_pix"]:
+    keys = fold_in(jax.random.key(0), np.arange(len(clean)))
+    rows = Rows(jnp.asarray(clean, jnp.float32), jnp.zeros((len(clean), 0)), jnp.asarray(mags, jnp.float32))
+    return np.asarray(observer.observe(keys, rows).error, np.float64)
+
+
+def _snr(observer: Observer, clean: np.ndarray, mag: float) -> Float[np.ndarray, " n"]:
+    errors = _errors(observer, clean, np.full(len(clean), mag))
+    return np.asarray(snr_of(clean.astype(np.float32), errors.astype(np.float32)))
+
+
+def _stored(made: TrainingSet) -> TrainingSet:
+    """With the precision that the file keeps, so that it makes no difference whether it was read or made."""
+    return TrainingSet(**{name: kept.astype(np.float32) for name, kept in _tensors(made).items()})
+
+
+def _tensors(made: TrainingSet) -> dict[str, np.ndarray]:
+    """The arrays as they are kept: half precision is finer than the noise of any star by far."""
+    fields = [one.name for one in dataclasses.fields(TrainingSet)]
+    dtype = {name: np.float16 if name in HALF else np.float32 for name in fields}
+    return {name: np.ascontiguousarray(getattr(made, name), dtype[name]) for name in fields}
+
+
+def _write(path: Path, made: TrainingSet, stamp: str) -> None:
+    with new_file(path, overwrite=True) as temporary:
+        safetensors.numpy.save_file(_tensors(made), temporary, {"format": FORMAT, "data": stamp})
+
+
+def _read(path: Path, stamp: str) -> TrainingSet | None:
+    """What lies there, if it is of this training."""
+    if not path.is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            if file.metadata() != {"format": FORMAT, "data": stamp}:
+                return None
+            arrays = {
+                one.name: file.get_tensor(one.name).astype(np.float32)
+                for one in dataclasses.fields(TrainingSet)
+            }
+    except safetensors.SafetensorError:
+        return None
+    return TrainingSet(**arrays)
