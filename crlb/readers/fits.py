@@ -44,6 +44,10 @@ def open_fits(content: bytes) -> "Iterator[HDUList]":
             raise
         except (*ERRORS, fits.VerifyError) as error:
             raise DataError(f"damaged FITS file: {error}") from error
+        except Exception as error:  # what unpacks images has an error without a public name
+            if type(error).__name__ == "CfitsioException":
+                raise DataError(f"damaged FITS file: {error}") from error
+            raise
 
 
 def _check_whole(hdus: "HDUList", n_bytes: int) -> None:

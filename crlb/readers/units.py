@@ -48,9 +48,9 @@ class WaveUnit:
 
     def angstrom(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Returns wavelengths in Å; infinite where a logarithm is no logarithm of a wavelength."""
-        if self.base is None:
-            return values * self.size
         with np.errstate(over="ignore"):
+            if self.base is None:
+                return values * self.size
             return np.asarray(self.base**values * self.size)
 
 
