@@ -43,7 +43,7 @@ def raws_of(table: Table, options: ReadOptions) -> Iterator[Raw]:
             yield _raw(replace(table, origin=origin), roles, one, said, options)
         return
     for name, pixels in _stars(arrays):
-        origin = replace(table.origin, star=name or table.about.star)
+        origin = replace(table.origin, star=name or table.origin.star or table.about.star)
         one = {role: values[pixels] for role, values in arrays.items() if role != "star"}
         yield _raw(replace(table, origin=origin), roles, one, said, options)
 

@@ -4,7 +4,6 @@ import csv
 import re
 import warnings
 from collections.abc import Sequence
-from io import StringIO
 
 import numpy as np
 
@@ -66,7 +65,7 @@ def _ecsv(text: str, origin: Origin) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # units that it does not know are kept as texts
-            found = astropy.table.Table.read(StringIO(text), format="ascii.ecsv")
+            found = astropy.table.Table.read(text.splitlines(), format="ascii.ecsv")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, YAMLError) as error:
         raise DataError(f"no ECSV table that astropy can read: {str(error).splitlines()[0]}") from error
     return table_of_astropy(found, origin)
