@@ -80,9 +80,7 @@ def parsed(name: str) -> Name:
     """Returns base name, unit and medium that a column's name says."""
     found = _UNIT.match(name.strip())
     base, unit = (found[1], found[2]) if found else (name.strip(), None)
-    medium = medium_in(unit or "")
-    if medium and unit:
-        unit = re.sub(r"(?i)\b(in|vac|vacuum|air)\b[ ,;]*", "", unit).strip(" ,;") or None
+    unit, medium = unit_and_medium(unit)
     base = re.sub(r"[\s\-.]+", "_", base.lower())
     known = {one for names in NAMES.values() for one in names}
     while base not in known and (found := _SUFFIX.match(base)):
@@ -92,6 +90,14 @@ def parsed(name: str) -> Name:
         else:
             medium = "air" if word == "air" else "vacuum"
     return Name(base, unit, medium)
+
+
+def unit_and_medium(text: str | None) -> tuple[str | None, Medium | None]:
+    """Returns what a unit says of the medium, and the rest of it: "nm (air)" is nm, air."""
+    medium = medium_in(text or "")
+    if not medium or not text:
+        return text or None, None
+    return re.sub(r"(?i)\b(in|vac|vacuum|air)\b", "", text).strip(" ,;()[]") or None, medium
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,6 +94,7 @@ def open_observed(path: str | Path, options: ReadOptions = ReadOptions()) -> Spe
 def _opened(path: Path, options: ReadOptions) -> SpectraFile:
     if head_of(path, len(HDF5_SIGN)) == HDF5_SIGN:
         _check_format(options, HDF5)
+        _check_unused(HDF5, columns=bool(options.columns), hdu=options.hdu is not None)
         name, n, each = _hdf5(path, options)
     else:
         name, raws = _small(path, options)
@@ -111,6 +112,13 @@ def _opened(path: Path, options: ReadOptions) -> SpectraFile:
 def _check_format(options: ReadOptions, found: str) -> None:
     if options.format is not None and options.format.lower() != found.lower():
         raise DataError(f"format must be {options.format} as asked, found {found}; leave --format out")
+
+
+def _check_unused(found: str, **given: bool) -> None:
+    """Refuses options that a format has no use for."""
+    for name, is_given in given.items():
+        if is_given:
+            raise UsageError(f"--{name} has no meaning for the format {found}; leave it out")
 
 
 def _understood(each: Each, rows: range) -> tuple[str, ...]:
@@ -149,6 +157,7 @@ def _small(path: Path, options: ReadOptions) -> tuple[str, list[Raw]]:
     if not text.is_text(content[:8192]):
         raise DataError(f"no FITS, HDF5 or text file: it begins with {content[:8]!r}")
     name = ECSV if content.startswith(text.ECSV.encode()) else TEXT
+    _check_unused(name, hdu=options.hdu is not None)
     table = text.table_of(content, Origin(str(path), name))
     generic = options.columns or (options.format or "").lower() == name.lower()
     stars = [] if generic else gaia_rvs(table.columns, path)

@@ -86,6 +86,8 @@ def _observed(raw: Raw, options: ReadOptions, axis: "_Axis") -> Observed:
         columns, repeats = without_repeats(columns, has_errors)
     said = (f"{repeats} repeated wavelengths averaged by inverse variance",) if repeats else ()
     none = () if has_errors else ("the file has no errors",)
+    if has_errors and not ivar.any() and any(" 0" in cause or "not finite" in cause for cause in lost):
+        none = ("no pixel has flux and a usable error; errors are left out by --columns error=none",)
     return Observed(
         wave=columns.wave,
         flux=columns.flux,

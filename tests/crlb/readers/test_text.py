@@ -211,3 +211,23 @@ def test_what_crlb_spectrum_writes_is_read_without_an_option(tmp_path: Path, suf
     assert found.unit == MODEL_UNIT
     if suffix != "csv":
         assert (found.labels, found.mag) == (labels, 21.0)
+
+
+def test_a_mask_is_not_chosen_where_there_is_none(tmp_path: Path) -> None:
+    options = ReadOptions(wave_unit="A", medium="vacuum", mask_bits=("3",))
+    with pytest.raises(DataError, match="--mask has no effect: there is no mask"):
+        read(tmp_path, "wave flux\n" + lines(WAVE, FLUX), options)
+
+
+def test_errors_that_are_all_zero_are_named_with_the_way_out(tmp_path: Path) -> None:
+    text = "wave flux error\n" + lines(WAVE, FLUX, 0 * FLUX)
+    found = only(tmp_path, text)
+    assert not found.usable.any()
+    assert "--columns error=none" in found.done[-1]
+
+
+def test_decimal_commas_are_refused_not_split(tmp_path: Path) -> None:
+    for sign in (";", "\t"):
+        text = f"wave{sign}flux\n" + lines(WAVE, FLUX, sign=sign).replace(".", ",")
+        with pytest.raises(DataError, match="write numbers with a decimal point"):
+            read(tmp_path, text)
