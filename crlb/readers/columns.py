@@ -53,7 +53,17 @@ NAMES: dict[str, tuple[str, ...]] = {
     "variance": ("variance", "var", "flux_var", "fluxvar", "var_flux", "flux_variance", "fluxvariance"),
     "mask": (
         *("mask", "and_mask", "flag", "flags", "bad", "dq", "dataqual", "data_quality", "quality", "qual"),
-        *("pixmask", "flux_mask", "badpix", "bad_pixel", "maskbits", "or_mask", "masked"),
+        *(
+            "pixmask",
+            "flux_mask",
+            "badpix",
+            "bad_pixel",
+            "maskbits",
+            "or_mask",
+            "masked",
+            "andmask",
+            "ormask",
+        ),
     ),
     "good": ("good", "usable", "goodpix", "good_pixel", "ok"),
     "power": ("resolving_power", "specres"),
@@ -170,7 +180,7 @@ def _by_name(role: str, table: Table) -> str | None:
     if len(found) <= 1 or role == "star":
         return found[0] if found else None
     best = [name for name in found if parsed(name).base == NAMES[role][0]]
-    second = [name for name in found if role == "mask" and parsed(name).base == "and_mask"]
+    second = [name for name in found if role == "mask" and parsed(name).base in ("and_mask", "andmask")]
     if len(best) == 1 or len(second) == 1:
         return (best if len(best) == 1 else second)[0]
     role = {"log10": "wave", "ln": "wave", "good": "mask"}.get(role, role)

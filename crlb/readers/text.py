@@ -16,6 +16,7 @@ from crlb.readers.units import wave_unit
 
 COMMENTS = ("#", "%", "!", "//")
 ECSV = "# %ECSV"
+RULE = set("-=+| ")  # a line of these is drawn, not written
 MOST = 512 * 2**20  # bytes: of a text, which takes ten times as much in memory
 NO_NUMBER = {"", "-", "--", "nan", "null", "none", "na", "n/a", "masked", "indef"}
 _KEY = re.compile(r"^\s*([A-Za-z_][\w -]*?)\s*[:=]\s*(.+?)\s*$")
@@ -103,7 +104,7 @@ def _split(text: str) -> tuple[list[str], list[str]]:
         bare = line.strip()
         if bare.startswith(COMMENTS):
             comments.append(bare.lstrip("#%!/ "))
-        elif bare:
+        elif set(bare) - RULE:
             lines.append(line)
     return comments, lines
 
@@ -171,7 +172,7 @@ def _column(values: Sequence[str]) -> np.ndarray:
 
 def _number(word: str) -> float:
     """A number, also with the exponent D of Fortran; NaN for the words that say "none"."""
-    if word.lower() in NO_NUMBER:
+    if word.lower() in NO_NUMBER or not word.strip("*"):
         return float("nan")
     try:
         return float(word)

@@ -39,6 +39,7 @@ def only(path: Path, options: ReadOptions = VACUUM) -> Observed:
         ({"CRVAL1": 8450.0, "CDELT1": 0.5, "CRPIX1": 101.0}, VACUUM, EXPECTED),
         (LINEAR | {"CUNIT1": "Angstrom"}, ReadOptions(medium="vacuum"), EXPECTED),
         (LINEAR | {"WAT1_001": "wtype=linear units=Angstroms"}, ReadOptions(medium="vacuum"), EXPECTED),
+        (LINEAR | {"CTYPE1": "Angstrom"}, ReadOptions(medium="vacuum"), EXPECTED),
         (LINEAR | {"CTYPE1": "WAVE", "CUNIT1": "Angstrom"}, ReadOptions(), EXPECTED),
         (
             {"CTYPE1": "WAVE", "CUNIT1": "m", "CRVAL1": 8.4e-7, "CDELT1": 5e-11, "CRPIX1": 1.0},
@@ -139,6 +140,7 @@ SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CDELT1": 1e
         (FLUX, LINEAR | {"CTYPE1": "FREQ"}, "CTYPE1 = 'FREQ' is no axis of wavelengths"),
         (FLUX, LINEAR | {"CTYPE1": "MULTISPE", "WAT0_001": "system=multispec"}, "multispec"),
         (FLUX, {"CRVAL1": 8400.0}, "step of the wavelengths is missing"),
+        (np.ones((3, 400)), LINEAR | {"CTYPE1": "LAMBDA", "WV_0_01": "4000 0.1"}, "MAKEE"),
         (np.stack([FLUX, EXPECTED]), LINEAR | {"CTYPE1": "WAVE"}, "2 rows of the image are flux, errors"),
     ],
 )

@@ -168,3 +168,9 @@ def test_a_table_that_is_no_spectrum_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         open_observed(saved(tmp_path, *columns), VACUUM)
+
+
+def test_a_mask_of_pypeit_is_one_of_good_pixels(tmp_path: Path) -> None:
+    good = np.arange(50) != 4
+    columns = [column("wave", WAVE, unit="A"), column("flux", FLUX), column("mask", good.astype(int), "K")]
+    assert only(saved(tmp_path, *columns, header={"DMODCLS": "OneSpec"})).lost == {"masked good": 1}

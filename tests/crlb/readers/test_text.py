@@ -48,6 +48,8 @@ ERROR = np.full(60, 0.1)
         "wave flux ivar\n" + lines(WAVE, FLUX, 1 / ERROR**2),
         "wave flux var\n" + lines(WAVE, FLUX, ERROR**2),
         "loglam flux error\n" + lines(np.log10(WAVE), FLUX, ERROR),
+        "wave | flux | error\n-----+------+-----\n" + lines(WAVE, FLUX, ERROR, sign=" | "),
+        "wave, flux, error\n" + lines(WAVE, FLUX, ERROR),
         "wave_A,flux,error\n" + lines(WAVE, FLUX, ERROR, sign=","),
         "wave,flux,error\nAngstrom,,\n" + lines(WAVE, FLUX, ERROR, sign=","),
         lines(WAVE, FLUX, ERROR).replace("e", "D"),
@@ -96,7 +98,7 @@ def test_what_names_and_comments_say_needs_no_option(tmp_path: Path) -> None:
 
 def test_empty_cells_and_words_for_nothing_cost_their_pixel(tmp_path: Path) -> None:
     rows = lines(WAVE, FLUX, ERROR, sign=",").splitlines()
-    rows[0], rows[5], rows[6] = "8400,,", "8433.9,nan,0.1", "8440.67,1.1,--"
+    rows[0], rows[5], rows[6] = "8400,,", "8433.9,nan,0.1", "8440.67,1.1,*****"
     found = only(tmp_path, "wave,flux,error\n" + "\n".join(rows))
     assert found.lost == {"flux not finite": 2, "error not finite": 1}
     assert int(found.usable.sum()) == 57

@@ -221,9 +221,13 @@ def test_zeros_are_a_filling_in_long_runs_and_at_the_ends_only() -> None:
 
 def test_negative_fillings_and_huge_fluxes_are_no_spectrum() -> None:
     flux = np.linspace(1, 2, 200)
-    flux[20:40], flux[90] = -999.0, 1e36
+    flux[20:40], flux[90], flux[95], flux[96] = -2.0, 1e36, -9999.0, -2.0
     found = observed_of(raw(flux=flux), ReadOptions())
-    assert found.lost == {"flux filled with -999": 20, "flux beyond any star": 1}
+    assert found.lost == {
+        "flux filled with -2": 20,
+        "flux is -9999, which means no data": 1,
+        "flux beyond any star": 1,
+    }
 
 
 def test_descending_wavelengths_are_reversed_with_their_pixels() -> None:
