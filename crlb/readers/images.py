@@ -37,6 +37,8 @@ class _Wave:
 def spectral_images(hdus: "HDUList", only: int | None) -> list[int]:
     """Returns the numbers of the images that can hold fluxes: rows of pixels that have wavelengths.
 
+    The rows of a picture are spectra where something says so, or where the user asks for this HDU.
+
     Args:
         hdus: of the file.
         only: number of the HDU that was asked for; None: any.
@@ -53,7 +55,7 @@ def spectral_images(hdus: "HDUList", only: int | None) -> list[int]:
         keywords = words(hdus[0].header) | words(hdu.header)
         sky = str(keywords.get("CTYPE1", "")).upper()[:4] in ("RA--", "DEC-", "GLON", "GLAT", "ELON", "XPIX")
         if not sky and ("CRVAL1" in keywords or "COEFF0" in keywords or _wave_hdu(hdus, n) is not None):
-            if len(shape) > 1 and shape[1] > 1 and not _rows_are_spectra(hdus, keywords, n):
+            if only is None and len(shape) > 1 and shape[1] > 1 and not _rows_are_spectra(hdus, keywords, n):
                 continue
             found.append(number)
     return found

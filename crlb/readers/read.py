@@ -156,6 +156,8 @@ def _small(path: Path, options: ReadOptions) -> tuple[str, list[Raw]]:
         raise DataError("a compressed HDF5 file; decompress it first (gunzip, bunzip2)")
     if not text.is_text(content[:8192]):
         raise DataError(f"no FITS, HDF5 or text file: it begins with {content[:8]!r}")
+    if content[:512].lstrip().startswith(b"<"):
+        raise DataError("a page of HTML or XML (a VOTable?), which is not read; save it as FITS, ECSV or CSV")
     name = ECSV if content.startswith(text.ECSV.encode()) else TEXT
     _check_unused(name, hdu=options.hdu is not None)
     table = text.table_of(content, Origin(str(path), name))
@@ -185,10 +187,16 @@ def _fits(hdus: "HDUList", path: Path, options: ReadOptions) -> tuple[str, list[
         return FITS_TABLE, list(raws_of(_saying(table, in_tables), options))
     in_images = images.spectral_images(hdus, only)
     if not in_images or asked == FITS_TABLE.lower():
-        raise DataError(why or f"no spectrum in this FITS file; it holds {contents(hdus)}")
+        raise DataError(why or f"no spectrum in this FITS file; it holds {contents(hdus)}{_rows_hint(hdus)}")
     _check_format(options, FITS_IMAGE)
     place = replace(_at(origin, hdus, in_images[0]), format=FITS_IMAGE)
     return FITS_IMAGE, list(raws_of(_saying(images.table_of(hdus, in_images[0], place), in_images), options))
+
+
+def _rows_hint(hdus: "HDUList") -> str:
+    """What to do where the rows of a picture are spectra and nothing says so."""
+    pictures = [i for i, hdu in enumerate(hdus) if hdu.header.get("NAXIS") == 2 and "CRVAL1" in hdu.header]
+    return f"; if the rows of an image are spectra, give --hdu {pictures[0]}" if pictures else ""
 
 
 def _at(origin: Origin, hdus: "HDUList", number: int) -> Origin:

@@ -116,6 +116,13 @@ def test_rows_of_one_axis_of_wavelengths_are_spectra(tmp_path: Path) -> None:
     assert [star.flux[0] for star in open_observed(path).spectra()] == [1, 2]
 
 
+def test_rows_of_a_plain_image_are_spectra_only_on_request(tmp_path: Path) -> None:
+    path = saved(tmp_path, np.stack([FLUX, FLUX[::-1]]), LINEAR)
+    with pytest.raises(DataError, match="if the rows of an image are spectra, give --hdu 0"):
+        open_observed(path, VACUUM)
+    assert open_observed(path, ReadOptions(hdu="0", wave_unit="A", medium="vacuum")).n == 2
+
+
 def test_bands_of_iraf_hold_spectrum_and_error(tmp_path: Path) -> None:
     bands = np.stack([FLUX, FLUX * 0, FLUX * 0.1])[:, None, :]
     names = {"BANDID1": "spectrum - background none", "BANDID2": "sky", "BANDID3": "sigma - background"}

@@ -67,7 +67,7 @@ def test_one_bad_spectrum_costs_no_other(tmp_path: Path) -> None:
         (b"\x89HDF\r\n\x1a\n" + bytes(200), "truncated or damaged"),
         (gzip.compress(b"\x89HDF\r\n\x1a\n" + bytes(200)), "compressed HDF5"),
         ("a page about stars\n".encode("utf-16"), "no FITS, HDF5 or text file"),
-        (b"<html>\n<body>404 not found</body></html>\n", "numbers"),
+        (b"<html>\n<body>404 not found</body></html>\n", "HTML or XML"),
     ],
 )
 def test_junk_is_refused_by_what_it_is(tmp_path: Path, bytes_of_file: bytes, message: str) -> None:
