@@ -144,7 +144,7 @@ def roles_of(table: Table, options: ReadOptions) -> dict[str, str]:
         if role not in roles and not (role in ("log10", "ln") and roles.get("wave")):
             roles[role] = _by_name(role, table)
     if not table.named and not options.columns:
-        return _unnamed(names)
+        return _unnamed(table)
     if roles.get("wave") is None:
         roles["wave"] = roles.get("log10") or roles.get("ln")
     if "flux" not in options.columns and tuple(names) == OWN:
@@ -190,11 +190,18 @@ def _by_name(role: str, table: Table) -> str | None:
     )
 
 
-def _unnamed(names: Sequence[str]) -> dict[str, str]:
+def _unnamed(table: Table) -> dict[str, str]:
     """Two columns without names are wave and flux, three have the error, too."""
+    names = list(table.columns)
     if len(names) not in (2, 3):
         raise DataError(
             f"{len(names)} columns without names; say which is which: --columns wave=1 flux=2 error=3"
+        )
+    third = table.columns[names[2]] if len(names) == 3 else np.array([0.5])
+    if third.dtype.kind in "fiu" and np.isin(third, (0, 1)).all():
+        raise DataError(
+            "the third column has no names and only 0 and 1, which are no errors: say which is which, "
+            "--columns wave=1 flux=2 mask=3"
         )
     return dict(zip(("wave", "flux", "error"), names, strict=False))
 

@@ -109,6 +109,13 @@ def test_scaled_columns_come_scaled_and_null_is_no_data(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.flux[good], 10 + 0.5 * np.arange(1, 51)[good])
 
 
+def test_null_of_whole_numbers_is_no_data(tmp_path: Path) -> None:
+    counts = np.arange(1, 51, dtype=np.int32)
+    counts[7] = 1
+    flux = fits.Column(name="flux", format="J", array=counts, null=1)
+    assert only(saved(tmp_path, column("wave", WAVE, unit="A"), flux)).lost == {"flux not finite": 2}
+
+
 def test_wavelengths_of_another_hdu_or_of_coefficients(tmp_path: Path) -> None:
     flux = column("flux", np.stack([FLUX, FLUX]), "50D")
     hdus = fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns([flux])])

@@ -90,7 +90,7 @@ def test_what_names_and_comments_say_needs_no_option(tmp_path: Path) -> None:
     found = only(tmp_path, text, ReadOptions())
     np.testing.assert_allclose(found.wave[0], 8402.308, atol=0.001)
     assert "from nJy to F_lambda" in "; ".join(found.done)
-    said = "# wave_unit: nm\n# wave_medium: vacuum\n# flux_unit: normalised\n# logg = 2.5\n"
+    said = "# wave_unit: nm\n# wave_medium: vacuum\n# flux_unit: normalised\n# logg = 2.5\n# FE_H = 99.0\n"
     found = only(tmp_path, said + lines(WAVE / 10, FLUX), ReadOptions())
     np.testing.assert_allclose(found.wave, WAVE)
     assert (found.unit, found.labels) == (NORMALISED, {"log_g": 2.5})
@@ -113,7 +113,9 @@ def test_masks_are_heeded_and_chosen_by_bit(tmp_path: Path) -> None:
     assert only(tmp_path, text, options).lost == {"masked mask bit 2": 1}
     options = ReadOptions(wave_unit="A", medium="vacuum", mask_bits=("none",))
     assert not only(tmp_path, text, options).lost
-    assert only(tmp_path, text.replace("mask", "good")).lost == {"masked good": 58}
+    found = only(tmp_path, text.replace("mask", "good"))
+    assert found.lost == {"masked good": 58}
+    assert "the mask excludes most pixels" in found.done[-1]
 
 
 def test_columns_by_option_win_by_name_case_or_number(tmp_path: Path) -> None:
@@ -152,6 +154,7 @@ def test_several_stars_in_one_table_are_several_spectra(tmp_path: Path) -> None:
         ("wave flx\n" + lines(WAVE, FLUX), "no column for flux among 'wave', 'flx'.*--columns flux=NAME"),
         ("wave flux err sigma\n" + lines(WAVE, FLUX, ERROR, ERROR), "several columns could be error"),
         ("wavelength lam flux\n" + lines(WAVE, WAVE, FLUX), "several columns could be wave"),
+        (lines(WAVE, FLUX, np.arange(60) % 2), "only 0 and 1, which are no errors.*mask=3"),
         (lines(WAVE, FLUX, ERROR, ERROR), "4 columns without names.*--columns wave=1 flux=2"),
         ("wave,flux\n8400,1\n8401,2,3\n", "row 2 of numbers has 3 columns, not 2"),
         ("wave,flux\n8400,one\n8401,two\n", "flux must be numbers"),
