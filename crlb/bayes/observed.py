@@ -6,7 +6,7 @@ Best fits first (`crlb.bayes.best_fit`: velocity, errors), then the labels by `c
 numbers do not depend on the others, but for rounding.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -64,7 +64,7 @@ def observed_posteriors(
     key: Key[Array, ""],
     inference: Inference,
     wanted: Wanted = Wanted(),
-    advance: Callable[[int], None] | None = None,
+    first: int = 0,
 ) -> Iterator[ObservedPosterior]:
     """Yields what is known of every star, in the order of `targets`; memory for `STARS_AT_ONCE` of them.
 
@@ -77,21 +77,18 @@ def observed_posteriors(
         key: chooses the quasi-random points; same key and number, same answer.
         inference: what is unknown besides the labels, and how many points to use.
         wanted: what else is returned.
-        advance: called with the number of stars just finished.
+        first: number of the first star, where others went before in another run.
 
     Raises:
         UsageError: prior of other labels or wider than the emulator.
     """
     check_prior(emulator, prior)
-    work, first, rest = _Work.of(emulator, prior, key, inference, wanted), 0, iter(targets)
+    work, rest = _Work.of(emulator, prior, key, inference, wanted), iter(targets)
     while block := list(islice(rest, STARS_AT_ONCE)):
         with jax.enable_x64(True):  # sums in float64 whatever the caller computes in
             found = _block(work, block, first)
         first += len(block)
-        for one in found:
-            if advance is not None:
-                advance(1)
-            yield one
+        yield from found
 
 
 class _Work(NamedTuple):
