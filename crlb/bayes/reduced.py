@@ -28,11 +28,14 @@ from crlb.bayes.prior import Prior
 from crlb.grids.emulator import Emulator
 from crlb.observation.conditions import Conditions
 
-# chi2 that a spectrum of any node may lose with the directions cut: far below 1, beside which noise is
-LOST = 1e-3
-RANKS = (32, 64, 128)  # sizes a basis is cut to, else it is kept whole: few, because each is compiled
+# chi2 that a spectrum of any node may lose with the directions cut. They are orthogonal to those kept: ln L
+# is off by how much of this changes within a posterior, which is far less.
+LOST = 0.1
+RANKS = (64, 128)  # sizes a basis is cut to, else it is kept whole: few, because each is compiled
 NODES = 4096  # of the grid at most on which the cut is checked
 BLOCK = 1024  # points computed together: 8 MB per matrix of 128 directions
+# Effective templates among the first block below which the other blocks are left out: the star is bright.
+LEAST_IN_BLOCK = 16.0
 
 
 class Pixels(NamedTuple):
@@ -71,9 +74,21 @@ class ReducedLikelihood(NamedTuple):
     def at_templates(
         self, unit: Float[np.ndarray, "m n_labels"], stars: Reduced
     ) -> Float[np.ndarray, "n_star m"]:
-        """Returns ln L of every star at points shared by all."""
+        """Returns ln L of every star at points shared by all.
+
+        Where hardly any of the first points carries weight, the others would not be enough either: they are
+        left out, as -inf.
+        """
         weights = _weights(self, jnp.asarray(unit))
-        return np.concatenate([np.asarray(_at_weights(self, weights, one)) for one in _one_by_one(stars)])
+        found = np.full((len(stars.square), len(unit)), -np.inf)
+        for i in range(len(found)):
+            star = Reduced(*(a[i] for a in stars))
+            for start in range(0, len(unit), BLOCK):
+                some = weights[start : start + BLOCK]
+                found[i, start : start + len(some)] = np.asarray(_at_weights(self, some, star))
+                if _effective(found[i, :BLOCK]) < LEAST_IN_BLOCK:
+                    break
+        return found
 
     def at_points(self, unit: Float[Array, "n_star n n_labels"], stars: Reduced) -> Float[Array, "n_star n"]:
         """Returns ln L of every star at its own points."""
@@ -166,8 +181,10 @@ def _expansion(order: int, velocity: bool) -> np.ndarray:
     return table
 
 
-def _one_by_one(stars: Reduced) -> list[Reduced]:
-    return [Reduced(*(a[i : i + 1] for a in stars)) for i in range(len(stars.square))]
+def _effective(log_like: Float[np.ndarray, " n"]) -> float:
+    """Effective number of points; NaN where one has no likelihood."""
+    weight = np.exp(log_like - log_like.max())
+    return float(weight.sum() ** 2 / (weight**2).sum())
 
 
 @jax.jit
@@ -199,13 +216,10 @@ def _sums(like: ReducedLikelihood, weights: Float[Array, "m r"], star: Reduced) 
 
 
 @jax.jit
-def _at_weights(like: ReducedLikelihood, weights: Array, stars: Reduced) -> Array:
-    """ln L of the one star of `stars` at many weights of the whole basis."""
-    star = Reduced(*(a[0] for a in stars))
+def _at_weights(like: ReducedLikelihood, weights: Array, star: Reduced) -> Array:
+    """ln L of one star at many weights of the whole basis."""
     cut = jnp.matmul(weights, star.cut, precision="highest")
-    blocks = cut.reshape(-1, min(BLOCK, len(cut)), cut.shape[1])
-    found: Array = jax.lax.map(lambda some: _sums(like, some, star).log_likelihood, blocks)
-    return found.reshape(1, -1)
+    return _sums(like, cut, star).log_likelihood
 
 
 @jax.jit
