@@ -1,6 +1,6 @@
 """An observed spectrum on the pixels of a network, and how it differs from those it was taught."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -69,7 +69,9 @@ class Reads:
 
 def prepare(observed: Observed, reads: Reads) -> Prepared | Spoilt:
     """The spectrum on the pixels of a network: flux conserved, segments combined; or why that cannot be."""
+    flags = set() if observed.has_errors else {"NO_ERRORS"}
     try:
+        observed = observed if observed.has_errors else _with_errors(observed)
         same = _same_pixels(observed.wave, reads.wave)
         found = observed if same else resampled(observed, reads.wave)
     except DataError as error:
@@ -77,21 +79,18 @@ def prepare(observed: Observed, reads: Reads) -> Prepared | Spoilt:
     usable = found.usable
     if reason := _too_few(usable, reads):
         return Spoilt(observed.origin, reason, frozenset({"FEW_PIXELS"}))
-    ivar = found.ivar if found.has_errors else np.where(usable, _scatter(found.flux, usable) ** -2, 0.0)
     if reason := _no_flux(found.flux[usable]):
         return Spoilt(observed.origin, reason, frozenset({"BAD_SCALE"}))
-    snr = float(np.median(found.flux[usable] * np.sqrt(ivar[usable])))
     good = float(usable.mean())
     notes = (
         *_other_sampling(observed, reads, same),
         *_other_flux(found, good),
-        *_other_noise(found.flux, ivar, snr, reads.training),
+        *_other_noise(found, reads.training),
     )
-    flags = {"LOW_SNR"} if snr < FAINTEST else set()
-    flags |= set() if found.has_errors else {"NO_ERRORS"}
+    flags |= {"LOW_SNR"} if found.snr < FAINTEST else set()
     flags |= {"CONDITIONS"} if notes else set()
     rv_kms = float("nan") if observed.rv_kms is None else observed.rv_kms
-    return Prepared(found.flux, ivar, snr, good, rv_kms, frozenset(flags), notes)
+    return Prepared(found.flux, found.ivar, found.snr, good, rv_kms, frozenset(flags), notes)
 
 
 def _same_pixels(wave: np.ndarray, wanted: np.ndarray) -> bool:
@@ -108,13 +107,24 @@ def _too_few(usable: np.ndarray, reads: Reads) -> str:
     return f"{n} usable pixels between {span}, where the network reads; {FEWEST} are needed"
 
 
+def _with_errors(observed: Observed) -> Observed:
+    """With the errors that the scatter of neighbouring pixels tells, one for each segment."""
+    ivar = observed.ivar.copy()
+    for part in observed.parts():
+        usable = observed.usable[part]
+        ivar[part] = np.where(usable, _scatter(observed.flux[part], usable) ** -2, 0.0)
+    return replace(observed, ivar=ivar, has_errors=True)
+
+
 def _scatter(flux: np.ndarray, usable: np.ndarray) -> float:
-    """Standard deviation of the noise from second differences of neighbours, which spectra hardly show."""
+    """Standard deviation of the noise from second differences of neighbours, which spectra hardly show.
+
+    At least 1 in 10,000 of the flux: none is infinitely good.
+    """
     inner = usable[1:-1] & usable[:-2] & usable[2:]
     differences = (flux[1:-1] - 0.5 * (flux[:-2] + flux[2:]))[inner]
     found = MEDIAN_SIGMA * float(np.median(np.abs(differences))) if differences.size else 0.0
-    # Flux without any noise is given some, 1 in 10,000: no spectrum is infinitely good.
-    least = 1e-4 * float(np.median(np.abs(flux[usable])))
+    least = 1e-4 * float(np.median(np.abs(flux[usable]))) if usable.any() else 0.0
     return max(found / float(np.sqrt(SECOND_DIFFERENCE)), least, 1e-30)
 
 
@@ -165,13 +175,11 @@ def _other_flux(found: Observed, good: float) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _other_noise(
-    flux: np.ndarray, ivar: np.ndarray, snr: float, training: TrainingSet | None
-) -> tuple[str, ...]:
+def _other_noise(found: Observed, training: TrainingSet | None) -> tuple[str, ...]:
     """How SNR and shape of the errors differ from those of the training."""
     if training is None:
         return ()
-    said = []
+    said, flux, ivar, snr = [], found.flux, found.ivar, found.snr
     low, high = (float(end) for end in training.snr_range)
     if not low / OTHER_SNR <= snr <= high * OTHER_SNR:
         said.append(f"SNR {snr:.3g}, trained for {low:.2g} to {high:.2g}")
