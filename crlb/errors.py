@@ -95,11 +95,40 @@ def disk_refusal(error: BaseException) -> str | None:
     return f"{os.strerror(number)}; {DISK_REFUSALS[number]}"
 
 
-def run_cli(command: Callable[[], None]) -> None:
-    """Runs a command; an error of this module or of the disk becomes one line and an exit status."""
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+PIPE_CLOSED = 128 + 13  # what a shell says of a program that SIGPIPE ended
+
+
+def _leave_pipe() -> None:
+    """Ends the program; what is still to be written goes nowhere, or Python would complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(PIPE_CLOSED)
+
+
+def _to_the_end(command: Callable[[], None]) -> None:
+    """Runs a command and sends off what it printed, also where it ends early, as for `--help`."""
     try:
         command()
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+
+
+def run_cli(command: Callable[[], None]) -> None:
+    """Runs a command; an error of this module or of the disk becomes one line and an exit status.
+
+    Where the reader of a pipe has gone (`| head`), the command ends without a word, as Unix tools do.
+    """
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    try:
+        _to_the_end(command)
+    except BrokenPipeError:
+        _leave_pipe()
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -22,7 +22,7 @@ DOORS = {
 }
 THIRD_PARTY_OF_CRLB = {
     *("jax", "numpy", "scipy", "h5py", "jaxtyping", "tyro", "rich", "matplotlib", "astropy"),
-    *("cattrs", "lazy_loader"),
+    *("cattrs", "corner", "lazy_loader", "yaml"),
 }
 
 

@@ -24,6 +24,7 @@ from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior
 from crlb.errors import UsageError
 from crlb.files.records import Record
+from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel, double_precision
 from crlb.observation.noise import draw, snr
 
@@ -153,7 +154,7 @@ def simulate(
 ) -> tuple[Float[np.ndarray, "n n_labels"], Float[np.ndarray, "n n_pix"], Float[np.ndarray, " n"]]:
     """Returns labels drawn from the prior, their noisy spectra, and the SNR per pixel (median) of each."""
     with jax.enable_x64(True):
-        like = make_likelihood(model, prior, None)
+        like = make_likelihood(model, prior, Conditions())
         parts = []
         for start in range(0, n, SIMULATED_AT_ONCE):
             stars = jnp.arange(start, start + SIMULATED_AT_ONCE)
@@ -173,7 +174,7 @@ def _simulate(
     clean = spectra(like, (labels - low[None, :]) / width[None, :])
 
     def observe(key: Array, flux: Array) -> tuple[Array, Array]:
-        noisy, error = draw(key, flux, mag, like.model.noise)
+        noisy, error = draw(key, flux, mag, like.noise)
         if pixels is None:
             return noisy, snr(flux, error)
         return noisy[pixels], snr(flux[pixels], error[pixels])

@@ -1,45 +1,81 @@
-"""Log-likelihood of noisy spectra at many labels at once, as the exact posterior evaluates it.
+"""Log-likelihood of noisy spectra at many labels at once, under a noise model.
 
-For independent Gaussian pixels of mean mu(labels) and variance V(labels), with r = y - s mu,
+For independent Gaussian pixels of mean c mu(labels) and variance V(labels), with r = y - c mu,
 
-    ln L = -1/2 sum_p [ r_p^2 / V_p + ln(V_p / V0_p) ]                     s = 1: the flux scale is known
+    ln L = -1/2 sum_p [ r_p^2 / V_p + ln(V_p / V0_p) ],       c = 1: nothing else is unknown
 
-or, with the scale s integrated over a Gaussian prior of mean 1 and width `amplitude` (V as at s = 1),
+or, with scale and continuum unknown, c = sum_k a_k P_k, integrated over their Gaussian prior,
 
-    ln L = -1/2 { sum_p [ r_p^2 / V_p + ln(V_p / V0_p) ] + (s - 1)^2 a + ln(sum_p mu_p^2 / V_p + a) },
-    s = (sum_p y_p mu_p / V_p + a) / (sum_p mu_p^2 / V_p + a),   a = 1 / amplitude^2,
+    ln L = -1/2 { sum_p [ r_p^2 / V_p + ln(V_p / V0_p) ] + (a - m)^T L (a - m) + ln|H| },
+    H = D W D^T + L,    D_k = P_k mu,    W = 1/V,      see `crlb.bayes.linear`,
 
-up to constants. V0 is a reference that keeps the sum short in float32. Labels enter as unit coordinates, 0
-to 1 between the edges of the prior. Spectra are computed in float32, sums over templates in float64.
+up to constants; V is that of mu, c = 1. V0 is a reference that keeps the sum short in float32. Labels enter
+as unit coordinates, 0 to 1 between the edges of the prior. Spectra are computed in float32, sums over
+templates and systems of the unknowns in float64. Spectra with errors of their own: `crlb.bayes.reduced`.
 """
 
-from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
+from crlb.bayes.linear import (
+    GaussianPrior,
+    Solved,
+    chi_squared,
+    prior_of,
+    products_of_legendre,
+    solve,
+)
 from crlb.bayes.prior import Prior
+from crlb.errors import UsageError
 from crlb.grids.emulator import Emulator
+from crlb.observation.conditions import Conditions, polynomials
 from crlb.observation.forward_model import ForwardModel
+from crlb.observation.noise import variance
+from crlb.observation.noise_curves import NoiseModel
 
+T = TypeVar("T")
+S = TypeVar("S", contravariant=True)
 BLOCK = 512  # spectra computed together: 8 MB per array of 4096 pixels
 
 
-class Likelihood(NamedTuple):
-    """All that a likelihood needs besides the observed stars; a pytree.
+@runtime_checkable
+class LogLikelihood(Protocol[S]):
+    """What the solver asks of a likelihood of stars of some kind (a pytree, stars along the leading axis)."""
 
-    `model` is in float32 and has all pixels in use, the prior is in float64; `amplitude` is the width of the
-    prior on the flux scale, inf = flat, None = known scale; `reference` is the flux whose variance is V0.
+    @property
+    def prior(self) -> Prior:
+        """The prior of the labels, in float64."""
+
+    def at_templates(self, unit: Float[np.ndarray, "m n_labels"], stars: S) -> Float[np.ndarray, "n_star m"]:
+        """Returns ln L of every star at points shared by all."""
+
+    def at_points(self, unit: Float[Array, "n_star n n_labels"], stars: S) -> Float[Array, "n_star n"]:
+        """Returns ln L of every star at its own points."""
+
+    def newton(self, unit: Float[Array, "n_star n n_labels"], stars: S) -> "Newton":
+        """Returns what a Gauss-Newton step needs at every star's points."""
+
+
+class Unknowns(NamedTuple):
+    """What multiplies the flux, c = sum_k a_k P_k, and the prior of a; a_0 = 1 where the scale is known.
+
+    `curves` are the Legendre polynomials up to twice the order of the continuum, in float32: with
+    P_j P_k = sum_l expand_jkl P_l they give all sums over pixels of products.
     """
 
-    model: ForwardModel
-    prior: Prior
-    amplitude: Float[Array, ""] | None
-    reference: Float[Array, " n_pix"]
+    curves: Float[Array, "n_curves n_pix"]
+    expand: Float[Array, "q q n_curves"]
+    prior: GaussianPrior
+
+    @property
+    def continuum(self) -> Float[Array, "q n_pix"]:
+        """P_0 up to the order of the continuum."""
+        return self.curves[: len(self.expand)]
 
 
 class Stars(NamedTuple):
@@ -54,21 +90,77 @@ class Stars(NamedTuple):
         return Stars(self.flux[rows], self.usable[rows], self.mag[rows])
 
 
-def make_likelihood(model: ForwardModel, prior: Prior, amplitude: float | None) -> Likelihood:
-    """Returns the likelihood with spectra in float32 and the prior in float64."""
+class Likelihood(NamedTuple):
+    """All that a likelihood needs besides the observed stars; a pytree.
 
-    def double(x: ArrayLike) -> Array:
-        return jnp.asarray(x, jnp.float64)
+    Emulator and noise are in float32 and have all pixels of the arm, the prior is in float64; `model_error`
+    is relative to the flux; `reference` is the flux whose variance is V0.
+    """
 
-    scale = None if amplitude is None else double(amplitude)
-    emulator, prior = (
-        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), model.emulator),
-        jax.tree.map(double, prior),
-    )
-    whole = replace(model, emulator=emulator, pixels=None)  # pixels left out have no weight in `Stars`
-    found = Likelihood(whole, prior, scale, emulator.basis[0])
+    emulator: Emulator
+    noise: NoiseModel
+    prior: Prior
+    unknowns: Unknowns
+    model_error: Float[Array, ""]
+    reference: Float[Array, " n_pix"]
+
+    def at_templates(
+        self, unit: Float[np.ndarray, "m n_labels"], stars: Stars
+    ) -> Float[np.ndarray, "n_star m"]:
+        """Returns ln L of every star at points shared by all; stars of one magnitude.
+
+        Stars are padded to a power of two, so that few shapes compile; one mask shared by all is passed once.
+        """
+        n = len(stars.mag)
+        padded = stars.take(np.resize(np.arange(n), max(16, 1 << (n - 1).bit_length())))
+        if (stars.usable == stars.usable[:1]).all():
+            padded = padded._replace(usable=padded.usable[:1])
+        return np.asarray(log_likelihood_shared(self, jnp.asarray(unit), padded))[:n]
+
+    def at_points(self, unit: Float[Array, "n_star n n_labels"], stars: Stars) -> Float[Array, "n_star n"]:
+        """Returns ln L of every star at its own points."""
+        found: Float[Array, "n_star n"] = log_likelihood(self, unit, stars)
+        return found
+
+    def newton(self, unit: Float[Array, "n_star n n_labels"], stars: Stars) -> "Newton":
+        """Returns what a Gauss-Newton step needs at every star's points."""
+        found: Newton = newton(self, unit, stars)
+        return found
+
+
+def make_likelihood(model: ForwardModel, prior: Prior, conditions: Conditions) -> Likelihood:
+    """Returns the likelihood with spectra in float32 and the prior in float64.
+
+    Raises:
+        UsageError: the velocity is unknown; `crlb.bayes.observed` has that.
+    """
+    if conditions.rv_sigma_kms is not None:
+        raise UsageError(
+            "rv_sigma_kms: under a noise model the velocity counts as known; free it for observed spectra"
+        )
+    emulator, noise, prior = _single(model.emulator), _single(model.noise), _double(prior)
     centre = jnp.full((1, len(prior.label_names)), 0.5)
-    return found._replace(reference=spectra(found, centre)[0])
+    reference = _flux(emulator, jax.vmap(partial(_node_weights, emulator, prior))(centre))[0]
+    error = jnp.asarray(conditions.model_error, jnp.float32)
+    return Likelihood(emulator, noise, prior, make_unknowns(conditions, model), error, reference)
+
+
+def make_unknowns(conditions: Conditions, model: ForwardModel) -> Unknowns:
+    """Returns scale and continuum over the range of the pixels in use, on all pixels of the arm."""
+    low, high = float(model.wave[0]), float(model.wave[-1])
+    curves = polynomials(np.asarray(model.emulator.wave), low, high, 2 * conditions.continuum)
+    expand = products_of_legendre(conditions.continuum)
+    return Unknowns(jnp.asarray(curves, jnp.float32), jnp.asarray(expand, jnp.float64), prior_of(conditions))
+
+
+def _single(tree: T) -> T:
+    found: T = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), tree)
+    return found
+
+
+def _double(tree: T) -> T:
+    found: T = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), tree)
+    return found
 
 
 def labels_of(prior: Prior, unit: Float[Array, "*n n_labels"]) -> Float[Array, "*n n_labels"]:
@@ -82,8 +174,8 @@ def spectra(like: Likelihood, unit: Float[Array, "n n_labels"]) -> Float[Array, 
 
     Matrix products over all nodes; gathering the coefficients of every point is four times slower.
     """
-    weights = jax.vmap(partial(_node_weights, like))(unit)
-    return _flux(like.model.emulator, weights)
+    weights = jax.vmap(partial(_node_weights, like.emulator, like.prior))(unit)
+    return _flux(like.emulator, weights)
 
 
 def spectra_and_slopes(
@@ -92,11 +184,11 @@ def spectra_and_slopes(
     """Returns the model flux at many points, and row by row its derivatives by the unit coordinates."""
 
     def one(unit: Float[Array, " n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
-        weights = partial(_node_weights, like)
+        weights = partial(_node_weights, like.emulator, like.prior)
         return jnp.concatenate([weights(unit)[None, :], jax.jacfwd(weights)(unit).T.astype(jnp.float32)])
 
     rows = jax.vmap(one)(unit)
-    return _flux(like.model.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
+    return _flux(like.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
 
 
 def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array, "n n_pix"]:
@@ -105,11 +197,12 @@ def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array
     return jnp.matmul(local, emulator.basis, precision="highest")
 
 
-def _node_weights(like: Likelihood, unit: Float[Array, " n_labels"]) -> Float[Array, " n_nodes"]:
+def _node_weights(
+    emulator: Emulator, prior: Prior, unit: Float[Array, " n_labels"]
+) -> Float[Array, " n_nodes"]:
     """Weight of every node's spline coefficients at one point: the outer product over the axes."""
-    emulator = like.model.emulator
     total = jnp.ones(1, jnp.float32)
-    for i, (axis, label) in enumerate(zip(emulator.axes, labels_of(like.prior, unit), strict=True)):
+    for i, (axis, label) in enumerate(zip(emulator.axes, labels_of(prior, unit), strict=True)):
         first, values = emulator.splines(i, jnp.clip(label, axis[0], axis[-1]))
         index = jnp.arange(len(axis))[:, None] - first
         splines = jnp.where(index == jnp.arange(len(values))[None, :], values[None, :], 0.0).sum(axis=1)
@@ -120,32 +213,23 @@ def _node_weights(like: Likelihood, unit: Float[Array, " n_labels"]) -> Float[Ar
 def variances(
     like: Likelihood, flux: Float[Array, "n n_pix"], mag: Float[Array, ""]
 ) -> Float[Array, "n n_pix"]:
-    """Returns the noise variance of many spectra of one magnitude."""
-    return jax.vmap(lambda flux: like.model.arm_variance(flux, mag))(flux)
+    """Returns the variance of many spectra of one magnitude, that of noise and model together."""
 
+    def one(flux: Float[Array, " n_pix"]) -> Float[Array, " n_pix"]:
+        return variance(flux, mag, like.noise) + (like.model_error.astype(flux.dtype) * flux) ** 2
 
-def _profile(
-    like: Likelihood,
-    flux: Float[Array, "n n_pix"],
-    ivar: Float[Array, "n n_pix"],
-    y: Float[Array, " n_pix"],
-) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Best flux scale s, and what it adds to -2 ln L besides the residuals."""
-    if like.amplitude is None:
-        return jnp.ones(len(flux), flux.dtype), jnp.zeros(len(flux), flux.dtype)
-    a = (1 / like.amplitude**2).astype(flux.dtype)
-    power = jnp.sum(flux**2 * ivar, axis=1) + a
-    scale = (jnp.sum(flux * y[None, :] * ivar, axis=1) + a) / power
-    return scale, (scale - 1) ** 2 * a + jnp.log(power)
+    return jax.vmap(one)(flux)
 
 
 class _Fit(NamedTuple):
-    """Model spectra against one star."""
+    """Model spectra against one star: ln L, r, 1/V, the continuum c, D W in the rows, the solved unknowns."""
 
     log_likelihood: Float[Array, " n"]
     residual: Float[Array, "n n_pix"]
     ivar: Float[Array, "n n_pix"]
-    scale: Float[Array, " n"]
+    continuum: Float[Array, "n n_pix"]
+    weighted: Float[Array, "n q n_pix"]
+    solved: Solved
 
 
 def _fit(like: Likelihood, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
@@ -153,11 +237,18 @@ def _fit(like: Likelihood, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
     y, usable, mag = (jnp.asarray(x, jnp.float32) for x in star)
     var = variances(like, flux, mag)
     ivar = usable[None, :] / var
-    scale, extra = _profile(like, flux, ivar, y)
-    residual = y[None, :] - scale[:, None] * flux
-    reference = 1 / like.model.arm_variance(like.reference, mag)
+    curves = like.unknowns.continuum
+    rows = flux[:, None, :] * curves[None]
+    weighted = rows * ivar[:, None, :]
+    dot = partial(jnp.einsum, precision="highest")
+    gram, cross = dot("nkp,nlp->nkl", weighted, rows), dot("nkp,p->nk", weighted, y)
+    solved = solve(gram, cross, like.unknowns.prior)
+    continuum = dot("nk,kp->np", solved.best.astype(jnp.float32), curves)
+    residual = y[None, :] - continuum * flux
+    reference = 1 / variance(like.reference, mag, like.noise)
     terms = residual**2 * ivar + usable[None, :] * jnp.log(var * reference[None, :])
-    return _Fit(-0.5 * (jnp.sum(terms, axis=1) + extra), residual, ivar, scale)
+    value = -0.5 * (jnp.sum(terms, axis=1).astype(jnp.float64) + solved.extra)
+    return _Fit(value, residual, ivar, continuum, weighted, solved)
 
 
 @jax.jit
@@ -171,7 +262,7 @@ def log_likelihood(
         return _fit(like, spectra(like, unit), star).log_likelihood
 
     values: Array = jax.lax.map(one, (unit, stars))
-    return values.astype(jnp.float64)
+    return values
 
 
 @jax.jit
@@ -180,23 +271,24 @@ def log_likelihood_shared(
 ) -> Float[Array, "n_star m"]:
     """Returns ln L of every star at points shared by all, as matrix products over pixels; one magnitude.
 
-    chi2 = sum y^2/V - 2 sum y mu/V + sum mu^2/V, in float64 because these sums cancel.
+    chi2 = sum y^2/V - 2 a . D W y + a . D W D^T a, in float64 because these sums cancel.
     """
     y, usable = stars.flux.astype(jnp.float64), stars.usable.astype(jnp.float64)
     mag = jnp.mean(stars.mag.astype(jnp.float64))
+    unknowns = _double(like.unknowns)
+    dot = partial(jnp.matmul, precision="highest")
 
     def block(unit: Float[Array, "b n_labels"]) -> Float[Array, "n_star b"]:
         flux = spectra(like, unit).astype(jnp.float64)
         var = variances(like, flux, mag)
-        dot = partial(jnp.matmul, precision="highest")
-        square, cross = dot(y**2, (1 / var).T), dot(y, (flux / var).T)
-        power, log_var = dot(usable, (flux**2 / var).T), dot(usable, jnp.log(var).T)
-        if like.amplitude is None:
-            return -0.5 * (square - 2 * cross + power + log_var)
-        a = 1 / like.amplitude**2
-        scale = (cross + a) / (power + a)
-        extra = (scale - 1) ** 2 * a + jnp.log(power + a)
-        return -0.5 * (square - 2 * scale * cross + scale**2 * power + log_var + extra)
+        over, power = flux / var, flux**2 / var
+        square, log_var = dot(y**2, (1 / var).T), dot(usable, jnp.log(var).T)
+        cross = jnp.stack([dot(y * curve[None], over.T) for curve in unknowns.continuum], axis=-1)
+        moments = jnp.stack([dot(usable * curve[None], power.T) for curve in unknowns.curves], axis=-1)
+        gram = jnp.einsum("sbl,jkl->sbjk", moments, unknowns.expand)
+        gram = jnp.broadcast_to(gram, (*cross.shape, cross.shape[-1]))
+        solved = solve(gram, cross, unknowns.prior)
+        return -0.5 * (chi_squared(square, gram, cross, solved) + log_var + solved.extra)
 
     blocks = jax.lax.map(block, unit.reshape(-1, min(BLOCK, len(unit)), unit.shape[1]))
     return jnp.moveaxis(blocks, 0, 1).reshape(len(y), -1)
@@ -218,14 +310,13 @@ def newton(like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Sta
         unit, star = args
         rows = spectra_and_slopes(like, unit)
         fit = _fit(like, rows[:, 0], star)
-        jac = fit.scale[:, None, None] * rows[:, 1:]
+        jac = fit.continuum[:, None, :] * rows[:, 1:]
         dot = partial(jnp.einsum, precision="highest")
         score = dot("nap,np->na", jac, fit.residual * fit.ivar)
-        fisher = dot("nap,nbp->nab", jac * fit.ivar[:, None, :], jac)
-        if like.amplitude is not None:
-            power = jnp.sum(rows[:, 0] ** 2 * fit.ivar, axis=1) + (1 / like.amplitude**2).astype(jac.dtype)
-            shared = dot("nap,np->na", jac, rows[:, 0] * fit.ivar)
-            fisher = fisher - shared[:, :, None] * shared[:, None, :] / power[:, None, None]
+        fisher = dot("nap,nbp->nab", jac * fit.ivar[:, None, :], jac).astype(jnp.float64)
+        weighted = fit.weighted[:, fit.weighted.shape[1] - fit.solved.scale.shape[1] :]
+        shared = fit.solved.whiten(dot("nkp,nap->nka", weighted, jac).astype(jnp.float64))
+        fisher = fisher - dot("nka,nkb->nab", shared, shared)
         return Newton(fit.log_likelihood, score, fisher)
 
     parts = jax.lax.map(one, (unit, stars))

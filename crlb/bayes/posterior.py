@@ -2,73 +2,29 @@
 
     p(labels | y) ~ prior(labels) L(labels; y),      L with V(labels), see `crlb.bayes.likelihood`
 
-1. Templates: Sobol points of the prior, shared by all stars of one magnitude. Where enough of them carry
-   weight, as at low SNR, they are the answer.
-2. Otherwise own points of the star (`crlb.bayes.refine`), round after round until enough carry weight and two
-   halves of them agree on every mean.
-
-A star for which this does not happen is returned with `converged` False.
+Computed by `crlb.bayes.solve`; stars of one magnitude share templates. A star for which too few points carry
+weight is returned with `converged` False.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key, Real
+from jaxtyping import Array, Bool, Key, Real
 
-from crlb.bayes.importance import ess_of, sobol
-from crlb.bayes.likelihood import Likelihood, Stars, log_likelihood_shared, make_likelihood
+from crlb.bayes.likelihood import Stars, make_likelihood
 from crlb.bayes.prior import Prior
-from crlb.bayes.refine import Points, keep_stars, one_round, start
-from crlb.bayes.result import Posterior, joined
+from crlb.bayes.result import Posterior, joined, no_star
+from crlb.bayes.solve import Inference, solve, summary
 from crlb.errors import DataError, UsageError
 from crlb.grids.emulator import Emulator
 from crlb.observation.forward_model import ForwardModel
 
+__all__ = ["Inference", "Observations", "posterior"]
+
 MAG_BIN = 0.1  # mag: stars this close share templates, as a first guess unless their magnitudes are equal
 STARS_AT_ONCE = 1024  # against the templates: 64 MB of likelihoods
-MAX_ROUNDS = 8
-TEMPLATE_MARGIN = 2.0  # templates are shared, so they need this times the effective number of own points
-
-
-@dataclass(frozen=True)
-class Inference:
-    """What is unknown of a star besides its labels, and with how many points its posterior is computed.
-
-    Args:
-        amplitude: 1-sigma width of a Gaussian prior around 1 on a factor on the model flux, integrated over
-            analytically; inf for a flat prior (the factor should still be near 1, where V is taken); None:
-            the scale is known.
-        quantiles: probabilities of the quantiles.
-        target_ess: effective number of points that every star needs.
-        n_templates: points shared by all stars of one magnitude, a power of two.
-        n_points: own points of a star per round, a power of two.
-
-    Raises:
-        UsageError: a value out of range.
-    """
-
-    amplitude: float | None = None
-    quantiles: tuple[float, ...] = (0.16, 0.5, 0.84)
-    target_ess: float = 256.0
-    n_templates: int = 8192
-    n_points: int = 512
-
-    def __post_init__(self) -> None:
-        if self.amplitude is not None and not self.amplitude > 0:
-            raise UsageError(
-                f"amplitude must be positive, inf for flat, None for known; found {self.amplitude}"
-            )
-        if not all(0 < q < 1 for q in self.quantiles):
-            raise UsageError(f"quantiles must lie between 0 and 1, found {list(self.quantiles)}")
-        if not self.target_ess > 1:
-            raise UsageError(f"target_ess must be above 1, found {self.target_ess}")
-        for name, size in (("n_templates", self.n_templates), ("n_points", self.n_points)):
-            if size < 32 or size & (size - 1):
-                raise UsageError(f"{name} must be a power of two from 32, found {size}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,102 +71,16 @@ def posterior(
     _check_prior(model.emulator, prior)
     known = _check_truth(observed.truth, prior, len(stars.mag))
     with jax.enable_x64(True):  # sums over points in float64 whatever the caller computes in
-        like = make_likelihood(model, prior, inference.amplitude)
-        rows, parts = [np.zeros(0, int)], [_of_no_star(prior.label_names, len(inference.quantiles))]
+        like = make_likelihood(model, prior, inference.conditions)
+        rows, parts = [np.zeros(0, int)], [no_star(prior.label_names, len(inference.quantiles))]
         for group in _groups(np.asarray(stars.mag)):
-            for done in _solve(like, key, inference, stars.take(group), group):
+            some, one_mag = stars.take(group), bool(np.ptp(stars.mag[group]) == 0)
+            for done in solve(like, some, group, key=key, inference=inference, exact=one_mag):
                 rows.append(done.rows)
-                parts.append(_summary(done, prior, known[done.rows], inference.quantiles))
+                parts.append(summary(done, prior, known[done.rows], inference.quantiles))
                 if advance is not None:
                     advance(len(done.rows))
     return joined(np.concatenate(rows), parts)
-
-
-class Weighted(NamedTuple):
-    """Stars that are finished: their row numbers, their weighted points, whether these suffice."""
-
-    rows: np.ndarray
-    points: Points
-    good: np.ndarray
-
-
-def _solve(
-    like: Likelihood, key: Key[Array, ""], inference: Inference, stars: Stars, rows: np.ndarray
-) -> Iterator[Weighted]:
-    """Yields stars of one magnitude as they finish."""
-    n_labels = len(like.prior.label_names)
-    seeds = [int(bits) for bits in jax.random.bits(key, (2,), jnp.uint32)]
-    unit = _prior_unit(like.prior, sobol(seeds[0], inference.n_templates, n_labels))
-    base = jnp.asarray(sobol(seeds[1], inference.n_points, n_labels + 1))
-    log_like = _against_templates(like, unit, stars)
-    weight = np.exp(log_like - log_like.max(axis=1, keepdims=True))
-    enough = np.asarray(ess_of(jnp.asarray(weight))) >= TEMPLATE_MARGIN * inference.target_ess
-    done = enough & (np.ptp(stars.mag) == 0)
-    if done.any():
-        yield Weighted(rows[done], Points(unit[None], weight[done]), done[done])
-    left = np.flatnonzero(~done)
-    if not len(left):
-        return
-    state, rows = start(like, key, unit, log_like[left], stars.take(left), rows[left]), rows[left]
-    for number in range(MAX_ROUNDS):
-        state, points, good = one_round(like, state, base, number, inference.target_ess)
-        final = good | (number == MAX_ROUNDS - 1)
-        if final.any():
-            yield Weighted(rows[final], Points(points.unit[final], points.weight[final]), good[final])
-        if final.all():
-            return
-        rows, state = rows[~final], keep_stars(state, ~final)
-
-
-def _summary(found: Weighted, prior: Prior, truth: np.ndarray, levels: Sequence[float]) -> Posterior:
-    """Moments and quantiles of weighted points.
-
-    The variance is not multiplied by ess/(ess - 1): the points are quasi-random, their mean is right to about
-    a third of sigma/sqrt(ess), and the correction for independent points would be eight times too large.
-    """
-    weight = found.points.weight / found.points.weight.sum(axis=1, keepdims=True)
-    labels = []
-    for i, (low, high) in enumerate(zip(prior.low, prior.high, strict=True)):
-        values = np.asarray(low + (high - low) * found.points.unit[:, :, i])
-        mean = (weight * values).sum(axis=1)
-        sigma = np.sqrt((weight * (values - mean[:, None]) ** 2).sum(axis=1))
-        below = (weight * (values < truth[:, i, None])).sum(axis=1)
-        cumulative = np.where(np.isnan(truth[:, i]), np.nan, below)
-        labels.append((mean, sigma, _quantiles(*_ordered(values, weight), levels), cumulative))
-    mean, sigma, quantiles, cumulative = (np.stack(column, axis=1) for column in zip(*labels, strict=True))
-    ess = 1 / (weight**2).sum(axis=1)
-    return Posterior(prior.label_names, mean, sigma, quantiles, cumulative, ess, found.good)
-
-
-def _ordered(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values in increasing order and the probability up to the middle of each one's weight."""
-    order = values.argsort(axis=1)
-    values = np.take_along_axis(values, order, axis=1)
-    weight = weight[:, order[0]] if len(order) == 1 else np.take_along_axis(weight, order, axis=1)
-    return values, weight.cumsum(axis=1) - 0.5 * weight
-
-
-def _quantiles(values: np.ndarray, cumulative: np.ndarray, levels: Sequence[float]) -> np.ndarray:
-    """Quantiles (n, n_levels), linear between the points."""
-    rows = np.broadcast_to(values, cumulative.shape)
-    return np.array([np.interp(levels, c, v) for c, v in zip(cumulative, rows, strict=True)])
-
-
-def _prior_unit(prior: Prior, uniform: np.ndarray) -> np.ndarray:
-    """Unit coordinates that follow the prior."""
-    return np.asarray((prior.quantile(uniform) - np.asarray(prior.low)) / np.asarray(prior.high - prior.low))
-
-
-def _against_templates(like: Likelihood, unit: np.ndarray, stars: Stars) -> Float[np.ndarray, "n m"]:
-    """Log-likelihood of all templates for every star; stars padded to a power of two, so few shapes compile.
-
-    One mask shared by all stars is passed once.
-    """
-    n = len(stars.mag)
-    padded = stars.take(np.resize(np.arange(n), max(16, 1 << (n - 1).bit_length())))
-    if (stars.usable == stars.usable[:1]).all():
-        padded = padded._replace(usable=padded.usable[:1])
-    return np.asarray(log_likelihood_shared(like, jnp.asarray(unit), padded))[:n]
 
 
 def _groups(mag: np.ndarray) -> list[np.ndarray]:
@@ -218,12 +88,6 @@ def _groups(mag: np.ndarray) -> list[np.ndarray]:
     bins = np.floor(mag / MAG_BIN + 0.5)
     groups = [np.flatnonzero(bins == b) for b in np.unique(bins)]
     return [g[i : i + STARS_AT_ONCE] for g in groups for i in range(0, len(g), STARS_AT_ONCE)]
-
-
-def _of_no_star(label_names: tuple[str, ...], n_quantiles: int) -> Posterior:
-    table, none = np.zeros((0, len(label_names))), np.zeros(0)
-    quantiles = np.zeros((*table.shape, n_quantiles))
-    return Posterior(label_names, table, table, quantiles, table, none, none.astype(bool))
 
 
 def _check_stars(observed: Observations, model: ForwardModel) -> Stars:

@@ -7,12 +7,12 @@ refitted to them.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from crlb.bayes.importance import (
     DEFENSIVE,
@@ -26,7 +26,7 @@ from crlb.bayes.importance import (
     refit,
     tempered,
 )
-from crlb.bayes.likelihood import Likelihood, Stars, labels_of, log_likelihood, newton
+from crlb.bayes.likelihood import LogLikelihood, labels_of
 from crlb.bayes.optimise import (
     FIRST_DAMPING,
     UNIFORM_INFORMATION,
@@ -36,6 +36,7 @@ from crlb.bayes.optimise import (
     in_batches,
 )
 
+S = TypeVar("S")
 BATCH = 32  # stars refined together: one shape to compile
 MODES = 2  # local maxima per star: spectra that confuse a dwarf with a giant have that many
 OPTIMISER_STEPS = 10  # from a template; quadratic convergence takes about five, a bent valley some more
@@ -61,7 +62,7 @@ class Points(NamedTuple):
 class State(NamedTuple):
     """Stars under refinement, their random keys, and per round so far: mixture, points, log-likelihoods."""
 
-    stars: Stars
+    stars: PyTree
     keys: Key[np.ndarray | Array, " n"]
     mixtures: Mixture
     unit: Float[np.ndarray, "n m n_labels"]
@@ -69,11 +70,11 @@ class State(NamedTuple):
 
 
 def start(
-    like: Likelihood,
+    like: LogLikelihood[S],
     key: Key[Array, ""],
     unit: np.ndarray,
     log_like: np.ndarray,
-    stars: Stars,
+    stars: S,
     rows: np.ndarray,
 ) -> State:
     """Returns the first proposal of every star, no points yet.
@@ -100,14 +101,14 @@ def start(
 
 
 def one_round(
-    like: Likelihood, state: State, base: Array, number: int, target_ess: float
+    like: LogLikelihood[S], state: State, base: Array, number: int, target_ess: float
 ) -> tuple[State, Points, np.ndarray]:
     """Returns the state with new points for every star, all its points with weights, and if they suffice."""
 
     def batch(state: State) -> tuple[tuple[Array, ...], Mixture]:
         newest = jax.tree.map(lambda a: jnp.asarray(a[:, -1]), state.mixtures)
         unit = _draw_round(state.keys, number, newest, base)
-        value = log_likelihood(like, unit, state.stars)
+        value = like.at_points(unit, state.stars)
         unit = jnp.concatenate([state.unit, unit], axis=1)
         value = jnp.concatenate([state.log_likelihood, value], axis=1)
         weight, ess, agree, mixture = _weigh(like, state.mixtures, unit, value, len(base))
@@ -126,7 +127,7 @@ def keep_stars(state: State, rows: np.ndarray) -> State:
     return kept
 
 
-def _first_mixture(like: Likelihood, unit: Array, log_like: np.ndarray, stars: Stars) -> Mixture:
+def _first_mixture(like: LogLikelihood[S], unit: Array, log_like: np.ndarray, stars: S) -> Mixture:
     """Modes of the likelihood, the weighted templates, and the same broadened as the defensive part."""
     start = unit[far_apart(np.asarray(unit), log_like, MODES)]
     modes = _modes(like, start, stars)
@@ -158,15 +159,15 @@ def _assemble(
     )
 
 
-def _modes(like: Likelihood, unit: Array, stars: Stars) -> tuple[Array, Array, Array]:
+def _modes(like: LogLikelihood[S], unit: Array, stars: S) -> tuple[Array, Array, Array]:
     """Local maxima of the likelihood within the cube, with ln L and the Fisher matrix there."""
-    state = newton(like, unit, stars)
+    state = like.newton(unit, stars)
     damping = jnp.full(unit.shape[:2], FIRST_DAMPING)
     for _ in range(OPTIMISER_STEPS):
         tried, gain = damped_step(unit, state, damping)
         if bool((gain < SMALL_GAIN).all()):
             break
-        new = newton(like, tried, stars)
+        new = like.newton(tried, stars)
         better = new.log_likelihood > state.log_likelihood
         (unit, state), damping = accept(better, (unit, state), (tried, new), damping)
     return unit, state.log_likelihood, state.fisher
@@ -186,7 +187,7 @@ def _draw_round(keys: Array, number: int | Array, mixture: Mixture, base: Array)
 
 @partial(jax.jit, static_argnames="n_points")
 def _weigh(
-    like: Likelihood, mixtures: Mixture, unit: Array, log_like: Array, n_points: int
+    like: LogLikelihood[S], mixtures: Mixture, unit: Array, log_like: Array, n_points: int
 ) -> tuple[Array, Array, Array, Mixture]:
     """Weights of all points so far, their effective number, whether halves agree, and the next proposal."""
     log_prior = jax.vmap(jax.vmap(like.prior.log_density))(labels_of(like.prior, unit))

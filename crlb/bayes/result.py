@@ -55,6 +55,13 @@ def joined(rows: np.ndarray, parts: Sequence[Posterior]) -> Posterior:
     return Posterior(parts[0].label_names, **whole)
 
 
+def no_star(label_names: tuple[str, ...], n_quantiles: int) -> Posterior:
+    """Returns the posterior of no star, to which others are joined."""
+    table, none = np.zeros((0, len(label_names))), np.zeros(0)
+    quantiles = np.zeros((*table.shape, n_quantiles))
+    return Posterior(label_names, table, table, quantiles, table, none, none.astype(bool))
+
+
 def _table(found: Posterior) -> "Table":
     from rich import box
     from rich.table import Table

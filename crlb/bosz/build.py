@@ -12,11 +12,10 @@ from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.progress import track
 
-from crlb.bosz.catalogue import Atmosphere, choose_model
 from crlb.bosz.degrade import Pixels, plan_pixels
-from crlb.bosz.names import Node, parse_name
+from crlb.bosz.names import Node
 from crlb.bosz.read import read_spectrum
-from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.errors import DataError, UsageError
 from crlb.files.output import check_output, new_file
 from crlb.grids import holes as hole
 from crlb.labels import LABEL_NAMES
@@ -25,7 +24,6 @@ Policy = Literal["refuse", "drop", "fill", "keep"]
 WAVE_RANGE = (7049.0, 8901.0)  # Å, vacuum: the red arm and some margin, as the embedded grid
 FLUX_UNIT = "erg/s/cm2/A at the stellar surface"
 PAPERS = {2017: "Bohlin et al. 2017, AJ 153, 234", 2024: "Mészáros et al. 2024, A&A 688, A197"}
-SUFFIXES = (".fits", ".asc.bz2", ".txt.gz")
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def build_grid(
     Labels that have one value only are no axis: `source` and `fixed_labels` name them.
 
     Args:
-        files: spectra of one edition, resolving power and microturbulence, as `find_spectra` returns them.
+        files: spectra of one edition, resolving power and microturbulence, as `crlb.bosz.find` returns them.
         path: the grid file to create.
         resolving_power: wave / FWHM wanted; None keeps that of the files.
         wave_range: lowest and highest vacuum wavelength kept, Å.
@@ -91,48 +89,6 @@ def build_grid(
         if report:
             file["holes"], file.attrs["holes"] = missing, report
     return report
-
-
-def find_spectra(
-    folder: str | Path,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    atmosphere: Atmosphere = "auto",
-) -> dict[Node, Path]:
-    """Returns the BOSZ files in a folder and in folders below it, by node, in the order of their labels.
-
-    Args:
-        folder: where the files lie.
-        ranges: lowest and highest value of a label (T_eff in K, others in dex); all there is if absent.
-        atmosphere: which model where there are files of both; "auto" prefers MARCS up to 8000 K.
-
-    Raises:
-        MissingInputError: the folder does not exist or holds no such file.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise MissingInputError(f"folder {folder} does not exist or is not a folder")
-    files = [path for path in folder.rglob("*") if path.name.endswith(SUFFIXES)]
-    found = {parse_name(path.name): path for path in files if _is_bosz(path)}
-    chosen = {node: path for node, path in found.items() if _wanted(node, ranges or {}, atmosphere)}
-    if not chosen:
-        raise MissingInputError(
-            f"no BOSZ file within the ranges in {folder}: {len(files)} files look like spectra, {len(found)} "
-            "bear names of BOSZ; download them, or widen the ranges"
-        )
-    return dict(sorted(chosen.items(), key=lambda item: item[0].labels))
-
-
-def _is_bosz(path: Path) -> bool:
-    try:
-        parse_name(path.name)
-    except UsageError:
-        return False
-    return True
-
-
-def _wanted(node: Node, ranges: Mapping[str, tuple[float, float]], atmosphere: Atmosphere) -> bool:
-    inside = all(low <= getattr(node, name) <= high for name, (low, high) in ranges.items())
-    return inside and node.model == choose_model(node.edition, node.T_eff, node.log_g, atmosphere)
 
 
 def _tabulate(files: Mapping[Node, Path]) -> _Table:

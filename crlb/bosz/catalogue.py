@@ -7,6 +7,7 @@ log g (both kinds of atmosphere counted) LOG_G_2024 reproduces.
 from typing import Final, Literal
 
 from crlb.errors import UsageError
+from crlb.grids.rounding import ROUNDING
 from crlb.labels import LABELS
 
 ORIGINAL: Final = "orig"  # 2024 only: as synthesised, each spectrum with its own wavelengths
@@ -113,6 +114,18 @@ def check_edition(edition: int) -> None:
     check_listed("edition", edition, tuple(AXES), "editions")
 
 
+def is_within(edition: Edition, name: str, value: float, low: float, high: float) -> bool:
+    """Returns whether a label lies between bounds, which may have been rounded (float32)."""
+    slack = ROUNDING * max(map(abs, AXES[edition][name]))
+    return low - slack <= value <= high + slack
+
+
+def nearest(value: float, axis: tuple[float, ...]) -> float:
+    """Returns the axis value from which a number differs by rounding only, otherwise the number itself."""
+    close = (known for known in axis if abs(value - known) <= ROUNDING * max(map(abs, axis)))
+    return next(close, value)
+
+
 def values_within(edition: Edition, name: str, bounds: tuple[float, float] | None) -> tuple[float, ...]:
     """Returns the axis values of a label that lie within bounds, all of them where there are none.
 
@@ -126,7 +139,7 @@ def values_within(edition: Edition, name: str, bounds: tuple[float, float] | Non
     """
     axis = AXES[edition][name]
     low, high = bounds or (axis[0], axis[-1])
-    inside = tuple(value for value in axis if low <= value <= high)
+    inside = tuple(value for value in axis if is_within(edition, name, value, low, high))
     if not inside:
         raise UsageError(
             f"{name} between {low:g} and {high:g} {LABELS[name].unit}: no node of BOSZ {edition}; "

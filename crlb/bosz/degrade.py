@@ -56,14 +56,29 @@ class Pixels:
         Raises:
             DataError: the spectrum lies on other wavelengths, or is not positive there.
         """
+        self._check_positive(spectrum)
         flux, cont = (self._row(spectrum, table) for table in (spectrum.flux, spectrum.cont))
-        for name, row in (("flux", flux), ("continuum", cont)):
-            if not (row > 0).all():
-                where = self.wave[int(np.argmin(row > 0))]
-                raise DataError(
-                    f"{name} must be positive between the wavelengths kept, is not at {where:.2f} Å"
-                )
         return flux, cont
+
+    def _check_positive(self, spectrum: BoszSpectrum) -> None:
+        """Refuses flux that is not positive where it is wanted; beside it, zero is what the star emits."""
+        low, high = self.wave[0], self.wave[-1]
+        near = slice(*np.searchsorted(spectrum.wave, [0.99 * low, 1.01 * high]))
+        vacuum = air_to_vacuum(spectrum.wave[near]) if spectrum.medium == "air" else spectrum.wave[near]
+        wanted = (vacuum >= low) & (vacuum <= high)
+        flux, cont = spectrum.flux[near], spectrum.cont[near]
+        empty = wanted & (flux == 0) & (cont == 0)
+        if empty.any():
+            raise DataError(
+                f"the archive has its placeholder (flux 0, continuum 1: nothing is emitted) in "
+                f"{int(empty.sum())} pixels between the wavelengths kept, up to {vacuum[empty][-1]:.2f} Å; "
+                "choose a range (--wave) beyond it"
+            )
+        for name, table in (("flux", flux), ("continuum", cont)):
+            bad = wanted & ~(table > 0)
+            if bad.any():
+                where = f"{vacuum[np.argmax(bad)]:.2f} Å"
+                raise DataError(f"{name} must be positive between the wavelengths kept, is not at {where}")
 
     def _row(self, spectrum: BoszSpectrum, table: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_out"]:
         if self.first is None:

@@ -113,13 +113,19 @@ def _sort_out(nodes: Sequence[Node], folder: Path) -> tuple[Report, list[Node]]:
     """Splits the nodes into those already present or missing in the archive, and those still wanted."""
     report, wanted, holes = Report(), [], read_holes(folder)
     for node in dict.fromkeys(nodes):
-        if (folder / node.name).is_file():
+        if _is_here(node, folder):
             report.present.append(node.name)
         elif node.name in holes:
             report.holes.append(node.name)
         else:
             wanted.append(node)
     return report, wanted
+
+
+def _is_here(node: Node, folder: Path) -> bool:
+    """Whether the node's file lies in the folder, as it came or unpacked since."""
+    names = {node.name, node.name.removesuffix(".gz").removesuffix(".bz2")}
+    return any((folder / name).is_file() for name in names)
 
 
 def read_holes(folder: str | Path) -> set[str]:

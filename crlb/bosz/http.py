@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 from crlb.bosz.names import Node
 from crlb.bosz.part import MayPass, Part, disk_errors, finish, forget, part_path, read_note, write_note
-from crlb.bosz.read import bytes_per_file
+from crlb.bosz.sizes import bytes_per_file
 from crlb.errors import UsageError
 
 CHUNK = 1 << 16  # bytes

@@ -34,6 +34,7 @@ from crlb.bosz.catalogue import (
     has_model,
     log_g_range,
     marcs,
+    nearest,
     values_within,
 )
 from crlb.errors import UsageError
@@ -150,7 +151,8 @@ def make_node(
 
     Args:
         edition: 2017 or 2024.
-        labels: T_eff (K) and log_g; M_H, a_M and C_M (dex) are zero unless given.
+        labels: T_eff (K) and log_g; M_H, a_M and C_M (dex) are zero unless given. A value that differs
+            from one on the axis by rounding (float32) is that value.
         resolving_power: one of the edition's.
         microturbulence: km/s.
         atmosphere: which models where there are two; "auto" prefers MARCS up to 8000 K.
@@ -160,7 +162,10 @@ def make_node(
         UsageError: a value is not on the axes of the edition; the argument is named.
     """
     check_edition(edition)
-    values = {name: float(labels.get(name, 0.0)) + 0.0 for name in LABEL_NAMES}  # + 0.0: no minus zero
+    values = {
+        name: nearest(float(labels.get(name, 0.0)) + 0.0, AXES[edition][name])  # + 0.0: no minus zero
+        for name in LABEL_NAMES
+    }
     return Node(
         edition=edition,
         **values,
@@ -192,32 +197,43 @@ def _name_2024(node: Node) -> str:
     )
 
 
+EXTENSION = r"(?P<suffix>fits|fit|fts|asc|ascii|txt|dat|csv)(?:\.(?:gz|bz2|xz))?"  # as users have them
 _PATTERN_2017 = re.compile(
     r"am(?P<M_H>[mp]\d\d)c(?P<C_M>[mp]\d\d)o(?P<a_M>[mp]\d\d)t(?P<T_eff>\d+)g(?P<log_g>\d\d)v20modrt0"
-    r"b(?P<R>\d+)rs\.(?P<suffix>fits|asc\.bz2)"
+    rf"b(?P<R>\d+)rs\.{EXTENSION}"
 )
 _PATTERN_2024 = re.compile(
     r"bosz2024_(?P<model>mp|ms|ap)_t(?P<T_eff>\d+)_g(?P<log_g>[+-]\d\.\d)_m(?P<M_H>[+-]\d\.\d\d)"
-    r"_a(?P<a_M>[+-]\d\.\d\d)_c(?P<C_M>[+-]\d\.\d\d)_v(?P<v>\d)_r(?P<R>\d+|orig)_(?:no)?resam\.txt\.gz"
+    rf"_a(?P<a_M>[+-]\d\.\d\d)_c(?P<C_M>[+-]\d\.\d\d)_v(?P<v>\d)_r(?P<R>\d+|orig)_(?:no)?resam\.{EXTENSION}"
 )
+_FITS = ("fits", "fit", "fts")
 
 
 def parse_name(name: str) -> Node:
     """Returns the node whose file has this name (a folder before it does not matter).
 
+    The name may be in capitals, and end as that of a file that was unpacked, packed again or converted:
+    `.txt`, `.asc`, `.fits.gz` and the like. The node's own name is always that of the archive.
+
     Raises:
         UsageError: it is not the name of a BOSZ spectrum, or of none that exists.
     """
     name = name.rsplit("/", 1)[-1].replace("%2B", "+").replace("%2b", "+")
-    if match := _PATTERN_2017.fullmatch(name):
+    lower = name.lower()
+    if match := _PATTERN_2017.fullmatch(lower):
         node = _parse_2017(match.groupdict())
-    elif match := _PATTERN_2024.fullmatch(name):
+    elif match := _PATTERN_2024.fullmatch(lower):
         node = _parse_2024(match.groupdict())
     else:
         raise UsageError(f"{name} is not the name of a BOSZ spectrum of 2017 or 2024")
-    if node.name != name:
+    if lower[: match.start("suffix")] != _stem(node.name):
         raise UsageError(f"{name} is not the name of a BOSZ spectrum; did you mean {node.name}?")
     return node
+
+
+def _stem(name: str) -> str:
+    """The archive's name up to its extension, with the point."""
+    return re.sub(r"(fits|asc\.bz2|txt\.gz)$", "", name)
 
 
 def _parse_2017(parts: dict[str, str]) -> Node:
@@ -226,7 +242,7 @@ def _parse_2017(parts: dict[str, str]) -> Node:
         known = {_two_digits(value): value for value in axis}
         check_listed(name, parts[name], tuple(known), "values in names of BOSZ 2017")
         labels[name] = known[parts[name]]
-    file_format: FileFormat = "fits" if parts["suffix"] == "fits" else "ascii"
+    file_format: FileFormat = "fits" if parts["suffix"] in _FITS else "ascii"
     return make_node(2017, labels, int(parts["R"]), file_format=file_format)
 
 

@@ -1,7 +1,7 @@
 """What binds estimators that use a prior, added to a ceiling: bounds, and the exact limit."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from crlb.bayes.posterior import Inference
 from crlb.bayes.prior import Prior
 from crlb.ceilings.result import Ceiling, ExactR2, LabelPrior, PriorR2
 from crlb.errors import UsageError
+from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel
 
 
@@ -49,7 +50,7 @@ def with_exact_limit(
     *,
     n: int = 2000,
     seed: int = 0,
-    amplitude: float | None = None,
+    conditions: Conditions = Conditions(),
     advance: Callable[[int], None] | None = None,
 ) -> Ceiling:
     """Returns a ceiling with the highest R2 of any estimator on stars drawn from the prior, in every bin.
@@ -63,7 +64,7 @@ def with_exact_limit(
         prior: of all labels of the model.
         n: stars simulated per magnitude.
         seed: of their labels and noise.
-        amplitude: 1-sigma of a free flux factor, as `crlb.bayes.posterior.Inference`.
+        conditions: what is unknown of a star besides its labels.
         advance: called with the number of stars just finished.
 
     Raises:
@@ -71,10 +72,10 @@ def with_exact_limit(
     """
     found = bayes_limit(
         model, _mags_of(result, model), prior, label=result.label, n=n, key=jax.random.key(seed),
-        inference=Inference(amplitude), advance=advance,
+        inference=Inference(conditions), advance=advance,
     )  # fmt: skip
     bins = tuple(replace(one, r2_bayes=_exact(limit)) for one, limit in zip(result.bins, found, strict=True))
-    provenance = result.provenance | {"seed": seed, "amplitude_sigma": amplitude}
+    provenance = result.provenance | {"seed": seed, "conditions": asdict(conditions)}
     return replace(result, bins=bins, prior=_about(prior), provenance=provenance)
 
 

@@ -42,7 +42,7 @@ class Selection(Checks):
     atmosphere: Literal["auto", "marcs", "atlas9"] = "auto"
     """Model atmospheres of 2024 between 7500 and 8000 K, where both exist: auto takes MARCS."""
     file_format: Literal["auto", "fits", "ascii"] = "auto"
-    """2017 only: fits (needs the extra `astro`) or ascii; auto is fits where astropy is installed."""
+    """2017 only: fits or ascii; auto is fits."""
 
     def nodes(self) -> "list[Node]":
         """The nodes selected."""
@@ -65,11 +65,7 @@ class Selection(Checks):
         return int(self.resolving_power)
 
     def _file_format(self) -> Literal["fits", "ascii", "txt"] | None:
-        if self.file_format != "auto":
-            return self.file_format
-        from importlib.util import find_spec
-
-        return "ascii" if self.edition == 2017 and find_spec("astropy") is None else None
+        return None if self.file_format == "auto" else self.file_format
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ class Index(Selection):
     """Allow the file to be replaced."""
 
     def __call__(self) -> None:
-        from crlb.bosz.read import bytes_per_file
+        from crlb.bosz.sizes import bytes_per_file
 
         nodes = self.nodes()
         size = bytes_per_file(nodes[0])
@@ -173,7 +169,8 @@ class Build(Checks):
     """
 
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
-    """Files of one edition, resolving power and microturbulence."""
+    """Files of one edition, resolving power and microturbulence, named as in the archive: FITS or text, plain
+    or compressed by gzip, bzip2 or xz."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The grid file to create."""
     resolving_power: Annotated[float | None, tyro.conf.arg(metavar="R")] = None
@@ -199,7 +196,8 @@ class Build(Checks):
     """Allow the file to be replaced."""
 
     def __call__(self) -> None:
-        from crlb.bosz.build import build_grid, find_spectra
+        from crlb.bosz.build import build_grid
+        from crlb.bosz.find import find_spectra
 
         ranges = {name: getattr(self, name) for name in ("T_eff", "log_g", "M_H", "a_M", "C_M")}
         wanted = {name: bounds for name, bounds in ranges.items() if bounds is not None}

@@ -112,6 +112,7 @@ class Ceiling(WithPrior):
         """The result with what binds estimators that use the prior."""
         from crlb.bayes.bounds import work
         from crlb.ceilings.with_prior import with_bounds, with_exact_limit
+        from crlb.observation.conditions import Conditions
 
         prior = self.make_prior(model)
         first = bar.add_task("bounds with the prior", total=work(len(prior.label_names)))
@@ -124,6 +125,6 @@ class Ceiling(WithPrior):
             prior,
             n=self.n_bayes,
             seed=self.seed,
-            amplitude=self.amplitude,
+            conditions=Conditions(scale=self.amplitude),
             advance=lambda n: bar.advance(second, n),
         )

@@ -16,6 +16,7 @@ import tyro
 
 from crlb.cli.bosz import Build, Download, Index
 from crlb.cli.ceiling import Ceiling
+from crlb.cli.check_spectra import CheckSpectra
 from crlb.cli.fisher import Fisher
 from crlb.cli.grid import Info, Synthesize
 from crlb.cli.information import Information
@@ -64,6 +65,7 @@ Command = (
     | Annotated[Spectrum, tyro.conf.subcommand("spectrum")]
     | Annotated[Information, tyro.conf.subcommand("information")]
     | Annotated[NuisancesOptions, tyro.conf.subcommand("nuisances")]
+    | Annotated[CheckSpectra, tyro.conf.subcommand("check")]
     | Annotated[PosteriorOf, tyro.conf.subcommand("posterior")]
     | Annotated[Grid, tyro.conf.subcommand("grid")]
 )
@@ -105,4 +107,4 @@ def checked(command: "Action") -> Callable[[], None]:
 def main() -> None:
     """Entry point of the console script: float64 throughout."""
     os.environ["JAX_ENABLE_X64"] = "1"  # read when jax is imported, which may be never
-    run_cli(parse())
+    run_cli(lambda: parse()())

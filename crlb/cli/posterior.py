@@ -155,6 +155,7 @@ class PosteriorOf(WithPrior):
         import jax
 
         from crlb.bayes.posterior import Inference, Observations, posterior
+        from crlb.observation.conditions import Conditions
 
         model = self.load()
         stars, mag = self._read(model.wave)
@@ -167,7 +168,7 @@ class PosteriorOf(WithPrior):
                 model,
                 prior,
                 key=jax.random.key(self.seed),
-                inference=Inference(self.amplitude, self.quantiles),
+                inference=Inference(Conditions(scale=self.amplitude), self.quantiles),
                 advance=lambda n: bar.advance(task, n),
             )
         about = model.describe() | self.provenance() | {"spectra": str(self.spectra)}

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from crlb.cli.checks import check_suffix
 from crlb.cli.output import console, write_csv, write_outputs
 from crlb.cli.star import StarOptions
+from crlb.files.observed import MODEL_UNIT
 from crlb.files.records import Record
 
 TABLES = (".csv", ".ecsv", ".h5")
@@ -106,7 +107,8 @@ class StarSpectrum(Record):
 
     def write_ecsv(self, path: Path) -> None:
         """Writes the table as Enhanced CSV 1.0: types, units and labels above it; read by astropy.table."""
-        about: dict[str, float | int] = {"mag": self.mag, "snr": self.snr, "seed": self.seed} | self.labels
+        about: dict[str, float | int | str] = {"mag": self.mag, "snr": self.snr, "seed": self.seed}
+        about |= {**self.labels, "wave_medium": "vacuum", "flux_unit": MODEL_UNIT}
         write_csv(self.as_rows(), path)
         body = path.read_text()
         path.write_text("".join(f"# {line}\n" for line in _ecsv_header(about)) + body)
@@ -121,7 +123,7 @@ class StarSpectrum(Record):
         write_spectra(path, Spectra(self.wave, labels, mag=mag, snr=snr, **one))
 
 
-def _ecsv_header(about: Mapping[str, float | int]) -> list[str]:
+def _ecsv_header(about: Mapping[str, float | int | str]) -> list[str]:
     """Names, types and units of the columns, and `about` as the table's metadata."""
     kinds = ["{name: wave, unit: Angstrom, datatype: float64}"]
     kinds += [f"{{name: {name}, datatype: float64}}" for name in COLUMNS[1:]]

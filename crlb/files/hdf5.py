@@ -61,8 +61,16 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     return node
 
 
-def read_numbers(group: h5py.Group, name: str, dims: tuple[str, ...]) -> np.ndarray:
+def read_numbers(
+    group: h5py.Group, name: str, dims: tuple[str, ...], rows: np.ndarray | None = None
+) -> np.ndarray:
     """A dataset of numbers as stored, checked to have these dimensions and not to be empty.
+
+    Args:
+        group: where it lies.
+        name: of the dataset.
+        dims: names of its dimensions.
+        rows: increasing indices; only these rows are read.
 
     Raises:
         DataError: as `dataset`; or the dataset holds something else than numbers, or has another shape.
@@ -73,5 +81,5 @@ def read_numbers(group: h5py.Group, name: str, dims: tuple[str, ...]) -> np.ndar
             f"'{name}' must hold numbers in the shape ({', '.join(dims)}), "
             f"found {values.dtype} in the shape {values.shape}"
         )
-    numbers: np.ndarray = values[()]
+    numbers: np.ndarray = values[()] if rows is None else values[rows]
     return numbers

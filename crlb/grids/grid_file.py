@@ -1,35 +1,38 @@
 """Grids of model spectra, read from and written to HDF5."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from crlb.errors import DataError, UsageError
 from crlb.files.hdf5 import dataset, open_input, read_numbers
 from crlb.files.output import new_file
 from crlb.grids.compression import Factors, quantise
 from crlb.grids.holes import Policy
+from crlb.grids.rounding import is_node
 from crlb.grids.spectral_grid import Nodes, SpectralGrid, grid_from_nodes, make_grid
 from crlb.labels import SOLAR_SCALED
 
 __all__ = [
     "Nodes",
+    "SomeNodes",
     "SpectralGrid",
     "default_grid_path",
     "grid_from_nodes",
     "grid_labels",
     "load_grid",
+    "load_nodes",
     "load_slice",
     "make_grid",
     "save_grid",
 ]
 
 GZIP_LEVEL = 9  # the smallest files; grids are written once
-NODE_TOLERANCE = 1e-9  # of a label: so near a value counts as that of a node
 
 
 def default_grid_path() -> Path:
@@ -50,7 +53,8 @@ def load_grid(
 
     Args:
         path: the file.
-        fixed: labels held at a value, which must be that of a node; the grid has no axis for them.
+        fixed: labels held at a value, which must be that of a node (up to the rounding of float32); the grid
+            has no axis for them.
         holes: what to do where nodes of the tensor are missing: `refuse` lists them, `drop` leaves out axis
             values, `fill` interpolates (see `crlb.grids.holes`).
 
@@ -95,10 +99,45 @@ def load_slice(
     return load_grid(path, held | dict(fixed or {}), holes)
 
 
-def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> SpectralGrid:
+class SomeNodes(NamedTuple):
+    """Some spectra of a grid: wave in vacuum Å, labels and flux of each node, wave / FWHM of the spectra."""
+
+    wave: Float[np.ndarray, " n_pix"]
+    label_names: tuple[str, ...]
+    labels: Float[np.ndarray, "n n_labels"]
+    flux: Float[np.ndarray, "n n_pix"]
+    resolving_power: float
+
+
+def load_nodes(
+    path: str | Path, choose: Callable[[tuple[str, ...], np.ndarray], Int[np.ndarray, " n"]]
+) -> SomeNodes:
+    """Returns some nodes of the grid in a file; no other spectra are read.
+
+    Args:
+        path: the file, as `load_grid`.
+        choose: takes label names and the labels of all nodes, returns increasing row numbers.
+
+    Raises:
+        MissingInputError, DataError: as `load_grid`; missing nodes do not matter.
+    """
+    with open_input(path, "grid") as file:
+        _check_medium(file)
+        wave, labels = _array(file, "wave", ("n_pix",)), _array(file, "labels", ("n", "n_labels"))
+        names = _label_names(file)
+        rows = choose(names, labels)
+        flux = _table(file, "flux", "", rows).table()
+        return SomeNodes(wave, names, labels[rows], flux, _positive_number(file, "resolving_power"))
+
+
+def _check_medium(file: h5py.File) -> None:
     medium = _text(file, "wave_medium")
     if medium != "vacuum":
         raise DataError(f"wave_medium must be 'vacuum', found '{medium}'; convert the wavelengths first")
+
+
+def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> SpectralGrid:
+    _check_medium(file)
     wave, labels = _array(file, "wave", ("n_pix",)), _array(file, "labels", ("n", "n_labels"))
     label_names = _label_names(file)
     if len(label_names) != labels.shape[1]:
@@ -149,7 +188,7 @@ def _slice(
         if name not in label_names:
             raise UsageError(f"unknown label {name}: this grid has {', '.join(label_names)}")
         column = labels[:, label_names.index(name)]
-        here = np.isclose(column, value, rtol=0, atol=NODE_TOLERANCE)
+        here = is_node(column, value)
         if not here.any():
             nodes = " ".join(f"{x:g}" for x in np.unique(column))
             raise UsageError(f"{name} can be fixed at a node of the grid only, {nodes}; found {value:g}")
@@ -160,8 +199,8 @@ def _slice(
     return np.flatnonzero(rows), columns
 
 
-def _array(file: h5py.File, name: str, dims: tuple[str, ...]) -> np.ndarray:
-    return read_numbers(file, name, dims).astype(np.float64)
+def _array(file: h5py.File, name: str, dims: tuple[str, ...], rows: np.ndarray | None = None) -> np.ndarray:
+    return read_numbers(file, name, dims, rows).astype(np.float64)
 
 
 def _flags(file: h5py.File, n: int) -> np.ndarray:
@@ -172,18 +211,19 @@ def _flags(file: h5py.File, n: int) -> np.ndarray:
     return flags.astype(bool)
 
 
-def _table(file: h5py.File, name: str, prefix: str) -> Factors:
-    """Reads a table stored whole as `name`, or as its factors."""
+def _table(file: h5py.File, name: str, prefix: str, rows: np.ndarray | None = None) -> Factors:
+    """Reads a table, or these rows of it, stored whole as `name` or as its factors."""
     if f"{prefix}coefficients" not in file:
-        return Factors(_array(file, name, ("n", "n_pix")))
-    coefficients = _array(file, f"{prefix}coefficients", ("n", "k"))
+        return Factors(_array(file, name, ("n", "n_pix"), rows))
+    coefficients = _array(file, f"{prefix}coefficients", ("n", "k"), rows)
     basis = _array(file, f"{prefix}basis", ("k", "n_pix"))
     if coefficients.shape[1] != len(basis):
         raise DataError(
             f"{prefix}coefficients {coefficients.shape} and {prefix}basis {basis.shape} must agree in k"
         )
     if f"{prefix}quantum" in file:
-        quantum, scale = _array(file, f"{prefix}quantum", ("k",)), _array(file, f"{prefix}scale", ("n",))
+        quantum = _array(file, f"{prefix}quantum", ("k",))
+        scale = _array(file, f"{prefix}scale", ("n",), rows)
         if (len(scale), len(quantum)) != coefficients.shape:
             raise DataError(
                 f"{prefix}scale and {prefix}quantum must have the lengths of {prefix}coefficients, "

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from crlb.errors import DataError, UsageError
+from crlb.grids.rounding import unite_rounded
 
 Policy = Literal["refuse", "drop", "fill"]
 MAX_LISTED = 8  # nodes named in a message
@@ -54,6 +55,7 @@ def mend(
     Raises:
         DataError: a node is missing and `holes` is "refuse", or it cannot be filled.
     """
+    labels = unite_rounded(labels)
     missing = find_holes(labels)
     if len(missing) == 0:
         return Mended(labels, flux, cont, np.zeros(len(labels), bool), "")
@@ -90,6 +92,7 @@ def _tensor(
     labels: Float[np.ndarray, "n n_labels"],
 ) -> tuple[tuple[np.ndarray, ...], Int[np.ndarray, "n n_labels"], Bool[np.ndarray, "*nodes"]]:
     """Returns the axes, the indices of every row on them, and where a node is present."""
+    labels = unite_rounded(labels)
     axes = tuple(np.unique(column) for column in labels.T)
     index = np.stack([np.searchsorted(a, c) for a, c in zip(axes, labels.T, strict=True)], axis=1)
     present = np.zeros(tuple(map(len, axes)), bool)
@@ -163,6 +166,7 @@ def drop_report(
 ) -> str:
     """Says which axis values `keep` leaves out, and how many spectra that costs."""
     words = []
+    labels = unite_rounded(labels)
     for name, before, after in zip(label_names, labels.T, labels[keep].T, strict=True):
         gone = np.setdiff1d(before, after)
         if len(gone):

@@ -1,8 +1,9 @@
 """Whether the samples of a grid lie close enough together for the resolving power that it claims."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from crlb.detector import SPEED_OF_LIGHT_KMS
 from crlb.errors import DataError
 
 # Resolution elements from one sample to the next: BOSZ at its highest resolving power has one, rounded.
@@ -47,3 +48,28 @@ def check_sampling(
         f"{needed}, found them {spacing[worst]:.3g} Å apart at {middle[worst]:.2f} Å; use a grid with finer "
         "samples, or correct its resolving_power"
     )
+
+
+def too_sparse(
+    wave: Float[np.ndarray, " n_wave"],
+    resolving_power: float,
+    low: Float[np.ndarray, " n"],
+    high: Float[np.ndarray, " n"],
+    rv_kms: float = 0.0,
+) -> Bool[np.ndarray, " n"]:
+    """Returns True for each range, low to high, that touches samples too far apart for `check_sampling`.
+
+    Args:
+        wave: vacuum wavelengths of the samples, Å, increasing, at rest.
+        resolving_power: wave / FWHM of the spectra.
+        low: lower ends of the ranges, Å.
+        high: upper ends of the ranges, Å.
+        rv_kms: radial velocity of the spectra in the frame of the ranges, km/s, receding positive.
+    """
+    wide = np.diff(wave) * resolving_power > LARGEST_SPACING * (wave[1:] + wave[:-1]) / 2
+    before = np.concatenate([[0], np.cumsum(wide)])  # wide spacings below each sample
+    stretch = 1 + rv_kms / SPEED_OF_LIGHT_KMS
+    first = np.maximum(np.searchsorted(wave, low / stretch, side="right") - 1, 0)
+    last = np.minimum(np.searchsorted(wave, high / stretch, side="left"), wave.size - 1)
+    found: Bool[np.ndarray, " n"] = before[last] > before[np.minimum(first, last)]
+    return found

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from crlb.errors import DataError, UsageError
 from crlb.grids.compression import Factors
 from crlb.grids.holes import Policy, find_holes, listed, mend
+from crlb.grids.rounding import ROUNDING, unite_rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,8 @@ class SpectralGrid:
         filled: nodes that were interpolated, not computed; None if there are none.
 
     Raises:
-        DataError: wave or an axis does not increase; a flux is not finite and positive.
+        DataError: wave or an axis does not increase, or holds one node twice (up to rounding); a flux is not
+            finite and positive.
     """
 
     wave: Float[np.ndarray, " n_pix"]
@@ -48,6 +50,7 @@ class SpectralGrid:
         _check_increasing(self.wave, "wave")
         for name, axis in zip(self.label_names, self.axes, strict=True):
             _check_increasing(axis, f"axis {name}")
+            _check_apart(axis, name)
         for name, factors in (("flux", self.spectra), ("cont", self.continuum)):
             if factors is not None:
                 _check_shape(name, factors, self.axes, self.wave)
@@ -121,6 +124,16 @@ def _check_increasing(values: np.ndarray, name: str) -> None:
         )
 
 
+def _check_apart(axis: np.ndarray, name: str) -> None:
+    near = np.diff(axis) <= ROUNDING * np.abs(axis).max()
+    if near.any():
+        worst = int(np.argmax(near))
+        raise DataError(
+            f"axis {name} must hold every node once, but {axis[worst]!r} and {axis[worst + 1]!r} differ by "
+            "rounding only; give one of them"
+        )
+
+
 def _check_shape(name: str, factors: Factors, axes: tuple[np.ndarray, ...], wave: np.ndarray) -> None:
     expected = (*map(len, axes), len(wave))
     if factors.shape != expected:
@@ -174,6 +187,7 @@ def grid_from_nodes(
 ) -> SpectralGrid:
     """Returns the tensor grid formed by spectra given node by node, in any order.
 
+    Labels that differ by the rounding of float32 are one node.
     Missing nodes are refused, or mended as `crlb.grids.holes.mend` does; a warning reports what was done.
 
     Raises:
@@ -181,6 +195,7 @@ def grid_from_nodes(
     """
     if not np.isfinite(nodes.labels).all():
         raise DataError("labels must be finite, found NaN or infinity")
+    nodes = nodes._replace(labels=unite_rounded(nodes.labels))
     _check_single(nodes.labels, label_names)
     labels, flux, cont, filled = (
         _mended(nodes, holes, label_names) if len(find_holes(nodes.labels)) else nodes

@@ -14,7 +14,8 @@ from crlb.grids.emulator import make_emulator
 from crlb.grids.grid_file import default_grid_path, load_slice
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.observation.forward_model import ForwardModel, Instrument
-from crlb.observation.instrument import EDGE_TOLERANCE, to_detector
+from crlb.observation.instrument import to_detector
+from crlb.observation.kernel import inside
 from crlb.observation.line_spread import lsf_fwhm_used
 from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
 from crlb.observation.nuisance import NuisanceModel, Nuisances, with_nuisances
@@ -118,18 +119,17 @@ def covered_pixels(
     """
     everything = np.arange(len(DETECTOR_WAVE))
     edges, own = cell_edges(DETECTOR_WAVE), cell_edges(grid.wave)[[0, -1]]
-    slack = EDGE_TOLERANCE * np.diff(edges)
-    inside = (edges[:-1] >= own[0] - slack) & (edges[1:] <= own[1] + slack)
-    if wave_range is None or inside.all():
+    reached = inside(grid.wave, edges[:-1], edges[1:])
+    if wave_range is None or reached.all():
         return everything
     low, high = wave_range
     asked = (low <= DETECTOR_WAVE) & (high >= DETECTOR_WAVE)
-    if not (inside[asked]).all() or inside.sum() < 2:
+    if not reached[asked].all() or reached.sum() < 2:
         raise DataError(
             f"wave_range: the grid covers {own[0]:.2f} to {own[1]:.2f} Å, not all of {low:g} to {high:g} Å; "
             "choose a range within it, or a wider grid"
         )
-    found = everything[inside]
+    found = everything[reached]
     warnings.warn(
         f"the grid reaches {DETECTOR_WAVE[found[0]]:.2f} to {DETECTOR_WAVE[found[-1]]:.2f} Å of the arm: "
         "magnitude and flux scale are means over that part, not over the arm",

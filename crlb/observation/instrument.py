@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 from numpy.polynomial.legendre import legvander
-from scipy.sparse import csr_array
 
 from crlb.detector import (
     DEFAULT_LSF_FWHM,
@@ -32,12 +31,12 @@ from crlb.grids.compression import Factors
 from crlb.grids.sampling import check_sampling
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.labels import coordinate
+from crlb.observation.kernel import EDGE_TOLERANCE, inside, pixel_kernel
 from crlb.observation.line_spread import top_up_sigma
 
 WINDOW_SIGMA = 6.0  # the kernel is cut here; 2e-9 of a line lies outside
 MAX_TRACED_SIGMA = 1.5  # Å; sizes the window when lsf_sigma is not a number yet (inside jit, grad, vmap)
 MEDIAN_DEGREE = 6  # at most, of the polynomials that smooth the median flux over the labels
-EDGE_TOLERANCE = 1e-3  # of a pixel: by so much a pixel may stick out of the input and still count as covered
 
 
 def detector_flux(
@@ -118,20 +117,14 @@ def to_detector(
     reach, shift = WINDOW_SIGMA * float(sigma.max()), 1 + rv_kms / SPEED_OF_LIGHT_KMS
     first_edge, last_edge = cell_edges(detector_wave)[[0, -1]]
     check_sampling(grid.wave, grid.resolving_power, (first_edge - reach) / shift, (last_edge + reach) / shift)
-    with jax.enable_x64(True):  # host preparation: float64 whatever the caller computes in
-        first, weights = map(
-            np.asarray, _weights(grid.wave, detector_wave, sigma, rv_kms, np.dtype(np.float64))
-        )
-    if not np.isfinite(weights).all():
+    low, high = cell_edges(detector_wave)[:-1], cell_edges(detector_wave)[1:]
+    if not inside(grid.wave, low, high, rv_kms=rv_kms).all():
         seen = cell_edges(grid.wave)[[0, -1]] * shift
         raise DataError(
             f"grid: needed the detector's range {first_edge:.2f}-{last_edge:.2f} Å, found {seen[0]:.2f}-"
             f"{seen[1]:.2f} Å (radial velocity included); use a wider grid, or fewer pixels (--wave-range)"
         )
-    n_pix, width = weights.shape
-    columns = first[:, None] + np.arange(width)
-    rows = np.arange(n_pix + 1) * width
-    matrix = csr_array((weights.ravel(), columns.ravel(), rows), shape=(n_pix, grid.wave.size))
+    matrix = pixel_kernel(grid.wave, low, high, sigma, rv_kms).weights
 
     def observe(factors: Factors) -> Factors:
         return factors.replace_rows((matrix @ factors.rows.T).T)

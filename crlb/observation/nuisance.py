@@ -21,9 +21,10 @@ from numpy.polynomial.legendre import legvander
 
 from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA, cell_edges
 from crlb.errors import DataError, UsageError
-from crlb.grids.emulator import Emulator, make_emulator
+from crlb.grids.emulator import Emulator
 from crlb.grids.spectral_grid import SpectralGrid
-from crlb.observation.instrument import MAX_TRACED_SIGMA, detector_flux, smooth_median, to_detector
+from crlb.observation.instrument import MAX_TRACED_SIGMA, detector_flux
+from crlb.observation.pixels import before_instrument
 
 ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 Å per sample in float64
 
@@ -156,10 +157,7 @@ def with_nuisances(
         UsageError: `lsf` with a grid that is not sharper than the instrument.
         DataError: the grid does not cover the detector.
     """
-    sharp = grid.spectra
-    observed = to_detector(grid, detector_wave=detector_wave, lsf_fwhm=lsf_fwhm, normalise=False)
-    scaled = sharp.scaled(0.5 / smooth_median(observed.spectra, grid))
-    fine = make_emulator(replace(grid, spectra=scaled, continuum=None), rtol, degree)
+    fine = before_instrument(grid, degree, rtol=rtol, lsf_fwhm=lsf_fwhm, detector_wave=detector_wave)
     seen = instrument_derivatives(
         grid.wave, np.asarray(fine.basis, np.float64), detector_wave,
         lsf_fwhm=lsf_fwhm, resolving_power=grid.resolving_power, rv=nuisances.rv, lsf=nuisances.lsf,
@@ -172,7 +170,7 @@ def with_nuisances(
             fine,
             basis=jnp.asarray(seen.flux, fine.basis.dtype),
             wave=detector_wave,
-            resolving_power=observed.resolving_power,
+            resolving_power=min(grid.resolving_power, float(detector_wave.mean()) / lsf_fwhm),
         ),
         d_rv_kms=d_rv_kms,
         d_lsf_fwhm=d_lsf_fwhm,

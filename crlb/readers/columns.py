@@ -1,17 +1,16 @@
-"""Columns of a table of spectra: which is what, by name, and the spectra they hold."""
+"""Columns of a table of spectra: which is what, by name or as the user says."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from crlb.errors import DataError
-from crlb.files.observed import MODEL_UNIT, NORMALISED, Origin
+from crlb.files.observed import Origin
 from crlb.readers.meta import About, medium_in
 from crlb.readers.options import Medium, ReadOptions
-from crlb.readers.raw import NoiseKind, Raw
-from crlb.readers.units import noise_factor, wave_unit
+from crlb.readers.units import wave_unit
 
 # Names in lower case, words joined by "_"; the first of each is the one that wins over the others.
 NAMES: dict[str, tuple[str, ...]] = {
@@ -63,7 +62,6 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("target", "spectrum_id", "spec_id", "sourceid", "name", "id"),
     ),
 }
-NOISE: tuple[NoiseKind, ...] = ("ivar", "error", "variance")  # the first there is wins
 OWN = ("wave", "flux", "error", "noisy")  # columns that `crlb spectrum` writes
 _UNIT = re.compile(r"^(.*?)\s*[\[(]\s*(.*?)\s*[\])]\s*$")
 _SUFFIX = re.compile(r"^(.+?)_(nm|um|micron|microns|a|aa|ang|angstrom|angstroms|vac|vacuum|air)$")
@@ -137,9 +135,7 @@ def roles_of(table: Table, options: ReadOptions) -> dict[str, str]:
         roles["flux"] = "noisy"
     for role in ("wave", "flux"):
         if roles.get(role) is None:
-            raise DataError(
-                f"no column for {role} among {_listed(names)}; name it with --columns {role}=NAME"
-            )
+            raise DataError(f"no column for {role} among {listed(names)}; name it with --columns {role}=NAME")
     return {role: column for role, column in roles.items() if column and role not in ("log10", "ln")}
 
 
@@ -156,7 +152,7 @@ def _chosen(role: str, column: str, names: Sequence[str]) -> str | None:
             return found[0]
     if column.isdecimal() and 1 <= int(column) <= len(names):
         return names[int(column) - 1]
-    raise DataError(f"--columns {role}={column}: no such column; the columns are {_listed(names)}")
+    raise DataError(f"--columns {role}={column}: no such column; the columns are {listed(names)}")
 
 
 def _by_name(role: str, table: Table) -> str | None:
@@ -173,7 +169,7 @@ def _by_name(role: str, table: Table) -> str | None:
         return (best if len(best) == 1 else second)[0]
     role = {"log10": "wave", "ln": "wave", "good": "mask"}.get(role, role)
     raise DataError(
-        f"several columns could be {role}: {_listed(found)}; name it with --columns {role}=NAME"
+        f"several columns could be {role}: {listed(found)}; name it with --columns {role}=NAME"
         + (f" ({role}=none for none)" if role not in ("wave", "flux") else "")
     )
 
@@ -187,175 +183,7 @@ def _unnamed(names: Sequence[str]) -> dict[str, str]:
     return dict(zip(("wave", "flux", "error"), names, strict=False))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Returns names of columns for a message, 40 at most."""
     shown = ", ".join(f"'{name}'" for name in names[:40])
     return (shown or "none") + (f" and {len(names) - 40} more" if len(names) > 40 else "")
-
-
-def raws_of(table: Table, options: ReadOptions) -> Iterator[Raw]:
-    """Yields the spectra of a table: one, one per star where a column names stars, or one per row.
-
-    Raises:
-        DataError: as `roles_of`; columns that are no numbers, or of lengths that do not fit.
-    """
-    roles = roles_of(table, options)
-    arrays = {role: np.asarray(table.columns[name]) for role, name in roles.items()}
-    for role in ("wave", "flux"):
-        if arrays[role].dtype.kind not in "fiub" or arrays[role].ndim not in (1, 2):
-            raise DataError(
-                f"{role} must be numbers, found {arrays[role].dtype} of shape {arrays[role].shape} in "
-                f"'{roles[role]}'; name another column with --columns {role}=NAME"
-            )
-    said = _said(table, roles)
-    if arrays["flux"].ndim == 2:
-        for row in range(len(arrays["flux"])):
-            one = {role: _row(role, values, row, arrays["flux"].shape) for role, values in arrays.items()}
-            origin = replace(table.origin, row=None if len(arrays["flux"]) == 1 else row)
-            yield _raw(replace(table, origin=origin), roles, one, said, options)
-        return
-    for name, pixels in _stars(arrays):
-        origin = replace(table.origin, star=name or table.about.star)
-        one = {role: values[pixels] for role, values in arrays.items() if role != "star"}
-        yield _raw(replace(table, origin=origin), roles, one, said, options)
-
-
-def _row(role: str, values: np.ndarray, row: int, shape: tuple[int, ...]) -> np.ndarray:
-    """What belongs to one spectrum: its row, or what all of them share."""
-    if values.ndim == 2 and values.shape == shape:
-        return np.asarray(values[row])
-    if role in ("star", "rv", "power") and values.shape[:1] == shape[:1]:
-        return np.asarray(values[row])
-    if values.shape == shape[1:]:
-        return values
-    raise DataError(f"{role} has shape {values.shape}, which does not fit the flux of shape {shape}")
-
-
-def _stars(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, slice | np.ndarray]]:
-    """Name and pixels of every star of a table with a row per pixel."""
-    stars = arrays.get("star")
-    if stars is None or stars.ndim != 1 or not stars.size:
-        yield "", slice(None)
-        return
-    names, first, inverse = np.unique(stars.astype(str), return_index=True, return_inverse=True)
-    # A column that numbers the pixels names no stars.
-    if names.size == 1 or names.size > stars.size / 2:
-        yield str(names[0]) if names.size == 1 else "", slice(None)
-        return
-    for i in np.argsort(first):
-        yield str(names[i]), np.flatnonzero(inverse == i)
-
-
-def _said(table: Table, roles: Mapping[str, str]) -> About:
-    """What the columns' names and units add to what is said of all spectra."""
-    name = parsed(roles["wave"])
-    unit = table.units.get(roles["wave"]) or name.unit or table.about.wave_unit
-    own = tuple(table.columns) == OWN
-    base = "log10" if name.base in NAMES["log10"] else "ln" if name.base in NAMES["ln"] else ""
-    if base and not (unit and ("log" in unit or "ln" in unit or "dex" in unit)):
-        unit = f"{base}({unit or 'A'})"
-    if own:
-        unit = unit or "A"
-    flux = parsed(roles["flux"])
-    flux_unit = table.units.get(roles["flux"]) or flux.unit or table.about.flux_unit
-    if flux_unit is None and flux.base in ("fnu", "f_nu", "flux_nu"):
-        flux_unit = "FNU"
-    if flux_unit is None and "norm" in flux.base:
-        flux_unit = NORMALISED
-    listed = ", ".join(f"{role} '{column}'" for role, column in roles.items() if role != "star")
-    return replace(
-        table.about,
-        wave_unit=unit,
-        medium=name.medium or table.about.medium or ("vacuum" if own else None),
-        flux_unit=flux_unit or (MODEL_UNIT if own else None),
-        notes=(
-            *table.about.notes,
-            f"columns: {listed}" if table.named else f"columns without names: {listed}",
-        ),
-    )
-
-
-def _raw(
-    table: Table,
-    roles: Mapping[str, str],
-    arrays: Mapping[str, np.ndarray],
-    said: About,
-    options: ReadOptions,
-) -> Raw:
-    kind = next((kind for kind in NOISE if kind in arrays), None)
-    chosen = [kind for kind in NOISE if kind in options.columns and kind in arrays]
-    kind = chosen[0] if chosen else kind
-    factor = 1.0 if kind is None else _noise_factor(table, roles, said, kind)
-    star = str(arrays["star"]) if "star" in arrays and arrays["star"].ndim == 0 else table.origin.star
-    power = arrays.get("power")
-    return said.raw(
-        origin=replace(table.origin, star=star or said.star),
-        wave=_numbers("wave", arrays["wave"]),
-        flux=_numbers("flux", arrays["flux"]),
-        noise=None if kind is None else _numbers(kind, arrays[kind]) * factor,
-        noise_kind=kind,
-        bad=_bad(roles, arrays, options),
-        resolving_power=None if power is None else _power(power),
-    )
-
-
-def _noise_factor(table: Table, roles: Mapping[str, str], said: About, kind: NoiseKind) -> float:
-    """By what the errors are to be multiplied to be in the unit of the flux."""
-    unit = table.units.get(roles[kind]) or parsed(roles[kind]).unit
-    return noise_factor(said.flux_unit, unit, kind) if unit and said.flux_unit else 1.0
-
-
-def _numbers(role: str, values: np.ndarray) -> np.ndarray:
-    """Float64 in the machine's byte order."""
-    if values.dtype.kind not in "fiub":
-        raise DataError(
-            f"{role} must be numbers, found {values.dtype}; name another with --columns {role}=NAME"
-        )
-    return values.astype(np.float64)
-
-
-def _power(values: np.ndarray) -> float | np.ndarray:
-    return float(values) if values.ndim == 0 else _numbers("resolving power", values)
-
-
-def _bad(
-    roles: Mapping[str, str], arrays: Mapping[str, np.ndarray], options: ReadOptions
-) -> dict[str, np.ndarray]:
-    """Pixels that a mask column excludes: any bit, or those asked for."""
-    bad: dict[str, np.ndarray] = {}
-    if "good" in arrays and "mask" not in options.columns:
-        bad[f"masked {roles['good']}"] = ~_truth(arrays["good"])
-    if "mask" in arrays:
-        bad.update(masked(arrays["mask"], roles["mask"], options.mask_bits))
-    return bad
-
-
-def masked(values: np.ndarray, name: str, bits: tuple[str, ...] | None) -> dict[str, np.ndarray]:
-    """Returns cause -> pixels that a mask without names of its bits excludes.
-
-    Args:
-        values: numbers or truth values, 0 = good.
-        name: of the mask.
-        bits: numbers of the bits that count; None or ("all",): every one; ("none",): none of them.
-
-    Raises:
-        DataError: a bit is named, though the file names none.
-    """
-    if bits == ("none",):
-        return {}
-    if bits is None or bits == ("all",) or values.dtype.kind in "bUSO":
-        return {f"masked {name}": _truth(values)}
-    if not all(bit.isdecimal() and int(bit) < 64 for bit in bits):
-        raise DataError(
-            f"--mask-bits must be numbers from 0, as '{name}' has no names, found {', '.join(bits)}"
-        )
-    whole = np.where(np.isfinite(values), values, 0).astype(np.int64)
-    return {f"masked {name} bit {bit}": (whole >> int(bit)) & 1 == 1 for bit in bits}
-
-
-def _truth(values: np.ndarray) -> np.ndarray:
-    """True where a number is not 0 (also NaN), or a word says yes."""
-    if values.dtype.kind in "USO":
-        words = np.char.lower(np.char.strip(values.astype(str)))
-        return np.isin(words, ["true", "t", "1", "1.0", "yes", "y"])
-    truth: np.ndarray = values != 0
-    return truth

@@ -27,12 +27,12 @@ def head_of(path: Path, n_bytes: int) -> bytes:
         raise MissingInputError(f"file of spectra {path} cannot be read: {error.strerror}") from error
 
 
-def content_of(path: Path, most: int = MOST) -> bytes:
+def content_of(path: Path) -> bytes:
     """Returns the bytes of a file, decompressed by gzip or bzip2 where it is so compressed.
 
     Raises:
         MissingInputError: it cannot be read.
-        DataError: it is empty, larger than `most` bytes once decompressed, damaged, or compressed otherwise.
+        DataError: it is empty, larger than `MOST` bytes once decompressed, damaged, or compressed otherwise.
     """
     head = head_of(path, 8)
     if not head:
@@ -45,9 +45,9 @@ def content_of(path: Path, most: int = MOST) -> bytes:
             pieces, n_bytes = [], 0
             while piece := file.read(PIECE):
                 n_bytes += len(piece)
-                if n_bytes > most:
+                if n_bytes > MOST:
                     raise DataError(
-                        f"more than {most:,} bytes once decompressed, which is no file of spectra"
+                        f"more than {MOST:,} bytes once decompressed, which is no file of spectra"
                     )
                 pieces.append(piece)
     except (EOFError, zlib.error, lzma.LZMAError, ValueError, OSError) as error:

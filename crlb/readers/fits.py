@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crlb.errors import DataError
+from crlb.errors import DataError, UsageError
+from crlb.readers.content import MOST
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
@@ -32,13 +33,21 @@ def open_fits(content: bytes) -> "Iterator[HDUList]":
         # Cards that break the standard are passed over; what is missing at the end is measured below.
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            with fits.open(BytesIO(content), memmap=False, lazy_load_hdus=False) as hdus:
-                _check_whole(hdus, len(content))
+            # Tile-compressed images are measured as they lie in the file, then as they are unpacked.
+            given = {"memmap": False, "lazy_load_hdus": False}
+            with fits.open(BytesIO(content), disable_image_compression=True, **given) as packed:
+                _check_whole(packed, len(content))
+            with fits.open(BytesIO(content), **given) as hdus:
+                _check_sizes(hdus)
                 yield hdus
-        except DataError:
+        except (DataError, UsageError):
             raise
         except (*ERRORS, fits.VerifyError) as error:
             raise DataError(f"damaged FITS file: {error}") from error
+        except Exception as error:  # what unpacks images has an error without a public name
+            if type(error).__name__ == "CfitsioException":
+                raise DataError(f"damaged FITS file: {error}") from error
+            raise
 
 
 def _check_whole(hdus: "HDUList", n_bytes: int) -> None:
@@ -49,6 +58,14 @@ def _check_whole(hdus: "HDUList", n_bytes: int) -> None:
             raise DataError(
                 f"HDU {i} needs the first {end:,} bytes of the file, which has {n_bytes:,}: it is truncated "
                 "or its header is damaged; fetch it again"
+            )
+
+
+def _check_sizes(hdus: "HDUList") -> None:
+    for i, hdu in enumerate(hdus):
+        if hdu.size > MOST:
+            raise DataError(
+                f"HDU {i} has {hdu.size:,} bytes once unpacked, more than the {MOST:,} that are read"
             )
 
 

@@ -13,6 +13,7 @@ from crlb.readers.columns import NAMES, Table, parsed
 from crlb.readers.fits import native, words
 from crlb.readers.meta import about
 from crlb.readers.options import Medium
+from crlb.readers.units import likely_units
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -145,10 +146,11 @@ def _bands(data: np.ndarray, keywords: Mapping[str, object]) -> tuple[np.ndarray
 
 
 def _check_rows(data: np.ndarray, keywords: Mapping[str, object]) -> None:
-    """Refuses rows that are not all fluxes: named so, or increasing from pixel to pixel as wavelengths do."""
+    """Refuses rows that are not all fluxes: by their names, or because one increases as wavelengths do."""
     n = len(data)
     named = f"ARRAY{n}" in keywords or f"ROW{n}" in keywords
-    if n > 1 and (named or (np.diff(data, axis=1) > 0).all(axis=1).any()):
+    rising = data[(np.diff(data, axis=1) > 0).all(axis=1)].astype(np.float64)
+    if n > 1 and (named or any(likely_units(row) for row in rising)):
         raise DataError(
             f"the {n} rows of the image are flux, errors or wavelengths of one spectrum, not spectra; put "
             "them into the columns of a table"

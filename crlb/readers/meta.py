@@ -36,6 +36,7 @@ class About:
         flux_unit: of the fluxes.
         star: name of the star.
         mag: AB magnitude in i.
+        rv_kms: radial velocity that the wavelengths are already free of.
         labels: by name, in the units of `crlb.labels`.
         notes: what was found, in sentences.
     """
@@ -45,6 +46,7 @@ class About:
     flux_unit: str | None = None
     star: str = ""
     mag: float | None = None
+    rv_kms: float | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -70,6 +72,7 @@ class About:
             medium=self.medium,
             flux_unit=self.flux_unit,
             resolving_power=resolving_power,
+            rv_kms=self.rv_kms,
             mag=self.mag,
             labels=self.labels,
             notes=self.notes,

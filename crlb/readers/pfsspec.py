@@ -13,10 +13,11 @@ from crlb.files.hdf5 import dataset, open_input
 from crlb.files.observed import MODEL_UNIT, Observed, Origin
 from crlb.files.pfsspec import ARRAYS, TABLE, WAVE, WAVE_TOLERANCE, read_table, read_wave
 from crlb.labels import LABEL_NAMES
-from crlb.readers.columns import NAMES, masked
+from crlb.readers.columns import NAMES
 from crlb.readers.meta import LABELS
 from crlb.readers.options import ReadOptions
 from crlb.readers.raw import Raw
+from crlb.readers.rows import masked
 from crlb.readers.understand import reader
 
 FORMAT = "pfsspec HDF5"

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.observed import Observed, Origin
-from crlb.readers.columns import Table, raws_of
+from crlb.readers.columns import Table
 from crlb.readers.combine import combined
 from crlb.readers.content import HDF5_SIGN, content_of, head_of
 from crlb.readers.options import ReadOptions
 from crlb.readers.raw import Raw
+from crlb.readers.rows import raws_of
+from crlb.readers.survey.gaia import RVS, gaia_rvs
+from crlb.readers.surveys import SURVEYS
 from crlb.readers.understand import observed_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
 
 HDF5, TEXT, ECSV, FITS_TABLE, FITS_IMAGE = "pfsspec HDF5", "text", "ECSV", "FITS table", "FITS image"
-FORMATS = (HDF5, TEXT, ECSV, FITS_TABLE, FITS_IMAGE)
+FORMATS = (HDF5, TEXT, ECSV, FITS_TABLE, FITS_IMAGE, *SURVEYS)
 TRIED = 20  # spectra: so many at most are tried to find one that shows how a file was understood
 
 Each = Callable[[range], Iterator[Observed | DataError]]
@@ -146,8 +149,11 @@ def _small(path: Path, options: ReadOptions) -> tuple[str, list[Raw]]:
     if not text.is_text(content[:8192]):
         raise DataError(f"no FITS, HDF5 or text file: it begins with {content[:8]!r}")
     name = ECSV if content.startswith(text.ECSV.encode()) else TEXT
-    _check_format(options, name)
-    return name, list(raws_of(text.table_of(content, Origin(str(path), name)), options))
+    table = text.table_of(content, Origin(str(path), name))
+    generic = options.columns or (options.format or "").lower() == name.lower()
+    stars = [] if generic else gaia_rvs(table.columns, path)
+    _check_format(options, RVS if stars else name)
+    return (RVS, stars) if stars else (name, list(raws_of(table, options)))
 
 
 def _fits(hdus: "HDUList", path: Path, options: ReadOptions) -> tuple[str, list[Raw]]:

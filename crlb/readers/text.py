@@ -4,7 +4,6 @@ import csv
 import re
 import warnings
 from collections.abc import Sequence
-from io import StringIO
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from crlb.errors import DataError
 from crlb.files.observed import Origin
 from crlb.readers.columns import NAMES, Table, parsed
 from crlb.readers.meta import about
+from crlb.readers.objects import table_of_astropy
 from crlb.readers.units import wave_unit
 
 COMMENTS = ("#", "%", "!", "//")
@@ -65,27 +65,10 @@ def _ecsv(text: str, origin: Origin) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # units that it does not know are kept as texts
-            found = astropy.table.Table.read(StringIO(text), format="ascii.ecsv")
+            found = astropy.table.Table.read(text.splitlines(), format="ascii.ecsv")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, YAMLError) as error:
         raise DataError(f"no ECSV table that astropy can read: {str(error).splitlines()[0]}") from error
     return table_of_astropy(found, origin)
-
-
-def table_of_astropy(table: object, origin: Origin) -> Table:
-    """Returns the columns of an astropy table, of quantities or with units; masked numbers are NaN."""
-    columns: dict[str, np.ndarray] = {}
-    units: dict[str, str] = {}
-    for name in table.colnames:  # type: ignore[attr-defined]
-        column = table[name]  # type: ignore[index]
-        unit = getattr(column, "unit", None)
-        values = getattr(column, "value", column)
-        if np.ma.isMaskedArray(values) and values.dtype.kind in "fiu":
-            values = np.ma.filled(values.astype(np.float64), np.nan)
-        columns[str(name)] = np.asarray(values)
-        if unit is not None and str(unit):
-            units[str(name)] = str(unit)
-    meta = table.meta  # type: ignore[attr-defined]
-    return Table(columns, origin, units, about({str(key): value for key, value in meta.items()}))
 
 
 def _plain(text: str, origin: Origin) -> Table:

@@ -27,8 +27,8 @@ WAVE_UNITS = {
 SIZES = {spelling: size for size, spellings in WAVE_UNITS.items() for spelling in spellings}
 NAMES = {1.0: "A", 10.0: "nm", 1e4: "um", 1e10: "m"}
 _LOGARITHM = re.compile(r"^(log10|log|ln|dex)\s*[\(\[]?\s*([^()\[\]]*?)\s*[\)\]]?$")
-_POWER = re.compile(
-    r"^\s*(?:10\s*(?:\*\*|\^)\s*\(?\s*([+-]?\d+)\s*\)?|([\d.]+(?:[eEdD][+-]?\d+)?))\s*[*x×]?\s*"
+_POWER = re.compile(  # "10**(-17) ", "10-17 ", "1e-17 * "
+    r"^\s*(?:10\s*(?:\*\*|\^)\s*\(?\s*([+-]?\d+)\s*\)?|10([+-]\d+)|([\d.]+(?:[eEdD][+-]?\d+)?))\s*[*x×]?\s*"
 )
 
 
@@ -48,9 +48,9 @@ class WaveUnit:
 
     def angstrom(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Returns wavelengths in Å; infinite where a logarithm is no logarithm of a wavelength."""
-        if self.base is None:
-            return values * self.size
         with np.errstate(over="ignore"):
+            if self.base is None:
+                return values * self.size
             return np.asarray(self.base**values * self.size)
 
 
@@ -159,11 +159,10 @@ _WORDS = (
     (r"\b(?:photons|phot|ph|quanta)\b", "photon"),
     (r"\b(?:microns|µm|μm)\b", "micron"),
     (r"\bhz\b", "Hz"),
-    (r"\bmegajy\b", "MJy"),
     (r"\b(njy|ujy|µjy|μjy|mjy|jy)\b", lambda found: found[0][:-2].replace("µ", "u").replace("μ", "u") + "Jy"),
     (r"\b(?:watts?|w)\b", "W"),
     (r"\bj\b", "J"),
-    (r"/\s*(?:fiber|fibre|spaxel)\b", ""),
+    (r"/\s*(?:fiber|fibre|spaxel|arcsec(?:\^2|\*\*2|2)?)(?!\w)", ""),
 )
 _DIRECT = {
     "flam": "erg s-1 cm-2 Angstrom-1",
@@ -183,7 +182,7 @@ def flux_unit(text: str) -> FluxUnit:
     """Returns the unit of fluxes that a text names; of kind "unknown" what nobody could know.
 
     Raises:
-        DataError: magnitudes, which are no fluxes.
+        DataError: magnitudes and logarithms, which are no fluxes.
     """
     clean = " ".join(text.strip().split())
     lower = clean.lower()
@@ -193,21 +192,24 @@ def flux_unit(text: str) -> FluxUnit:
         return FluxUnit("model", MODEL_UNIT)
     if lower in _NO_UNIT:
         return FluxUnit("unknown", UNKNOWN_UNIT)
-    factor, rest = _cleaned(clean)
-    if rest.startswith("mag") or rest.endswith("mag"):
-        raise DataError(f"flux in '{clean}' is a magnitude; convert it to a flux first, or give --flux-unit")
-    if _is_density(rest):
-        return FluxUnit("density", clean, factor, rest)
+    factor, spellings = _spellings(clean)
+    if spellings[1].startswith(("mag", "log", "dex")) or spellings[1].endswith("mag"):
+        raise DataError(
+            f"flux in '{clean}' is a magnitude or logarithm; convert it to a flux first, or give --flux-unit"
+        )
+    for spelling in spellings:
+        if _is_density(spelling):
+            return FluxUnit("density", clean, factor, spelling)
     return FluxUnit("not calibrated" if _COUNTS.search(clean) else "unknown", clean)
 
 
-def _cleaned(text: str) -> tuple[float, str]:
-    """A factor and a unit in astropy's spelling."""
-    factor, rest = _factor(" ".join(text.replace("MJy", "megaJy").lower().split()))
-    rest = _DIRECT.get(rest, rest)
+def _spellings(text: str) -> tuple[float, tuple[str, ...]]:
+    """A factor, and the unit as it is written and in astropy's spelling."""
+    factor, rest = _factor(" ".join(text.split()))
+    clean = _DIRECT.get(rest.lower(), rest.lower())
     for pattern, word in _WORDS:
-        rest = re.sub(pattern, word, rest)
-    return factor, rest
+        clean = re.sub(pattern, word, clean)
+    return factor, (rest, clean)
 
 
 def _factor(text: str) -> tuple[float, str]:
@@ -215,7 +217,8 @@ def _factor(text: str) -> tuple[float, str]:
     found = _POWER.match(text)
     if found is None or not text[found.end() :].strip("/ "):
         return 1.0, text
-    value = 10.0 ** int(found[1]) if found[1] else float(found[2].replace("d", "e"))
+    exponent = found[1] or found[2]
+    value = 10.0 ** int(exponent) if exponent else float(re.sub("[dD]", "e", found[3]))
     return value, text[found.end() :]
 
 
@@ -264,10 +267,12 @@ def noise_factor(flux: str, noise: str, kind: Literal["ivar", "error", "variance
     if of_flux.kind != "density":
         return 1.0
     power = {"error": 1, "variance": 2, "ivar": -2}[kind]
-    factor, text = _cleaned(noise)
-    one, other = _parsed(of_flux.text), _parsed(text)
-    if one is None or other is None or other.is_unity():
+    factor, spellings = _spellings(noise)
+    known = [unit for unit in map(_parsed, spellings) if unit is not None and not unit.is_unity()]
+    one = _parsed(of_flux.text)
+    if one is None or not known:
         return 1.0
-    if not other.is_equivalent(one**power):
-        raise DataError(f"the unit of the {kind}, '{noise}', does not fit that of the flux, '{flux}'")
-    return factor * float(other.to(one**power)) / of_flux.factor**power
+    for unit in known:
+        if unit.is_equivalent(one**power):
+            return factor * float(unit.to(one**power)) / of_flux.factor**power
+    raise DataError(f"the unit of the {kind}, '{noise}', does not fit that of the flux, '{flux}'")

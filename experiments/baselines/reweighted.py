@@ -28,6 +28,7 @@ from numpy.polynomial.legendre import legvander
 from crlb import fisher_information
 from crlb.bayes.likelihood import Likelihood, Newton, spectra, spectra_and_slopes
 from crlb.bayes.optimise import FIRST_DAMPING, accept, damped_step, in_batches
+from crlb.observation.noise import variance
 
 Amplitude = Literal["known", "free"]
 
@@ -85,7 +86,7 @@ def evaluate(
     def one(x: Array, rows: Array, y: Array, mag: Array) -> Place:
         shape = _shape(continuum, x[n_labels:])
         mean, jac = shape * rows[0], jnp.concatenate([shape[None] * rows[1:], continuum.curves * rows[:1]])
-        ivar = 1 / like.model.arm_variance(mean, mag)
+        ivar = 1 / variance(mean, mag, like.noise)
         residual = y - mean
         score = jnp.matmul(jac, residual * ivar, precision="highest").astype(jnp.float64)
         fisher = fisher_information(jac.T, ivar).astype(jnp.float64)
@@ -120,7 +121,7 @@ def compare(
     One variance per star, that of the middle of the box, so that all of it is products of matrices; m must
     be a multiple of `NODES`.
     """
-    ivar = 1 / jax.vmap(lambda mag: like.model.arm_variance(like.reference, mag))(mag)
+    ivar = 1 / jax.vmap(lambda mag: variance(like.reference, mag, like.noise))(mag)
     fixed = jnp.full((1, flux.shape[1]), continuum.fixed)
     curves = jnp.concatenate([fixed, continuum.curves])
     total = jnp.sum(flux**2 * ivar, axis=1)

@@ -23,6 +23,7 @@ from crlb.bayes.likelihood import Likelihood, labels_of, make_likelihood
 from crlb.bayes.optimise import far_apart
 from crlb.errors import UsageError
 from crlb.fisher.matrix import bounds
+from crlb.observation.conditions import Conditions
 from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 from experiments.baselines.reweighted import (
@@ -85,7 +86,7 @@ def fit_labels(
     emulator, parts = model.emulator, []
     with jax.enable_x64(True):  # as in `crlb.bayes.posterior`: steps and sums, not spectra, are in float64
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        like = make_likelihood(model, prior, None)
+        like = make_likelihood(model, prior, Conditions())
         curves = make_continuum(np.asarray(emulator.wave), amplitude, continuum)
         for start in range(0, len(mag), STARS):
             stars = slice(start, start + STARS)
@@ -184,7 +185,7 @@ def starts(
     like: Likelihood, continuum: Continuum, flux: np.ndarray, mag: np.ndarray, n_starts: int
 ) -> Float[np.ndarray, "n n_starts d"]:
     """Unit labels of nodes that explain each star best and are far from each other, and b there."""
-    axes = [(np.array(axis) - axis[0]) / (axis[-1] - axis[0]) for axis in like.model.emulator.axes]
+    axes = [(np.array(axis) - axis[0]) / (axis[-1] - axis[0]) for axis in like.emulator.axes]
     unit = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
     unit = np.concatenate([unit, np.repeat(unit[-1:], -len(unit) % NODES, axis=0)])
     rows, n = _padded(len(mag)), len(mag)

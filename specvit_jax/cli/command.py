@@ -50,4 +50,4 @@ def parse(args: list[str] | None = None) -> Callable[[], None]:
 
 def main() -> None:
     """Entry point of the console script."""
-    run_cli(parse())
+    run_cli(lambda: parse()())

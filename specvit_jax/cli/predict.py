@@ -46,8 +46,8 @@ class Predict(SpectraOptions):
         weights = find_weights(self.run)
         inputs = {"RUN": weights} | {f"SPECTRA {i}": path for i, path in enumerate(self.spectra, start=1)}
         self._check(inputs)
+        from crlb.readers.many import spectra_of
         from specvit_jax.evaluation.label_table import label_table
-        from specvit_jax.evaluation.observed_files import spectra_of
 
         options = self.read_options()
         command = shlex.join(["specvit", *sys.argv[1:]])

@@ -10,9 +10,9 @@ from crlb.files.flags import NONE
 from crlb.files.observed import Observed
 from crlb.files.progress import Advance, progress
 from crlb.files.tables import TableFile
+from crlb.readers.many import Spoilt, spectra_of
 from crlb.readers.options import ReadOptions
 from crlb.readers.read import open_observed
-from specvit_jax.evaluation.observed_files import Spoilt, spectra_of
 from specvit_jax.evaluation.trained import TrainedNetwork
 from specvit_jax.stopping import Signals
 

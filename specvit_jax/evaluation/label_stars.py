@@ -7,9 +7,9 @@ import numpy as np
 
 from crlb.files.flags import flag_text
 from crlb.files.observed import Observed, Origin
+from crlb.readers.many import Spoilt
 from specvit_jax.evaluation.distance import Compared, Frame, compare
 from specvit_jax.evaluation.labelled import LabelledStars
-from specvit_jax.evaluation.observed_files import Spoilt
 from specvit_jax.evaluation.predict import BATCH, Predictions, predict
 from specvit_jax.evaluation.prepared import Prepared, Reads, prepare
 from specvit_jax.network.weights import Weights

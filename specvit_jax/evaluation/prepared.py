@@ -8,7 +8,7 @@ from jaxtyping import Float
 from crlb.errors import DataError
 from crlb.files.observed import MODEL_UNIT, NORMALISED, UNKNOWN_UNIT, Observed
 from crlb.readers.combine import resampled
-from specvit_jax.evaluation.observed_files import Spoilt
+from crlb.readers.many import Spoilt
 from specvit_jax.evaluation.training_set import TrainingSet
 
 FEWEST, SHORTEST = 500, 100.0  # usable pixels; Å that they cover: with less no label is read

@@ -12,12 +12,12 @@ from jaxtyping import Float
 
 from crlb.errors import UsageError
 from crlb.files.observed import Observed
+from crlb.readers.many import Spoilt, spectra_of
 from crlb.readers.options import ReadOptions
 from specvit_jax.evaluation.distance import Frame, make_frame
 from specvit_jax.evaluation.instrument import LSF_FWHM, pixels
 from specvit_jax.evaluation.label_stars import label_stars
 from specvit_jax.evaluation.labelled import LabelledStars, joined
-from specvit_jax.evaluation.observed_files import Spoilt, spectra_of
 from specvit_jax.evaluation.predict import BATCH, Predictions, predict
 from specvit_jax.evaluation.prepared import Reads
 from specvit_jax.evaluation.training_set import TrainingSet, training_set

@@ -4,10 +4,12 @@ import h5py
 import numpy as np
 import pytest
 
-from crlb.bosz.build import build_grid, find_spectra
+from crlb.bosz.build import build_grid
 from crlb.bosz.degrade import plan_pixels
+from crlb.bosz.find import find_spectra
 from crlb.bosz.names import select
-from crlb.bosz.read import BoszSpectrum, read_spectrum, wave_2017, wave_2024
+from crlb.bosz.read import BoszSpectrum, read_spectrum
+from crlb.bosz.wave_grid import wave_2017, wave_2024
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.grids.emulator import make_emulator
 from crlb.grids.grid_file import load_grid
@@ -170,7 +172,7 @@ def test_damaged_files_are_named_and_leave_no_grid(files, tmp_path):
     whole = (folder / node.name).read_bytes()
     (folder / node.name).unlink()
     (folder / node.name).write_bytes(whole[:-100])
-    with pytest.raises(DataError, match=rf"{node.name} is truncated or damaged"):
+    with pytest.raises(DataError, match=rf"{node.name}: it is truncated or damaged"):
         build_grid(find_spectra(folder), tmp_path / "grid.h5", wave_range=WAVE)
     columns = table(node)
     columns[np.argmin(np.abs(columns[:, 0] - 8600)), 1] = 0.0

@@ -64,6 +64,15 @@ def test_files_that_are_there_are_not_asked_for(server, tmp_path):
     assert sorted(report.present) == sorted(node.name for node in NODES[:2])
 
 
+def test_files_that_were_unpacked_since_are_not_fetched_again(server, tmp_path):
+    fetch(server, tmp_path, NODES[:2])
+    for path in tmp_path.glob("*.txt.gz"):
+        path.rename(path.with_suffix(""))
+    report = fetch(server, tmp_path, NODES)
+    assert len(report.present) == 2
+    assert not (set(report.fetched) & {node.name for node in NODES[:2]})
+
+
 def test_server_errors_are_tried_again(server, tmp_path):
     server.script[NODE.path] = [500, 503]
     assert fetch(server, tmp_path).fetched == [NODE.name]

@@ -132,3 +132,13 @@ def test_ranges_select_nodes_and_empty_ones_are_refused():
         select(2017, 5000, {"T_eff": (5010.0, 5240.0)})
     with pytest.raises(UsageError, match="atmosphere marcs"):
         select(2017, 5000, SOLAR, atmosphere="marcs")
+
+
+def test_labels_and_ranges_that_differ_by_rounding_mean_the_node():
+    exact = {"T_eff": 5000.0, "log_g": 2.5, "M_H": -0.25}
+    rounded = {"T_eff": 4999.9995, "log_g": 2.5 + 2e-7, "M_H": -0.25 - 1e-8, "a_M": -1e-9}
+    assert make_node(2017, rounded, 5000) == make_node(2017, exact, 5000)
+    ranges = {name: (value, value) for name, value in rounded.items()}
+    assert len(select(2017, 5000, SOLAR | ranges)) == 1
+    with pytest.raises(UsageError, match="T_eff must be"):
+        make_node(2017, exact | {"T_eff": 4999.99}, 5000)

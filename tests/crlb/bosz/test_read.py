@@ -1,15 +1,15 @@
 """Parsers of BOSZ files: exact wavelengths, physical flux, vacuum; nothing but whole files."""
 
 import gzip
-import sys
 
 import h5py
 import numpy as np
 import pytest
 
 from crlb.bosz.names import make_node, parse_name
-from crlb.bosz.read import read_spectrum, wave_2017, wave_2024
-from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.bosz.read import read_spectrum
+from crlb.bosz.wave_grid import wave_2017, wave_2024
+from crlb.errors import DataError, MissingInputError
 from crlb.wavelengths import air_to_vacuum, vacuum_to_air
 from tests.crlb.bosz.bosz_files import N0, TRIPLET_AIR, TRIPLET_VACUUM, content, stored_flux, table, write
 
@@ -19,13 +19,6 @@ ASCII = make_node(2017, LABELS, 2000, file_format="ascii")
 TEXT = make_node(2024, LABELS, 2000)
 ORIGINAL = make_node(2024, LABELS, "orig")
 ALL = pytest.mark.parametrize("node", [FITS, ASCII, TEXT, ORIGINAL], ids=["fits", "ascii", "txt", "orig"])
-
-
-@pytest.fixture(autouse=True)
-def _needs_astropy(request):
-    params = getattr(request.node, "callspec", None)
-    if params and params.params.get("node") is FITS:
-        pytest.importorskip("astropy")
 
 
 def minima(wave, flux):
@@ -146,7 +139,7 @@ def test_wrong_columns_and_text_are_refused(tmp_path):
     with pytest.raises(DataError, match="must have 3 columns, found 2"):
         read_spectrum(write(ASCII, tmp_path, table(ASCII)[:, :2]))
     (tmp_path / TEXT.name).write_bytes(gzip.compress(b"not a table of numbers\n"))
-    with pytest.raises(DataError, match="truncated or damaged"):
+    with pytest.raises(DataError, match="no table of numbers; it begins with 'not a table"):
         read_spectrum(tmp_path / TEXT.name)
     (tmp_path / TEXT.name).write_bytes(gzip.compress(b""))
     with pytest.raises(DataError):
@@ -159,14 +152,6 @@ def test_other_files_are_told_apart(tmp_path):
     (tmp_path / "other.txt.gz").write_bytes(b"")
     with pytest.raises(DataError, match="not the name of a BOSZ spectrum"):
         read_spectrum(tmp_path / "other.txt.gz")
-
-
-def test_fits_without_astropy_names_the_extra(tmp_path, monkeypatch):
-    pytest.importorskip("astropy")
-    path = write(FITS, tmp_path)
-    monkeypatch.setitem(sys.modules, "astropy.io", None)
-    with pytest.raises(UsageError, match=r"install the extra `astro`.*or take the ascii files"):
-        read_spectrum(path)
 
 
 def test_names_in_tests_are_those_of_the_archive():

@@ -1,5 +1,7 @@
 """The commands index, download and build: from labels to a grid file, with their exit status."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ def test_index_counts_and_lists(capsys, tmp_path):
     assert len(lines) == 4
     assert all(line.startswith(PLACE) for line in lines)
     out = capsys.readouterr().out
-    assert out.startswith("4 spectra of about 0.15 MB, 0.00 GB in all")
+    assert out.startswith("4 spectra of about 0.07 MB, 0.00 GB in all")
     assert "... and 1 more" in out
 
 
@@ -92,3 +94,15 @@ def test_lists_hold_names_of_bosz_only(tmp_path):
         Download(folder=tmp_path / "here", list=tmp_path / "list.txt")()
     with pytest.raises(MissingInputError, match="does not exist"):
         Download(folder=tmp_path / "here", list=tmp_path / "none.txt").check()
+
+
+def test_a_reader_that_leaves_a_pipe_ends_the_command_without_a_word():
+    """As `| head` does; 141 is what a shell says of a program that SIGPIPE ended."""
+    for args in ("grid index", "grid index --help"):
+        program = f"import sys; sys.argv = 'crlb {args}'.split(); from crlb.cli.command import main; main()"
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            running.stdout.close()
+            assert running.stderr.read() == ""
+            assert running.wait(60) == 141

@@ -331,3 +331,31 @@ def test_holes_are_refused_dropped_or_filled_as_asked(grid, path):
     np.testing.assert_allclose(dropped.flux.size, grid.flux.size * 4 / 5)
     save_grid(filled, path, overwrite=True)
     assert load_grid(path).filled.sum() == 1
+
+
+def test_labels_that_differ_by_rounding_are_one_node(path, grid):
+    """Half of the rows went through float32: the grid has the axes it had, and `fixed` finds its nodes."""
+    labels = grid.nodes.copy()
+    labels[:, 0] += 0.1
+    exact = np.unique(labels[:, 0])
+    labels[::2] = labels[::2].astype(np.float32)
+    put(path, "labels", labels)
+    assert len(np.unique(labels[:, 0])) > len(exact)
+    back = load_grid(path)
+    assert back.flux.shape == grid.flux.shape
+    np.testing.assert_array_equal(back.axes[0], exact)
+    np.testing.assert_allclose(back.flux, grid.flux, rtol=1e-7)
+    name = grid.label_names[0]
+    for value in (exact[0], np.float32(exact[0])):
+        np.testing.assert_array_equal(load_grid(path, fixed={name: float(value)}).flux, back.flux[0])
+
+
+def test_a_node_given_twice_up_to_rounding_is_refused(path, grid):
+    labels = grid.nodes.copy()
+    labels[1] = labels[0] * (1 + 1e-8)
+    put(path, "labels", labels)
+    with pytest.raises(DataError, match="occur twice"):
+        load_grid(path)
+    axes = (np.array([*grid.axes[0][:1], grid.axes[0][0] * (1 + 5e-8), *grid.axes[0][2:]]), *grid.axes[1:])
+    with pytest.raises(DataError, match=r"axis \w+ must hold every node once.* differ by rounding only"):
+        dataclasses.replace(grid, axes=axes)

@@ -7,7 +7,7 @@ import pytest
 
 from crlb.errors import DataError
 from crlb.grids.grid_file import Nodes, grid_from_nodes
-from crlb.grids.holes import complete_part, fill_plan, find_holes, mend
+from crlb.grids.holes import complete_part, drop_report, fill_plan, find_holes, mend
 from tests.crlb.toy import AXES, LABEL_NAMES, toy_flux
 
 WAVE = np.linspace(7600.0, 8600.0, 40)
@@ -163,3 +163,23 @@ def test_large_grids_with_scattered_holes_are_dealt_with_quickly():
     keep = complete_part(labels)
     assert len(find_holes(labels[keep])) == 0
     assert keep.sum() > 400
+
+
+def rounded_nodes():
+    """A tensor of 3 x 4 x 2 nodes, of which every second row went through float32."""
+    axes = ([4000.0, 4999.9, 5250.1], [0.1, 0.3, 0.7, 1.1], [-0.7, 0.0])
+    labels = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    rounded = labels.copy()
+    rounded[::2] = labels[::2].astype(np.float32)
+    rounded[1::3, 2] += 1e-9
+    return labels, rounded
+
+
+def test_labels_that_differ_by_rounding_are_one_node():
+    labels, rounded = rounded_nodes()
+    assert (labels != rounded).any(axis=0).all()
+    assert len(find_holes(rounded)) == 0
+    assert len(find_holes(rounded[1:])) == 1
+    keep = complete_part(rounded[1:])
+    assert keep.sum() == 18
+    assert "left out log_g 0.1 because" in drop_report(rounded[1:], keep, ("T_eff", "log_g", "M_H"))

@@ -249,7 +249,8 @@ def test_every_node_equals_detector_flux_and_has_median_one_half():
         flux = np.asarray(
             detector_flux(FINE, jnp.asarray(grid.flux[node]), DETECTOR, lsf_sigma=sigma, rv_kms=15.0)
         )
-        np.testing.assert_allclose(seen.flux[node], 0.5 * flux / np.median(flux), rtol=1e-10)
+        # detector_flux leaves out 2e-9 of the kernel, to_detector 3e-12
+        np.testing.assert_allclose(seen.flux[node], 0.5 * flux / np.median(flux), rtol=2e-9)
         assert seen.cont is not None
         np.testing.assert_allclose(seen.cont[node], 2.0 * 0.5 / np.median(flux), rtol=1e-10)
     assert seen.resolving_power == pytest.approx(DETECTOR.mean() / 1.6)

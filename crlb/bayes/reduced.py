@@ -1,0 +1,260 @@
+"""Log-likelihood of spectra that come with their own errors, from sums over pixels made once per star.
+
+The inverse variance W of such a spectrum does not depend on the labels, and its model is linear in the
+weights c(labels) of the emulator's basis B and in the unknowns a: scale, continuum, velocity,
+
+    m = sum_k a_k c E_k,    E_k = B P_k,    E_v = C dB/dv        C: the continuum found before, 1 at first
+
+so chi2 needs no pixel any more once sum y^2 W, E_k W y and E_j W E_k^T are known:
+
+    D W y = c . (E_k W y),    D W D^T = c (E_j W E_k^T) c^T,     then as in `crlb.bayes.linear`.
+
+P_j P_k are sums of polynomials P_l, so the matrices are 2 K + 1 of B W P_l B^T and, with the velocity, K + 2
+more. The basis is cut to the directions that the star's noise lets see. All in float64: these sums cancel.
+The product of continuum and velocity is of second order, gone at v = 0; `crlb.bayes.observed` goes there.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from crlb.bayes.likelihood import Newton, labels_of
+from crlb.bayes.linear import GaussianPrior, Solved, chi_squared, prior_of, products_of_legendre, solve
+from crlb.bayes.prior import Prior
+from crlb.grids.emulator import Emulator
+from crlb.observation.conditions import Conditions
+
+# chi2 that a spectrum of any node may lose with the directions cut: far below 1, beside which noise is
+LOST = 1e-3
+RANKS = (32, 64, 128)  # sizes a basis is cut to, else it is kept whole: few, because each is compiled
+NODES = 4096  # of the grid at most on which the cut is checked
+BLOCK = 1024  # points computed together: 8 MB per matrix of 128 directions
+
+
+class Pixels(NamedTuple):
+    """One star as sums are made of it: usable pixels only, the model's basis there, the polynomials."""
+
+    flux: Float[np.ndarray, " n_pix"]
+    ivar: Float[np.ndarray, " n_pix"]
+    basis: Float[np.ndarray, "k n_pix"]
+    d_rv_kms: Float[np.ndarray, "k n_pix"] | None
+    curves: Float[np.ndarray, "n_curves n_pix"]
+
+
+class Reduced(NamedTuple):
+    """The sums of stars (leading axis) that a likelihood needs; `cut` takes weights c to fewer directions.
+
+    `forms` are the matrices B W P_l B^T and, with the velocity, B W P_k E_v^T and E_v W E_v^T.
+    """
+
+    cut: Float[np.ndarray, "*n k r"]
+    square: Float[np.ndarray, "*n"]
+    cross: Float[np.ndarray, "*n q r"]
+    forms: Float[np.ndarray, "*n n_forms r r"]
+
+
+class ReducedLikelihood(NamedTuple):
+    """What a likelihood needs besides the sums: emulator without pixels, priors of labels and unknowns.
+
+    `expand` tells which forms, and behind them which transposed ones, make E_j W E_k^T.
+    """
+
+    emulator: Emulator
+    prior: Prior
+    expand: Float[Array, "q q n_forms_twice"]
+    unknowns: GaussianPrior
+
+    def at_templates(
+        self, unit: Float[np.ndarray, "m n_labels"], stars: Reduced
+    ) -> Float[np.ndarray, "n_star m"]:
+        """Returns ln L of every star at points shared by all."""
+        weights = _weights(self, jnp.asarray(unit))
+        return np.concatenate([np.asarray(_at_weights(self, weights, one)) for one in _one_by_one(stars)])
+
+    def at_points(self, unit: Float[Array, "n_star n n_labels"], stars: Reduced) -> Float[Array, "n_star n"]:
+        """Returns ln L of every star at its own points."""
+        found: Float[Array, "n_star n"] = _at_points(self, unit, stars)
+        return found
+
+    def newton(self, unit: Float[Array, "n_star n n_labels"], stars: Reduced) -> Newton:
+        """Returns what a Gauss-Newton step needs at every star's points."""
+        found: Newton = _newton(self, unit, stars)
+        return found
+
+    def unknowns_at(self, unit: Float[Array, "n_star n n_labels"], stars: Reduced) -> Solved:
+        """Returns the unknowns besides the labels, and their covariance, at every star's points."""
+        found: Solved = _unknowns_at(self, unit, stars)
+        return found
+
+
+def make_reduced_likelihood(emulator: Emulator, prior: Prior, conditions: Conditions) -> ReducedLikelihood:
+    """Returns the likelihood of stars that `reduce` has made sums of, in float64.
+
+    Args:
+        emulator: coefficients are all that is used of it.
+        prior: of all its labels.
+        conditions: what is unknown besides.
+    """
+    double = partial(jnp.asarray, dtype=jnp.float64)
+    empty = Emulator(
+        double(emulator.coefficients), jnp.zeros((emulator.basis.shape[0], 0)), jnp.zeros(0), emulator.axes,
+        emulator.label_names, emulator.resolving_power, emulator.source, emulator.degree,
+    )  # fmt: skip
+    expand = double(_expansion(conditions.continuum, conditions.rv_sigma_kms is not None))
+    return ReducedLikelihood(empty, jax.tree.map(double, prior), expand, prior_of(conditions))
+
+
+def reduce(star: Pixels, coefficients: Float[np.ndarray, "n_nodes k"]) -> Reduced:
+    """Returns the sums of one star (host), its basis cut to what its noise lets see.
+
+    Args:
+        star: its pixels.
+        coefficients: of the emulator, node by node: a spectrum lies between those of the nodes.
+    """
+    weighted = star.basis * star.ivar
+    cut, to_basis = _cut(weighted @ star.basis.T, coefficients)
+    basis = to_basis @ star.basis
+    order = len(star.curves) // 2
+    rows = star.curves[: order + 1, None, :] * basis[None]
+    forms = [(basis * (star.ivar * curve)) @ basis.T for curve in star.curves]
+    if star.d_rv_kms is not None:
+        moving = to_basis @ star.d_rv_kms
+        forms += [(row * star.ivar) @ moving.T for row in rows] + [(moving * star.ivar) @ moving.T]
+        rows = np.concatenate([rows, moving[None]])
+    square = np.asarray((star.flux**2 * star.ivar).sum())
+    return Reduced(cut, square, rows @ (star.flux * star.ivar), np.stack(forms))
+
+
+def _cut(gram: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What takes weights (k) to fewer directions (r), and those directions as sums of the basis (r, k).
+
+    The directions are orthogonal under the star's errors, so the chi2 that is lost is a sum over them.
+    """
+    nodes = coefficients[:: -(-len(coefficients) // NODES)]
+    size = np.sqrt((nodes**2).mean(axis=0))
+    size = np.where(size > 0, size, 1.0)
+    power, vectors = np.linalg.eigh(gram * size[:, None] * size[None, :])
+    power, vectors = power[::-1], vectors[:, ::-1]
+    seen = ((nodes / size) @ vectors) ** 2 * np.maximum(power, 0.0)
+    lost = seen[:, ::-1].cumsum(axis=1)[:, ::-1].max(axis=0)  # with all directions from this one on
+    needed = int((lost > LOST).sum())
+    rank = next((r for r in RANKS if needed <= r < len(power)), len(power))
+    return vectors[:, :rank] / size[:, None], (size[:, None] * vectors[:, :rank]).T
+
+
+def stacked(stars: list[Reduced]) -> Reduced:
+    """Returns stars of one rank as one."""
+    return Reduced(*(np.stack(column) for column in zip(*stars, strict=True)))
+
+
+def _expansion(order: int, velocity: bool) -> np.ndarray:
+    """E_jkl with E_j W E_k^T = sum_l E_jkl forms_l, transposed forms behind the plain ones."""
+    legendre = products_of_legendre(order)
+    q, n = order + 1, legendre.shape[2]
+    if not velocity:
+        return np.concatenate([legendre, np.zeros_like(legendre)], axis=2)
+    total = n + q + 1
+    table = np.zeros((q + 1, q + 1, 2 * total))
+    table[:q, :q, :n] = legendre
+    for k in range(q):
+        table[k, q, n + k] = table[q, k, total + n + k] = 1.0
+    table[q, q, n + q] = 1.0
+    return table
+
+
+def _one_by_one(stars: Reduced) -> list[Reduced]:
+    return [Reduced(*(a[i : i + 1] for a in stars)) for i in range(len(stars.square))]
+
+
+@jax.jit
+def _weights(like: ReducedLikelihood, unit: Float[Array, "m n_labels"]) -> Float[Array, "m k"]:
+    """Weights of the basis at many points of the box, its edges included."""
+    edges = [jnp.asarray(x)[None, :] for x in (like.emulator.low, like.emulator.high)]
+    found: Array = jax.lax.map(like.emulator.weights, jnp.clip(labels_of(like.prior, unit), *edges))
+    return found
+
+
+class _Sums(NamedTuple):
+    """Sums over pixels for weights of some points."""
+
+    gram: Float[Array, "m q q"]
+    cross: Float[Array, "m q"]
+    solved: Solved
+    log_likelihood: Float[Array, " m"]
+
+
+def _sums(like: ReducedLikelihood, weights: Float[Array, "m r"], star: Reduced) -> _Sums:
+    dot = partial(jnp.einsum, precision="highest")
+    half = len(star.forms)
+    moments = jnp.stack([jnp.sum(dot("mr,rs->ms", weights, form) * weights, axis=1) for form in star.forms])
+    gram = dot("lm,jkl->mjk", moments, like.expand[:, :, :half] + like.expand[:, :, half:])
+    cross = dot("mr,qr->mq", weights, star.cross)
+    solved = solve(gram, cross, like.unknowns)
+    value = -0.5 * (chi_squared(jnp.full(len(weights), star.square), gram, cross, solved) + solved.extra)
+    return _Sums(gram, cross, solved, value)
+
+
+@jax.jit
+def _at_weights(like: ReducedLikelihood, weights: Array, stars: Reduced) -> Array:
+    """ln L of the one star of `stars` at many weights of the whole basis."""
+    star = Reduced(*(a[0] for a in stars))
+    cut = jnp.matmul(weights, star.cut, precision="highest")
+    blocks = cut.reshape(-1, min(BLOCK, len(cut)), cut.shape[1])
+    found: Array = jax.lax.map(lambda some: _sums(like, some, star).log_likelihood, blocks)
+    return found.reshape(1, -1)
+
+
+@jax.jit
+def _at_points(like: ReducedLikelihood, unit: Array, stars: Reduced) -> Array:
+    def one(args: tuple[Array, Reduced]) -> Array:
+        unit, star = args
+        weights = jnp.matmul(_weights(like, unit), star.cut, precision="highest")
+        return _sums(like, weights, star).log_likelihood
+
+    found: Array = jax.lax.map(one, (unit, stars))
+    return found
+
+
+@jax.jit
+def _unknowns_at(like: ReducedLikelihood, unit: Array, stars: Reduced) -> Solved:
+    def one(args: tuple[Array, Reduced]) -> Solved:
+        unit, star = args
+        return _sums(like, jnp.matmul(_weights(like, unit), star.cut, precision="highest"), star).solved
+
+    found: Solved = jax.lax.map(one, (unit, stars))
+    return found
+
+
+@jax.jit
+def _newton(like: ReducedLikelihood, unit: Array, stars: Reduced) -> Newton:
+    """With e_i = E_i W m and dc the derivative of c: score dc . a_i (E_i W y - e_i), Fisher matrix alike."""
+    width = jnp.asarray(like.prior.high - like.prior.low)
+    edges = [jnp.asarray(x) for x in (like.emulator.low, like.emulator.high)]
+    known = like.expand.shape[0] - len(like.unknowns.mean)
+    dot = partial(jnp.einsum, precision="highest")
+
+    def one(unit: Array, star: Reduced) -> Newton:
+        rows = like.emulator.tangent(jnp.clip(labels_of(like.prior, unit), *edges))
+        rows = jnp.matmul(rows, star.cut, precision="highest")
+        c, slope = rows[0], rows[1:] * width[:, None]
+        sums = _sums(like, c[None], star)
+        a = sums.solved.best[0]
+        both = jnp.concatenate([star.forms, jnp.swapaxes(star.forms, 1, 2)])
+        pairs = dot("jkl,lr->jkr", like.expand, dot("lrs,s->lr", both, c))
+        score = dot("dr,r->d", slope, dot("j,jr->r", a, star.cross - dot("k,jkr->jr", a, pairs)))
+        shared = dot("j,jkr,dr->kd", a, pairs, slope)[known:]
+        whole = dot("jkl,j,k,lrs->rs", like.expand, a, a, both)
+        shared = Solved(*(x[0] for x in sums.solved)).whiten(shared)
+        fisher = dot("dr,rs,es->de", slope, whole, slope) - dot("kd,ke->de", shared, shared)
+        return Newton(sums.log_likelihood[0], score, fisher)
+
+    def each(args: tuple[Array, Reduced]) -> Newton:
+        unit, star = args
+        return jax.vmap(lambda point: one(point, star))(unit)
+
+    found: Newton = jax.lax.map(each, (unit, stars))
+    return found
