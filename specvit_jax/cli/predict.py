@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from crlb.errors import UsageError
+from crlb.errors import DataError, UsageError
 from crlb.files.input import check_inputs
 from crlb.files.output import check_outputs
 from crlb.files.tables import check_table
@@ -67,6 +67,8 @@ class Predict(SpectraOptions):
             print(f"distance from the training unknown: {reason}", file=sys.stderr, flush=True)
         counts = label_files(network, self.spectra, options, table, self.batch)
         print(f"{summary(counts)}\nwrote {self.out}")
+        if counts["UNUSABLE"] == table.rows:
+            raise DataError(f"no spectrum could be used; the column note of {self.out} says why")
 
     def _check(self, inputs: dict[str, Path]) -> None:
         """Refuses, within milliseconds, options and files that cannot be."""

@@ -7,10 +7,9 @@ of a spectrum d falls into two parts, with c the least-squares coefficients and 
     within  = c^T (L^2 + F^-1)^-1 c          is its shape that of a star of the training?
     outside = sum ((d - m - V c) / s)^2      is it a spectrum of this kind at all?   chi2 of n - k
 
-The noise is the star's, but no smaller than that of the brightest star of the training: what the network was
-taught to look through does not make a bright star strange. `within` is compared with the same number of every
-spectrum of the training under the star's own noise and pixels; `outside` with chi2. The p-value is twice the
-smaller of both.
+The noise is the star's, and 2 % of the flux: no model comes closer to real stars, and a bright one is not
+strange for that. `within` is compared with the same number of every spectrum of the training under
+the star's own noise and pixels; `outside` with chi2. The p-value is twice the smaller of both.
 """
 
 from functools import partial
@@ -27,6 +26,7 @@ from specvit_jax.evaluation.training_set import TrainingSet
 WRONG_ERRORS = 1.5  # errors may be so much too small before a spectrum counts as strange
 UNKNOWN = 1e-3  # information on a coefficient, relative to its prior's, below which it counts as not seen
 AMPLITUDES = (0.2, 5.0)  # left to the most likely one, relative to the ratio of the medians
+MODEL_ERROR = 0.02  # of the flux: what real stars may differ from the best model of their kind
 PIECE = 16  # spectra compared at once
 TINY = 1e-30  # where no pixel is usable
 
@@ -58,7 +58,6 @@ class Frame(NamedTuple):
     known: Float[Array, "m k"]
     draws: Float[Array, "m k"]
     floor: Float[Array, " n_pix"]
-    rest: Float[Array, " n_pix"]
 
 
 class Fit(NamedTuple):
@@ -77,9 +76,9 @@ def make_frame(training: TrainingSet) -> Frame:
     """The training set prepared for `compare`, with one noise draw for each of its spectra."""
     draws = np.random.default_rng(0).normal(size=training.coefficients.shape)
     deviation = training.deviation
+    floor = np.hypot(MODEL_ERROR * training.mean, training.rest)
     arrays = (
-        training.mean, training.basis, deviation, training.coefficients / deviation, draws, training.floor,
-        training.rest,
+        training.mean, training.basis, deviation, training.coefficients / deviation, draws, floor,
     )  # fmt: skip
     return Frame(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
@@ -133,7 +132,7 @@ def _fits(flux: Float[Array, "n n_pix"], ivar: Float[Array, "n n_pix"], frame: F
 
 def _fit(flux: Float[Array, " n_pix"], ivar: Float[Array, " n_pix"], frame: Frame) -> Fit:
     usable = ivar > 0
-    error2 = jnp.maximum(1 / jnp.where(usable, ivar, 1.0), frame.floor**2) + frame.rest**2
+    error2 = 1 / jnp.where(usable, ivar, 1.0) + frame.floor**2
     weight = jnp.where(usable, 1 / error2, 0.0)
     apart = flux - frame.mean
     # In units of the coefficients' deviations: A = L F L, and the coefficients are of order one.

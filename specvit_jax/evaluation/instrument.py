@@ -1,16 +1,72 @@
-"""How the spectra that networks read are taken: pixels and width of the lines.
+"""How the spectra that networks read are taken: pixels, width of the lines, at rest.
 
-A door to crlb beside `spectra/source.py`: a spectrum of another instrument is brought to the pixels of the
-forward model, and compared with what that makes of lines, before any simulator or jax is loaded.
+A door to crlb beside `spectra/source.py`: a spectrum of another instrument is brought to the pixels and the
+rest frame of the forward model with its own templates, without a simulator.
 """
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE
+from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, SPEED_OF_LIGHT_KMS
 from crlb.errors import DataError
+from crlb.files.observed import Observed
+from crlb.observation.templates import load_templates
+from crlb.observation.velocity import find_velocity, medium_hint
 
 LSF_FWHM = DEFAULT_LSF_FWHM  # Å
+SEARCHED_KMS = 600.0  # velocities that are tried, in size
+EDGE_KMS = 1.0  # from the end of these a velocity counts as one of the edge
+
+
+@dataclass(frozen=True)
+class Found:
+    """A velocity that was found by comparison with templates.
+
+    Args:
+        rv_kms: km/s, receding positive; removed from the wavelengths. None: no star was recognised.
+        sigma_kms: its 1-sigma error.
+        resolving_power: that fits the lines best, where the file does not state one.
+        warning: why it should not be believed; empty: it may be.
+    """
+
+    rv_kms: float | None = None
+    sigma_kms: float = float("nan")
+    resolving_power: float | None = None
+    warning: str = ""
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What to say of it."""
+        if self.rv_kms is None:
+            return ()
+        sigma = max(self.sigma_kms, 0.1)
+        found = f"velocity of {self.rv_kms:.1f} km/s (1 sigma {sigma:.1f}) found and removed"
+        return (found, self.warning) if self.warning else (found,)
+
+
+def at_rest(observed: Observed) -> tuple[Observed, Found]:
+    """The spectrum in the rest frame of the star, and the velocity that was found and removed.
+
+    Takes about a tenth of a second.
+    """
+    try:
+        found = find_velocity(observed, load_templates(), search_kms=(-SEARCHED_KMS, SEARCHED_KMS))
+    except DataError:  # too few pixels where the templates are
+        return observed, Found()
+    if not found.significant:
+        return observed, Found()
+    warning = medium_hint(found.rv_kms) or ""
+    if abs(found.rv_kms) > SEARCHED_KMS - EDGE_KMS:
+        warning = f"the velocity found, {found.rv_kms:.0f} km/s, is the last one that was tried"
+    power = None
+    if observed.resolving_power is None:
+        power = float(np.median(observed.wave[observed.usable])) / found.fwhm
+    wave = observed.wave / (1 + found.rv_kms / SPEED_OF_LIGHT_KMS)
+    return replace(observed, wave=wave, rv_kms=found.rv_kms), Found(
+        found.rv_kms, found.sigma_kms, power, warning
+    )
 
 
 def pixels(n_pix: int) -> Float[np.ndarray, " n_pix"]:

@@ -1,6 +1,6 @@
 """An observed spectrum on the pixels of a network, and how it differs from those it was taught."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +9,8 @@ from crlb.errors import DataError
 from crlb.files.observed import MODEL_UNIT, NORMALISED, UNKNOWN_UNIT, Observed
 from crlb.readers.combine import resampled
 from crlb.readers.many import Spoilt
+from specvit_jax.evaluation.instrument import Found, at_rest
+from specvit_jax.evaluation.resolution import smoothed
 from specvit_jax.evaluation.training_set import TrainingSet
 
 FEWEST, SHORTEST = 500, 100.0  # usable pixels; Å that they cover: with less no label is read
@@ -16,7 +18,8 @@ FAINTEST = 2.0  # SNR per pixel below which the labels are little more than the 
 COVERED = 0.95  # of the pixels must be usable, or the conditions count as others
 OTHER_ERRORS = 1.5  # ratio to the errors of the training that counts as other noise
 OTHER_SNR = 1.1  # ratio to the range of the training that counts as another magnitude
-OTHER_POWER = 1.25  # ratio of the resolving powers that counts as another one
+COARSER = 1.25  # times less resolving power counts as another one
+SHARPER = 1.05  # times more, and the spectrum is smoothed
 SAME_PIXELS = 0.01  # of a pixel: wavelengths that differ less are the same
 STRETCHES = 16  # of the spectrum, in which the errors are compared
 SIGNIFICANT = 5.0  # sigma by which the median of a flux must be above zero
@@ -35,7 +38,7 @@ class Prepared:
         good: fraction of the network's pixels that are usable.
         rv_kms: radial velocity that was removed, km/s; NaN: none, it is not known.
         flags: of `crlb.files.flags`.
-        notes: in which conditions it differs from the training, in words.
+        notes: what was found, and in which conditions it differs from the training, in words.
     """
 
     flux: Float[np.ndarray, " n_pix"]
@@ -62,6 +65,11 @@ class Reads:
     training: TrainingSet | None
 
     @property
+    def power(self) -> float:
+        """Resolving power in the middle of the pixels."""
+        return float(np.mean(self.wave)) / self.lsf_fwhm
+
+    @property
     def spacing(self) -> float:
         """Å per pixel."""
         return float(np.median(np.diff(self.wave)))
@@ -69,29 +77,44 @@ class Reads:
 
 def prepare(observed: Observed, reads: Reads) -> Prepared | Spoilt:
     """The spectrum on the pixels of a network: flux conserved, segments combined; or why that cannot be."""
+    flags = set() if observed.has_errors else {"NO_ERRORS"}
+    velocity = None
     try:
+        observed = observed if observed.has_errors else _with_errors(observed)
+        if observed.rv_kms is None and not _own(observed, reads.wave):
+            observed, velocity = at_rest(observed)
         same = _same_pixels(observed.wave, reads.wave)
+        power = _power(observed, reads, velocity)
         found = observed if same else resampled(observed, reads.wave)
+        if power is not None and power > SHARPER * reads.power:
+            found = smoothed(found, reads.wave / power, reads.lsf_fwhm)
     except DataError as error:
         return Spoilt(observed.origin, str(error))
     usable = found.usable
     if reason := _too_few(usable, reads):
         return Spoilt(observed.origin, reason, frozenset({"FEW_PIXELS"}))
-    ivar = found.ivar if found.has_errors else np.where(usable, _scatter(found.flux, usable) ** -2, 0.0)
     if reason := _no_flux(found.flux[usable]):
         return Spoilt(observed.origin, reason, frozenset({"BAD_SCALE"}))
-    snr = float(np.median(found.flux[usable] * np.sqrt(ivar[usable])))
     good = float(usable.mean())
     notes = (
-        *_other_sampling(observed, reads, same),
+        *_other_sampling(reads, power, same, velocity),
         *_other_flux(found, good),
-        *_other_noise(found.flux, ivar, snr, reads.training),
+        *_other_noise(found, reads.training),
     )
-    flags = {"LOW_SNR"} if snr < FAINTEST else set()
-    flags |= set() if found.has_errors else {"NO_ERRORS"}
+    flags |= {"LOW_SNR"} if found.snr < FAINTEST else set()
     flags |= {"CONDITIONS"} if notes else set()
-    rv_kms = float("nan") if observed.rv_kms is None else observed.rv_kms
-    return Prepared(found.flux, ivar, snr, good, rv_kms, frozenset(flags), notes)
+    flags |= {"RESOLUTION"} if power is None or power > SHARPER * reads.power else set()
+    flags |= {"VELOCITY"} if velocity is not None and velocity.warning else set()
+    rv_kms = 0.0 if velocity is None else float("nan")
+    if observed.rv_kms is not None:
+        rv_kms = observed.rv_kms
+    said = () if velocity is None else velocity.said
+    return Prepared(found.flux, found.ivar, found.snr, good, rv_kms, frozenset(flags), (*said, *notes))
+
+
+def _own(observed: Observed, wave: np.ndarray) -> bool:
+    """Whether this is a spectrum of one of this project's own files: at rest, whatever is not said."""
+    return observed.unit == MODEL_UNIT and _same_pixels(observed.wave, wave)
 
 
 def _same_pixels(wave: np.ndarray, wanted: np.ndarray) -> bool:
@@ -108,13 +131,24 @@ def _too_few(usable: np.ndarray, reads: Reads) -> str:
     return f"{n} usable pixels between {span}, where the network reads; {FEWEST} are needed"
 
 
+def _with_errors(observed: Observed) -> Observed:
+    """With the errors that the scatter of neighbouring pixels tells, one for each segment."""
+    ivar = observed.ivar.copy()
+    for part in observed.parts():
+        usable = observed.usable[part]
+        ivar[part] = np.where(usable, _scatter(observed.flux[part], usable) ** -2, 0.0)
+    return replace(observed, ivar=ivar, has_errors=True)
+
+
 def _scatter(flux: np.ndarray, usable: np.ndarray) -> float:
-    """Standard deviation of the noise from second differences of neighbours, which spectra hardly show."""
+    """Standard deviation of the noise from second differences of neighbours, which spectra hardly show.
+
+    At least 1 in 10,000 of the flux: none is infinitely good.
+    """
     inner = usable[1:-1] & usable[:-2] & usable[2:]
     differences = (flux[1:-1] - 0.5 * (flux[:-2] + flux[2:]))[inner]
     found = MEDIAN_SIGMA * float(np.median(np.abs(differences))) if differences.size else 0.0
-    # Flux without any noise is given some, 1 in 10,000: no spectrum is infinitely good.
-    least = 1e-4 * float(np.median(np.abs(flux[usable])))
+    least = 1e-4 * float(np.median(np.abs(flux[usable]))) if usable.any() else 0.0
     return max(found / float(np.sqrt(SECOND_DIFFERENCE)), least, 1e-30)
 
 
@@ -129,29 +163,26 @@ def _no_flux(flux: np.ndarray) -> str:
     return f"the median of the flux, {middle:.3g}, is not above zero (its scatter {spread:.3g}): no star"
 
 
-def _other_sampling(observed: Observed, reads: Reads, same: bool) -> tuple[str, ...]:
-    own = same and observed.unit == MODEL_UNIT  # this project's own files are at rest
-    said = []
-    if not same:
-        said.append("resampled to the network's pixels")
-    middle = float(np.mean(reads.wave))
-    power = _power_at(observed, middle)
-    taught = middle / reads.lsf_fwhm
+def _power(observed: Observed, reads: Reads, velocity: Found | None) -> float | None:
+    """The resolving power in the middle of the network's pixels, as stated, else as it was found."""
+    if observed.resolving_power is None:
+        return None if velocity is None else velocity.resolving_power
+    nearest = int(np.argmin(np.abs(observed.wave - np.mean(reads.wave))))
+    found = float(observed.resolving_power[nearest])
+    return found if np.isfinite(found) else None
+
+
+def _other_sampling(reads: Reads, power: float | None, same: bool, velocity: Found | None) -> tuple[str, ...]:
+    said = [] if same else ["resampled to the network's pixels"]
     if power is None:
         said.append("resolving power not stated")
-    elif not 1 / OTHER_POWER <= power / taught <= OTHER_POWER:
-        said.append(f"resolving power {power:.0f}, trained for {taught:.0f}")
-    if observed.rv_kms is None and not own:
-        said.append("velocity not known: taken as at rest")
+    elif power > SHARPER * reads.power:
+        said.append(f"smoothed from a resolving power of {power:.0f} to {reads.power:.0f}")
+    elif power < reads.power / COARSER:
+        said.append(f"resolving power {power:.0f}, trained for {reads.power:.0f}")
+    if velocity is not None and velocity.rv_kms is None:
+        said.append("velocity not known, none found: taken as at rest")
     return tuple(said)
-
-
-def _power_at(observed: Observed, wave: float) -> float | None:
-    """The resolving power at the pixel nearest to a wavelength."""
-    if observed.resolving_power is None:
-        return None
-    found = float(observed.resolving_power[int(np.argmin(np.abs(observed.wave - wave)))])
-    return found if np.isfinite(found) else None
 
 
 def _other_flux(found: Observed, good: float) -> tuple[str, ...]:
@@ -165,13 +196,11 @@ def _other_flux(found: Observed, good: float) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _other_noise(
-    flux: np.ndarray, ivar: np.ndarray, snr: float, training: TrainingSet | None
-) -> tuple[str, ...]:
+def _other_noise(found: Observed, training: TrainingSet | None) -> tuple[str, ...]:
     """How SNR and shape of the errors differ from those of the training."""
     if training is None:
         return ()
-    said = []
+    said, flux, ivar, snr = [], found.flux, found.ivar, found.snr
     low, high = (float(end) for end in training.snr_range)
     if not low / OTHER_SNR <= snr <= high * OTHER_SNR:
         said.append(f"SNR {snr:.3g}, trained for {low:.2g} to {high:.2g}")

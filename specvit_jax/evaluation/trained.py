@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from crlb.errors import UsageError
 from crlb.files.observed import Observed
 from crlb.readers.many import Spoilt, spectra_of
+from crlb.readers.objects import observed_from
 from crlb.readers.options import ReadOptions
 from specvit_jax.evaluation.distance import Frame, make_frame
 from specvit_jax.evaluation.instrument import LSF_FWHM, pixels
@@ -85,8 +85,9 @@ class TrainedNetwork:
         Args:
             spectra: an array of flux as the network was taught (median 0.5 over the arm, its own pixels): the
                 labels come back as `Predictions`. Or one or many of: name of a file of spectra in any format,
-                `Observed` spectrum. They are brought to the network's pixels and scale first, and come back
-                as `LabelledStars`: with SNR, distance from the training, flags.
+                `Observed` spectrum, astropy table or specutils spectrum. They are brought to the network's
+                pixels, scale and rest frame first, and come back as `LabelledStars`: with SNR, distance from
+                the training, flags.
             options: how files are to be understood.
 
         Raises:
@@ -133,19 +134,17 @@ def load(network: str | Path) -> TrainedNetwork:
 def _is_flux(spectra: object) -> bool:
     """Whether these are numbers: an array, or a list of numbers or of arrays."""
     if isinstance(spectra, list | tuple):
-        return bool(spectra) and not isinstance(spectra[0], str | Path | Observed)
-    return hasattr(spectra, "__array__")
+        return bool(spectra) and isinstance(spectra[0], int | float | np.ndarray | jax.Array | list | tuple)
+    return isinstance(spectra, np.ndarray | jax.Array)
 
 
 def _observed(spectra: object, options: ReadOptions) -> Iterator[Observed | Spoilt]:
-    if isinstance(spectra, str | Path | Observed) or not isinstance(spectra, Iterable):
-        spectra = [spectra]
-    for one in spectra:
+    """One spectrum, or file, or object in memory after the other."""
+    each = spectra if isinstance(spectra, list | tuple | Iterator) else [spectra]
+    for one in each:
         if isinstance(one, Observed):
             yield one
         elif isinstance(one, str | Path):
             yield from spectra_of([Path(one)], options)
         else:
-            raise UsageError(
-                f"spectra must be arrays of flux, names of files or Observed, found {type(one).__name__}"
-            )
+            yield from observed_from(one, options)

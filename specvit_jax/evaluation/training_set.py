@@ -68,11 +68,6 @@ class TrainingSet:
         found: np.ndarray = self.coefficients.std(axis=0)
         return found
 
-    @property
-    def floor(self) -> Float[np.ndarray, " n_pix"]:
-        """The smallest errors of the training: of the mean spectrum at the brightest magnitude."""
-        return self.errors_at(float(self.mag_range[0]))
-
     def errors_at(self, mag: float) -> Float[np.ndarray, " n_pix"]:
         """1 sigma of the mean spectrum at a magnitude, interpolated in the logarithm."""
         place = np.interp(mag, self.mags, np.arange(len(self.mags)))
