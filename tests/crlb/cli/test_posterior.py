@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import h5py
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 from crlb.cli.posterior_files import look_at
 from crlb.cli.posterior_run import PosteriorRun
+from crlb.cli.scores import PosteriorScores
 from crlb.detector import DETECTOR_WAVE
 from crlb.files.spectra import Spectra, write_spectra
 from crlb.grids.emulator import make_emulator
@@ -271,3 +273,22 @@ def test_the_old_option_of_a_prior_is_refused_with_the_new_one_named(crlb, folde
     status, out, err = crlb("posterior", folder / "good.h5", "--grid", toy_file, "--prior", "T_eff=4800,100")
     assert status == 2
     assert "--prior-sigma" in out + err
+
+
+def test_for_few_spectra_the_compiler_does_not_try_hard_unless_told_otherwise(
+    crlb, folder, toy_file, monkeypatch
+):
+    monkeypatch.setattr(PosteriorRun, "rows", lambda self, first: iter(()))
+    monkeypatch.setattr(
+        PosteriorRun, "scores", lambda self, tally, about: PosteriorScores(2, 0, 0, {}, {}, [], {})
+    )
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    command = ("posterior", folder / "good.h5", "--grid", toy_file)
+    assert crlb(*command)[0] == 0
+    assert "--xla_backend_optimization_level=0" in os.environ["XLA_FLAGS"]
+    monkeypatch.setenv("XLA_FLAGS", "")
+    assert crlb(*command)[0] == 0
+    assert os.environ["XLA_FLAGS"] == ""
+    monkeypatch.delenv("XLA_FLAGS")
+    assert crlb(*command, folder / "masked.h5", folder / "errors10.h5")[0] == 0
+    assert "XLA_FLAGS" not in os.environ
