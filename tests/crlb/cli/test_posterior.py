@@ -253,7 +253,6 @@ def test_a_part_of_the_arm_written_by_the_product_is_read_back(crlb, toy_file, t
             assert abs(number(row, f"{name}_mean") - truth) < 4 * number(row, f"{name}_sigma")
 
 
-@pytest.mark.slow
 def test_under_the_noise_model_the_magnitude_makes_the_errors(crlb, folder, toy_file, tmp_path):
     out = tmp_path / "labels.csv"
     files = [folder / f"{name}.h5" for name in ("good", "errors10", "zero")]
