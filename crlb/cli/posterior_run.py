@@ -212,7 +212,7 @@ class PosteriorRun:
     ) -> "Iterator[tuple[Observed | Spoilt, LabelledStar]]":
         import jax
 
-        from crlb.bayes.label_stars import LabelledStar
+        from crlb.bayes.label_stars import LabelledStar, with_lost
         from crlb.bayes.model_noise import Fluxes, label_under_model
 
         key = jax.random.key(self.options.seed)
@@ -232,7 +232,10 @@ class PosteriorRun:
             for one, result, (_, _, why) in zip(block, found, shown, strict=True):
                 observed = one if isinstance(one, Observed) else None
                 power = float(np.median(wave)) / self.options.lsf_fwhm
-                yield one, LabelledStar(one.origin, observed, result, power, why or result.note)
+                note = why or result.note
+                if observed is not None and "FEW_PIXELS" in result.flags:
+                    note = with_lost(note, observed)
+                yield one, LabelledStar(one.origin, observed, result, power, note)
 
     def _draw(self, star: "LabelledStar") -> None:
         """Writes samples and pictures of a star, where they are asked for."""
