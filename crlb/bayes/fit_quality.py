@@ -142,6 +142,7 @@ def other_continuum(
     mean: Float[np.ndarray, " n_pix"],
     weight: Float[np.ndarray, " n_pix"],
     order: int,
+    tangents: Float[np.ndarray, "n n_pix"] | None = None,
 ) -> bool:
     """Returns whether a continuum that may bend as order 3 does fits clearly better than the one in use.
 
@@ -154,11 +155,14 @@ def other_continuum(
         mean: best fit.
         weight: inverse variance.
         order: of the continuum that was fitted.
+        tangents: changes of the best fit with the labels, which may have followed the slope and then follow
+            the lines again; None: the labels stay.
     """
     if order >= LEVEL_ORDER:
         return False
     curves = polynomials(wave, wave.min(), wave.max(), LEVEL_ORDER)[1:]
-    bent = _least_squares(mean * curves, flux - mean, weight)
+    rows = mean * curves if tangents is None else np.concatenate([mean * curves, tangents])
+    bent = _least_squares(rows, flux - mean, weight)
     chi2 = float(((flux - mean) ** 2 * weight).sum())
     gain = chi2 - float(((flux - mean - bent) ** 2 * weight).sum())
     size = float(np.sqrt((bent**2).mean() / (mean**2).mean()))
@@ -172,7 +176,12 @@ def _range(fit: Fit) -> float:
 
 
 def flags_of(
-    fit: Fit, found: Quality, conditions: Conditions, values: dict[str, float], sigmas: dict[str, float]
+    fit: Fit,
+    found: Quality,
+    conditions: Conditions,
+    values: dict[str, float],
+    sigmas: dict[str, float],
+    tangents: Float[np.ndarray, "n n_pix"] | None = None,
 ) -> tuple[str, ...]:
     """Returns the flags that follow from the best fit and the unknowns.
 
@@ -182,11 +191,12 @@ def flags_of(
         conditions: what was unknown.
         values: posterior mean of every unknown, by name, flux in units of `fit.unit`.
         sigmas: their standard deviations.
+        tangents: changes of the best fit with the labels, as `other_continuum` takes them.
     """
     misfit = found.chi2 / found.dof
     assert fit.mean is not None
     wave, weight = fit.target.wave[fit.some], 1 / fit.variance
-    bent = other_continuum(wave, fit.flux, fit.mean, weight, conditions.continuum)
+    bent = other_continuum(wave, fit.flux, fit.mean, weight, conditions.continuum, tangents)
     given = {
         "POOR_FIT": found.p_value < SMALL_P and misfit > MATERIAL,
         "BAD_SCALE": bent or _bad_scale(found, conditions, values, sigmas),

@@ -16,7 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from crlb.bayes.best_fit import Fit, Target, begin, best_fits, by_rank, free_numbers, sums_of, with_sums
+from crlb.bayes.best_fit import (
+    LEVEL_ORDER,
+    Fit,
+    Target,
+    begin,
+    best_fits,
+    by_rank,
+    free_numbers,
+    sums_of,
+    with_sums,
+)
 from crlb.bayes.fit_quality import Quality, at_edge, flags_of, quality
 from crlb.bayes.likelihood import labels_of
 from crlb.bayes.observed_result import ObservedPosterior, unusable
@@ -32,6 +42,7 @@ STARS_AT_ONCE = 32  # with their sums: 3 MB each for a basis of 183, continuum 3
 LEAST_PIXELS = 3  # per number that is fitted
 # chi2 that no spectrum of a posterior may lack because its sums are of few directions; else all are taken
 TOLERATED = 1.0
+TANGENT_STEP = 1e-3  # of the range of a label, for derivatives of the best fit
 UNKNOWN_SAMPLES = 256  # points of a posterior at which scale, continuum and velocity are looked at
 
 
@@ -261,7 +272,21 @@ def _flags(
     values: dict[str, float],
     sigmas: dict[str, float],
 ) -> tuple[str, ...]:
-    flags = list(flags_of(fit, checked, work.inference.conditions, values, sigmas))
+    conditions = work.inference.conditions
+    tangents = _tangents(work, fit) if conditions.continuum < LEVEL_ORDER else None
+    flags = list(flags_of(fit, checked, conditions, values, sigmas, tangents))
     flags += ["EDGE"] * at_edge(moments.mean[0], moments.sigma[0], work.prior)
     flags += ["NOT_CONVERGED"] * (not bool(moments.converged[0]))
     return tuple(flags)
+
+
+def _tangents(work: _Work, fit: Fit) -> Float[np.ndarray, "n_labels n_pix"]:
+    """Changes of the best fit with each label, from two points."""
+    assert fit.unit_labels is not None
+    assert fit.mean is not None
+    best = np.asarray(fit.unit_labels)
+    steps = np.diag(np.where(best < 0.5, TANGENT_STEP, -TANGENT_STEP))
+    weights = np.asarray(work.like.weights(jnp.asarray(np.concatenate([best[None], best + steps]))))
+    flux = weights @ fit.basis
+    found: Float[np.ndarray, "n_labels n_pix"] = (flux[1:] - flux[:1]) * (fit.mean / flux[0])
+    return found
