@@ -93,6 +93,18 @@ def test_a_truncated_fits_file_is_an_error(tmp_path: Path, cut: int) -> None:
         open_observed(path, VACUUM)
 
 
+def test_a_file_truncated_in_a_part_that_is_not_read_is_an_error(tmp_path: Path) -> None:
+    columns = [fits.Column("wave", "D", array=WAVE), fits.Column("flux", "D", array=WAVE / 8400)]
+    sky = fits.ImageHDU(np.ones(2000), name="SKY")
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns), sky]).writeto(
+        tmp_path / "star.fits"
+    )
+    path = tmp_path / "cut.fits"
+    path.write_bytes((tmp_path / "star.fits").read_bytes()[:-8000])
+    with pytest.raises(DataError, match=r"HDU 2 needs the first .* truncated"):
+        open_observed(path, VACUUM)
+
+
 @pytest.mark.parametrize(
     "card", [f"NAXIS2  = {10**12:>20}", f"NAXIS1  = {-5:>20}", "TFORM1  = '999999999999D'", "NAXIS   = 'two'"]
 )
