@@ -2,7 +2,7 @@
 
 Each pass makes the sums of a star anew, optimises the labels, and looks at the pixels: where the velocity
 has moved further than its linearisation bears, the model is put on the pixels there; where errors are to be
-found, they follow from the residuals. At most `MAX_PASSES`.
+found, they follow from the residuals. The first pass is coarse; `MAX_PASSES` at most.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,19 +16,21 @@ from scipy.optimize import brentq
 
 from crlb.bayes.importance import sobol
 from crlb.bayes.likelihood import labels_of
-from crlb.bayes.optimise import far_apart, in_batches
-from crlb.bayes.reduced import Pixels, Reduced, ReducedLikelihood, reduce, stacked
+from crlb.bayes.optimise import UNIFORM_INFORMATION, far_apart, in_batches
+from crlb.bayes.reduced import RANKS, Pixels, Reduced, ReducedLikelihood, reduce, stacked
 from crlb.bayes.refine import BATCH, MODES, find_modes
 from crlb.grids.emulator import Emulator
 from crlb.observation.conditions import Conditions, polynomials
 
-MAX_PASSES = 5
+MAX_PASSES = 6
 FIRST_ERROR = 0.05  # relative, where the file has no errors
 SETTLED = 0.03  # relative change of an estimated error that no longer matters
 LEAST_ERROR = 1e-6  # relative: a spectrum without noise is one of the model itself
 STARTS = 1024  # points of the prior among which the first best fit is looked for
 LEAST_LEVEL = 0.1  # of the median flux: where a polynomial swings below
 LEVEL_ORDER = 3  # of the polynomial that is the flux level, where the continuum's is lower
+# Labels that a fit is prepared for: so many sigma around the modes whose ln L is within this of the best.
+REACH, LEAST_MODE = 7.0, 40.0
 MAD = 1.4826  # sigma of a Gaussian / its median absolute deviation
 
 
@@ -77,6 +79,7 @@ class Target:
 class Fit:
     """A star under way: usable pixels only (`some` of all), flux in units of `unit`.
 
+    `sums` are valid within `boxes` of labels, or everywhere if there is none; `dropped` tells (`reduce`).
     `level` is the continuum of the observed flux, `shape` that of the last fit; `unit_labels` the best fit in
     unit coordinates; `unknowns` all coefficients there; `mean` its flux; `ok` False where it is not finite.
     """
@@ -94,6 +97,8 @@ class Fit:
     error: float
     shape: Float[np.ndarray, " n_pix"]
     sums: Reduced | None = None
+    dropped: Float[np.ndarray, "k n_dropped"] | None = None
+    boxes: tuple[Float[np.ndarray, "2 n_labels"], ...] = ()
     unit_labels: Float[np.ndarray, " n_labels"] | None = None
     unknowns: Float[np.ndarray, " q"] | None = None
     mean: Float[np.ndarray, " n_pix"] | None = None
@@ -161,18 +166,16 @@ def best_fits(
         seed: of the points from which the optimisation starts.
     """
     done = list(fits)
-    coefficients = np.asarray(like.emulator.coefficients).reshape(-1, like.emulator.coefficients.shape[-1])
     unit = like.prior.unit_quantile(sobol(seed, STARTS, len(like.prior.label_names)))
     for number in range(MAX_PASSES):
         left = [i for i, fit in enumerate(done) if fit.ok and not fit.settled]
         for i in left:
-            done[i] = replace(done[i], sums=_sums_of(done[i], conditions, coefficients))
+            done[i] = with_sums(like, done[i], conditions, rank=RANKS[0] if number == 0 else None)
         for rows in by_rank([done[i] for i in left]):
             group = [left[row] for row in rows]
             found = _optimised(like, [done[i] for i in group], unit)
             for i, one in zip(group, found, strict=True):
-                last = number == MAX_PASSES - 1
-                done[i] = _next(like, one, conditions, fit_model_error, last) if one.ok else one
+                done[i] = _next(like, one, conditions, fit_model_error, number) if one.ok else one
     return done
 
 
@@ -187,9 +190,35 @@ def sums_of(fits: Sequence[Fit]) -> Reduced:
     return stacked([fit.sums for fit in fits if fit.sums is not None])
 
 
-def _sums_of(fit: Fit, conditions: Conditions, coefficients: np.ndarray) -> Reduced:
+def with_sums(
+    like: ReducedLikelihood, fit: Fit, conditions: Conditions, *, rank: int | None = None, whole: bool = False
+) -> Fit:
+    """Returns a star with its sums.
+
+    Args:
+        like: the likelihood.
+        fit: the star.
+        conditions: what is unknown besides the labels.
+        rank: number of directions to keep; None: as many as spectra around the last fit need.
+        whole: as many as all spectra of the grid need.
+    """
     moving = None if conditions.rv_sigma_kms is None else fit.moving
-    return reduce(Pixels(fit.flux, 1 / fit.variance, fit.basis, moving, fit.curves), coefficients)
+    pixels = Pixels(fit.flux, 1 / fit.variance, fit.basis, moving, fit.curves)
+    sums, dropped = reduce(pixels, _nodes(like.emulator, () if whole else fit.boxes), rank)
+    return replace(fit, sums=sums, dropped=dropped)
+
+
+def _nodes(emulator: Emulator, boxes: Sequence[np.ndarray]) -> Float[np.ndarray, "n k"]:
+    """The emulator's coefficients between which all spectra of some boxes of labels lie; of none: all."""
+    table, parts = np.asarray(emulator.coefficients), []
+    for low, high in boxes:
+        rows = []
+        for i, (first, last) in enumerate(zip(low, high, strict=True)):
+            start, _ = emulator.splines(i, jnp.asarray(first))
+            stop, values = emulator.splines(i, jnp.asarray(last))
+            rows.append(slice(int(start), int(stop) + len(values)))
+        parts.append(table[tuple(rows)].reshape(-1, table.shape[-1]))
+    return np.concatenate(parts) if parts else table.reshape(-1, table.shape[-1])
 
 
 def _optimised(like: ReducedLikelihood, fits: Sequence[Fit], unit: np.ndarray) -> list[Fit]:
@@ -205,16 +234,32 @@ def _optimised(like: ReducedLikelihood, fits: Sequence[Fit], unit: np.ndarray) -
     modes, value = np.asarray(ends[0]), np.asarray(ends[1])
     chosen = modes[np.arange(len(fits)), np.where(np.isnan(value), -np.inf, value).argmax(axis=1)]
     solved = in_batches(lambda a: like.unknowns_at(jnp.asarray(a[0]), a[1]), (chosen[:, None], stars), BATCH)
-    unknowns = np.asarray(solved.best)[:, 0]
+    unknowns, boxes = np.asarray(solved.best)[:, 0], _boxes(like, modes, value, np.asarray(ends[2]))
     ok = np.isfinite(value).any(axis=1) & np.isfinite(unknowns).all(axis=1)
     return [
-        replace(fit, unit_labels=chosen[i], unknowns=unknowns[i], ok=bool(ok[i]))
+        replace(fit, unit_labels=chosen[i], unknowns=unknowns[i], boxes=boxes[i], ok=bool(ok[i]))
         for i, fit in enumerate(fits)
     ]
 
 
+def _boxes(
+    like: ReducedLikelihood, modes: np.ndarray, value: np.ndarray, fisher: np.ndarray
+) -> list[tuple[np.ndarray, ...]]:
+    """For every star the labels around its modes: lower and upper edges, one box for each that counts."""
+    n_labels = modes.shape[2]
+    sigma = np.sqrt(np.linalg.inv(fisher + UNIFORM_INFORMATION * np.eye(n_labels)).diagonal(axis1=2, axis2=3))
+    prior, emulator, found = like.prior, like.emulator, []
+    low, width = np.asarray(prior.low), np.asarray(prior.high - prior.low)
+    for mode, its_value, its_sigma in zip(modes, value, sigma, strict=True):
+        counts = its_value > np.nanmax(its_value) - LEAST_MODE
+        edges = [low + width * np.clip(mode + s * REACH * its_sigma, 0, 1) for s in (-1, 1)]
+        edges = [np.clip(edge, emulator.low, emulator.high) for edge in edges]
+        found.append(tuple(np.stack([a, b]) for a, b in zip(*(e[counts] for e in edges), strict=True)))
+    return found
+
+
 def _next(
-    like: ReducedLikelihood, fit: Fit, conditions: Conditions, fit_model_error: bool, last: bool
+    like: ReducedLikelihood, fit: Fit, conditions: Conditions, fit_model_error: bool, number: int
 ) -> Fit:
     """The star with the flux of its best fit; settled, or ready for the next pass."""
     fit, moved = _with_mean(like, fit, conditions)
@@ -225,10 +270,11 @@ def _next(
         error = float(MAD * np.median(np.abs(residual / fit.level)) * np.sqrt(fit.flux.size / dof))
     elif fit_model_error:
         model_error = _model_error(residual, 1 / fit.ivar, fit.level, dof, conditions.model_error)
-    same = abs(error - fit.error) <= SETTLED * fit.error
+    same = number > 0 and abs(error - fit.error) <= SETTLED * fit.error
     same &= abs(model_error - fit.model_error) <= SETTLED * fit.model_error + 1e-5
-    if last or (same and abs(moved) <= fit.target.bears_kms):
-        return replace(fit, settled=same and abs(moved) <= fit.target.bears_kms)
+    settled = same and abs(moved) <= fit.target.bears_kms
+    if settled or number == MAX_PASSES - 1:
+        return replace(fit, settled=settled)
     shape = np.asarray(fit.unknowns)[: conditions.continuum + 1] @ fit.curves[: conditions.continuum + 1]
     fit = replace(fit, shape=shape, error=max(error, LEAST_ERROR), model_error=model_error)
     return _moved_to(fit, fit.rv_kms + moved, conditions) if abs(moved) > fit.target.bears_kms else fit
@@ -241,7 +287,7 @@ def _moved_to(fit: Fit, rv_kms: float, conditions: Conditions) -> Fit:
     new = begin(fit.target, some, seen, conditions)
     return replace(
         new, rv_kms=rv_kms, model_error=fit.model_error, error=fit.error, shape=fit.shape[some[fit.some]],
-        unit_labels=fit.unit_labels,
+        unit_labels=fit.unit_labels, boxes=fit.boxes,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from crlb.bayes.best_fit import Fit, Target, begin, best_fits, by_rank, free_numbers, sums_of
+from crlb.bayes.best_fit import Fit, Target, begin, best_fits, by_rank, free_numbers, sums_of, with_sums
 from crlb.bayes.fit_quality import Quality, flags_of, quality
 from crlb.bayes.likelihood import labels_of
 from crlb.bayes.observed_result import ObservedPosterior, unusable
@@ -30,6 +30,8 @@ from crlb.grids.emulator import Emulator
 
 STARS_AT_ONCE = 32  # with their sums: 3 MB each for a basis of 183, continuum 3 and velocity
 LEAST_PIXELS = 3  # per number that is fitted
+# chi2 that no spectrum of a posterior may lack because its sums are of few directions; else all are taken
+TOLERATED = 1.0
 UNKNOWN_SAMPLES = 256  # points of a posterior at which scale, continuum and velocity are looked at
 
 
@@ -122,15 +124,36 @@ def _block(work: _Work, targets: Sequence[Target], first: int) -> list[ObservedP
     good = [i for i, fit in enumerate(fits) if fit.ok]
     for i in set(range(len(fits))) - set(good):
         found[rows[i]] = _unusable(work, fits[i].target, "its pixels do not determine the unknowns")
-    for group in by_rank([fits[i] for i in good]):
-        some = [good[i] for i in group]
-        numbers = np.array([first + rows[i] for i in some])
-        stars = sums_of([fits[i] for i in some])
-        for done in solve(work.like, stars, numbers, key=work.key, inference=work.inference):
-            for row, weighted in _each(done):
-                i = some[int(np.flatnonzero(numbers == row)[0])]
-                found[rows[i]] = _result(work, fits[i], weighted)
+    numbers = [first + row for row in rows]
+    solved = _solved(work, fits, numbers, good)
+    if again := [i for i in good if _lost(work, fits[i], solved[i]) > TOLERATED]:
+        for i in again:
+            fits[i] = with_sums(work.like, fits[i], conditions, whole=True)
+        solved |= _solved(work, fits, numbers, again)
+    found |= {rows[i]: _result(work, fits[i], solved[i]) for i in good}
     return [found[i] for i in range(len(targets))]
+
+
+def _solved(
+    work: _Work, fits: Sequence[Fit], numbers: Sequence[int], rows: Sequence[int]
+) -> dict[int, Weighted]:
+    """Weighted points of the stars of some rows."""
+    found: dict[int, Weighted] = {}
+    for group in by_rank([fits[i] for i in rows]):
+        some = [rows[i] for i in group]
+        place = {numbers[i]: i for i in some}
+        stars = sums_of([fits[i] for i in some])
+        for done in solve(work.like, stars, np.array(list(place)), key=work.key, inference=work.inference):
+            found |= {place[row]: weighted for row, weighted in _each(done)}
+    return found
+
+
+def _lost(work: _Work, fit: Fit, weighted: Weighted) -> float:
+    """The largest chi2 that spectra of a posterior lack because of the directions dropped from the sums."""
+    assert fit.dropped is not None
+    unit = jnp.asarray(_drawn(weighted, UNKNOWN_SAMPLES, work.seed))
+    lost = (np.asarray(work.like.weights(unit)) @ fit.dropped) ** 2
+    return float(lost.sum(axis=1).max())
 
 
 def _each(done: Weighted) -> Iterator[tuple[int, Weighted]]:

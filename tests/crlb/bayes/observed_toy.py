@@ -23,7 +23,9 @@ def rows(wave, rv_kms=0.0):
     rest = wave / (1 + rv_kms / C_KMS)
     lines = np.exp(-0.5 * ((rest[:, None] - CENTRES) / (FWHM / 2.355)) ** 2)
     base = 0.5 * (1 - lines @ DEPTHS[0])
-    return np.stack([base, -0.5 * lines @ DEPTHS[1], -0.5 * lines @ (DEPTHS[2] * np.resize([1, -1], CENTRES.size))])
+    return np.stack(
+        [base, -0.5 * lines @ DEPTHS[1], -0.5 * lines @ (DEPTHS[2] * np.resize([1, -1], CENTRES.size))]
+    )
 
 
 class Seen(NamedTuple):
@@ -56,7 +58,10 @@ def target(labels, error, rng, *, rv_kms=0.0, shape=1.0, unit=1.0, wave=WAVE, **
     flux = clean(labels, wave, rv_kms) * shape
     noisy = flux + 0.5 * error * rng.normal(size=wave.size)
     ivar = np.full(wave.size, (0.5 * error) ** -2.0)
-    return Target(**{"wave": wave, "flux": noisy * unit, "ivar": ivar / unit**2, "place": partial(place, wave)} | changes)
+    return Target(
+        **{"wave": wave, "flux": noisy * unit, "ivar": ivar / unit**2, "place": partial(place, wave)}
+        | changes
+    )
 
 
 def prior():
