@@ -107,9 +107,11 @@ class Fit:
 
     @property
     def variance(self) -> Float[np.ndarray, " n_pix"]:
-        """Variance of every pixel: of the file or estimated, and of the model."""
-        own = 1 / self.ivar if self.target.has_errors else (self.error * self.level) ** 2
-        found: Float[np.ndarray, " n_pix"] = own + (self.model_error * self.level) ** 2
+        """Variance of every pixel: of the file and of the model; or what was estimated, which is of both."""
+        if not self.target.has_errors:
+            both: Float[np.ndarray, " n_pix"] = (max(self.error, self.model_error) * self.level) ** 2
+            return both
+        found: Float[np.ndarray, " n_pix"] = 1 / self.ivar + (self.model_error * self.level) ** 2
         return found
 
     @property

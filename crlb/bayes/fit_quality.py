@@ -16,10 +16,12 @@ sigma below its mean, G^(1/2) or more whatever E is: for any star of the grid
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import norm
 
 from crlb.bayes.best_fit import LEVEL_ORDER, MAD, Fit
+from crlb.bayes.prior import Prior
 from crlb.observation.conditions import Conditions, polynomials
 
 SMALL_P = 0.001
@@ -31,6 +33,9 @@ LEAST_PIXELS, LEAST_RANGE = 500, 100.0  # pixels; Å of spectrum
 LEAST_EXPLAINED = 0.5  # of the structure beyond noise and continuum, where there is any
 STRUCTURE = 5.0  # sigma of chi2 above which there is some
 OUTLIER = 5.0  # robust sigmas from the best fit, beyond which a pixel does not count as structure
+# The mean of a Gaussian cut at an edge lies within (2 / (pi - 2))^(1/2) of its own sigmas of the edge exactly
+# where its maximum lies at the edge or beyond: 1.32 for half a Gaussian, 1 for a far one's tail.
+AT_EDGE = (2 / (np.pi - 2)) ** 0.5
 SCALE_SIGMA = 5.0  # by so many sigma the scale must be positive, and no further it may lie from its prior
 
 
@@ -113,6 +118,19 @@ def _explained(fit: Fit, featureless: np.ndarray, dof: int) -> float:
     if not structure > STRUCTURE * (2 * noise) ** 0.5:
         return float("nan")
     return 1 - max(float((left[some] ** 2).sum()) - noise, 0.0) / structure
+
+
+def at_edge(
+    mean: Float[np.ndarray, " n_labels"], sigma: Float[np.ndarray, " n_labels"], prior: Prior
+) -> bool:
+    """Returns whether a label's posterior piles up at an edge of the prior's box.
+
+    Half a Gaussian with its maximum on the edge has mean and sigma (2/pi)^(1/2) and (1 - 2/pi)^(1/2) of its
+    width; the further its maximum lies beyond, the nearer to 1 their ratio. A flat posterior has 3^(1/2), a
+    triangle that is highest at the edge 2^(1/2): neither says that the star lies beyond.
+    """
+    low, high = np.asarray(prior.low), np.asarray(prior.high)
+    return bool((np.minimum(mean - low, high - mean) < AT_EDGE * sigma).any())
 
 
 def _range(fit: Fit) -> float:

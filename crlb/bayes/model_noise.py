@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 from scipy.stats import chi2 as chi2_distribution
 
-from crlb.bayes.fit_quality import LEAST_PIXELS, LEAST_SNR, MATERIAL, SMALL_P
+from crlb.bayes.fit_quality import LEAST_PIXELS, LEAST_SNR, MATERIAL, SMALL_P, at_edge
 from crlb.bayes.observed_result import ObservedPosterior, unusable
 from crlb.bayes.posterior import Observations, posterior
 from crlb.bayes.prior import Prior
@@ -148,10 +148,9 @@ def _result(
 def _flags(
     found: Posterior, i: int, fit: _Fitted, conditions: Conditions, prior: Prior, p_value: float, dof: int
 ) -> tuple[str, ...]:
-    low, high, mean, sigma = np.asarray(prior.low), np.asarray(prior.high), found.mean[i], found.sigma[i]
     off = abs(fit.own_scale - 1) > max(5 * fit.scale_sigma, FAR)
     given = {
-        "EDGE": bool(((mean - low < sigma) | (high - mean < sigma)).any()),
+        "EDGE": at_edge(found.mean[i], found.sigma[i], prior),
         "POOR_FIT": p_value < SMALL_P and fit.chi2 / dof > MATERIAL,
         "BAD_SCALE": conditions.scale != np.inf and off,
         "LOW_SNR": fit.snr < LEAST_SNR,

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from crlb.bayes.best_fit import Fit, Target, begin, best_fits, by_rank, free_numbers, sums_of, with_sums
-from crlb.bayes.fit_quality import Quality, flags_of, quality
+from crlb.bayes.fit_quality import Quality, at_edge, flags_of, quality
 from crlb.bayes.likelihood import labels_of
 from crlb.bayes.observed_result import ObservedPosterior, unusable
 from crlb.bayes.posterior import check_prior
@@ -261,9 +261,7 @@ def _flags(
     values: dict[str, float],
     sigmas: dict[str, float],
 ) -> tuple[str, ...]:
-    low, high = np.asarray(work.prior.low), np.asarray(work.prior.high)
-    mean, sigma = moments.mean[0], moments.sigma[0]
     flags = list(flags_of(fit, checked, work.inference.conditions, values, sigmas))
-    flags += ["EDGE"] * bool(((mean - low < sigma) | (high - mean < sigma)).any())
+    flags += ["EDGE"] * at_edge(moments.mean[0], moments.sigma[0], work.prior)
     flags += ["NOT_CONVERGED"] * (not bool(moments.converged[0]))
     return tuple(flags)

@@ -14,15 +14,16 @@ from crlb.cli.checks import check_finite
 from crlb.cli.forward_model import File
 from crlb.cli.output import write_outputs
 from crlb.cli.prior import WithPrior
-from crlb.errors import OutputError, UsageError
+from crlb.errors import Interrupted, OutputError, UsageError
 from crlb.files.progress import progress
 from crlb.files.records import Json, write_json
-from crlb.files.table_formats import check_table
+from crlb.files.table_formats import check_table, partial_of
 from crlb.readers.arguments import SpectraOptions
 
 if TYPE_CHECKING:
     from crlb.cli.posterior_run import PosteriorRun
     from crlb.cli.posterior_table import Row
+    from crlb.cli.scores import Tally
     from crlb.files.tables import TableFile
     from crlb.observation.conditions import Conditions
 
@@ -106,7 +107,11 @@ class PosteriorOf(SpectraOptions, WithPrior):
         self._check_numbers()
         self._check_effects()
         for option, folder in (("--samples", self.samples), ("--plots", self.plots)):
-            _check_folder(option, folder, self.overwrite)
+            _check_folder(option, folder, self.overwrite or self._goes_on())
+
+    def _goes_on(self) -> bool:
+        """Whether an interrupted run has left rows, and with them files of single stars."""
+        return self.out is not None and partial_of(self.out).exists()
 
     def _check_numbers(self) -> None:
         for probability in self.quantiles:
@@ -178,28 +183,36 @@ class PosteriorOf(SpectraOptions, WithPrior):
         run = prepare(self)  # reads the files' heads before jax is loaded
         if run.remark:
             print(run.remark, file=sys.stderr)
-        rows = self._compute(run)
-        scores = run.scores(rows, self._about(run))
-        print(scores.table() if scores.n > 1 else run.text(rows[0]))
+        tally, last = self._compute(run)
+        scores = run.scores(tally, self._about(run))
+        print(scores.table() if scores.n > 1 else run.text(last))
         if self.out is not None:
             print(f"wrote {self.out}")
         write_outputs({self.json: lambda path: write_json(scores, path)}, self.overwrite)
 
-    def _compute(self, run: "PosteriorRun") -> "list[Row]":
-        """Rows of all stars, written to the table as they come."""
-        rows: list[Row] = []
+    def _compute(self, run: "PosteriorRun") -> "tuple[Tally, Row]":
+        """Numbers of all rows, written to the table as they come, and the last row."""
         with ExitStack() as stack:
             table: TableFile | None = run.table(self._command())
             if table is not None:
                 stack.enter_context(table)
-                rows += run.kept(table)
-            advance = stack.enter_context(progress("posterior", run.n, len(rows)))
-            for row in run.rows(len(rows)):
-                rows.append(row)
+            tally, n, row = run.tally(), 0, {}
+            for row in run.kept(table) if table is not None and table.rows else ():
+                tally.add(row)
+                n += 1
+            advance = stack.enter_context(progress("posterior", run.n, n))
+            try:
+                for row in run.rows(n):
+                    tally.add(row)
+                    if table is not None:
+                        table.append({name: [value] for name, value in row.items()})
+                    advance(1)
+            except KeyboardInterrupt:
                 if table is not None:
-                    table.append({name: [value] for name, value in row.items()})
-                advance(1)
-        return rows
+                    raise
+                way = "nothing was written; with --out the same command goes on from where it was"
+                raise Interrupted(f"stopped; {way}") from None
+        return tally, row
 
     def _command(self) -> str:
         return shlex.join(["crlb", *sys.argv[1:]])

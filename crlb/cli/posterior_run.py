@@ -1,7 +1,7 @@
 """What `crlb posterior` computes: a row for every spectrum of its files."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crlb.cli.posterior_errors import ErrorsOfModel
 from crlb.cli.posterior_files import Files, arm_pixels, check_for_noise_model, look_at
 from crlb.errors import DataError
 from crlb.files.flags import LEGEND
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
     from crlb.bayes.solve import Inference
     from crlb.cli.posterior import PosteriorOf
     from crlb.cli.posterior_table import Row
-    from crlb.cli.scores import PosteriorScores
+    from crlb.cli.scores import PosteriorScores, Tally
     from crlb.observation.forward_model import ForwardModel
 
-BLOCK = 256  # spectra under a noise model computed together
-WRONG_ERRORS = 1.5  # ratio to the errors of the noise model at the star's magnitude that is worth a word
+BLOCK = 256  # spectra under a noise model computed together; a run goes on at the beginning of a block
 
 
 def prepare(options: "PosteriorOf") -> "PosteriorRun":
@@ -149,20 +149,27 @@ class PosteriorRun:
         """Labels of the posterior that the files have, too."""
         return tuple(name for name in self.options.free_labels() if name in self.files.known)
 
-    def kept(self, table: TableFile) -> "list[Row]":
+    def kept(self, table: TableFile) -> "Iterator[Row]":
         """Rows that an interrupted run has left in the table, numbers as numbers."""
+        kinds = {one.name: one.kind for one in table.columns}
         with table.partial.open(newline="", encoding="utf-8") as file:
-            rows = islice(csv.DictReader(file), table.rows)
-            kinds = {one.name: one.kind for one in table.columns}
-            return [{name: _read(kinds[name], cell) for name, cell in row.items()} for row in rows]
+            for row in islice(csv.DictReader(file), table.rows):
+                yield {name: _read(kinds[name], cell) for name, cell in row.items()}
 
     def rows(self, first: int) -> "Iterator[Row]":
-        """The rows of all spectra from `first` on."""
+        """The rows of all spectra from `first` on, computed from the beginning of its block.
+
+        Stars of one block are computed together: only so are the last digits those of a run that was never
+        interrupted.
+        """
+        from crlb.bayes.observed import STARS_AT_ONCE
         from crlb.cli.posterior_table import row_of
 
-        spectra = spectra_of(self.files.paths, self.files.options, first)
-        label = self._under_model if self.options.under_model() else self._with_own_errors
-        for spectrum, star in label(spectra, first):
+        under_model = self.options.under_model()
+        label = self._under_model if under_model else self._with_own_errors
+        begin = first - first % (BLOCK if under_model else STARS_AT_ONCE)
+        spectra = spectra_of(self.files.paths, self.files.options, begin)
+        for spectrum, star in islice(label(spectra, begin), first - begin, None):
             one = spectrum if isinstance(spectrum, Observed) else None
             labels = {name: (one.labels if one else {}).get(name, np.nan) for name in self.known}
             self._draw(star)
@@ -195,8 +202,11 @@ class PosteriorRun:
             watched(), self.sight, self.prior, key=jax.random.key(self.options.seed),
             inference=self.inference, wanted=wanted, first=first,
         )  # fmt: skip
+        errors = ErrorsOfModel()
         for star in stars:
-            yield passing.pop(0), star
+            one = passing.pop(0)
+            odd = errors.note(one) if isinstance(one, Observed) else ""
+            yield one, replace(star, note="; ".join(filter(None, [star.note, odd])))
 
     def _under_model(
         self, spectra: Iterator[Observed | Spoilt], first: int
@@ -232,16 +242,37 @@ class PosteriorRun:
         from crlb.cli.posterior_pictures import draw_fit, write_samples
 
         if self.options.samples is not None:
-            write_samples(star, self.options.samples, _stem(star.origin))
+            write_samples(star, self.options.samples, self._stem(star.origin))
         if self.options.plots is not None:
-            draw_fit(star, self.options.plots, _stem(star.origin))
+            draw_fit(star, self.options.plots, self._stem(star.origin))
 
-    def scores(self, rows: "Sequence[Row]", about: dict[str, Json]) -> "PosteriorScores":
+    def _stem(self, origin: Origin) -> str:
+        """What names of a star's own files begin with: no two stars have the same."""
+        stem = self._stems[origin.path]
+        return stem if origin.row is None else f"{stem}-{origin.row}"
+
+    @cached_property
+    def _stems(self) -> dict[str, str]:
+        """Names of the files without their endings; with their number in front where two are the same."""
+        paths = [str(path) for path in self.files.paths]
+        names = [_without_ending(Path(path).name) for path in paths]
+        twice = len(set(names)) < len(set(paths))
+        return {
+            path: f"{i + 1}-{name}" if twice else name
+            for i, (path, name) in enumerate(zip(paths, names, strict=True))
+        }
+
+    def tally(self) -> "Tally":
+        """Where the numbers of all rows are kept for the scores."""
+        from crlb.cli.scores import Tally
+
+        return Tally(self.prior.label_names)
+
+    def scores(self, tally: "Tally", about: dict[str, Json]) -> "PosteriorScores":
         """The scores of all rows."""
-        from crlb.cli.scores import gathered, posterior_scores
+        from crlb.cli.scores import posterior_scores
 
-        found = gathered(rows, self.prior.label_names)
-        return posterior_scores(found, [str(row["flags"]) for row in rows], self.prior, rows, about)
+        return posterior_scores(tally, self.prior, about)
 
     def text(self, row: "Row") -> str:
         """What is printed of a single star."""
@@ -261,9 +292,9 @@ def _read(kind: str, cell: str) -> object:
     return int(cell) if kind == "integer" else float(cell)
 
 
-def _stem(origin: Origin) -> str:
-    stem = Path(origin.path).name.partition(".")[0]
-    return stem if origin.row is None else f"{stem}-{origin.row}"
+def _without_ending(name: str) -> str:
+    bare = name.removesuffix(".gz").removesuffix(".bz2")
+    return Path(bare).stem or name
 
 
 def _placed(one: Observed | Spoilt, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:

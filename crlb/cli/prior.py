@@ -64,13 +64,25 @@ class WithPrior(ForwardModelOptions):
         """Returns mean and 1 sigma of every label that has a Gaussian prior.
 
         Raises:
-            UsageError: another form, a label named twice, or a sigma that is not positive.
+            UsageError: as `normals`.
         """
-        found = _pairs_of("--prior-sigma", "MEAN,SIGMA", "T_eff=4800,100", self.prior_sigma)
-        for name, (_, sigma) in found.items():
-            if not 0 < sigma < float("inf"):
-                raise UsageError(f"--prior-sigma {name}: SIGMA must be positive and finite, found {sigma:g}")
-        return found
+        return normals(self.prior_sigma)
+
+
+def normals(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Returns mean and 1 sigma by label from the values of `--prior-sigma`, LABEL=MEAN,SIGMA.
+
+    Raises:
+        UsageError: another form, a label named twice, a mean that is not finite, or a sigma that is not
+            positive.
+    """
+    found = _pairs_of("--prior-sigma", "MEAN,SIGMA", "T_eff=4800,100", texts)
+    for name, (mean, sigma) in found.items():
+        if not 0 < sigma < float("inf"):
+            raise UsageError(f"--prior-sigma {name}: SIGMA must be positive and finite, found {sigma:g}")
+        if not abs(mean) < float("inf"):
+            raise UsageError(f"--prior-sigma {name}: MEAN must be finite, found {mean:g}")
+    return found
 
 
 def _pairs_of(option: str, form: str, example: str, texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:

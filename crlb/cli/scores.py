@@ -1,10 +1,11 @@
 """What `crlb posterior` finds, in few numbers: the posteriors of many stars, or one star in words."""
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -90,16 +91,41 @@ class PosteriorScores(Record):
         return "\n".join(words)
 
 
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """What scores need of many stars, one row each.
+class Tally:
+    """What scores need of many stars: a few numbers of each, the rows of the first, flags counted.
 
     Args:
-        mean: posterior means.
-        sigma: posterior standard deviations.
-        truth: labels of the files; NaN where unknown.
-        converged: whether the posterior was found.
+        label_names: of the posterior.
     """
+
+    def __init__(self, label_names: "Sequence[str]") -> None:
+        self.label_names = tuple(label_names)
+        self.flags: Counter[str] = Counter()
+        self.stars: list[dict[str, Json]] = []
+        self._numbers = array("d")  # mean, sigma, truth of every label and converged, star by star
+
+    def add(self, row: "Row") -> None:
+        """Counts a row of the table."""
+        for what in WANTED:
+            self._numbers.extend(_float(row.get(f"{name}_{what}", math.nan)) for name in self.label_names)
+        self._numbers.append(float(bool(row["converged"])))
+        self.flags.update(flag for flag in str(row["flags"]).split(",") if flag != NONE)
+        if len(self.stars) < KEPT:
+            self.stars.append({name: _plain(value) for name, value in row.items()})
+
+    def numbers(self) -> "Gathered":
+        """Returns the numbers of all rows."""
+        n = len(self.label_names)
+        table = np.array(self._numbers, np.float64).reshape(-1, len(WANTED) * n + 1)
+        mean, sigma, truth = (table[:, i * n : (i + 1) * n] for i in range(len(WANTED)))
+        return Gathered(mean, sigma, truth, table[:, -1] > 0)
+
+
+WANTED = ("mean", "sigma", "true")
+
+
+class Gathered(NamedTuple):
+    """Posterior means and standard deviations, labels of the files (NaN: unknown), whether they converged."""
 
     mean: Float[np.ndarray, "n n_labels"]
     sigma: Float[np.ndarray, "n n_labels"]
@@ -107,31 +133,16 @@ class Gathered:
     converged: Bool[np.ndarray, " n"]
 
 
-def gathered(rows: "Sequence[Row]", label_names: Sequence[str]) -> Gathered:
-    """Returns the numbers of rows of the table."""
-
-    def table(what: str) -> np.ndarray:
-        cells = [[row.get(f"{name}_{what}", math.nan) for name in label_names] for row in rows]
-        return np.array(cells, np.float64).reshape(-1, len(label_names))
-
-    converged = np.array([bool(row["converged"]) for row in rows])
-    return Gathered(table("mean"), table("sigma"), table("true"), converged)
-
-
-def posterior_scores(
-    found: Gathered, flags: Sequence[str], prior: "Prior", stars: "Sequence[Row]", provenance: dict[str, Json]
-) -> PosteriorScores:
+def posterior_scores(tally: Tally, prior: "Prior", provenance: dict[str, Json]) -> PosteriorScores:
     """Returns mean posterior variance, and errors against the labels of the file, per label.
 
     Args:
-        found: of all stars.
-        flags: of all stars, as in the table.
+        tally: of all stars.
         prior: of the labels.
-        stars: rows of the table, the first of which are kept.
         provenance: how they were asked for.
     """
+    found = tally.numbers()
     usable = np.isfinite(found.mean).all(axis=1)
-    counts = Counter(flag for text in flags for flag in text.split(",") if flag != NONE)
     scores = {
         name: _label_scores(
             found.mean[usable, j], found.sigma[usable, j], found.truth[usable, j], float(variance)
@@ -142,9 +153,9 @@ def posterior_scores(
         n=len(usable),
         unusable=int((~usable).sum()),
         unconverged=int((~found.converged[usable]).sum()),
-        flags={name: counts[name] for name in LEGEND if name in counts},
+        flags={name: tally.flags[name] for name in LEGEND if name in tally.flags},
         labels=scores,
-        stars=[{name: _plain(value) for name, value in row.items()} for row in stars[:KEPT]],
+        stars=tally.stars,
         provenance=provenance,
     )
 
@@ -166,6 +177,9 @@ def _label_scores(
 
 def star_text(row: "Row", label_names: Sequence[str]) -> str:
     """Returns one star in words: labels, fit, velocity, flags with their legend."""
+    flags = [f"{name}: {LEGEND[name]}" for name in str(row["flags"]).split(",") if name in LEGEND]
+    if "UNUSABLE" in str(row["flags"]).split(","):
+        return "\n".join([f"no labels: {row['note']}", *flags])
     lines = [
         f"{name} {row[f'{name}_mean']:.5g} +- {row[f'{name}_sigma']:.3g} {unit_of(name)}"
         for name in label_names
@@ -176,8 +190,11 @@ def star_text(row: "Row", label_names: Sequence[str]) -> str:
     )
     if row["note"]:
         lines.append(f"note: {row['note']}")
-    lines += [f"{name}: {LEGEND[name]}" for name in str(row["flags"]).split(",") if name in LEGEND]
-    return "\n".join(lines)
+    return "\n".join([*lines, *flags])
+
+
+def _float(value: object) -> float:
+    return float(value)  # type: ignore[arg-type]
 
 
 def _plain(value: object) -> Json:
