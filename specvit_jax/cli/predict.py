@@ -23,6 +23,7 @@ class Predict(SpectraOptions):
 
     Each star gets a row: labels, their sigma where the network has it, SNR, distance from the spectra of the
     training with its p-value, flags, note. A spectrum that cannot be used keeps its row, with the reason.
+    A velocity that is not stated is searched, a tenth of a second for each star; --rv 0 where all are at rest.
     Ctrl-C and SIGTERM stop it; the same command goes on with the rows that are there.
 
     To copy and paste:

@@ -143,8 +143,9 @@ def _fit(flux: Float[Array, " n_pix"], ivar: Float[Array, " n_pix"], frame: Fram
     along = directions @ axes
     slope, of_mean = along.T @ (weight * apart), along.T @ (weight * frame.mean)
     within = jnp.where(seen, slope / jnp.sqrt(known * (1 + known)), 0.0)
-    drawn = (jnp.sqrt(known) * (frame.known @ axes) + frame.draws) / jnp.sqrt(1 + known)
-    others = jnp.sum(jnp.where(seen, drawn, 0.0) ** 2, axis=1)
+    drawn = jnp.sqrt(known)[None] * (frame.known @ axes) + frame.draws
+    drawn = jnp.where(seen[None], drawn / jnp.sqrt(1 + known)[None], 0.0)
+    others = jnp.sum(drawn**2, axis=1)
     nearest = along @ jnp.where(seen, slope / known, 0.0)
     total = 1 + jnp.maximum(information, 0.0)
     # mean^T C^-1 apart, relative to mean^T C^-1 mean: what the amplitude is more than one

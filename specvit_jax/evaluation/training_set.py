@@ -23,7 +23,7 @@ from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.spectra.shards import find_shards, open_shards
-from specvit_jax.spectra.source import Observer, Rows, fold_in, make_observer, snr_of
+from specvit_jax.spectra.source import Batch, Observer, Rows, fold_in, make_observer, snr_of
 
 FORMAT = "specvit-jax training set 1"
 COMPONENTS = 32  # the clean spectra of `tiny` differ from what these span by 0.2 % of the flux at most
@@ -47,7 +47,7 @@ class TrainingSet:
         rest: standard deviation of what lies outside of these directions, per pixel.
         mags: AB magnitudes in i, increasing.
         errors: 1 sigma of the mean spectrum at these magnitudes.
-        snr_range: of training spectra, from the faintest to the brightest.
+        snr_range: of the noisy spectra, from the faintest to the brightest.
         mag_range: AB magnitudes in i of the training, bright and faint.
         label_range: lower and upper edge of each label of the network.
     """
@@ -77,8 +77,9 @@ class TrainingSet:
         return found
 
     def mag_of(self, snr: float) -> float:
-        """The magnitude at which the mean spectrum has this SNR; the last one known beyond."""
-        known = np.median(self.mean[None, :] / self.errors, axis=1)
+        """The magnitude at which the mean spectrum has this SNR, of noisy flux; the last one known beyond."""
+        noise = np.random.default_rng(0).normal(size=len(self.mean))
+        known = np.maximum(np.median(self.mean[None, :] / self.errors + noise[None, :], axis=1), 1e-6)
         return float(np.interp(-np.log(max(snr, 1e-6)), -np.log(known), self.mags))
 
 
@@ -98,7 +99,7 @@ def training_set(weights: Weights, weights_path: Path | None = None) -> tuple[Tr
     if path is not None and (found := _read(path, stamp)) is not None:
         return found, ""
     try:
-        made = make_training_set(weights.config)
+        made = make_training_set(weights.config, N_SPECTRA)
     except (MissingInputError, DataError) as error:
         return None, str(error)
     if path is not None:
@@ -176,14 +177,19 @@ def _parts(labels: np.ndarray, size: int = 250) -> Iterator[np.ndarray]:
 
 
 def _errors(observer: Observer, clean: np.ndarray, mags: np.ndarray) -> Float[np.ndarray, "n n_pix"]:
+    return np.asarray(_observed(observer, clean, mags).error, np.float64)
+
+
+def _observed(observer: Observer, clean: np.ndarray, mags: np.ndarray) -> Batch:
     keys = fold_in(jax.random.key(0), np.arange(len(clean)))
     rows = Rows(jnp.asarray(clean, jnp.float32), jnp.zeros((len(clean), 0)), jnp.asarray(mags, jnp.float32))
-    return np.asarray(observer.observe(keys, rows).error, np.float64)
+    return observer.observe(keys, rows)
 
 
 def _snr(observer: Observer, clean: np.ndarray, mag: float) -> Float[np.ndarray, " n"]:
-    errors = _errors(observer, clean, np.full(len(clean), mag))
-    return np.asarray(snr_of(clean.astype(np.float32), errors.astype(np.float32)))
+    """SNR as it is measured: of noisy flux."""
+    batch = _observed(observer, clean, np.full(len(clean), mag))
+    return np.asarray(snr_of(batch.flux, batch.error))
 
 
 def _stored(made: TrainingSet) -> TrainingSet:
