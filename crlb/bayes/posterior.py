@@ -68,7 +68,7 @@ def posterior(
         DataError: flux or magnitude not finite, different pixels, a star without usable pixel.
     """
     stars = _check_stars(observed, model)
-    _check_prior(model.emulator, prior)
+    check_prior(model.emulator, prior)
     known = _check_truth(observed.truth, prior, len(stars.mag))
     with jax.enable_x64(True):  # sums over points in float64 whatever the caller computes in
         like = make_likelihood(model, prior, inference.conditions)
@@ -123,7 +123,12 @@ def _on_arm(model: ForwardModel, table: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _check_prior(emulator: Emulator, prior: Prior) -> None:
+def check_prior(emulator: Emulator, prior: Prior) -> None:
+    """Refuses a prior that is not one of an emulator's labels.
+
+    Raises:
+        UsageError: other labels, or a box wider than the emulator's.
+    """
     if prior.label_names != emulator.label_names:
         raise UsageError(
             f"prior must be of the emulator's labels, {', '.join(emulator.label_names)}, found "

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from scipy.special import roots_jacobi
 
 from crlb.bayes.prior import Prior
+from crlb.errors import UsageError
 
 
 class Rule(NamedTuple):
@@ -21,7 +22,15 @@ def tensor_rule(prior: Prior, order: int) -> Rule:
     """Gauss-Jacobi rule of `order` points per label, exact for polynomials of degree 2 order - 1 in each.
 
     Gauss-Legendre where the prior is uniform. Weights sum to one; no point lies on an edge.
+
+    Raises:
+        UsageError: a label has a normal prior.
     """
+    if prior.normal:
+        raise UsageError(
+            f"prior: bounds need uniform or Beta distributions, found a normal one of "
+            f"{', '.join(prior.normal)}; the exact limit (--bayes) holds for it too"
+        )
     rules = [roots_jacobi(order, b - 1, a - 1) for a, b in zip(prior.a, prior.b, strict=True)]
     unit = np.stack(np.meshgrid(*[(1 + x) / 2 for x, _ in rules], indexing="ij"), axis=-1)
     weights = np.stack(np.meshgrid(*[w / w.sum() for _, w in rules], indexing="ij"), axis=-1).prod(-1)

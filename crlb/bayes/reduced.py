@@ -28,11 +28,14 @@ from crlb.bayes.prior import Prior
 from crlb.grids.emulator import Emulator
 from crlb.observation.conditions import Conditions
 
-# chi2 that a spectrum of any node may lose with the directions cut: far below 1, beside which noise is
-LOST = 1e-3
-RANKS = (32, 64, 128)  # sizes a basis is cut to, else it is kept whole: few, because each is compiled
+# chi2 that a spectrum of any node may lose with the directions cut. They are orthogonal to those kept: ln L
+# is off by how much of this changes within a posterior, which is far less.
+LOST = 0.1
+RANKS = (64, 96, 128, 192)  # sizes a basis is cut to, else it is kept whole: few, because each is compiled
 NODES = 4096  # of the grid at most on which the cut is checked
 BLOCK = 1024  # points computed together: 8 MB per matrix of 128 directions
+# Effective templates among the first block below which the other blocks are left out: the star is bright.
+LEAST_IN_BLOCK = 16.0
 
 
 class Pixels(NamedTuple):
@@ -71,9 +74,21 @@ class ReducedLikelihood(NamedTuple):
     def at_templates(
         self, unit: Float[np.ndarray, "m n_labels"], stars: Reduced
     ) -> Float[np.ndarray, "n_star m"]:
-        """Returns ln L of every star at points shared by all."""
+        """Returns ln L of every star at points shared by all.
+
+        Where hardly any of the first points carries weight, the others would not be enough either: they are
+        left out, as -inf.
+        """
         weights = _weights(self, jnp.asarray(unit))
-        return np.concatenate([np.asarray(_at_weights(self, weights, one)) for one in _one_by_one(stars)])
+        found = np.full((len(stars.square), len(unit)), -np.inf)
+        for i in range(len(found)):
+            star = Reduced(*(a[i] for a in stars))
+            for start in range(0, len(unit), BLOCK):
+                some = weights[start : start + BLOCK]
+                found[i, start : start + len(some)] = np.asarray(_at_weights(self, some, star))
+                if _effective(found[i, :BLOCK]) < LEAST_IN_BLOCK:
+                    break
+        return found
 
     def at_points(self, unit: Float[Array, "n_star n n_labels"], stars: Reduced) -> Float[Array, "n_star n"]:
         """Returns ln L of every star at its own points."""
@@ -83,6 +98,11 @@ class ReducedLikelihood(NamedTuple):
     def newton(self, unit: Float[Array, "n_star n n_labels"], stars: Reduced) -> Newton:
         """Returns what a Gauss-Newton step needs at every star's points."""
         found: Newton = _newton(self, unit, stars)
+        return found
+
+    def weights(self, unit: Float[Array, "m n_labels"]) -> Float[Array, "m k"]:
+        """Returns the weights of the emulator's basis at points."""
+        found: Float[Array, "m k"] = _weights(self, unit)
         return found
 
     def unknowns_at(self, unit: Float[Array, "n_star n n_labels"], stars: Reduced) -> Solved:
@@ -108,15 +128,19 @@ def make_reduced_likelihood(emulator: Emulator, prior: Prior, conditions: Condit
     return ReducedLikelihood(empty, jax.tree.map(double, prior), expand, prior_of(conditions))
 
 
-def reduce(star: Pixels, coefficients: Float[np.ndarray, "n_nodes k"]) -> Reduced:
-    """Returns the sums of one star (host), its basis cut to what its noise lets see.
+def reduce(
+    star: Pixels, nodes: Float[np.ndarray, "n_nodes k"], rank: int | None = None
+) -> tuple[Reduced, Float[np.ndarray, "k n_dropped"]]:
+    """Returns the sums of one star (host), its basis cut to what its noise lets see, and what is dropped.
+
+    The chi2 that weights c lose is |c . dropped|^2.
 
     Args:
         star: its pixels.
-        coefficients: of the emulator, node by node: a spectrum lies between those of the nodes.
+        nodes: coefficients of the emulator between which the spectra in question lie.
+        rank: number of directions to keep; None: as many as the spectra need.
     """
-    weighted = star.basis * star.ivar
-    cut, to_basis = _cut(weighted @ star.basis.T, coefficients)
+    cut, to_basis, dropped = _cut((star.basis * star.ivar) @ star.basis.T, nodes, rank)
     basis = to_basis @ star.basis
     order = len(star.curves) // 2
     rows = star.curves[: order + 1, None, :] * basis[None]
@@ -126,24 +150,30 @@ def reduce(star: Pixels, coefficients: Float[np.ndarray, "n_nodes k"]) -> Reduce
         forms += [(row * star.ivar) @ moving.T for row in rows] + [(moving * star.ivar) @ moving.T]
         rows = np.concatenate([rows, moving[None]])
     square = np.asarray((star.flux**2 * star.ivar).sum())
-    return Reduced(cut, square, rows @ (star.flux * star.ivar), np.stack(forms))
+    return Reduced(cut, square, rows @ (star.flux * star.ivar), np.stack(forms)), dropped
 
 
-def _cut(gram: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What takes weights (k) to fewer directions (r), and those directions as sums of the basis (r, k).
+def _cut(gram: np.ndarray, nodes: np.ndarray, rank: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What takes weights (k) to fewer directions (r), these as sums of the basis (r, k), and what is dropped.
 
     The directions are orthogonal under the star's errors, so the chi2 that is lost is a sum over them.
     """
-    nodes = coefficients[:: -(-len(coefficients) // NODES)]
+    nodes = nodes[:: -(-len(nodes) // NODES)]
     size = np.sqrt((nodes**2).mean(axis=0))
     size = np.where(size > 0, size, 1.0)
     power, vectors = np.linalg.eigh(gram * size[:, None] * size[None, :])
-    power, vectors = power[::-1], vectors[:, ::-1]
-    seen = ((nodes / size) @ vectors) ** 2 * np.maximum(power, 0.0)
-    lost = seen[:, ::-1].cumsum(axis=1)[:, ::-1].max(axis=0)  # with all directions from this one on
-    needed = int((lost > LOST).sum())
-    rank = next((r for r in RANKS if needed <= r < len(power)), len(power))
-    return vectors[:, :rank] / size[:, None], (size[:, None] * vectors[:, :rank]).T
+    power, vectors = np.maximum(power[::-1], 0.0), vectors[:, ::-1]
+    directions = vectors / size[:, None]
+    if rank is None:
+        seen = (nodes @ directions) ** 2 * power
+        lost = seen[:, ::-1].cumsum(axis=1)[:, ::-1].max(axis=0)  # with all directions from this one on
+        needed = int((lost > LOST).sum())
+        rank = next((r for r in RANKS if needed <= r < len(power)), len(power))
+    return (
+        directions[:, :rank],
+        (size[:, None] * vectors[:, :rank]).T,
+        directions[:, rank:] * power[rank:] ** 0.5,
+    )
 
 
 def stacked(stars: list[Reduced]) -> Reduced:
@@ -166,8 +196,10 @@ def _expansion(order: int, velocity: bool) -> np.ndarray:
     return table
 
 
-def _one_by_one(stars: Reduced) -> list[Reduced]:
-    return [Reduced(*(a[i : i + 1] for a in stars)) for i in range(len(stars.square))]
+def _effective(log_like: Float[np.ndarray, " n"]) -> float:
+    """Effective number of points; NaN where one has no likelihood."""
+    weight = np.exp(log_like - log_like.max())
+    return float(weight.sum() ** 2 / (weight**2).sum())
 
 
 @jax.jit
@@ -199,13 +231,10 @@ def _sums(like: ReducedLikelihood, weights: Float[Array, "m r"], star: Reduced) 
 
 
 @jax.jit
-def _at_weights(like: ReducedLikelihood, weights: Array, stars: Reduced) -> Array:
-    """ln L of the one star of `stars` at many weights of the whole basis."""
-    star = Reduced(*(a[0] for a in stars))
+def _at_weights(like: ReducedLikelihood, weights: Array, star: Reduced) -> Array:
+    """ln L of one star at many weights of the whole basis."""
     cut = jnp.matmul(weights, star.cut, precision="highest")
-    blocks = cut.reshape(-1, min(BLOCK, len(cut)), cut.shape[1])
-    found: Array = jax.lax.map(lambda some: _sums(like, some, star).log_likelihood, blocks)
-    return found.reshape(1, -1)
+    return _sums(like, cut, star).log_likelihood
 
 
 @jax.jit

@@ -130,7 +130,7 @@ def keep_stars(state: State, rows: np.ndarray) -> State:
 def _first_mixture(like: LogLikelihood[S], unit: Array, log_like: np.ndarray, stars: S) -> Mixture:
     """Modes of the likelihood, the weighted templates, and the same broadened as the defensive part."""
     start = unit[far_apart(np.asarray(unit), log_like, MODES)]
-    modes = _modes(like, start, stars)
+    modes = find_modes(like, start, stars)
     templates = jnp.asarray(log_like)
     enough = ess_of(jnp.exp(templates - templates.max(axis=1, keepdims=True))) >= LOCATING
     mixture: Mixture = _assemble(unit, tempered(templates, LOCATING), enough, *modes)
@@ -159,8 +159,14 @@ def _assemble(
     )
 
 
-def _modes(like: LogLikelihood[S], unit: Array, stars: S) -> tuple[Array, Array, Array]:
-    """Local maxima of the likelihood within the cube, with ln L and the Fisher matrix there."""
+def find_modes(like: LogLikelihood[S], unit: Array, stars: S) -> tuple[Array, Array, Array]:
+    """Returns local maxima of the likelihood within the cube, with ln L and the Fisher matrix there.
+
+    Args:
+        like: the likelihood.
+        unit: where to start from, points of every star.
+        stars: spectra.
+    """
     state = like.newton(unit, stars)
     damping = jnp.full(unit.shape[:2], FIRST_DAMPING)
     for _ in range(OPTIMISER_STEPS):

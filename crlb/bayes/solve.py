@@ -88,7 +88,7 @@ def solve(
     """
     n_labels = len(like.prior.label_names)
     seeds = [int(bits) for bits in jax.random.bits(key, (2,), jnp.uint32)]
-    unit = _prior_unit(like.prior, sobol(seeds[0], inference.n_templates, n_labels))
+    unit = like.prior.unit_quantile(sobol(seeds[0], inference.n_templates, n_labels))
     base = jnp.asarray(sobol(seeds[1], inference.n_points, n_labels + 1))
     log_like = like.at_templates(unit, stars)
     weight = np.exp(log_like - log_like.max(axis=1, keepdims=True))
@@ -143,8 +143,3 @@ def _quantiles(values: np.ndarray, cumulative: np.ndarray, levels: Sequence[floa
     """Quantiles (n, n_levels), linear between the points."""
     rows = np.broadcast_to(values, cumulative.shape)
     return np.array([np.interp(levels, c, v) for c, v in zip(cumulative, rows, strict=True)])
-
-
-def _prior_unit(prior: Prior, uniform: np.ndarray) -> np.ndarray:
-    """Unit coordinates that follow the prior."""
-    return np.asarray((prior.quantile(uniform) - np.asarray(prior.low)) / np.asarray(prior.high - prior.low))

@@ -12,7 +12,7 @@ from crlb.cli.output import (
     write_csv,
     write_outputs,
 )
-from crlb.cli.posterior import WithPrior
+from crlb.cli.prior import WithPrior
 from crlb.errors import UsageError
 from crlb.files.records import write_json
 
@@ -74,7 +74,7 @@ class Ceiling(WithPrior):
     def check(self) -> None:
         """Refuses what `ForwardModelOptions.check` does, options without effect, and numbers out of range."""
         super().check()
-        check_used(self, "bayes", ("n_bayes", "amplitude", "seed", "prior_beta"))
+        check_used(self, "bayes", ("n_bayes", "amplitude", "seed", "prior_beta", "prior_sigma"))
         check_finite("--mag", self.mag, "magnitude")
         if self.n_bayes < 2:
             raise UsageError(f"--n-bayes must be 2 or more, found {self.n_bayes}")
@@ -114,7 +114,7 @@ class Ceiling(WithPrior):
         from crlb.ceilings.with_prior import with_bounds, with_exact_limit
         from crlb.observation.conditions import Conditions
 
-        prior = self.make_prior(model)
+        prior = self.make_prior(model.emulator)
         first = bar.add_task("bounds with the prior", total=work(len(prior.label_names)))
         result = with_bounds(result, model, prior, advance=lambda n: bar.advance(first, n))
         bar.update(first, completed=work(len(prior.label_names)))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from crlb.cli.checks import check_names, check_positive, check_used
-from crlb.cli.forward_model import File, Values, pairs
+from crlb.cli.forward_model import File
 from crlb.cli.output import write_outputs
+from crlb.cli.prior import Normals, normals
 from crlb.cli.star import StarWithNuisances
 from crlb.errors import UsageError
 from crlb.files.records import ABSENT, Json, Record, write_json
@@ -25,11 +26,12 @@ class Fisher(StarWithNuisances):
     To copy and paste:
       crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 21.5
       crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --amplitude --continuum 3 \
-        --prior-sigma T_eff=100
+        --prior-sigma T_eff=4800,100
     """
 
-    prior_sigma: Annotated[Values, tyro.conf.arg(metavar="LABEL=SIGMA [...]")] = ()
-    """1-sigma of Gaussian priors, in the labels' units."""
+    prior_sigma: Normals = ()
+    """Gaussian prior of an unknown in its unit, mean and 1 sigma: T_eff=4800,100. The bound is that at the
+    star, so the mean is the star's own value; 1 for amplitude, 0 for continuum_1 and so on and rv_kms."""
     ellipse: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="LABEL LABEL")] = None
     """Two labels whose joint confidence ellipse is given."""
     probability: float = 0.6827
@@ -43,17 +45,31 @@ class Fisher(StarWithNuisances):
         """Refuses what `StarWithNuisances.check` does, and priors and ellipses of what is not unknown."""
         super().check()
         check_used(self, "ellipse", ("probability",))
-        sigma = pairs("--prior-sigma", self.prior_sigma)
-        for option, names in (("--prior-sigma", list(sigma)), ("--ellipse", self.ellipse or ())):
-            check_names(option, names, self.unknowns(), "this star")
-        for name, width in sigma.items():
-            if not width > 0:
-                raise UsageError(f"--prior-sigma {name} must be positive (inf for no prior), found {width:g}")
+        self.prior_sigmas()
+        check_names("--ellipse", self.ellipse or (), self.unknowns(), "this star")
         if self.ellipse is not None and self.ellipse[0] == self.ellipse[1]:
             raise UsageError(f"--ellipse needs two labels, found {self.ellipse[0]} twice")
         check_positive(probability=self.probability)
         if self.probability >= 1:
             raise UsageError(f"--probability must lie between 0 and 1, found {self.probability:g}")
+
+    def prior_sigmas(self) -> dict[str, float]:
+        """Returns 1 sigma of the Gaussian prior by name of the unknown.
+
+        Raises:
+            UsageError: as `normals`; of what is not unknown, or with another mean than the star's value.
+        """
+        found = normals(self.prior_sigma)
+        check_names("--prior-sigma", list(found), self.unknowns(), "this star")
+        own = dict(zip(self.free_labels(), self.values(self.free_labels()), strict=True))
+        own |= {"amplitude": 1.0, "lsf_fwhm": self.lsf_fwhm}
+        for name, (mean, sigma) in found.items():
+            if mean != (value := own.get(name, 0.0)):
+                raise UsageError(
+                    f"--prior-sigma {name}={mean:g},{sigma:g}: the bound is that of a star at {name} "
+                    f"{value:g}, where its prior has its mean, too; needed {name}={value:g},{sigma:g}"
+                )
+        return {name: sigma for name, (_, sigma) in found.items()}
 
     def __call__(self) -> None:
         result = self._compute()
@@ -64,7 +80,7 @@ class Fisher(StarWithNuisances):
         from crlb.fisher.algebra import add_prior, ellipse
 
         star = self.observed()
-        fisher = add_prior(star.fisher(), pairs("--prior-sigma", self.prior_sigma))
+        fisher = add_prior(star.fisher(), self.prior_sigmas())
         joint = None
         if self.ellipse is not None:
             joint = JointEllipse(**ellipse(fisher, self.ellipse, self.probability)._asdict())

@@ -57,7 +57,7 @@ class ForwardModelOptions(Checks):
 
     def inputs(self) -> dict[str, Path | None]:
         """Returns the files read: option -> file; the grid also where it is the embedded one."""
-        return {"--grid": self.grid_path(), "--noise": self.noise}
+        return {"--grid": self.grid_path(), "--noise": self.curves()}
 
     def check(self) -> None:
         """Refuses files, numbers and label names that cannot be used, by the label names of the grid alone.
@@ -74,10 +74,10 @@ class ForwardModelOptions(Checks):
             from crlb.detector import pixels_within
 
             pixels_within(*self.wave_range)
-        if self.noise is not None:
+        if (curves := self.curves()) is not None:
             from crlb.files.hdf5 import open_input
 
-            with open_input(self.noise, "noise"):
+            with open_input(curves, "noise"):
                 pass
         self.check_labels()
 
@@ -125,7 +125,8 @@ class ForwardModelOptions(Checks):
         from crlb.observation.exposure import Exposure
         from crlb.observation.noise_curves import builtin_noise, load_noise
 
-        noise = builtin_noise() if self.noise is None else load_noise(self.noise)
+        curves = self.curves()
+        noise = builtin_noise() if curves is None else load_noise(curves)
         exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
         return noise.with_exposure(exposure).with_level(self.noise_level)
 
@@ -134,6 +135,10 @@ class ForwardModelOptions(Checks):
         from crlb.grids.grid_file import load_slice
 
         return load_slice(self.grid_path(), self.labels, self.fixed(), self.holes)
+
+    def curves(self) -> Path | None:
+        """Returns the file of noise curves; None: the built-in ones."""
+        return self.noise
 
     def grid_path(self) -> Path:
         """Returns the grid file, embedded unless named."""
@@ -154,7 +159,7 @@ class ForwardModelOptions(Checks):
         return {
             "command": shlex.join(["crlb", *sys.argv[1:]]),
             "grid_file": str(self.named_grid() or "embedded"),
-            "noise_file": None if self.noise is None else str(self.noise),
+            "noise_file": None if self.curves() is None else str(self.curves()),
             "lsf_fwhm": self.lsf_fwhm,
             "wave_range": None if self.wave_range is None else list(self.wave_range),
             "fixed": dict(self.fixed().items()),

@@ -1,200 +1,244 @@
 """`crlb posterior`: the labels of observed stars, by integration over the emulator."""
 
-from dataclasses import dataclass
+import math
+import shlex
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from crlb.cli.checks import check_finite, check_names
-from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import progress, write_csv, write_outputs
-from crlb.cli.scores import PosteriorScores, StarPosterior, posterior_scores, star_posteriors
-from crlb.errors import DataError, UsageError
-from crlb.files.records import write_json
-from crlb.files.text import text_of
+from crlb.cli.checks import check_finite
+from crlb.cli.forward_model import File
+from crlb.cli.output import write_outputs
+from crlb.cli.prior import WithPrior
+from crlb.errors import Interrupted, OutputError, UsageError
+from crlb.files.progress import progress
+from crlb.files.records import Json, write_json
+from crlb.files.table_formats import check_table, partial_of
+from crlb.readers.arguments import SpectraOptions
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike
+    from crlb.cli.posterior_run import PosteriorRun
+    from crlb.cli.posterior_table import Row
+    from crlb.cli.scores import Tally
+    from crlb.files.tables import TableFile
+    from crlb.observation.conditions import Conditions
 
-    from crlb.bayes.prior import Prior
-    from crlb.files.spectra import Spectra
-    from crlb.observation.forward_model import ForwardModel
-
-Shapes = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=A,B [...]")]
-LARGEST_SHAPE = (
-    100.0  # Beta(100, 100) is a Gaussian of 1/28 of the range: narrower ones are errors of the unit
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WithPrior(ForwardModelOptions):
-    """A forward model, and what is known of the labels before a spectrum is seen."""
-
-    prior_beta: Shapes = ()
-    """Beta(A, B) prior over the grid's range for a label, for example log_g=3,3; uniform otherwise."""
-
-    def check(self) -> None:
-        """Refuses what `ForwardModelOptions.check` does, and shapes that are none."""
-        super().check()
-        check_names("--prior-beta", list(self.shapes()), self.free_labels())
-
-    def make_prior(self, model: "ForwardModel") -> "Prior":
-        """Returns the prior over the box of the grid."""
-        from crlb.bayes.prior import make_prior
-
-        return make_prior(model.emulator.low, model.emulator.high, model.label_names, self.shapes())
-
-    def shapes(self) -> dict[str, tuple[float, float]]:
-        """Returns the two shapes of every label that has another prior than the uniform one.
-
-        Raises:
-            UsageError: another form, a label named twice, or shapes that are not between 0 and 100.
-        """
-        found: dict[str, tuple[float, float]] = {}
-        for text in self.prior_beta:
-            name, shape = _shape(text)
-            if name in found:
-                raise UsageError(f"--prior-beta names {name} twice")
-            found[name] = shape
-        return found
-
-
-def _shape(text: str) -> tuple[str, tuple[float, float]]:
-    """Label and shapes of LABEL=A,B."""
-    name, _, numbers = text.partition("=")
-    try:
-        first, second = map(float, numbers.split(","))
-    except ValueError:
-        raise UsageError(f"--prior-beta needs LABEL=A,B, for example log_g=3,3; found {text}") from None
-    if not (0 < first <= LARGEST_SHAPE and 0 < second <= LARGEST_SHAPE):
-        raise UsageError(
-            f"--prior-beta {text}: A,B are the shapes of a Beta distribution over the grid's range, above "
-            f"0 and up to {LARGEST_SHAPE:g} (3,3 peaks in the middle), not a value and its error"
-        )
-    return name, (first, second)
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+OF_THE_FILE, OF_THE_MODEL = Path("file"), Path("model")
+MODEL_ERROR = 0.01  # of the flux: what models of this kind miss of real spectra, see README
+# Without effect where the errors are those of the file.
+ONLY_MODEL = ("exptime_s", "n_exp", "seeing_arcsec", "noise_level", "lsf_fwhm", "mag")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PosteriorOf(WithPrior):
-    """The posterior of every label of every star in a file: mean, standard deviation, quantiles.
+class PosteriorOf(SpectraOptions, WithPrior):
+    """The posterior of every label of every star in files of spectra: mean, standard deviation, quantiles.
 
-    Exact for the noise model and the prior: no regressor has a smaller mean squared error on such stars. The
-    magnitudes of the stars count as known.
+    Takes HDF5, FITS, CSV, ECSV and text, on any pixels; `crlb check` shows how a file is understood. The
+    errors of the file are used; flux scale, continuum and velocity are unknown unless said otherwise, and
+    the labels of the file, if any, enter nothing but the scores. A spectrum that cannot be used keeps its
+    row, with the reason. Ctrl-C stops; the same command goes on with the rows that are there.
 
     To copy and paste:
-      crlb posterior test.h5 --csv labels.csv
-      crlb posterior test.h5 --rows 0 500 --amplitude 0.1 --prior-beta log_g=3,3 --json scores.json
+      crlb posterior star.fits
+      crlb posterior night/*.fits --out labels.ecsv --plots plots
+      crlb posterior stars.csv --wave-unit nm --wave-medium vacuum --rv -35.2 --prior-sigma T_eff=4800,100
+      crlb posterior test.h5 --noise model --amplitude 0 --continuum 0 --rv 0 --out best.csv
     """
 
-    spectra: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SPECTRA")]
-    """Noisy spectra in the pfsspec layout (HDF5), with a column `mag` in the table."""
-    rows: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="FIRST STOP")] = None
-    """Only these spectra of the file, counted from 0, STOP not included."""
+    spectra: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SPECTRA [SPECTRA ...]")]
+    """Files of spectra."""
+    noise: Annotated[Path | None, tyro.conf.arg(metavar="file|model|FILE")] = OF_THE_FILE
+    """Whose errors count: those of the file; of the built-in noise model at the star's magnitude, spectra
+    on pixels of the arm; or of other noise curves, HDF5."""
     mag: Annotated[float | None, tyro.conf.arg(metavar="AB")] = None
-    """AB magnitude in i of all stars; refused where the file has a column of that name."""
-    amplitude: Annotated[float | None, tyro.conf.arg(metavar="SIGMA")] = None
-    """1-sigma of a Gaussian prior around 1 on a free flux factor; inf for a flat one; default: none."""
+    """AB magnitude in i of all stars, for --noise model; refused where the file has a column of that name."""
+    amplitude: Annotated[float, tyro.conf.arg(metavar="SIGMA")] = math.inf
+    """1-sigma of a Gaussian prior around 1 on the flux scale; inf: any scale; 0: known, 0.5 at the median."""
+    continuum: Annotated[int, tyro.conf.arg(metavar="ORDER")] = 3
+    """Order of an unknown multiplicative polynomial; 0: the shape of the continuum is that of the model."""
+    model_error: Annotated[str | None, tyro.conf.arg(metavar="FRACTION|fit")] = None
+    """Relative error of the model, added to every pixel's in quadrature; fit: as large as chi2 asks for.
+    Default: 0.01 for spectra of real stars, 0 for those of this project's simulations."""
+    target_ess: float = 256.0
+    """Effective number of points that every star needs."""
     quantiles: Annotated[tuple[float, ...], tyro.conf.arg(metavar="P [P ...]")] = (0.16, 0.5, 0.84)
     """Probabilities of the quantiles."""
     seed: int = 0
     """Seed of the quasi-random points."""
-    csv: File = None
-    """Write a row per star."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", aliases=("--csv",))] = None
+    """Write a row per star: .csv, .ecsv, .fits or .fits.gz; a .csv has neither units nor legend."""
     json: File = None
-    """Write scores against the labels in the file, with provenance."""
+    """Write scores against the labels in the files, and the first stars, with provenance."""
+    samples: Folder = None
+    """Write the labels drawn from every star's posterior, and their corner plot, into this folder."""
+    plots: Folder = None
+    """Draw data, best model and residuals of every star into this folder."""
     overwrite: bool = False
     """Allow output files to be replaced."""
 
     def inputs(self) -> dict[str, Path | None]:
         """Returns the files read: option or argument -> file."""
-        return super().inputs() | {"SPECTRA": self.spectra}
+        return super().inputs() | {_argument(i, self.spectra): path for i, path in enumerate(self.spectra)}
+
+    def outputs(self) -> dict[str, Path | None]:
+        """Returns the files created: option -> file."""
+        return super().outputs() | {"--out": self.out, "--json": self.json}
+
+    def curves(self) -> Path | None:
+        """Returns the file of noise curves; None: none, or the built-in ones."""
+        return None if self.noise in (None, OF_THE_FILE, OF_THE_MODEL) else self.noise
+
+    def under_model(self) -> bool:
+        """Returns whether the errors are those of a noise model."""
+        return self.noise not in (None, OF_THE_FILE)
 
     def check(self) -> None:
-        """Refuses what `WithPrior.check` does, and what does not fit the table of the spectra file."""
+        """Refuses what `WithPrior.check` does, options without effect, and what is not in the files."""
+        if not self.spectra:
+            raise UsageError("SPECTRA: give at least one file of spectra")
+        self.check_values()
+        check_table("--out", self.out)
         super().check()
-        if self.amplitude is not None and not self.amplitude > 0:
-            raise UsageError(f"--amplitude must be positive, inf for a flat prior; found {self.amplitude:g}")
+        self._check_numbers()
+        self._check_effects()
+        for option, folder in (("--samples", self.samples), ("--plots", self.plots)):
+            _check_folder(option, folder, self.overwrite or self._goes_on())
+
+    def _goes_on(self) -> bool:
+        """Whether an interrupted run has left rows, and with them files of single stars."""
+        return self.out is not None and partial_of(self.out).exists()
+
+    def _check_numbers(self) -> None:
         for probability in self.quantiles:
             if not 0 < probability < 1:
                 raise UsageError(f"--quantiles must lie between 0 and 1, found {probability:g}")
         if self.mag is not None:
             check_finite("--mag", [self.mag], "magnitude")
-        self._check_stars()
-
-    def _check_stars(self) -> None:
-        """Opens the spectra file for its table only."""
-        from crlb.files.hdf5 import open_input
-        from crlb.files.pfsspec import read_table
-
-        with open_input(self.spectra, "spectra") as file:
-            table = read_table(file)
-        if "mag" not in table and self.mag is None:
-            raise DataError(f"spectra file {self.spectra} has no column mag; give the magnitude with --mag")
-        if "mag" in table and self.mag is not None:
+        if not self.target_ess > 1:
+            raise UsageError(f"--target-ess must be above 1, found {self.target_ess:g}")
+        if not self.amplitude >= 0:
             raise UsageError(
-                f"--mag {self.mag:g} has no effect: {self.spectra} has a column mag; leave it out"
+                f"--amplitude must be positive, inf for any, 0 for known; found {self.amplitude:g}"
             )
-        n = len(next(iter(table.values())))
-        if self.rows is not None and not 0 <= self.rows[0] < self.rows[1] <= n:
-            raise UsageError(f"--rows must lie within 0 and {n}, found {self.rows[0]} {self.rows[1]}")
+        if not 0 <= self.continuum <= 20:
+            raise UsageError(f"--continuum must be an order of 0 to 20, found {self.continuum}")
+        self.error_of_model(default=0.0)
 
-    def __call__(self) -> None:
-        scores, stars = self._compute()
-        print(scores.table() if len(stars) > 1 else text_of(stars[0].sentences(), scores.remarks()))
-        write_outputs(
-            {
-                self.csv: lambda path: write_csv([star.row() for star in stars], path),
-                self.json: lambda path: write_json(scores, path),
-            },
-            self.overwrite,
-        )
+    def _check_effects(self) -> None:
+        """Refuses options that another one leaves without effect."""
+        defaults = {one.name: one.default for one in fields(self)}
+        for name in () if self.under_model() else ONLY_MODEL:
+            if getattr(self, name) != defaults[name]:
+                way = "; the width is that of --resolving-power" if name == "lsf_fwhm" else ""
+                raise UsageError(
+                    f"--{name.replace('_', '-')} has no effect without --noise model: the errors are those "
+                    f"of the file{way}; leave it out, or add that"
+                )
+        if self.under_model():
+            for name in ("samples", "plots"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"--{name} has no effect with --noise {self.noise}; leave it out")
+            if self.model_error == "fit":
+                raise UsageError("--model-error fit needs the errors of the file; give a number")
+            if self.rv not in (None, 0.0):
+                raise UsageError("--rv: under --noise model stars are at rest; leave it out")
 
-    def _compute(self) -> tuple[PosteriorScores, tuple[StarPosterior, ...]]:
-        import jax
+    def error_of_model(self, default: float) -> tuple[float, bool]:
+        """Returns the relative error of the model and whether it is to be fitted.
 
-        from crlb.bayes.posterior import Inference, Observations, posterior
+        Raises:
+            UsageError: neither a fraction from 0 to below 1, nor fit.
+        """
+        if self.model_error == "fit":
+            return 0.0, True
+        try:
+            value = default if self.model_error is None else float(self.model_error)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < 1:
+            raise UsageError(
+                f"--model-error must be a fraction from 0 to below 1, or fit; found {self.model_error}"
+            )
+        return value, False
+
+    def conditions(self, default_error: float) -> "Conditions":
+        """Returns what is unknown of a star besides its labels."""
         from crlb.observation.conditions import Conditions
 
-        model = self.load()
-        stars, mag = self._read(model.wave)
-        prior = self.make_prior(model)
-        flux, usable = _usable(stars)
-        with progress() as bar:
-            task = bar.add_task("posterior", total=len(flux))
-            found = posterior(
-                Observations(flux, mag, usable),
-                model,
-                prior,
-                key=jax.random.key(self.seed),
-                inference=Inference(Conditions(scale=self.amplitude), self.quantiles),
-                advance=lambda n: bar.advance(task, n),
-            )
-        about = model.describe() | self.provenance() | {"spectra": str(self.spectra)}
-        first = self.rows[0] if self.rows else 0
-        rows = star_posteriors(found, stars.labels, mag, prior.label_names, self.quantiles, first)
-        return posterior_scores(found, stars.labels, prior, about), rows
+        return Conditions(
+            scale=self.amplitude or None,
+            continuum=self.continuum,
+            rv_sigma_kms=None if self.under_model() or self.rv is not None else math.inf,
+            model_error=self.error_of_model(default_error)[0],
+        )
 
-    def _read(self, wave: "ArrayLike") -> "tuple[Spectra, np.ndarray]":
-        """The stars asked for, on the pixels of the model, and their magnitudes."""
-        import numpy as np
+    def __call__(self) -> None:
+        from crlb.cli.posterior_run import prepare
 
-        from crlb.detector import DETECTOR_WAVE
-        from crlb.files.spectra import read_spectra
+        run = prepare(self)  # reads the files' heads before jax is loaded
+        if run.remark:
+            print(run.remark, file=sys.stderr)
+        tally, last = self._compute(run)
+        scores = run.scores(tally, self._about(run))
+        print(scores.table() if scores.n > 1 else run.text(last))
+        if self.out is not None:
+            print(f"wrote {self.out}")
+        write_outputs({self.json: lambda path: write_json(scores, path)}, self.overwrite)
 
-        stars = read_spectra(self.spectra, need=("noisy", "error"))
-        first, stop = self.rows or (0, stars.n)
-        pixels = np.flatnonzero(np.isin(np.round(DETECTOR_WAVE, 6), np.round(np.asarray(wave), 6)))
-        stars = stars.take(slice(first, stop), pixels)
-        return stars, np.full(stars.n, self.mag) if stars.mag is None else stars.mag
+    def _compute(self, run: "PosteriorRun") -> "tuple[Tally, Row]":
+        """Numbers of all rows, written to the table as they come, and the last row."""
+        with ExitStack() as stack:
+            table: TableFile | None = run.table(self._command())
+            if table is not None:
+                stack.enter_context(table)
+            tally, n, row = run.tally(), 0, {}
+            for row in run.kept(table) if table is not None and table.rows else ():
+                tally.add(row)
+                n += 1
+            advance = stack.enter_context(progress("posterior", run.n, n))
+            try:
+                for row in run.rows(n):
+                    tally.add(row)
+                    if table is not None:
+                        table.append({name: [value] for name, value in row.items()})
+                    advance(1)
+            except KeyboardInterrupt:
+                if table is not None:
+                    raise
+                way = "nothing was written; with --out the same command goes on from where it was"
+                raise Interrupted(f"stopped; {way}") from None
+        return tally, row
+
+    def _command(self) -> str:
+        return shlex.join(["crlb", *sys.argv[1:]])
+
+    def _about(self, run: "PosteriorRun") -> dict[str, Json]:
+        files: list[Json] = [str(path) for path in self.spectra]
+        return run.about | self.provenance() | {"spectra": files}
 
 
-def _usable(stars: "Spectra") -> "tuple[np.ndarray, np.ndarray]":
-    """Noisy flux, and where it may be used: where the file's error is finite."""
-    import numpy as np
+def _argument(i: int, paths: tuple[Path, ...]) -> str:
+    return "SPECTRA" if len(paths) == 1 else f"SPECTRA {i + 1}"
 
-    assert stars.noisy is not None
-    assert stars.error is not None
-    usable = np.isfinite(stars.error) & np.isfinite(stars.noisy)
-    return np.where(usable, stars.noisy, 0.0), usable
+
+def _check_folder(option: str, folder: Path | None, overwrite: bool) -> None:
+    """Refuses a folder that cannot be created, or that holds files already.
+
+    Raises:
+        OutputError: naming the option.
+    """
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{option} {folder} is not a folder; choose another name")
+    if not folder.resolve().parent.is_dir():
+        raise OutputError(f"{option} {folder}: {folder.parent} is not an existing folder; create it first")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise OutputError(
+            f"{option} {folder} holds files already; choose another name or allow it with --overwrite"
+        )

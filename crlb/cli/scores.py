@@ -1,83 +1,31 @@
-"""What `crlb posterior` finds: a row per star, and scores over all of them."""
+"""What `crlb posterior` finds, in few numbers: the posteriors of many stars, or one star in words."""
 
 import math
-from collections.abc import Mapping
+from array import array
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
+from crlb.files.flags import LEGEND, NONE
 from crlb.files.records import ABSENT, Json, Record
 from crlb.files.text import text_of
 from crlb.labels import unit_of
 
 if TYPE_CHECKING:
     from crlb.bayes.prior import Prior
-    from crlb.bayes.result import Posterior
+    from crlb.cli.posterior_table import Row
 
 COLUMNS = ("rms_sigma", "r2_bayes", "rmse", "mae", "bias", "r2")
-
-
-@dataclass(frozen=True)
-class LabelPosterior(Record):
-    """One label of one star, in its unit.
-
-    Args:
-        mean: of the posterior.
-        sigma: its standard deviation.
-        quantiles: probability in percent ("16") -> value.
-        true: as the file says, if it does.
-    """
-
-    mean: float
-    sigma: float
-    quantiles: dict[str, float]
-    true: float | None = field(default=None, metadata=ABSENT)
-
-    def row(self, name: str) -> dict[str, float]:
-        """Returns the label's columns of a table."""
-        truth = {} if self.true is None else {f"{name}_true": self.true}
-        found = {f"{name}_mean": self.mean, f"{name}_sigma": self.sigma}
-        return truth | found | {f"{name}_q{q}": value for q, value in self.quantiles.items()}
-
-
-@dataclass(frozen=True)
-class StarPosterior(Record):
-    """One star.
-
-    Args:
-        star: its row in the spectra file, from 0.
-        mag: AB magnitude in i, taken as known.
-        labels: by name.
-        ess: effective number of points of the integration.
-        converged: whether they were enough.
-    """
-
-    star: int
-    mag: float
-    labels: dict[str, LabelPosterior]
-    ess: float
-    converged: bool
-
-    def row(self) -> dict[str, float | int | bool]:
-        """Returns the star's row of a table."""
-        found: dict[str, float | int | bool] = {"star": self.star, "mag": self.mag}
-        for name, label in self.labels.items():
-            found |= label.row(name)
-        return found | {"ess": self.ess, "converged": self.converged}
-
-    def sentences(self) -> str:
-        """Returns a line per label."""
-        lines = (
-            f"{name} {label.mean:.5g} +- {label.sigma:.3g} {unit_of(name)}"
-            for name, label in self.labels.items()
-        )
-        return "\n".join(lines)
+KEPT = 20  # stars whose rows stand in the JSON, too
 
 
 @dataclass(frozen=True)
 class LabelScores(Record):
-    """How well a label is known over many stars, in its unit.
+    """How well a label is known over many stars, in its unit; None where it cannot be said.
 
     Args:
         rms_sigma: root of the mean posterior variance.
@@ -102,14 +50,20 @@ class PosteriorScores(Record):
 
     Args:
         n: number of stars.
-        unconverged: how many of them did not converge.
+        unusable: how many of them no label could be computed of; the scores are of the others.
+        unconverged: how many of the others did not converge.
+        flags: flag -> number of stars that have it.
         labels: scores by label.
+        stars: rows of the first stars.
         provenance: how they were asked for.
     """
 
     n: int
+    unusable: int
     unconverged: int
+    flags: dict[str, int]
     labels: dict[str, LabelScores]
+    stars: list[dict[str, Json]]
     provenance: dict[str, Json]
 
     def table(self) -> str:
@@ -126,77 +80,126 @@ class PosteriorScores(Record):
         return text_of(table, self.remarks())
 
     def remarks(self) -> str:
-        """Returns what is printed under the table; nothing under a single star that converged."""
-        words = []
-        if self.n > 1:
-            words.append(
-                "rms sigma and R2_Bayes from the posterior alone, for the prior's variance; the rest against "
-                "the labels in the file, which enter nothing else."
-            )
-        if self.unconverged:
-            words.append(f"{self.unconverged} stars did not converge; their rows say so.")
+        """Returns what is printed under the table."""
+        words = [
+            "rms sigma and R2_Bayes from the posterior alone, for the prior's variance; the rest against the "
+            "labels in the file, which enter nothing else."
+        ]
+        if self.unusable:
+            words.append(f"{self.unusable} of {self.n} stars could not be used; their rows say why.")
+        words += [f"{n} {name}: {LEGEND[name]}" for name, n in self.flags.items()]
         return "\n".join(words)
 
 
-def star_posteriors(
-    found: "Posterior",
-    truth: Mapping[str, np.ndarray],
-    mag: np.ndarray,
-    label_names: tuple[str, ...],
-    quantiles: tuple[float, ...],
-    first: int = 0,
-) -> tuple[StarPosterior, ...]:
-    """Returns the stars one by one.
+class Tally:
+    """What scores need of many stars: a few numbers of each, the rows of the first, flags counted.
 
     Args:
-        found: their posteriors.
-        truth: labels of the file, by name; some or none.
-        mag: AB magnitude in i of every star.
-        label_names: of the columns of `found`.
-        quantiles: probabilities of the quantiles of `found`.
-        first: row of the first star in its file.
+        label_names: of the posterior.
     """
 
-    def label(i: int, j: int, name: str) -> LabelPosterior:
-        values = (float(x) for x in found.quantiles[i, j])
-        named = {f"{100 * q:g}": value for q, value in zip(quantiles, values, strict=True)}
-        true = float(truth[name][i]) if name in truth else None
-        return LabelPosterior(float(found.mean[i, j]), float(found.sigma[i, j]), named, true)
+    def __init__(self, label_names: "Sequence[str]") -> None:
+        self.label_names = tuple(label_names)
+        self.flags: Counter[str] = Counter()
+        self.stars: list[dict[str, Json]] = []
+        self._numbers = array("d")  # mean, sigma, truth of every label and converged, star by star
 
-    return tuple(
-        StarPosterior(
-            star=first + i,
-            mag=float(mag[i]),
-            labels={name: label(i, j, name) for j, name in enumerate(label_names)},
-            ess=float(found.ess[i]),
-            converged=bool(found.converged[i]),
+    def add(self, row: "Row") -> None:
+        """Counts a row of the table."""
+        for what in WANTED:
+            self._numbers.extend(_float(row.get(f"{name}_{what}", math.nan)) for name in self.label_names)
+        self._numbers.append(float(bool(row["converged"])))
+        self.flags.update(flag for flag in str(row["flags"]).split(",") if flag != NONE)
+        if len(self.stars) < KEPT:
+            self.stars.append({name: _plain(value) for name, value in row.items()})
+
+    def numbers(self) -> "Gathered":
+        """Returns the numbers of all rows."""
+        n = len(self.label_names)
+        table = np.array(self._numbers, np.float64).reshape(-1, len(WANTED) * n + 1)
+        mean, sigma, truth = (table[:, i * n : (i + 1) * n] for i in range(len(WANTED)))
+        return Gathered(mean, sigma, truth, table[:, -1] > 0)
+
+
+WANTED = ("mean", "sigma", "true")
+
+
+class Gathered(NamedTuple):
+    """Posterior means and standard deviations, labels of the files (NaN: unknown), whether they converged."""
+
+    mean: Float[np.ndarray, "n n_labels"]
+    sigma: Float[np.ndarray, "n n_labels"]
+    truth: Float[np.ndarray, "n n_labels"]
+    converged: Bool[np.ndarray, " n"]
+
+
+def posterior_scores(tally: Tally, prior: "Prior", provenance: dict[str, Json]) -> PosteriorScores:
+    """Returns mean posterior variance, and errors against the labels of the file, per label.
+
+    Args:
+        tally: of all stars.
+        prior: of the labels.
+        provenance: how they were asked for.
+    """
+    found = tally.numbers()
+    usable = np.isfinite(found.mean).all(axis=1)
+    scores = {
+        name: _label_scores(
+            found.mean[usable, j], found.sigma[usable, j], found.truth[usable, j], float(variance)
         )
-        for i in range(len(found.mean))
+        for j, (name, variance) in enumerate(zip(prior.label_names, np.asarray(prior.variance), strict=True))
+    }
+    return PosteriorScores(
+        n=len(usable),
+        unusable=int((~usable).sum()),
+        unconverged=int((~found.converged[usable]).sum()),
+        flags={name: tally.flags[name] for name in LEGEND if name in tally.flags},
+        labels=scores,
+        stars=tally.stars,
+        provenance=provenance,
     )
 
 
-def posterior_scores(
-    found: "Posterior", truth: Mapping[str, np.ndarray], prior: "Prior", provenance: dict[str, Json]
-) -> PosteriorScores:
-    """Returns mean posterior variance, and errors against the labels of the file, per label."""
-    scores = {}
-    for j, name in enumerate(prior.label_names):
-        true = truth[name] if name in truth and len(found.mean) > 1 else None
-        scores[name] = _label_scores(found.mean[:, j], found.sigma[:, j], float(prior.variance[j]), true)
-    return PosteriorScores(len(found.mean), int((~found.converged).sum()), scores, provenance)
-
-
 def _label_scores(
-    mean: np.ndarray, sigma: np.ndarray, prior_variance: float, true: np.ndarray | None
+    mean: np.ndarray, sigma: np.ndarray, truth: np.ndarray, prior_variance: float
 ) -> LabelScores:
+    if not len(mean):
+        return LabelScores(math.nan, math.nan)
     variance = float(np.mean(sigma**2))
-    known = (variance**0.5, 1 - variance / prior_variance)
-    if true is None:
+    known, some = (variance**0.5, 1 - variance / float(prior_variance)), np.isfinite(truth)
+    if not some.any():
         return LabelScores(*known)
-    error = mean - true
+    error, true = (mean - truth)[some], truth[some]
     square = float(np.mean(error**2))
     r2 = 1 - square / float(np.var(true)) if np.ptp(true) > 0 else math.nan
     return LabelScores(*known, square**0.5, float(np.mean(np.abs(error))), float(np.mean(error)), r2)
+
+
+def star_text(row: "Row", label_names: Sequence[str]) -> str:
+    """Returns one star in words: labels, fit, velocity, flags with their legend."""
+    flags = [f"{name}: {LEGEND[name]}" for name in str(row["flags"]).split(",") if name in LEGEND]
+    if "UNUSABLE" in str(row["flags"]).split(","):
+        return "\n".join([f"no labels: {row['note']}", *flags])
+    lines = [
+        f"{name} {row[f'{name}_mean']:.5g} +- {row[f'{name}_sigma']:.3g} {unit_of(name)}"
+        for name in label_names
+    ]
+    lines.append(
+        f"chi2/dof {row['chi2_dof']:.3g} (p {row['p_value']:.2g}), {row['n_pix']} pixels, "
+        f"SNR {row['snr']:.3g}, velocity {row['rv_kms']:+.1f} +- {row['rv_sigma_kms']:.1f} km/s"
+    )
+    if row["note"]:
+        lines.append(f"note: {row['note']}")
+    return "\n".join([*lines, *flags])
+
+
+def _float(value: object) -> float:
+    return float(value)  # type: ignore[arg-type]
+
+
+def _plain(value: object) -> Json:
+    found: Json = value.item() if isinstance(value, np.generic) else value  # type: ignore[assignment]
+    return found
 
 
 def _number(value: float | None) -> str:

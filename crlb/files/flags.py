@@ -4,15 +4,15 @@ from collections.abc import Iterable
 
 # In the order in which they are listed.
 LEGEND = {
-    "EDGE": "a mean lies within 1 sigma of an edge of the grid: the star may lie beyond",
+    "EDGE": "a mean lies within 1.3 sigma of an edge of the grid: the star may lie beyond",
     "POOR_FIT": "chi2 is larger than noise explains (p < 0.001), or than a model of this kind reaches",
     "BAD_SCALE": "the flux is zero, negative or of a scale that the conditions do not allow",
     "LOW_SNR": "SNR below 2 per pixel: the labels are little more than the prior",
     "FEW_PIXELS": "fewer than 500 usable pixels, or less than 100 Å of spectrum",
     "NOT_CONVERGED": "too few effective points: mean and sigma are not to be trusted",
     "OUT_OF_GRID": "the spectrum is not one of a star within the grid: no labels should be read from it",
-    "VELOCITY": "the velocity lies at an edge of its range, or is that of air wavelengths read as vacuum",
-    "RESOLUTION": "the resolving power is not stated, or finer than the model's: see the notes",
+    "VELOCITY": "no velocity stands out, or not the one that is given, or that of air read as vacuum",
+    "RESOLUTION": "the resolving power is not stated, or the lines have another width: see the note",
     "NO_ERRORS": "the file has no errors: they were estimated from the scatter around the model",
     "OUT_OF_DISTRIBUTION": "unlike the spectra that the network was trained on (p < 0.001)",
     "CONDITIONS": "the network was trained for other noise, magnitudes or sampling",

@@ -211,3 +211,8 @@ def _ascii(text: str) -> str:
         return text
     plain = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
     return plain.encode("ascii", "replace").decode("ascii")
+
+
+def partial_of(path: Path) -> Path:
+    """Returns the file that holds the rows of a table until it is whole."""
+    return path.with_name(f".{path.name}.partial")

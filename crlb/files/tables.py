@@ -17,7 +17,7 @@ from crlb.files.flags import NONE
 from crlb.files.output import check_output, new_file, writing
 from crlb.files.table_formats import About as About  # handed on: what a table is made of
 from crlb.files.table_formats import Column as Column
-from crlb.files.table_formats import Kind, write_table
+from crlb.files.table_formats import Kind, partial_of, write_table
 from crlb.files.table_formats import check_table as check_table
 
 COMMIT_S = 2.0  # between two moments from which an interrupted run can go on
@@ -51,7 +51,7 @@ class TableFile:
         self.path, self.columns, self.overwrite = Path(path), tuple(columns), overwrite
         self.about: dict[str, Any] = dict(about)
         self.fingerprint = dict(fingerprint) | {"columns": ",".join(one.name for one in columns)}
-        self.partial = self.path.with_name(f".{self.path.name}.partial")
+        self.partial = partial_of(self.path)
         self.state = self.path.with_name(f".{self.path.name}.partial.json")
         self.good = (0, 0)  # rows and their bytes; one value, which no Ctrl-C can tear apart
         self.committed_at = 0.0

@@ -210,7 +210,7 @@ def _result(
     rv_kms = velocity_of(peak.shift, templates)
     return Velocity(
         rv_kms=rv_kms,
-        sigma_kms=_sigma(fit, lags, observed.has_errors) * templates.spacing * (SPEED_OF_LIGHT_KMS + rv_kms),
+        sigma_kms=_sigma(fit, lags) * templates.spacing * (SPEED_OF_LIGHT_KMS + rv_kms),
         chi2_gain=gain,
         dof=dof,
         chi2=float(np.square(fit.residuals) @ (observed.ivar[fit.pixel] / counted.ivar[fit.pixel])),
@@ -235,7 +235,7 @@ def _correlation(values: Float[np.ndarray, " n"], lags: int) -> float:
     return total
 
 
-def _sigma(fit: Fit, lags: int, has_errors: bool) -> float:
+def _sigma(fit: Fit, lags: int) -> float:
     """Standard deviation of the shift, samples.
 
     From the errors, or from the residuals with their correlation, or, where stretches of the spectrum
@@ -250,7 +250,7 @@ def _sigma(fit: Fit, lags: int, has_errors: bool) -> float:
     power = float(score @ score)
     for lag in range(1, min(lags, len(score) - 1) + 1):
         power += 2 * (1 - lag / (lags + 1)) * float(score[lag:] @ score[:-lag])
-    power = max(power, information if has_errors else 0.0)
+    power = max(power, information)
     starts = np.linspace(0, len(score), STRETCHES + 1).astype(int)[:-1]
     apart = float(np.square(np.add.reduceat(score, starts)).sum()) * STRETCHES / (STRETCHES - 1)
     return float(np.sqrt(apart if apart > DISAGREEMENT * power else power) / information)

@@ -13,7 +13,7 @@ Columns = Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROLE=COLUMN [...]")]
 Bits = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="BIT [BIT ...]")]
 Rows = Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="FIRST STOP")]
 Text = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
-WaveUnit = Literal["A", "nm", "um", "m", "log10(A)"]
+WaveUnit = Literal["A", "nm", "um", "m", "log10(A)", "ln(A)"]
 FASTEST = 3000.0  # km/s: what moves faster is a galaxy, or a velocity in m/s
 
 

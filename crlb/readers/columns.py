@@ -53,7 +53,17 @@ NAMES: dict[str, tuple[str, ...]] = {
     "variance": ("variance", "var", "flux_var", "fluxvar", "var_flux", "flux_variance", "fluxvariance"),
     "mask": (
         *("mask", "and_mask", "flag", "flags", "bad", "dq", "dataqual", "data_quality", "quality", "qual"),
-        *("pixmask", "flux_mask", "badpix", "bad_pixel", "maskbits", "or_mask", "masked"),
+        *(
+            "pixmask",
+            "flux_mask",
+            "badpix",
+            "bad_pixel",
+            "maskbits",
+            "or_mask",
+            "masked",
+            "andmask",
+            "ormask",
+        ),
     ),
     "good": ("good", "usable", "goodpix", "good_pixel", "ok"),
     "power": ("resolving_power", "specres"),
@@ -80,9 +90,7 @@ def parsed(name: str) -> Name:
     """Returns base name, unit and medium that a column's name says."""
     found = _UNIT.match(name.strip())
     base, unit = (found[1], found[2]) if found else (name.strip(), None)
-    medium = medium_in(unit or "")
-    if medium and unit:
-        unit = re.sub(r"(?i)\b(in|vac|vacuum|air)\b[ ,;]*", "", unit).strip(" ,;") or None
+    unit, medium = unit_and_medium(unit)
     base = re.sub(r"[\s\-.]+", "_", base.lower())
     known = {one for names in NAMES.values() for one in names}
     while base not in known and (found := _SUFFIX.match(base)):
@@ -92,6 +100,14 @@ def parsed(name: str) -> Name:
         else:
             medium = "air" if word == "air" else "vacuum"
     return Name(base, unit, medium)
+
+
+def unit_and_medium(text: str | None) -> tuple[str | None, Medium | None]:
+    """Returns what a unit says of the medium, and the rest of it: "nm (air)" is nm, air."""
+    medium = medium_in(text or "")
+    if not medium or not text:
+        return text or None, None
+    return re.sub(r"(?i)\b(in|vac|vacuum|air)\b", "", text).strip(" ,;()[]") or None, medium
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +144,7 @@ def roles_of(table: Table, options: ReadOptions) -> dict[str, str]:
         if role not in roles and not (role in ("log10", "ln") and roles.get("wave")):
             roles[role] = _by_name(role, table)
     if not table.named and not options.columns:
-        return _unnamed(names)
+        return _unnamed(table)
     if roles.get("wave") is None:
         roles["wave"] = roles.get("log10") or roles.get("ln")
     if "flux" not in options.columns and tuple(names) == OWN:
@@ -164,7 +180,7 @@ def _by_name(role: str, table: Table) -> str | None:
     if len(found) <= 1 or role == "star":
         return found[0] if found else None
     best = [name for name in found if parsed(name).base == NAMES[role][0]]
-    second = [name for name in found if role == "mask" and parsed(name).base == "and_mask"]
+    second = [name for name in found if role == "mask" and parsed(name).base in ("and_mask", "andmask")]
     if len(best) == 1 or len(second) == 1:
         return (best if len(best) == 1 else second)[0]
     role = {"log10": "wave", "ln": "wave", "good": "mask"}.get(role, role)
@@ -174,11 +190,18 @@ def _by_name(role: str, table: Table) -> str | None:
     )
 
 
-def _unnamed(names: Sequence[str]) -> dict[str, str]:
+def _unnamed(table: Table) -> dict[str, str]:
     """Two columns without names are wave and flux, three have the error, too."""
+    names = list(table.columns)
     if len(names) not in (2, 3):
         raise DataError(
             f"{len(names)} columns without names; say which is which: --columns wave=1 flux=2 error=3"
+        )
+    third = table.columns[names[2]] if len(names) == 3 else np.array([0.5])
+    if third.dtype.kind in "fiu" and np.isin(third, (0, 1)).all():
+        raise DataError(
+            "the third column has no names and only 0 and 1, which are no errors: say which is which, "
+            "--columns wave=1 flux=2 mask=3"
         )
     return dict(zip(("wave", "flux", "error"), names, strict=False))
 

@@ -46,9 +46,7 @@ def content_of(path: Path) -> bytes:
             while piece := file.read(PIECE):
                 n_bytes += len(piece)
                 if n_bytes > MOST:
-                    raise DataError(
-                        f"more than {MOST:,} bytes once decompressed, which is no file of spectra"
-                    )
+                    raise DataError(f"more than {MOST:,} bytes once decompressed, which is too much to read")
                 pieces.append(piece)
     except (EOFError, zlib.error, lzma.LZMAError, ValueError, OSError) as error:
         if isinstance(error, DataError):

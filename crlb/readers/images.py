@@ -13,7 +13,7 @@ from crlb.readers.columns import NAMES, Table, parsed
 from crlb.readers.fits import native, words
 from crlb.readers.meta import about
 from crlb.readers.options import Medium
-from crlb.readers.units import likely_units
+from crlb.readers.units import SIZES, likely_units
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOGARITHMS = (2.7, 5.0)  # log10(Å) of 500 Å and 10 um: values that are no wavelengths without a unit
 WAVES = (*NAMES["wave"], *NAMES["log10"], *NAMES["ln"])
 BESIDE = {"stat": "variance", "sigm": "error", "uncert": "error", "stdev": "error", "varian": "variance"}
-LINEAR = ("", "LINEAR", "WAVE", "AWAV", "LAMBDA", "WAVELENGTH", "WAVELEN", "LAM", "ANGSTROM", "WAVELNTH")
+LINEAR = ("", "LINEAR", "WAVE", "AWAV", "LAMBDA", "WAVELENGTH", "WAVELEN", "LAM", "WAVELNTH")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,8 @@ class _Wave:
 
 def spectral_images(hdus: "HDUList", only: int | None) -> list[int]:
     """Returns the numbers of the images that can hold fluxes: rows of pixels that have wavelengths.
+
+    The rows of a picture are spectra where something says so, or where the user asks for this HDU.
 
     Args:
         hdus: of the file.
@@ -53,7 +55,7 @@ def spectral_images(hdus: "HDUList", only: int | None) -> list[int]:
         keywords = words(hdus[0].header) | words(hdu.header)
         sky = str(keywords.get("CTYPE1", "")).upper()[:4] in ("RA--", "DEC-", "GLON", "GLAT", "ELON", "XPIX")
         if not sky and ("CRVAL1" in keywords or "COEFF0" in keywords or _wave_hdu(hdus, n) is not None):
-            if len(shape) > 1 and shape[1] > 1 and not _rows_are_spectra(hdus, keywords, n):
+            if only is None and len(shape) > 1 and shape[1] > 1 and not _rows_are_spectra(hdus, keywords, n):
                 continue
             found.append(number)
     return found
@@ -148,6 +150,10 @@ def _bands(data: np.ndarray, keywords: Mapping[str, object]) -> tuple[np.ndarray
 def _check_rows(data: np.ndarray, keywords: Mapping[str, object]) -> None:
     """Refuses rows that are not all fluxes: by their names, or because one increases as wavelengths do."""
     n = len(data)
+    if any(name.startswith("WV_0_") for name in keywords):
+        raise DataError(
+            "wavelengths of echelle orders as MAKEE keeps them (WV_0_nn) are not read; use a table"
+        )
     named = f"ARRAY{n}" in keywords or f"ROW{n}" in keywords
     rising = data[(np.diff(data, axis=1) > 0).all(axis=1)].astype(np.float64)
     if n > 1 and (named or any(likely_units(row) for row in rising)):
@@ -205,7 +211,7 @@ def _check_kind(kind: str, keywords: Mapping[str, object]) -> None:
             "wavelengths in IRAF's multispec form (WAT2_nnn) are not read; put the spectrum on linear "
             "wavelengths (dispcor) or into a table"
         )
-    if kind not in LINEAR and "LOG" not in kind:
+    if kind not in LINEAR and kind.lower() not in SIZES and "LOG" not in kind:
         raise DataError(
             f"CTYPE1 = '{kind}' is no axis of wavelengths that is read (WAVE, AWAV, LINEAR, WAVE-LOG); put "
             "wavelengths and flux into a table"
@@ -221,9 +227,11 @@ def _step(keywords: Mapping[str, object]) -> float:
 
 
 def _unit(keywords: Mapping[str, object]) -> str | None:
-    """The unit by CUNIT1, else by IRAF's "units=angstroms" in WAT1_001."""
+    """The unit by CUNIT1, by a CTYPE1 that is a unit, or by IRAF's "units=angstroms" in WAT1_001."""
     if given := str(keywords.get("CUNIT1") or "").strip():
         return given
+    if (kind := str(keywords.get("CTYPE1") or "")).strip().lower() in SIZES:
+        return kind
     found = re.search(r"units\s*=\s*[\"']?([A-Za-z]+)", str(keywords.get("WAT1_001", "")))
     return found[1] if found else None
 

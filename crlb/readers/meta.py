@@ -23,7 +23,9 @@ LABELS = {
 MEDIUM = ("wave_medium", "wavemedium", "medium", "airorvac", "vac_air", "airvac", "wavemed")
 WAVE_UNIT = ("wave_unit", "waveunit")
 FLUX_UNIT = ("flux_unit", "bunit", "fluxunit")
-NO_DATA = -999.0  # labels at or below stand for "unknown"
+NO_DATA = -999.0  # magnitudes at or below stand for "unknown"
+POSSIBLE = {"T_eff": (1000.0, 1e5)}  # K; a label beyond stands for "unknown"
+DEX = (-10.0, 10.0)  # as `POSSIBLE`, of labels in dex: 99 and -99 are none
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def about(given: Mapping[str, object]) -> About:
     """Returns what keywords say, in any case; those that say nothing understandable are passed over."""
     words = {key.lower().replace("-", "_").strip(): value for key, value in given.items()}
     names = [str(words[key]).strip() for key in STAR if words.get(key) not in (None, "")]
-    labels = {name: _first_number(words, keys) for name, keys in LABELS.items()}
+    labels = {name: _label(words, name) for name in LABELS}
     return About(
         wave_unit=_text(words, WAVE_UNIT),
         medium=_medium(words),
@@ -92,6 +94,13 @@ def about(given: Mapping[str, object]) -> About:
         mag=_first_number(words, ("mag",)) if "snr" in words else None,
         labels={name: value for name, value in labels.items() if value is not None},
     )
+
+
+def _label(words: Mapping[str, object], name: str) -> float | None:
+    """A label by its keywords; None: not there, or a number that stands for "unknown"."""
+    value = _first_number(words, LABELS[name])
+    low, high = POSSIBLE.get(name, DEX)
+    return value if value is not None and low < value < high else None
 
 
 def medium_in(text: str) -> Medium | None:

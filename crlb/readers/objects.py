@@ -1,6 +1,7 @@
 """Spectra in memory as `Observed`: specutils' spectra, astropy's tables, arrays by name."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,13 @@ def _of_specutils(spectrum: Any, origin: Origin) -> Table:
     header = meta.get("header")
     words = {str(key): value for key, value in (*dict(header or {}).items(), *meta.items())}
     units["wave"] = "A"
-    return Table(columns, origin, units, about({"wave_medium": medium} | words), word="attributes")
+    said = about({"wave_medium": medium} | words)
+    velocity = getattr(spectrum, "radial_velocity", None)
+    if velocity is not None and np.any(np.asarray(velocity.to_value("km/s")) != 0):
+        said = replace(
+            said, notes=(f"its radial_velocity, {velocity}, is not removed; give rv_kms for that",)
+        )
+    return Table(columns, origin, units, said, word="attributes")
 
 
 def _axis(axis: Any) -> tuple[np.ndarray, str]:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from crlb.readers.raw import NoiseKind, Raw
 
 RUN = 10  # pixels: as many equal values without noise are a filling, not a spectrum
+NO_DATA = (-999.0, -9999.0, -99999.0)  # fluxes that stand for "not measured", also alone
 HUGE = 1e10  # times the median: no error and no flux of a star, but a sign for "no data"
 
 
@@ -51,7 +52,11 @@ def flux_causes(flux: Float[np.ndarray, " n"]) -> Iterator[tuple[str, Bool[np.nd
         size = size[size > 0]
     repeated = flux[1:][flux[1:] == flux[:-1]]
     for value in np.unique(repeated[repeated < 0]):
-        yield f"flux filled with {value:g}", filled(flux, float(value))
+        if value not in NO_DATA:
+            yield f"flux filled with {value:g}", filled(flux, float(value))
+    if size.size and size.max() >= -NO_DATA[0]:
+        for value in NO_DATA:
+            yield f"flux is {value:g}, which means no data", flux == value
     # The median costs more than all the rest: it is taken only where it can matter.
     if size.size and size.max() > HUGE * size.min():
         yield "flux beyond any star", np.abs(np.where(finite, flux, 0.0)) > HUGE * np.median(size)

@@ -94,6 +94,7 @@ def open_observed(path: str | Path, options: ReadOptions = ReadOptions()) -> Spe
 def _opened(path: Path, options: ReadOptions) -> SpectraFile:
     if head_of(path, len(HDF5_SIGN)) == HDF5_SIGN:
         _check_format(options, HDF5)
+        _check_unused(HDF5, columns=bool(options.columns), hdu=options.hdu is not None)
         name, n, each = _hdf5(path, options)
     else:
         name, raws = _small(path, options)
@@ -111,6 +112,13 @@ def _opened(path: Path, options: ReadOptions) -> SpectraFile:
 def _check_format(options: ReadOptions, found: str) -> None:
     if options.format is not None and options.format.lower() != found.lower():
         raise DataError(f"format must be {options.format} as asked, found {found}; leave --format out")
+
+
+def _check_unused(found: str, **given: bool) -> None:
+    """Refuses options that a format has no use for."""
+    for name, is_given in given.items():
+        if is_given:
+            raise UsageError(f"--{name} has no meaning for the format {found}; leave it out")
 
 
 def _understood(each: Each, rows: range) -> tuple[str, ...]:
@@ -148,7 +156,10 @@ def _small(path: Path, options: ReadOptions) -> tuple[str, list[Raw]]:
         raise DataError("a compressed HDF5 file; decompress it first (gunzip, bunzip2)")
     if not text.is_text(content[:8192]):
         raise DataError(f"no FITS, HDF5 or text file: it begins with {content[:8]!r}")
+    if content[:512].lstrip().startswith(b"<"):
+        raise DataError("a page of HTML or XML (a VOTable?), which is not read; save it as FITS, ECSV or CSV")
     name = ECSV if content.startswith(text.ECSV.encode()) else TEXT
+    _check_unused(name, hdu=options.hdu is not None)
     table = text.table_of(content, Origin(str(path), name))
     generic = options.columns or (options.format or "").lower() == name.lower()
     stars = [] if generic else gaia_rvs(table.columns, path)
@@ -176,10 +187,16 @@ def _fits(hdus: "HDUList", path: Path, options: ReadOptions) -> tuple[str, list[
         return FITS_TABLE, list(raws_of(_saying(table, in_tables), options))
     in_images = images.spectral_images(hdus, only)
     if not in_images or asked == FITS_TABLE.lower():
-        raise DataError(why or f"no spectrum in this FITS file; it holds {contents(hdus)}")
+        raise DataError(why or f"no spectrum in this FITS file; it holds {contents(hdus)}{_rows_hint(hdus)}")
     _check_format(options, FITS_IMAGE)
     place = replace(_at(origin, hdus, in_images[0]), format=FITS_IMAGE)
     return FITS_IMAGE, list(raws_of(_saying(images.table_of(hdus, in_images[0], place), in_images), options))
+
+
+def _rows_hint(hdus: "HDUList") -> str:
+    """What to do where the rows of a picture are spectra and nothing says so."""
+    pictures = [i for i, hdu in enumerate(hdus) if hdu.header.get("NAXIS") == 2 and "CRVAL1" in hdu.header]
+    return f"; if the rows of an image are spectra, give --hdu {pictures[0]}" if pictures else ""
 
 
 def _at(origin: Origin, hdus: "HDUList", number: int) -> Origin:

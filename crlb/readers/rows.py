@@ -8,7 +8,7 @@ import numpy as np
 from crlb.detector import SPEED_OF_LIGHT_KMS
 from crlb.errors import DataError
 from crlb.files.observed import MODEL_UNIT, NORMALISED
-from crlb.readers.columns import NAMES, OWN, Table, parsed, roles_of
+from crlb.readers.columns import NAMES, OWN, Table, parsed, roles_of, unit_and_medium
 from crlb.readers.meta import About
 from crlb.readers.options import ReadOptions
 from crlb.readers.raw import NoiseKind, Raw
@@ -77,7 +77,8 @@ def _stars(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, slice | np.n
 def _said(table: Table, roles: Mapping[str, str]) -> About:
     """What the columns' names and units add to what is said of all spectra."""
     name = parsed(roles["wave"])
-    unit = table.units.get(roles["wave"]) or name.unit or table.about.wave_unit
+    unit, medium = unit_and_medium(table.units.get(roles["wave"]) or table.about.wave_unit)
+    unit = unit or name.unit
     own = tuple(table.columns) == OWN
     base = "log10" if name.base in NAMES["log10"] else "ln" if name.base in NAMES["ln"] else ""
     if base and not (unit and ("log" in unit or "ln" in unit or "dex" in unit)):
@@ -94,7 +95,7 @@ def _said(table: Table, roles: Mapping[str, str]) -> About:
     return replace(
         table.about,
         wave_unit=unit,
-        medium=name.medium or table.about.medium or ("vacuum" if own else None),
+        medium=name.medium or medium or table.about.medium or ("vacuum" if own else None),
         flux_unit=flux_unit or (MODEL_UNIT if own else None),
         notes=(
             *table.about.notes,
@@ -182,6 +183,8 @@ def _bad(
         bad[f"masked {roles['good']}"] = ~_truth(arrays["good"])
     if "mask" in arrays:
         bad.update(masked(arrays["mask"], roles["mask"], options.mask_bits))
+    elif options.mask_bits not in (None, ("all",), ("none",)):
+        raise DataError("--mask has no effect: there is no mask; name it with --columns mask=NAME")
     return bad
 
 
@@ -201,9 +204,7 @@ def masked(values: np.ndarray, name: str, bits: tuple[str, ...] | None) -> dict[
     if bits is None or bits == ("all",) or values.dtype.kind in "bUSO":
         return {f"masked {name}": _truth(values)}
     if not all(bit.isdecimal() and int(bit) < 64 for bit in bits):
-        raise DataError(
-            f"--mask-bits must be numbers from 0, as '{name}' has no names, found {', '.join(bits)}"
-        )
+        raise DataError(f"--mask must be numbers from 0, as '{name}' has no names, found {', '.join(bits)}")
     whole = np.where(np.isfinite(values), values, 0).astype(np.int64)
     return {f"masked {name} bit {bit}": (whole >> int(bit)) & 1 == 1 for bit in bits}
 

@@ -33,6 +33,8 @@ def table_of(hdus: "HDUList", number: int, origin: Origin) -> Table:
     units = {column.name: column.unit for column in hdu.columns if column.unit}
     keywords = words(hdus[0].header) | words(hdu.header)
     said = about(keywords)
+    if keywords.get("DMODCLS") == "OneSpec" and "mask" in columns:  # of PypeIt, whose 1 is good
+        columns["good"] = columns.pop("mask")
     if not any(parsed(name).base in WAVES for name in columns):
         n = next((v.shape[-1] for name, v in columns.items() if parsed(name).base in NAMES["flux"]), 0)
         columns |= _waves_elsewhere(hdus, keywords, n)

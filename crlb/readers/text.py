@@ -16,9 +16,11 @@ from crlb.readers.units import wave_unit
 
 COMMENTS = ("#", "%", "!", "//")
 ECSV = "# %ECSV"
+RULE = set("-=+| ")  # a line of these is drawn, not written
 MOST = 512 * 2**20  # bytes: of a text, which takes ten times as much in memory
 NO_NUMBER = {"", "-", "--", "nan", "null", "none", "na", "n/a", "masked", "indef"}
 _KEY = re.compile(r"^\s*([A-Za-z_][\w -]*?)\s*[:=]\s*(.+?)\s*$")
+_COMMA = re.compile(r"^[+-]?\d+,\d+$")
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?$")
 
 
@@ -77,7 +79,7 @@ def _plain(text: str, origin: Origin) -> Table:
         raise DataError("no line of numbers in it")
     rows = _rows(lines)
     width = len(rows[0])
-    names = None if _numeric(rows[0]) else [field.strip() for field in rows.pop(0)]
+    names = None if _numeric(rows[0]) else [field.strip().strip(",;'\"") for field in rows.pop(0)]
     named = names is not None
     if names is None:
         names = _commented_names(comments, width)
@@ -102,7 +104,7 @@ def _split(text: str) -> tuple[list[str], list[str]]:
         bare = line.strip()
         if bare.startswith(COMMENTS):
             comments.append(bare.lstrip("#%!/ "))
-        elif bare:
+        elif set(bare) - RULE:
             lines.append(line)
     return comments, lines
 
@@ -110,9 +112,12 @@ def _split(text: str) -> tuple[list[str], list[str]]:
 def _rows(lines: Sequence[str]) -> list[list[str]]:
     """The fields of every line: set apart by what stands in the last line."""
     last = lines[-1]
-    for sign in (",", ";", "\t", "|"):
+    for sign in (";", "\t", "|", ","):
         if sign in last:
             rows = list(csv.reader(lines, delimiter=sign, skipinitialspace=True))
+            fields = [field.strip() for row in rows[-20:] for field in row]
+            if sign != "," and (found := [field for field in fields if _COMMA.match(field)]):
+                raise DataError(f"'{found[0]}' has a comma; write numbers with a decimal point")
             width = len(rows[0])
             return [row[:-1] if len(row) == width + 1 and not row[-1].strip() else row for row in rows]
     return [line.split() for line in lines]
@@ -142,7 +147,7 @@ def _commented_names(comments: Sequence[str], width: int) -> list[str] | None:
     """The names of the columns in the last comment that can be a line of names."""
     for comment in reversed(comments):
         for fields in (comment.split(","), comment.split(";"), comment.split("\t"), comment.split()):
-            names = [field.strip().strip("'\"") for field in fields]
+            names = [field.strip().strip(",;'\"") for field in fields]
             known = {parsed(name).base for name in names}
             waves = {*NAMES["wave"], *NAMES["log10"], *NAMES["ln"]}
             if len(names) == width and known & waves and known & set(NAMES["flux"]):
@@ -167,7 +172,7 @@ def _column(values: Sequence[str]) -> np.ndarray:
 
 def _number(word: str) -> float:
     """A number, also with the exponent D of Fortran; NaN for the words that say "none"."""
-    if word.lower() in NO_NUMBER:
+    if word.lower() in NO_NUMBER or not word.strip("*"):
         return float("nan")
     try:
         return float(word)

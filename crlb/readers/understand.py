@@ -85,7 +85,11 @@ def _observed(raw: Raw, options: ReadOptions, axis: "_Axis") -> Observed:
     if axis.repeats:
         columns, repeats = without_repeats(columns, has_errors)
     said = (f"{repeats} repeated wavelengths averaged by inverse variance",) if repeats else ()
-    none = () if has_errors else ("the file has no errors",)
+    none: tuple[str, ...] = () if has_errors else ("the file has no errors",)
+    if has_errors and not ivar.any() and any(" 0" in cause or "not finite" in cause for cause in lost):
+        none = ("no pixel has flux and a usable error; errors are left out by --columns error=none",)
+    if sum(n for cause, n in lost.items() if cause.startswith("masked")) > 0.5 * flux.size:
+        none = (*none, "the mask excludes most pixels; if it marks good ones, give --mask none")
     return Observed(
         wave=columns.wave,
         flux=columns.flux,

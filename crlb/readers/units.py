@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHORTEST, LONGEST = 500.0, 3e5  # Å: what can be the spectrum of a star, extreme ultraviolet to 30 um
 ARM = (7000.0, 9000.0)  # Å: around the arm that the models cover
+USUAL = ("A", "nm", "um", "m", "log10(A)", "ln(A)")
 # What people write, in lower case, with the size of the unit in Å.
 WAVE_UNITS = {
     1.0: ("a", "aa", "å", "å", "ang", "angs", "angstrom", "angstroms", "ångström", "ångstrom", "angstroem"),
@@ -108,13 +109,10 @@ def check_range(wave: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"], 
     possible = SHORTEST <= np.median(wave) <= LONGEST
     if possible and _reaches(wave):
         return
-    others = [other for other in map(wave_unit, ("A", "nm", "um", "m", "log10(A)")) if other is not None]
+    others = [other for other in map(wave_unit, USUAL) if other is not None]
     fitting = [other.name for other in others if other != unit and _reaches(other.angstrom(values))]
     if possible and not fitting:
         return
-    if not fitting:
-        inside = [(other.name, np.median(other.angstrom(values))) for other in others if other != unit]
-        fitting = [name for name, middle in inside if SHORTEST <= middle <= LONGEST]
     way = f"give --wave-unit {' or '.join(fitting)}" if fitting else "check the column of wavelengths"
     raise DataError(
         f"wavelengths {values.min():.6g} to {values.max():.6g} read as {unit.name} are "
@@ -130,7 +128,7 @@ def _reaches(wave: Float[np.ndarray, " n"]) -> bool:
 
 def likely_units(values: Float[np.ndarray, " n"]) -> str:
     """Returns the units in which wavelengths would reach the arm of the models, for a message."""
-    units = [unit for unit in map(wave_unit, ("A", "nm", "um", "m", "log10(A)")) if unit is not None]
+    units = [unit for unit in map(wave_unit, USUAL) if unit is not None]
     return " or ".join(unit.name for unit in units if _reaches(unit.angstrom(values)))
 
 

@@ -29,14 +29,14 @@ def rejected(
         names: name of a bit -> its number from 0; None or empty: the file gives bits no names.
         unusable: names of the bits that reject a pixel by default; None: every bit. A bit that is set and has
             no name rejects too.
-        wanted: the option --mask-bits: names or numbers, ("all",), ("none",); None: the default.
+        wanted: the option --mask: names or numbers, ("all",), ("none",); None: the default.
 
     Raises:
         UsageError: the option names a bit that the mask does not have.
     """
     names, bits = {name.upper(): bit for name, bit in (names or {}).items()}, as_bits(mask)
     if wanted == ("none",):
-        return Masked({}, ("the mask is not used (--mask-bits none)",))
+        return Masked({}, ("the mask is not used (--mask none)",))
     if wanted is not None and wanted != ("all",):
         return _of([_number(name, names) for name in wanted], bits, names)
     if wanted == ("all",) or unusable is None or not names:
@@ -65,7 +65,7 @@ def _number(name: str, names: Mapping[str, int]) -> int:
         return int(name)
     known = ", ".join(names) if names else "numbers only: the file gives its bits no names"
     raise UsageError(
-        f"--mask-bits must be all, none, numbers from 0, or names of this mask ({known}), found {name}"
+        f"--mask must be all, none, numbers from 0, or names of this mask ({known}), found {name}"
     )
 
 

@@ -53,7 +53,7 @@ class Case:
             self.curves[:, some],
         )  # fmt: skip
         flat = np.asarray(self.emulator.coefficients, float).reshape(-1, len(basis))
-        return stacked([reduce(pixels, flat)])
+        return stacked([reduce(pixels, flat)[0]])
 
     def like(self):
         return make_reduced_likelihood(self.emulator, self.prior, self.conditions)

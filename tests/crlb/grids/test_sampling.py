@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crlb.errors import DataError
-from crlb.grids.sampling import check_sampling
+from crlb.grids.sampling import check_sampling, too_sparse
 
 EVEN = np.arange(7000.0, 9000.0, 1.0)
 RANGE = (7100.0, 8850.0)
@@ -60,3 +60,12 @@ def test_a_gap_where_nothing_is_needed_passes(gap):
 def test_a_gap_over_an_end_of_what_is_needed_is_refused(gap):
     with pytest.raises(DataError, match="gap of"):
         check_sampling(EVEN[(gap[0] > EVEN) | (gap[1] < EVEN)], 5000.0, *RANGE)
+
+
+def test_ranges_at_a_gap_are_told_from_the_others():
+    gap = np.concatenate([EVEN[EVEN <= 8000], EVEN[EVEN >= 8010]])
+    low = np.array([7990.0, 7999.5, 8003.0, 8009.5, 8010.0, 6990.0])
+    found = too_sparse(gap, 5000.0, low, low + 1)
+    np.testing.assert_array_equal(found, [False, True, True, True, False, False])
+    np.testing.assert_array_equal(too_sparse(gap, 5000.0, low, low + 1, 300.0)[:2], [False, False])
+    assert too_sparse(EVEN, 20_000.0, low, low + 1)[:5].all()

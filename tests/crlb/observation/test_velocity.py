@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -13,12 +12,11 @@ from astropy.io import fits
 from crlb.detector import DETECTOR_WAVE, SPEED_OF_LIGHT_KMS
 from crlb.errors import DataError
 from crlb.files.observed import Observed, Origin
-from crlb.grids.grid_file import load_nodes
 from crlb.observation.chi2_curves import OnPixels, gain_curves, joined, pixels_for, shift_of, velocity_of
-from crlb.observation.templates import Templates, fast_size, load_templates, spread
+from crlb.observation.templates import Templates, fast_size, load_templates
 from crlb.observation.velocity import find_velocity, medium_hint
 from crlb.wavelengths import air_to_vacuum
-from tests.crlb.toy import LABEL_NAMES, toy_flux
+from tests.crlb.toy import LABEL_NAMES
 
 SPACING = 3e-5
 LN_WAVE = np.log(7090.0) + SPACING * np.arange(int(np.log(8860.0 / 7090.0) / SPACING))
@@ -71,14 +69,14 @@ def test_any_pixels_do_and_overlapping_segments_count_together(templates):
 
 
 def test_sigma_is_the_scatter_and_that_of_the_fisher_information(templates):
-    found = [find_velocity(seen(DETECTOR_WAVE, 40.0, snr=15, seed=seed), templates) for seed in range(60)]
+    found = [find_velocity(seen(DETECTOR_WAVE, 40.0, snr=15, seed=seed), templates) for seed in range(40)]
     errors = np.array([f.rv_kms for f in found]) - 40.0
     sigmas = np.array([f.sigma_kms for f in found])
     ahead, behind = (seen(DETECTOR_WAVE, 40.0 + d).flux for d in (0.5, -0.5))
     fisher = ((ahead - behind) ** 2).sum() * 15**2
     assert np.median(sigmas) == pytest.approx(fisher**-0.5, rel=0.1)  # the continuum costs next to nothing
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(np.median(sigmas), rel=0.3)
-    assert abs(errors.mean()) < 3 * np.median(sigmas) / np.sqrt(60)
+    assert abs(errors.mean()) < 3 * np.median(sigmas) / np.sqrt(40)
 
 
 def test_errors_that_are_too_small_do_not_shrink_sigma(templates):
@@ -192,6 +190,17 @@ def test_two_stars_in_one_spectrum_have_a_second_peak(templates):
     found = find_velocity(dataclasses.replace(one, flux=0.6 * one.flux + 0.4 * two.flux), templates)
     assert found.rv_kms == pytest.approx(-200.0, abs=1.0)
     assert found.second_rv_kms == pytest.approx(150.0, abs=10.0)
+    assert found.significant
+
+
+def test_a_comb_of_equal_lines_has_no_single_velocity(templates):
+    comb = 1 - 0.3 * np.exp(-0.5 * ((LN_WAVE * SPEED_OF_LIGHT_KMS % 120.0 - 60.0) / 20.0) ** 2)
+    alike = dataclasses.replace(templates, flux=comb[None], labels=NODES[:1])
+    flux = np.interp(np.log(DETECTOR_WAVE), LN_WAVE, comb) + np.random.default_rng(7).normal(0, 0.1, 4096)
+    o = dataclasses.replace(seen(DETECTOR_WAVE), flux=flux, ivar=np.full(4096, 100.0))
+    found = find_velocity(o, alike)
+    assert found.chi2_gain > 1000
+    assert not found.significant
 
 
 def test_joined_pixels_keep_light_and_weight():
@@ -217,57 +226,6 @@ def test_shift_and_velocity_are_inverse(templates):
     assert velocity_of(shift_of(123.4, templates), templates) == pytest.approx(123.4)
     assert fast_size(1000) == 1024
     assert fast_size(700) == 768
-
-
-def test_broadened_templates_have_the_width_asked_for():
-    flux = np.ones((1, 4001))
-    flux[0, 2000] += 100.0
-    spike = Templates(np.log(8000.0), 1e-6, flux, NODES[:1], LABEL_NAMES, np.inf)
-    wide = spike.broadened(1e4, pixel=1e-4, finer=2)[0] - 1
-    x = np.arange(wide.size) * 0.5e-6
-    centre = np.average(x, weights=wide)
-    assert centre == pytest.approx(2000e-6, abs=1e-9)
-    variance = np.average((x - centre) ** 2, weights=wide)
-    assert variance == pytest.approx((1e-4 / 2.354820045) ** 2 + 1e-8 / 12, rel=1e-4)
-    assert wide.sum() * 0.5e-6 == pytest.approx(100e-6, rel=1e-6)
-
-
-def test_templates_of_a_file_are_its_spectra_on_even_wavelengths(toy_file):
-    found = load_templates(toy_file)
-    assert load_templates(toy_file) is found
-    wave = np.exp(found.ln_start + found.spacing * np.arange(found.flux.shape[1]))
-    expected = toy_flux(found.labels, wave)
-    np.testing.assert_allclose(found.flux, expected / expected.mean(axis=1, keepdims=True), atol=2e-3)
-    assert len(np.unique(found.labels, axis=0)) == len(found.labels) == 18
-
-
-def test_templates_are_spread_over_the_labels_that_exist():
-    axes = np.arange(3750.0, 6001, 250), np.arange(1, 5.1, 0.5), np.arange(-2.5, 0.8, 0.25), [-0.25, 0.0, 0.5]
-    labels = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 4)
-    labels = labels[~((labels[:, 0] > 5500) & (labels[:, 1] < 2))]  # no hot supergiants
-    chosen = labels[spread(("T_eff", "log_g", "M_H", "a_M"), labels, 45)]
-    assert 35 <= len(chosen) <= 45
-    assert (chosen[:, 3] == 0).all()
-    assert len(np.unique(chosen[:, 0])) >= 5
-    assert (np.abs(chosen[:, :3].mean(axis=0) - labels[:, :3].mean(axis=0)) < [250, 0.4, 0.3]).all()
-
-
-def test_some_nodes_are_read_from_whole_spectra_and_from_factors(toy_file, tmp_path):
-    rows = np.array([1, 7, 16])
-    some = load_nodes(toy_file, lambda names, labels: rows)
-    with h5py.File(toy_file) as file:
-        np.testing.assert_allclose(some.flux, file["flux"][()][rows])
-        np.testing.assert_allclose(some.labels, file["labels"][()][rows])
-    assert some.label_names == LABEL_NAMES
-    embedded = load_nodes(_embedded(), lambda names, labels: np.array([5, 9000]))
-    assert embedded.flux.shape == (2, embedded.wave.size)
-    assert (embedded.flux > 0).all()
-
-
-def _embedded() -> Path:
-    from crlb.grids.grid_file import default_grid_path
-
-    return default_grid_path()
 
 
 def test_it_works_without_jax():

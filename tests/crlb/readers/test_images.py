@@ -39,6 +39,7 @@ def only(path: Path, options: ReadOptions = VACUUM) -> Observed:
         ({"CRVAL1": 8450.0, "CDELT1": 0.5, "CRPIX1": 101.0}, VACUUM, EXPECTED),
         (LINEAR | {"CUNIT1": "Angstrom"}, ReadOptions(medium="vacuum"), EXPECTED),
         (LINEAR | {"WAT1_001": "wtype=linear units=Angstroms"}, ReadOptions(medium="vacuum"), EXPECTED),
+        (LINEAR | {"CTYPE1": "Angstrom"}, ReadOptions(medium="vacuum"), EXPECTED),
         (LINEAR | {"CTYPE1": "WAVE", "CUNIT1": "Angstrom"}, ReadOptions(), EXPECTED),
         (
             {"CTYPE1": "WAVE", "CUNIT1": "m", "CRVAL1": 8.4e-7, "CDELT1": 5e-11, "CRPIX1": 1.0},
@@ -115,6 +116,13 @@ def test_rows_of_one_axis_of_wavelengths_are_spectra(tmp_path: Path) -> None:
     assert [star.flux[0] for star in open_observed(path).spectra()] == [1, 2]
 
 
+def test_rows_of_a_plain_image_are_spectra_only_on_request(tmp_path: Path) -> None:
+    path = saved(tmp_path, np.stack([FLUX, FLUX[::-1]]), LINEAR)
+    with pytest.raises(DataError, match="if the rows of an image are spectra, give --hdu 0"):
+        open_observed(path, VACUUM)
+    assert open_observed(path, ReadOptions(hdu="0", wave_unit="A", medium="vacuum")).n == 2
+
+
 def test_bands_of_iraf_hold_spectrum_and_error(tmp_path: Path) -> None:
     bands = np.stack([FLUX, FLUX * 0, FLUX * 0.1])[:, None, :]
     names = {"BANDID1": "spectrum - background none", "BANDID2": "sky", "BANDID3": "sigma - background"}
@@ -139,6 +147,7 @@ SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CDELT1": 1e
         (FLUX, LINEAR | {"CTYPE1": "FREQ"}, "CTYPE1 = 'FREQ' is no axis of wavelengths"),
         (FLUX, LINEAR | {"CTYPE1": "MULTISPE", "WAT0_001": "system=multispec"}, "multispec"),
         (FLUX, {"CRVAL1": 8400.0}, "step of the wavelengths is missing"),
+        (np.ones((3, 400)), LINEAR | {"CTYPE1": "LAMBDA", "WV_0_01": "4000 0.1"}, "MAKEE"),
         (np.stack([FLUX, EXPECTED]), LINEAR | {"CTYPE1": "WAVE"}, "2 rows of the image are flux, errors"),
     ],
 )

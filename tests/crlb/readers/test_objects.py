@@ -59,6 +59,12 @@ def test_an_axis_of_frequencies_is_one_of_vacuum_wavelengths() -> None:
     np.testing.assert_allclose(found.wave, WAVE)
 
 
+def test_a_velocity_that_the_object_states_is_said_not_removed() -> None:
+    (found,) = observed_from(like_specutils(radial_velocity=30 * units.km / units.s), VACUUM)
+    np.testing.assert_allclose(found.wave, WAVE)
+    assert "is not removed" in found.done[0]
+
+
 def test_the_medium_is_asked_for() -> None:
     with pytest.raises(DataError, match="--wave-medium"):
         observed_from(like_specutils())

@@ -109,6 +109,13 @@ def test_scaled_columns_come_scaled_and_null_is_no_data(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.flux[good], 10 + 0.5 * np.arange(1, 51)[good])
 
 
+def test_null_of_whole_numbers_is_no_data(tmp_path: Path) -> None:
+    counts = np.arange(1, 51, dtype=np.int32)
+    counts[7] = 1
+    flux = fits.Column(name="flux", format="J", array=counts, null=1)
+    assert only(saved(tmp_path, column("wave", WAVE, unit="A"), flux)).lost == {"flux not finite": 2}
+
+
 def test_wavelengths_of_another_hdu_or_of_coefficients(tmp_path: Path) -> None:
     flux = column("flux", np.stack([FLUX, FLUX]), "50D")
     hdus = fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns([flux])])
@@ -168,3 +175,9 @@ def test_a_table_that_is_no_spectrum_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         open_observed(saved(tmp_path, *columns), VACUUM)
+
+
+def test_a_mask_of_pypeit_is_one_of_good_pixels(tmp_path: Path) -> None:
+    good = np.arange(50) != 4
+    columns = [column("wave", WAVE, unit="A"), column("flux", FLUX), column("mask", good.astype(int), "K")]
+    assert only(saved(tmp_path, *columns, header={"DMODCLS": "OneSpec"})).lost == {"masked good": 1}

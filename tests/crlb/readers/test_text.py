@@ -48,6 +48,8 @@ ERROR = np.full(60, 0.1)
         "wave flux ivar\n" + lines(WAVE, FLUX, 1 / ERROR**2),
         "wave flux var\n" + lines(WAVE, FLUX, ERROR**2),
         "loglam flux error\n" + lines(np.log10(WAVE), FLUX, ERROR),
+        "wave | flux | error\n-----+------+-----\n" + lines(WAVE, FLUX, ERROR, sign=" | "),
+        "wave, flux, error\n" + lines(WAVE, FLUX, ERROR),
         "wave_A,flux,error\n" + lines(WAVE, FLUX, ERROR, sign=","),
         "wave,flux,error\nAngstrom,,\n" + lines(WAVE, FLUX, ERROR, sign=","),
         lines(WAVE, FLUX, ERROR).replace("e", "D"),
@@ -88,7 +90,7 @@ def test_what_names_and_comments_say_needs_no_option(tmp_path: Path) -> None:
     found = only(tmp_path, text, ReadOptions())
     np.testing.assert_allclose(found.wave[0], 8402.308, atol=0.001)
     assert "from nJy to F_lambda" in "; ".join(found.done)
-    said = "# wave_unit: nm\n# wave_medium: vacuum\n# flux_unit: normalised\n# logg = 2.5\n"
+    said = "# wave_unit: nm\n# wave_medium: vacuum\n# flux_unit: normalised\n# logg = 2.5\n# FE_H = 99.0\n"
     found = only(tmp_path, said + lines(WAVE / 10, FLUX), ReadOptions())
     np.testing.assert_allclose(found.wave, WAVE)
     assert (found.unit, found.labels) == (NORMALISED, {"log_g": 2.5})
@@ -96,7 +98,7 @@ def test_what_names_and_comments_say_needs_no_option(tmp_path: Path) -> None:
 
 def test_empty_cells_and_words_for_nothing_cost_their_pixel(tmp_path: Path) -> None:
     rows = lines(WAVE, FLUX, ERROR, sign=",").splitlines()
-    rows[0], rows[5], rows[6] = "8400,,", "8433.9,nan,0.1", "8440.67,1.1,--"
+    rows[0], rows[5], rows[6] = "8400,,", "8433.9,nan,0.1", "8440.67,1.1,*****"
     found = only(tmp_path, "wave,flux,error\n" + "\n".join(rows))
     assert found.lost == {"flux not finite": 2, "error not finite": 1}
     assert int(found.usable.sum()) == 57
@@ -111,7 +113,9 @@ def test_masks_are_heeded_and_chosen_by_bit(tmp_path: Path) -> None:
     assert only(tmp_path, text, options).lost == {"masked mask bit 2": 1}
     options = ReadOptions(wave_unit="A", medium="vacuum", mask_bits=("none",))
     assert not only(tmp_path, text, options).lost
-    assert only(tmp_path, text.replace("mask", "good")).lost == {"masked good": 58}
+    found = only(tmp_path, text.replace("mask", "good"))
+    assert found.lost == {"masked good": 58}
+    assert "the mask excludes most pixels" in found.done[-1]
 
 
 def test_columns_by_option_win_by_name_case_or_number(tmp_path: Path) -> None:
@@ -150,6 +154,7 @@ def test_several_stars_in_one_table_are_several_spectra(tmp_path: Path) -> None:
         ("wave flx\n" + lines(WAVE, FLUX), "no column for flux among 'wave', 'flx'.*--columns flux=NAME"),
         ("wave flux err sigma\n" + lines(WAVE, FLUX, ERROR, ERROR), "several columns could be error"),
         ("wavelength lam flux\n" + lines(WAVE, WAVE, FLUX), "several columns could be wave"),
+        (lines(WAVE, FLUX, np.arange(60) % 2), "only 0 and 1, which are no errors.*mask=3"),
         (lines(WAVE, FLUX, ERROR, ERROR), "4 columns without names.*--columns wave=1 flux=2"),
         ("wave,flux\n8400,1\n8401,2,3\n", "row 2 of numbers has 3 columns, not 2"),
         ("wave,flux\n8400,one\n8401,two\n", "flux must be numbers"),
@@ -211,3 +216,23 @@ def test_what_crlb_spectrum_writes_is_read_without_an_option(tmp_path: Path, suf
     assert found.unit == MODEL_UNIT
     if suffix != "csv":
         assert (found.labels, found.mag) == (labels, 21.0)
+
+
+def test_a_mask_is_not_chosen_where_there_is_none(tmp_path: Path) -> None:
+    options = ReadOptions(wave_unit="A", medium="vacuum", mask_bits=("3",))
+    with pytest.raises(DataError, match="--mask has no effect: there is no mask"):
+        read(tmp_path, "wave flux\n" + lines(WAVE, FLUX), options)
+
+
+def test_errors_that_are_all_zero_are_named_with_the_way_out(tmp_path: Path) -> None:
+    text = "wave flux error\n" + lines(WAVE, FLUX, 0 * FLUX)
+    found = only(tmp_path, text)
+    assert not found.usable.any()
+    assert "--columns error=none" in found.done[-1]
+
+
+def test_decimal_commas_are_refused_not_split(tmp_path: Path) -> None:
+    for sign in (";", "\t"):
+        text = f"wave{sign}flux\n" + lines(WAVE, FLUX, sign=sign).replace(".", ",")
+        with pytest.raises(DataError, match="write numbers with a decimal point"):
+            read(tmp_path, text)

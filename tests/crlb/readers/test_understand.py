@@ -84,6 +84,7 @@ def test_both_missing_options_are_named_at_once() -> None:
         (WAVE / 1e4, "nm", "um"),
         (np.log10(WAVE), "A", r"log10\(A\)"),
         (WAVE, "log10(A)", "A"),
+        (np.log(WAVE), "log10(A)", r"ln\(A\)"),
     ],
 )
 def test_a_wrong_unit_is_refused_with_the_one_that_fits(values: np.ndarray, unit: str, right: str) -> None:
@@ -221,9 +222,13 @@ def test_zeros_are_a_filling_in_long_runs_and_at_the_ends_only() -> None:
 
 def test_negative_fillings_and_huge_fluxes_are_no_spectrum() -> None:
     flux = np.linspace(1, 2, 200)
-    flux[20:40], flux[90] = -999.0, 1e36
+    flux[20:40], flux[90], flux[95], flux[96] = -2.0, 1e36, -9999.0, -2.0
     found = observed_of(raw(flux=flux), ReadOptions())
-    assert found.lost == {"flux filled with -999": 20, "flux beyond any star": 1}
+    assert found.lost == {
+        "flux filled with -2": 20,
+        "flux is -9999, which means no data": 1,
+        "flux beyond any star": 1,
+    }
 
 
 def test_descending_wavelengths_are_reversed_with_their_pixels() -> None:
@@ -264,6 +269,13 @@ def test_repeated_wavelengths_are_averaged_by_inverse_variance() -> None:
     assert found.flux[10] == pytest.approx((100 * one + 25 * two) / 125)
     assert found.ivar[10] == pytest.approx(125)
     assert "1 repeated wavelengths averaged" in "; ".join(found.done)
+
+
+def test_repeated_wavelengths_without_errors_count_once() -> None:
+    wave = WAVE.copy()
+    wave[11] = wave[10]
+    found = observed_of(raw(wave=wave, noise=None, noise_kind=None), ReadOptions())
+    np.testing.assert_array_equal(found.ivar, 1.0)
 
 
 def test_wavelengths_that_are_no_numbers_are_left_out_and_counted() -> None:
