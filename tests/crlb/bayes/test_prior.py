@@ -86,7 +86,7 @@ def test_quantiles_and_draws_of_a_normal_prior_are_those_of_scipy(cut):
 
 
 def test_a_normal_prior_stands_beside_a_beta_and_is_named():
-    prior = make_prior(LOW, HIGH, NAMES, {"log_g": (3.0, 2.5)}, {"T_eff": (4800, 100)})
+    prior = make_prior(LOW, HIGH, NAMES, {"log_g": (3.0, 2.5)}, {"T_eff": (4800.0, 100.0)})
     assert prior.normal == {"T_eff": (4800.0, 100.0)}
     np.testing.assert_allclose(prior.mean[1], make_prior(LOW, HIGH, NAMES, {"log_g": (3.0, 2.5)}).mean[1])
     assert make_prior(LOW, HIGH, NAMES).normal == {}
