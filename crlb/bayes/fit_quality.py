@@ -36,6 +36,9 @@ OUTLIER = 5.0  # robust sigmas from the best fit, beyond which a pixel does not 
 # The mean of a Gaussian cut at an edge lies within (2 / (pi - 2))^(1/2) of its own sigmas of the edge exactly
 # where its maximum lies at the edge or beyond: 1.32 for half a Gaussian, 1 for a far one's tail.
 AT_EDGE = (2 / (np.pi - 2)) ** 0.5
+# chi2 that a free continuum of order 3 may gain where less is free, noise gains 3; and its size relative to
+# the flux that matters: smooth errors of an emulator are a tenth of a per cent.
+SLOPE_GAIN, SLOPE = 25.0, 2e-3
 SCALE_SIGMA = 5.0  # by so many sigma the scale must be positive, and no further it may lie from its prior
 
 
@@ -133,6 +136,35 @@ def at_edge(
     return bool((np.minimum(mean - low, high - mean) < AT_EDGE * sigma).any())
 
 
+def other_continuum(
+    wave: Float[np.ndarray, " n_pix"],
+    flux: Float[np.ndarray, " n_pix"],
+    mean: Float[np.ndarray, " n_pix"],
+    weight: Float[np.ndarray, " n_pix"],
+    order: int,
+) -> bool:
+    """Returns whether a continuum that may bend as order 3 does fits clearly better than the one in use.
+
+    That is what f_nu, flux normalised to one and a wrong response look like where the continuum counts as
+    known; chi2 alone does not see it at low SNR.
+
+    Args:
+        wave: of the pixels, Å.
+        flux: as observed.
+        mean: best fit.
+        weight: inverse variance.
+        order: of the continuum that was fitted.
+    """
+    if order >= LEVEL_ORDER:
+        return False
+    curves = polynomials(wave, wave.min(), wave.max(), LEVEL_ORDER)[1:]
+    bent = _least_squares(mean * curves, flux - mean, weight)
+    chi2 = float(((flux - mean) ** 2 * weight).sum())
+    gain = chi2 - float(((flux - mean - bent) ** 2 * weight).sum())
+    size = float(np.sqrt((bent**2).mean() / (mean**2).mean()))
+    return gain > SLOPE_GAIN * max(1.0, chi2 / mean.size) and size > SLOPE
+
+
 def _range(fit: Fit) -> float:
     """How much of the spectrum the usable pixels cover, Å: steps between them, but for gaps."""
     steps = np.diff(np.unique(fit.target.wave[fit.some]))
@@ -152,9 +184,12 @@ def flags_of(
         sigmas: their standard deviations.
     """
     misfit = found.chi2 / found.dof
+    assert fit.mean is not None
+    wave, weight = fit.target.wave[fit.some], 1 / fit.variance
+    bent = other_continuum(wave, fit.flux, fit.mean, weight, conditions.continuum)
     given = {
         "POOR_FIT": found.p_value < SMALL_P and misfit > MATERIAL,
-        "BAD_SCALE": _bad_scale(found, conditions, values, sigmas),
+        "BAD_SCALE": bent or _bad_scale(found, conditions, values, sigmas),
         "LOW_SNR": found.snr < LEAST_SNR,
         "FEW_PIXELS": found.n_pix < LEAST_PIXELS or found.spectrum < LEAST_RANGE,
         "OUT_OF_GRID": found.p_star < SMALL_P or found.explained < LEAST_EXPLAINED,

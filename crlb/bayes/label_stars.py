@@ -163,7 +163,9 @@ def _aimed(spectrum: Observed | Spoilt, sight: Sight) -> Aimed | Spoilt:
     try:
         return aim(spectrum, sight)
     except DataError as error:
-        return Spoilt(spectrum.origin, str(error), frozenset({"FEW_PIXELS"}))
+        lost = ", ".join(f"{cause} {n}" for cause, n in spectrum.lost.items())
+        why = f"{error}; unusable pixels: {lost}" if lost else str(error)
+        return Spoilt(spectrum.origin, why, frozenset({"FEW_PIXELS"}))
 
 
 def _labelled(
