@@ -1,7 +1,7 @@
 """Real spectra with labels from the literature: where they are, how each set is read, which are used.
 
-The spectra lie outside of the project (their licences are those of others); `labels.csv` beside them has a row
-for each star and source.
+The spectra lie outside of the project (their licences are those of others); `labels.csv` beside them has a
+row for each star and source.
 """
 
 import csv
@@ -111,11 +111,13 @@ def _literature(file: str, rows: Sequence[Mapping[str, str]]) -> Literature:
         star=rows[0]["star"],
         sources=len(rows),
         labels={name: float(np.mean(some)) for name, some in values.items() if some},
-        spread={
-            name: float(np.std(some, ddof=1)) if len(some) > 1 else None for name, some in values.items()
-        },
+        spread={name: _spread(some) for name, some in values.items()},
         stated={name: min(some, default=None) for name, some in errors.items()},
     )
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def _numbers(rows: Sequence[Mapping[str, str]], column: str) -> list[float]:

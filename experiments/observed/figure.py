@@ -38,10 +38,9 @@ def plot(stars: Sequence[Literature], fits: Sequence[Fitted], stacks: Sequence[S
         axes = figure.add_subplot(rows[0, i])
         plot_label(axes, [(one, by_file[one.file]) for one in stars if one.file in by_file], label)
     handles, names = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, frameon=False, loc="outside upper center", ncols=8)
-    figure.suptitle(
-        f"{main}; open: flagged {', '.join(sorted(SERIOUS & flags_in(fits))) or 'none'}", fontsize=6
-    )
+    flags = ", ".join(sorted(SERIOUS & flags_in(fits))) or "none"
+    title = f"{main}; open symbols: {flags}"
+    figure.legend(handles, names, frameon=False, loc="outside upper center", ncols=8, title=title)
     if stacks:
         plot_stacks(figure.add_subplot(rows[1, :]), stacks)
     return figure
@@ -92,10 +91,10 @@ def plot_stacks(axes: Axes, stacks: Sequence[Stack]) -> None:
     for feature in FEATURES:
         if feature.name.startswith(STRONG):
             axes.annotate(
-                feature.name, (feature.wave, 1.0), xycoords=("data", "axes fraction"), rotation=90, fontsize=4,
-                ha="center", va="top",
+                feature.name, (feature.wave, 1.0), xycoords=("data", "axes fraction"), rotation=90,
+                fontsize=4, ha="center", va="top",
             )  # fmt: skip
-    axes.set(ylim=(max(low, -8), min(high, 8)), xlabel="wavelength at rest, vacuum (Å)")
+    axes.set(xlim=(7080, 8870), ylim=(max(low, -8), min(high, 8)), xlabel="wavelength at rest, vacuum (Å)")
     axes.set_ylabel("data/model $-$ 1 (%)")
     axes.legend(frameon=False, loc="lower left", ncols=2)
     light_grid(axes)

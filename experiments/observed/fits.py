@@ -144,7 +144,8 @@ def name_of(star: Star) -> str:
 def store(path: Path, one: LabelledStar) -> None:
     """Keeps data and best model of a star, in the output folder only: the data are not the project's."""
     seen, posterior = one.observed, one.posterior
-    assert seen is not None and posterior.model is not None
+    assert seen is not None
+    assert posterior.model is not None
     used = seen.usable & np.isfinite(posterior.model)
     own = 1 / np.sqrt(np.where(used, seen.ivar, np.nan)) if seen.has_errors else posterior.error * seen.flux
     error = np.hypot(own, posterior.model_error * posterior.model)
@@ -159,5 +160,5 @@ def store(path: Path, one: LabelledStar) -> None:
 def stored(path: Path) -> BestFit:
     """What `store` kept."""
     with np.load(path) as found:
-        arrays = [found[name] for name in BestFit._fields]
-    return BestFit(*arrays[:-1], float(arrays[-1]))
+        wave, flux, error, model, rv_kms = (found[name] for name in BestFit._fields)
+    return BestFit(wave, flux, error, model, float(rv_kms))

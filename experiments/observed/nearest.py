@@ -15,7 +15,7 @@ STEPS_KMS = (-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0)  # around the velocity of t
 
 
 def nearest_node(observed: Observed, sight: Sight) -> dict[str, float]:
-    """Labels of the node with the smallest chi2, a cubic continuum and the velocity fitted; NaN: none fits."""
+    """Labels of the node of smallest chi2, a cubic continuum and the velocity fitted; NaN: no pixels."""
     names = sight.fine.label_names
     try:
         target = aim(observed, sight).target

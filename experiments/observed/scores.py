@@ -44,16 +44,18 @@ def all_scores(
     stars: Sequence[Literature], fits: Iterable[Fitted], noise: dict[str, float]
 ) -> tuple[Score, ...]:
     """Scores of every setting, group and label."""
-    by_file, by_setting = {one.file: one for one in stars}, {}
+    by_file = {one.file: one for one in stars}
+    by_setting: dict[str, list[Fitted]] = {}
     for fit in fits:
         by_setting.setdefault(fit.setting, []).append(fit)
     members = groups(stars)
-    return tuple(
-        score(setting, group, label, [(by_file[fit.file], fit) for fit in some if belongs(by_file[fit.file])], noise)
-        for setting, some in by_setting.items()
-        for group, belongs in members.items()
-        for label in LABELS
-    )  # fmt: skip
+    found: list[Score] = []
+    for setting, some in by_setting.items():
+        pairs = [(by_file[fit.file], fit) for fit in some]
+        for group, belongs in members.items():
+            inside = [pair for pair in pairs if belongs(pair[0])]
+            found += [score(setting, group, label, inside, noise) for label in LABELS]
+    return tuple(found)
 
 
 def score(
@@ -67,6 +69,8 @@ def score(
     pred = np.array([fit.mean[label] for _, fit in pairs])
     found: dict[str, float | None] = {}
     for name, statistic in (("r2", _r2), ("bias", _bias), ("scatter", _scatter)):
+        if name == "r2" and not truth.var() > 0:
+            continue
         low, high = ends(statistic, truth, pred)
         found |= {name: float(statistic(truth, pred)), f"{name}_low": low, f"{name}_high": high}
     sigmas = [fit.sigma[label] for _, fit in pairs if fit.sigma]
@@ -78,7 +82,7 @@ def score(
 def honesty(
     error: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"], noise: float
 ) -> dict[str, float | None]:
-    """Median of |error|/sigma, without and with the scatter of the literature; shares within 1 and 2 sigma."""
+    """Median of |error|/sigma, without and with the scatter of the literature; shares within 1, 2 sigma."""
     pull = np.abs(error) / sigma
     return {
         "median_pull": float(np.median(pull)),
@@ -89,11 +93,11 @@ def honesty(
 
 
 def _r2(truth: Values, pred: Values) -> np.ndarray:
-    """R2; -inf for a resample of one star only."""
+    """R2; NaN for a resample of one star only."""
     variance = truth.var(axis=-1)
     left = ((pred - truth) ** 2).mean(axis=-1)
     some = variance > 0
-    return np.where(some, 1 - left / np.where(some, variance, 1.0), -np.inf)
+    return np.where(some, 1 - left / np.where(some, variance, 1.0), np.nan)
 
 
 def _bias(truth: Values, pred: Values) -> np.ndarray:

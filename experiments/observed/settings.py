@@ -13,8 +13,8 @@ from crlb.observation.conditions import Conditions
 MODEL_ERROR = 0.01  # of the flux; the default of `crlb posterior`, found with the nearest node
 CONTINUUM = 3  # order of the polynomial
 TRIPLET = (8400.0, 8800.0)  # Å; the window of the first look
-# Absorbed by the air, Å in vacuum: H2O, the O2 A band, H2O; not corrected in STELIB and MIKE, and in the others to
-# some percent. Bands as in Smette et al. 2015, A&A 576, A77 (molecfit); the O2 B band lies bluewards of the arm.
+# Absorbed by the air, Å in vacuum: H2O, the O2 A band, H2O. Not corrected in STELIB and MIKE, to some percent
+# in LAMOST. Bands: Smette et al. 2015, A&A 576, A77 (molecfit); O2's B band lies bluewards of the arm.
 TELLURIC = ((7160.0, 7340.0), (7590.0, 7700.0), (8130.0, 8350.0))
 
 

@@ -1,4 +1,4 @@
-"""Residuals of many stars in bins at rest: where the models differ from the stars, and which lines lie there."""
+"""Residuals of many stars in bins at rest: where models differ from the stars, and which lines lie there."""
 
 from collections.abc import Mapping, Sequence
 
@@ -54,13 +54,12 @@ def _told(values: Float[np.ndarray, " n"]) -> tuple[float | None, ...]:
 
 def largest(wave: Float[np.ndarray, " n"], mean: Float[np.ndarray, " n"]) -> list[Line]:
     """The largest mean residuals, some Å apart, with the features of the project's table near them."""
-    left, found = np.where(np.isfinite(mean), np.abs(mean), 0.0), []
+    left = np.where(np.isfinite(mean), np.abs(mean), 0.0)
+    found: list[Line] = []
     while len(found) < LARGEST and left.max(initial=0.0) > 0:
         i = int(left.argmax())
-        near = [
-            one for one in features_near(wave[i] - 1, wave[i] + 1, reach=REACH) if abs(one.distance) <= REACH
-        ]
-        names = ", ".join(one.feature.name for one in near) or "-"
+        near = features_near(wave[i] - 1, wave[i] + 1, reach=REACH)
+        names = ", ".join(one.feature.name for one in near if abs(one.distance) <= REACH) or "-"
         found.append(Line(wave=float(wave[i]), mean=round(float(mean[i]), 5), features=names))
         left[np.abs(wave - wave[i]) < APART] = 0.0
     return found
