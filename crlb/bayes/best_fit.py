@@ -15,7 +15,6 @@ from jaxtyping import Array, Bool, Float
 from scipy.optimize import brentq
 
 from crlb.bayes.importance import sobol
-from crlb.bayes.likelihood import labels_of
 from crlb.bayes.optimise import UNIFORM_INFORMATION, far_apart, in_batches
 from crlb.bayes.reduced import RANKS, Pixels, Reduced, ReducedLikelihood, reduce, stacked
 from crlb.bayes.refine import BATCH, MODES, find_modes
@@ -81,7 +80,8 @@ class Fit:
 
     `sums` are valid within `boxes` of labels, or everywhere if there is none; `dropped` tells (`reduce`).
     `level` is the continuum of the observed flux, `shape` that of the last fit; `unit_labels` the best fit in
-    unit coordinates; `unknowns` all coefficients there; `mean` its flux; `ok` False where it is not finite.
+    unit coordinates; there `weights` are those of the basis, `unknowns` all coefficients, `mean` the flux.
+    `ok` is False where these are not finite, `settled` True where another pass would change nothing.
     """
 
     target: Target
@@ -100,6 +100,7 @@ class Fit:
     dropped: Float[np.ndarray, "k n_dropped"] | None = None
     boxes: tuple[Float[np.ndarray, "2 n_labels"], ...] = ()
     unit_labels: Float[np.ndarray, " n_labels"] | None = None
+    weights: Float[np.ndarray, " k"] | None = None
     unknowns: Float[np.ndarray, " q"] | None = None
     mean: Float[np.ndarray, " n_pix"] | None = None
     settled: bool = False
@@ -167,7 +168,7 @@ def best_fits(
         fit_model_error: whether the model's error grows until chi2 is the number of degrees of freedom.
         seed: of the points from which the optimisation starts.
     """
-    done = list(fits)
+    done, n_fitted = list(fits), free_numbers(like, conditions)
     unit = like.prior.unit_quantile(sobol(seed, STARTS, len(like.prior.label_names)))
     for number in range(MAX_PASSES):
         left = [i for i, fit in enumerate(done) if fit.ok and not fit.settled]
@@ -177,7 +178,7 @@ def best_fits(
             group = [left[row] for row in rows]
             found = _optimised(like, [done[i] for i in group], unit)
             for i, one in zip(group, found, strict=True):
-                done[i] = _next(like, one, conditions, fit_model_error, number) if one.ok else one
+                done[i] = _next(n_fitted, one, conditions, fit_model_error, number) if one.ok else one
     return done
 
 
@@ -215,10 +216,9 @@ def _nodes(emulator: Emulator, boxes: Sequence[np.ndarray]) -> Float[np.ndarray,
     table, parts = np.asarray(emulator.coefficients), []
     for low, high in boxes:
         rows = []
-        for i, (first, last) in enumerate(zip(low, high, strict=True)):
-            start, _ = emulator.splines(i, jnp.asarray(first))
-            stop, values = emulator.splines(i, jnp.asarray(last))
-            rows.append(slice(int(start), int(stop) + len(values)))
+        for axis, first, last in zip(emulator.axes, low, high, strict=True):
+            start, stop = np.searchsorted(axis, [first, last])
+            rows.append(slice(max(start - emulator.degree - 1, 0), stop + emulator.degree + 1))
         parts.append(table[tuple(rows)].reshape(-1, table.shape[-1]))
     return np.concatenate(parts) if parts else table.reshape(-1, table.shape[-1])
 
@@ -236,10 +236,18 @@ def _optimised(like: ReducedLikelihood, fits: Sequence[Fit], unit: np.ndarray) -
     modes, value = np.asarray(ends[0]), np.asarray(ends[1])
     chosen = modes[np.arange(len(fits)), np.where(np.isnan(value), -np.inf, value).argmax(axis=1)]
     solved = in_batches(lambda a: like.unknowns_at(jnp.asarray(a[0]), a[1]), (chosen[:, None], stars), BATCH)
+    weights = in_batches(like.weights, jnp.asarray(chosen), BATCH)
     unknowns, boxes = np.asarray(solved.best)[:, 0], _boxes(like, modes, value, np.asarray(ends[2]))
     ok = np.isfinite(value).any(axis=1) & np.isfinite(unknowns).all(axis=1)
     return [
-        replace(fit, unit_labels=chosen[i], unknowns=unknowns[i], boxes=boxes[i], ok=bool(ok[i]))
+        replace(
+            fit,
+            unit_labels=chosen[i],
+            unknowns=unknowns[i],
+            weights=np.asarray(weights)[i],
+            boxes=boxes[i],
+            ok=bool(ok[i]),
+        )
         for i, fit in enumerate(fits)
     ]
 
@@ -260,13 +268,11 @@ def _boxes(
     return found
 
 
-def _next(
-    like: ReducedLikelihood, fit: Fit, conditions: Conditions, fit_model_error: bool, number: int
-) -> Fit:
+def _next(n_fitted: int, fit: Fit, conditions: Conditions, fit_model_error: bool, number: int) -> Fit:
     """The star with the flux of its best fit; settled, or ready for the next pass."""
-    fit, moved = _with_mean(like, fit, conditions)
+    fit, moved = _with_mean(fit, conditions)
     assert fit.mean is not None
-    residual, dof = fit.flux - fit.mean, max(fit.flux.size - free_numbers(like, conditions), 1)
+    residual, dof = fit.flux - fit.mean, max(fit.flux.size - n_fitted, 1)
     error, model_error = fit.error, fit.model_error
     if not fit.target.has_errors:
         error = float(MAD * np.median(np.abs(residual / fit.level)) * np.sqrt(fit.flux.size / dof))
@@ -293,16 +299,15 @@ def _moved_to(fit: Fit, rv_kms: float, conditions: Conditions) -> Fit:
     )  # fmt: skip
 
 
-def _with_mean(like: ReducedLikelihood, fit: Fit, conditions: Conditions) -> tuple[Fit, float]:
+def _with_mean(fit: Fit, conditions: Conditions) -> tuple[Fit, float]:
     """The star with the flux of its best fit, and the velocity relative to where the model was put."""
     assert fit.unknowns is not None
-    labels = labels_of(like.prior, jnp.asarray(fit.unit_labels))
-    weights = np.asarray(like.emulator.weights(labels))
+    assert fit.weights is not None
     q = conditions.continuum + 1
-    mean = (fit.unknowns[:q] @ fit.curves[:q]) * (weights @ fit.basis)
+    mean = (fit.unknowns[:q] @ fit.curves[:q]) * (fit.weights @ fit.basis)
     moved = 0.0 if conditions.rv_sigma_kms is None else float(fit.unknowns[-1])
     if moved:
-        mean = mean + moved * (weights @ fit.moving)
+        mean = mean + moved * (fit.weights @ fit.moving)
     return replace(fit, mean=mean), moved
 
 

@@ -15,6 +15,7 @@ from crlb.grids.grid_file import default_grid_path, load_slice
 from crlb.observation.conditions import Conditions
 from crlb.observation.pixels import before_instrument
 from crlb.observation.templates import load_templates
+from crlb.readers.many import Spoilt
 
 # What is unknown of a real star: any scale, a cubic continuum, any velocity; models are wrong by a percent.
 REAL_STAR = Conditions(scale=math.inf, continuum=3, rv_sigma_kms=math.inf, model_error=0.01)
@@ -47,12 +48,13 @@ def make_sight(
 
 
 def label(
-    spectra: Observed | Iterable[Observed],
+    spectra: Observed | Iterable[Observed | Spoilt],
     sight: Sight | None = None,
     *,
     prior: Prior | None = None,
     conditions: Conditions = REAL_STAR,
     seed: int = 0,
+    first: int = 0,
 ) -> Iterator[LabelledStar]:
     """Yields what observed spectra say of their stars, under their own errors, in their order.
 
@@ -62,6 +64,7 @@ def label(
         prior: of the labels; None: uniform over the grid.
         conditions: what is unknown besides the labels.
         seed: of the quasi-random points.
+        first: number of the first spectrum, where others went before in another run.
 
     Raises:
         UsageError: prior of other labels or wider than the grid.
@@ -70,4 +73,6 @@ def label(
     fine = sight.fine
     prior = prior or make_prior(fine.low, fine.high, fine.label_names)
     stars = [spectra] if isinstance(spectra, Observed) else spectra
-    return label_stars(stars, sight, prior, key=jax.random.key(seed), inference=Inference(conditions))
+    return label_stars(
+        stars, sight, prior, key=jax.random.key(seed), inference=Inference(conditions), first=first
+    )

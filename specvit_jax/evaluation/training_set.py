@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jax
@@ -31,6 +32,7 @@ N_BASIS = 1500  # spectra the components are found from
 N_SPECTRA = 3000  # spectra others are compared with: p-values from 1/3000 on
 N_EDGES = 500  # spectra whose SNR is found at the brightest and the faintest magnitude
 SEED = 7  # of their labels
+FAINTEST_SNR = 1e-6  # that has a logarithm of use
 HALF = ("basis", "coefficients", "rest", "errors")  # kept with 11 bits, others with 24
 # Magnitudes at which the errors are kept, beyond the brightest and the faintest: the SNR of other stars.
 BEYOND = (-6.0, -4.0, -2.0, -1.0, 0.0), (0.0, 1.0, 2.0, 3.0)
@@ -72,15 +74,24 @@ class TrainingSet:
         """1 sigma of the mean spectrum at a magnitude, interpolated in the logarithm."""
         place = np.interp(mag, self.mags, np.arange(len(self.mags)))
         low = min(int(place), len(self.mags) - 2)
-        ends = np.log(self.errors[low : low + 2])
+        ends = self._log_errors[low : low + 2]
         found: np.ndarray = np.exp(ends[0] + (place - low) * (ends[1] - ends[0]))
         return found
 
     def mag_of(self, snr: float) -> float:
         """The magnitude at which the mean spectrum has this SNR, of noisy flux; the last one known beyond."""
+        return float(np.interp(-np.log(max(snr, FAINTEST_SNR)), -self._log_snr, self.mags))
+
+    @cached_property
+    def _log_errors(self) -> Float[np.ndarray, "m n_pix"]:
+        return np.asarray(np.log(self.errors))
+
+    @cached_property
+    def _log_snr(self) -> Float[np.ndarray, " m"]:
+        """ln SNR of the mean spectrum with noise, at each magnitude."""
         noise = np.random.default_rng(0).normal(size=len(self.mean))
-        known = np.maximum(np.median(self.mean[None, :] / self.errors + noise[None, :], axis=1), 1e-6)
-        return float(np.interp(-np.log(max(snr, 1e-6)), -np.log(known), self.mags))
+        known = np.median(self.mean[None, :] / self.errors + noise[None, :], axis=1)
+        return np.asarray(np.log(np.maximum(known, FAINTEST_SNR)))
 
 
 def training_set(weights: Weights, weights_path: Path | None = None) -> tuple[TrainingSet | None, str]:

@@ -158,3 +158,20 @@ def test_rows_skipped_are_those_of_whole_files_and_failures(folder, tmp_path):
     assert len(every) == 8
     for skip in range(9):
         assert [str(one.origin) for one in spectra_of(paths, options, skip)] == every[skip:]
+
+
+def test_another_method_adds_its_columns_to_each_batch(folder, tmp_path):
+    from crlb.files.tables import Column
+    from crlb.readers.options import ReadOptions
+    from specvit_jax.evaluation.label_table import label_table
+    from specvit_jax.evaluation.trained import load
+    from specvit_jax.network.find import find_weights
+
+    table = label_table(
+        tmp_path / "t.csv", find_weights(folder), [folder / "stars.h5"], ReadOptions(),
+        command="", batch=64, overwrite=False, more=[Column("middle")],
+    )  # fmt: skip
+    middles = lambda batch: {"middle": [np.median(one.flux) for one in batch]}  # noqa: E731
+    module.label_files(load(folder), [folder / "stars.h5"], ReadOptions(), table, 64, middles)
+    found = pd.read_csv(tmp_path / "t.csv")["middle"]
+    np.testing.assert_allclose(found, np.median(stars().noisy, axis=1), rtol=1e-6)

@@ -33,7 +33,7 @@ def stars(training: TrainingSet, n: int, error: float, seed: int = 1) -> tuple[n
     """Spectra of the training under their own noise and the error of a model; and their inverse variances."""
     rng = np.random.default_rng(seed)
     clean = training.mean + rng.normal(size=(n, K)) * training.deviation @ training.basis.T
-    sigma = np.hypot(error, MODEL_ERROR * training.mean)
+    sigma = np.hypot(error, 0.02 * training.mean)
     return clean + sigma * rng.normal(size=(n, N_PIX)), np.full((n, N_PIX), error**-2.0)
 
 
