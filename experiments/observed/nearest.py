@@ -18,19 +18,18 @@ def nearest_node(observed: Observed, sight: Sight) -> dict[str, float]:
     """Labels of the node of smallest chi2, a cubic continuum and the velocity fitted; NaN: no pixels."""
     names = sight.fine.label_names
     try:
-        target = aim(observed, sight).target
-        seen = target.place(target.rv_kms)
+        with jax.enable_x64(True):  # the emulator is in float64
+            target = aim(observed, sight).target
+            seen = target.place(target.rv_kms)
+            weights = np.asarray(jax.vmap(sight.fine.weights)(jnp.asarray(sight.fine.nodes)))
     except DataError:
         return dict.fromkeys(names, float("nan"))
     some = np.asarray(seen.covered) & (target.ivar > 0)
-    nodes = sight.fine.nodes
-    with jax.enable_x64(True):
-        weights = np.asarray(jax.vmap(sight.fine.weights)(jnp.asarray(nodes)))
     basis, moving = (np.asarray(rows, np.float64)[:, some] for rows in (seen.emulator.basis, seen.d_rv_kms))
     wave, root = target.wave[some], np.sqrt(target.ivar[some])
     curves = polynomials(wave, wave.min(), wave.max(), CONTINUUM)
     chi2 = [misfits(weights @ (basis + step * moving), curves, target.flux[some], root) for step in STEPS_KMS]
-    best = nodes[np.min(chi2, axis=0).argmin()]
+    best = sight.fine.nodes[np.min(chi2, axis=0).argmin()]
     return dict(zip(names, best.tolist(), strict=True))
 
 
