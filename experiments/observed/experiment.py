@@ -18,8 +18,8 @@ at the posterior's velocity: it knows the scale and the continuum of its trainin
 The spectra are not the project's: pictures of some and numbers of all are kept, no data.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,20 +36,29 @@ from experiments.observed.data import (
     literature,
     star_of,
 )
-from experiments.observed.fits import Models, as_seen, fitted, name_of, row_of, stored
+from experiments.observed.fits import BestFit, Models, as_seen, fitted, name_of, row_of, stored
 from experiments.observed.made_up import made_up_stars
 from experiments.observed.nearest import nearest_node
 from experiments.observed.network import NETWORK, read_by_network
 from experiments.observed.result import ObservedResult
 from experiments.observed.rows import Excluded, Fitted, Literature, Stack
 from experiments.observed.scores import GIANT, all_scores, shifts
-from experiments.observed.settings import LEFT_OUT, MAIN, SETTINGS, TRIPLET_SOLAR, Setting
+from experiments.observed.settings import (
+    KNOWN,
+    LEFT_OUT,
+    MAIN,
+    SETTINGS,
+    TRIPLET_KNOWN,
+    TRIPLET_SOLAR,
+    Setting,
+)
 from experiments.observed.stacks import stacks
 from experiments.study.frame import Options, Study, Work
 from experiments.study.result import GridName
 from experiments.study.stars import Sample
 
 NEAREST = "nearest node, 8400-8800, a_M = 0"
+NEAREST_KNOWN = f"{NEAREST}, R of the set"
 VERSION = 1  # of what parts hold
 
 
@@ -74,7 +83,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(2, (MAIN,), LEFT_OUT[:1], target_ess=32.0),
+    "smoke": Size(2, (MAIN, KNOWN), (), target_ess=32.0),
     "cpu": Size(1000),
     "gpu": Size(1000),
 }
@@ -93,16 +102,18 @@ def run(work: Work[Size]) -> ObservedResult:
     fits = list(all_fits(work, models, stars))
     entries = [star.literature for star in stars]
     noise = label_noise(entries)
-    spectra_page.draw(stars, fits, work.folder)
+    best = best_fits(work, stars)
+    spectra_page.draw(stars, [fit for fit in fits if fit.setting == KNOWN.name], best, work.folder)
     return ObservedResult(
         stars=tuple(entries),
         excluded=tuple(excluded),
         label_noise=noise,
         fits=tuple(fits),
         scores=all_scores(entries, fits, noise),
-        moved=shifts(entries, fits, MAIN.name, [one.name for one in work.size.left_out]),
-        stacks=stacks_of(work, stars),
+        moved=shifts(entries, fits, KNOWN.name, [one.name for one in work.size.left_out]),
+        stacks=stacks_of(stars, best),
         main=MAIN.name,
+        known=KNOWN.name,
         nearest=NEAREST,
         network=NETWORK,
         grid=GridName(title="embedded (own LTE synthesis, not BOSZ)", source=models.alpha.source),
@@ -144,20 +155,42 @@ def unavailable(options: Options) -> str:
 def all_fits(work: Work[Size], models: Models, stars: Sequence[Star]) -> list[Fitted]:
     """The main setting first, which gives velocities; nearest node and network; all others.
 
-    Without errors in the file a fitted error of the model changes nothing, so that such stars have no rows
-    there; lines are left out for the stars of the library only.
+    Lines are left out for the stars of the library only.
     """
     main = fits_of(work, models, stars, MAIN, {})
     rv_kms = {fit.file: fit.rv_kms for fit in main}
     found = [*main, *nearest_fits(work, models, stars), *network_fits(work, stars, rv_kms)]
-    library = [star for star in stars if SETS[star.literature.set].library]
     for setting in work.size.settings:
-        some = [star for star in stars if star.observed.has_errors or not setting.fit_error]
         if setting.name != MAIN.name:
-            found += fits_of(work, models, some, setting, rv_kms)
+            found += fits_of(work, models, concerned(stars, setting), setting, rv_kms)
+            found += unchanged(stars, setting, found)
+    library = [star for star in stars if SETS[star.literature.set].library]
     for setting in work.size.left_out:
         found += fits_of(work, models, library, setting, rv_kms)
     return found
+
+
+def concerned(stars: Sequence[Star], setting: Setting) -> list[Star]:
+    """The stars for which a setting differs from others.
+
+    A fitted error of the model changes nothing where the file has no errors, the resolving power of the set
+    nothing where the file states one.
+    """
+    return [
+        star
+        for star in stars
+        if (star.observed.has_errors or not setting.fit_error)
+        and (star.observed.resolving_power is None or not setting.known_power)
+    ]
+
+
+def unchanged(stars: Sequence[Star], setting: Setting, fits: Sequence[Fitted]) -> list[Fitted]:
+    """The rows of stars whose resolving power is stated, as they are under the same setting without."""
+    if not setting.known_power:
+        return []
+    other = MAIN.name if setting.name == KNOWN.name else TRIPLET_SOLAR.name
+    left = {star.literature.file for star in stars if star.observed.resolving_power is not None}
+    return [replace(fit, setting=setting.name) for fit in fits if fit.setting == other and fit.file in left]
 
 
 def by_set(stars: Sequence[Star]) -> dict[str, list[Star]]:
@@ -176,15 +209,15 @@ def fits_of(
     rv_kms: dict[str, float | None],
 ) -> list[Fitted]:
     """The posteriors of all stars under a setting, set by set, kept as parts."""
-    keep = work.folder / "models" if setting.name == MAIN.name else None
+    keep = folder_of(work, setting) if setting.name in (MAIN.name, KNOWN.name) else None
     found: list[Fitted] = []
     for name, some in by_set(stars).items():
-        seen = [
-            star._replace(observed=as_seen(star.observed, setting, rv_kms.get(star.literature.file)))
-            for star in some
-        ]
+        seen = [as_seen(star, setting, rv_kms.get(star.literature.file)) for star in some]
         compute = partial(_fits, work, models, seen, setting, keep)
-        asked = _asked(work, some) | {"setting": asdict(setting), "ess": work.size.target_ess}
+        settings = asdict(setting) | ({"power": SETS[name].power} if setting.known_power else {})
+        if not setting.known_power:
+            del settings["known_power"]
+        asked = _asked(work, some) | {"setting": settings, "ess": work.size.target_ess}
         if setting.without:
             asked["rv_kms"] = [rv_kms.get(star.literature.file) for star in some]
         part = f"{setting.name}-{name}".replace(" ", "_").replace("/", "-")
@@ -210,25 +243,30 @@ def _asked(work: Work[Size], stars: Sequence[Star]) -> dict[str, object]:
 
 
 def nearest_fits(work: Work[Size], models: Models, stars: Sequence[Star]) -> list[Fitted]:
-    """The first look again: the best node of the triplet's window."""
-    sight = models.sight(TRIPLET_SOLAR)
-
-    def compute(some: Sequence[Star]) -> tuple[Fitted, ...]:
-        print(f"{work.study.name}: {NEAREST}, {len(some)} of {some[0].literature.set}", flush=True)
-        return tuple(
-            Fitted(
-                setting=NEAREST,
-                set=star.literature.set,
-                file=star.literature.file,
-                mean=nearest_node(star.observed, sight),
-            )
-            for star in some
-        )
-
+    """The first look again: the best node of the triplet's window, resolving power fitted and of the set."""
     found: list[Fitted] = []
-    for name, some in by_set(stars).items():
-        found += work.part(f"nearest-{name}", _asked(work, some), tuple[Fitted, ...], partial(compute, some))
+    for setting, name in ((TRIPLET_SOLAR, NEAREST), (TRIPLET_KNOWN, NEAREST_KNOWN)):
+        for which, some in by_set(stars).items():
+            compute = partial(_nearest, work, models, some, setting, name)
+            asked = _asked(work, some) | {"name": name, "power": SETS[which].power}
+            found += work.part(f"{name.replace(' ', '_')}-{which}", asked, tuple[Fitted, ...], compute)
     return found
+
+
+def _nearest(
+    work: Work[Size], models: Models, stars: Sequence[Star], setting: Setting, name: str
+) -> tuple[Fitted, ...]:
+    print(f"{work.study.name}: {name}, {len(stars)} of {stars[0].literature.set}", flush=True)
+    sight = models.sight(setting)
+    return tuple(
+        Fitted(
+            setting=name,
+            set=star.literature.set,
+            file=star.literature.file,
+            mean=nearest_node(as_seen(star, setting, None).observed, sight),
+        )
+        for star in stars
+    )
 
 
 def network_fits(
@@ -239,24 +277,34 @@ def network_fits(
     return work.part(NETWORK, asked, tuple[Fitted, ...], lambda: tuple(read_by_network(stars, rv_kms)))
 
 
-def stacks_of(work: Work[Size], stars: Sequence[Star]) -> tuple[Stack, ...]:
-    """Residuals of the main setting, giants and dwarfs of the library."""
+def folder_of(work: Work[Size], setting: Setting) -> Path:
+    """Where the best fits of a setting are kept."""
+    return work.folder / "models" / ("fitted" if setting.name == MAIN.name else "known")
+
+
+def best_fits(work: Work[Size], stars: Sequence[Star]) -> dict[str, BestFit]:
+    """The best fit of every star with the resolving power of its set, by its file."""
+    found = {}
+    for star in stars:
+        for setting in (KNOWN, MAIN):
+            path = folder_of(work, setting) / f"{name_of(star)}.npz"
+            if path.exists():
+                found[star.literature.file] = stored(path)
+                break
+    return found
+
+
+def stacks_of(stars: Sequence[Star], best: Mapping[str, BestFit]) -> tuple[Stack, ...]:
+    """Residuals of giants and dwarfs of the library."""
 
     def belongs(one: Literature, giant: bool) -> bool:
         return SETS[one.set].library and (one.labels["log_g"] < GIANT) == giant
 
-    folder = work.folder / "models"
-    groups = {"giants": True, "dwarfs": False}
-    return stacks(
-        {
-            name: [
-                stored(folder / f"{name_of(star)}.npz")
-                for star in stars
-                if belongs(star.literature, giant) and (folder / f"{name_of(star)}.npz").exists()
-            ]
-            for name, giant in groups.items()
-        }
-    )
+    def of(giant: bool) -> list[BestFit]:
+        files = [star.literature.file for star in stars if belongs(star.literature, giant)]
+        return [best[file] for file in files if file in best]
+
+    return stacks({"giants": of(True), "dwarfs": of(False)})
 
 
 STUDY = Study(

@@ -1,6 +1,6 @@
 """The figure of `observed`: literature against posterior, mean residuals of giants and dwarfs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,20 +29,30 @@ COLORS = {"giants": "#b2182b", "dwarfs": "#2166ac"}
 STRONG = ("Ca II", "Na I", "Mg I", "K I")  # named above the residuals
 
 
-def plot(stars: Sequence[Literature], fits: Sequence[Fitted], stacks: Sequence[Stack], main: str) -> Figure:
-    """Three labels above, residuals below."""
-    figure = plt.figure(figsize=(PAGE_WIDTH_IN, 4.2 + 1.2 * bool(stacks)))
-    rows = figure.add_gridspec(2 if stacks else 1, 3, height_ratios=(1.5, 1) if stacks else None)
-    by_file = {fit.file: fit for fit in fits}
-    for i, label in enumerate(LABELS):
-        axes = figure.add_subplot(rows[0, i])
-        plot_label(axes, [(one, by_file[one.file]) for one in stars if one.file in by_file], label)
+def plot(
+    stars: Sequence[Literature], shown: Mapping[str, Sequence[Fitted]], stacks: Sequence[Stack]
+) -> Figure:
+    """Three labels in a row for every setting, residuals below."""
+    shown = {name: fits for name, fits in shown.items() if fits}
+    heights = [1.6] * len(shown) + [1.2] * bool(stacks)
+    figure = plt.figure(figsize=(PAGE_WIDTH_IN, 1.5 * sum(heights) + 0.4))
+    rows = figure.add_gridspec(len(heights), 3, height_ratios=heights)
+    for row, (name, fits) in enumerate(shown.items()):
+        by_file = {fit.file: fit for fit in fits}
+        pairs = [(one, by_file[one.file]) for one in stars if one.file in by_file]
+        panels = [figure.add_subplot(rows[row, i]) for i in range(len(LABELS))]
+        for axes, label in zip(panels, LABELS, strict=True):
+            plot_label(axes, pairs, label)
+        panels[1].set_title(name, fontsize=7)
     handles, names = figure.axes[0].get_legend_handles_labels()
-    flags = ", ".join(sorted(SERIOUS & flags_in(fits))) or "none"
-    title = f"{main}; open symbols: {flags}"
-    figure.legend(handles, names, frameon=False, loc="outside upper center", ncols=8, title=title)
+    flags = (
+        ", ".join(sorted(SERIOUS & {flag for fits in shown.values() for flag in flags_in(fits)})) or "none"
+    )
+    figure.legend(
+        handles, names, frameon=False, loc="outside upper center", ncols=8, title=f"open symbols: {flags}"
+    )
     if stacks:
-        plot_stacks(figure.add_subplot(rows[1, :]), stacks)
+        plot_stacks(figure.add_subplot(rows[-1, :]), stacks)
     return figure
 
 

@@ -1,7 +1,7 @@
 """The posterior of every star under a setting; best fits are kept for the pictures."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from crlb.grids.emulator import Emulator
 from crlb.grids.grid_file import default_grid_path, load_slice
 from crlb.observation.pixels import before_instrument
 from crlb.observation.templates import Templates, load_templates
-from experiments.observed.data import Star
+from experiments.observed.data import SETS, Star
 from experiments.observed.rows import Fitted
 from experiments.observed.settings import Setting, without_telluric, without_windows
 
@@ -100,10 +100,19 @@ def fitted(
         yield star, one
 
 
-def as_seen(observed: Observed, setting: Setting, rv_kms: float | None) -> Observed:
-    """A spectrum without what a setting leaves out; windows lie at the velocity of an earlier fit."""
-    seen = without_telluric(observed) if setting.telluric else observed
-    return without_windows(seen, setting, rv_kms or 0.0)
+def as_seen(star: Star, setting: Setting, rv_kms: float | None) -> Star:
+    """A star without what a setting leaves out; windows lie at the velocity of an earlier fit."""
+    seen = with_power(star) if setting.known_power else star.observed
+    seen = without_telluric(seen) if setting.telluric else seen
+    return star._replace(observed=without_windows(seen, setting, rv_kms or 0.0))
+
+
+def with_power(star: Star) -> Observed:
+    """The spectrum with the resolving power of its set, where it states none."""
+    seen, power = star.observed, SETS[star.literature.set].power
+    if seen.resolving_power is not None or power is None:
+        return seen
+    return replace(seen, resolving_power=np.full(seen.wave.shape, power))
 
 
 def row_of(star: Star, one: LabelledStar, setting: str) -> Fitted:

@@ -28,6 +28,7 @@ class ObservedResult(Result):
         moved: how log g moves when lines are left out.
         stacks: mean residuals.
         main: name of the main setting.
+        known: that with the resolving power of the set, which lines are left out of and residuals are of.
         nearest: that of the nearest node.
         network: that of the network.
     """
@@ -40,6 +41,7 @@ class ObservedResult(Result):
     moved: tuple[Moved, ...]
     stacks: tuple[Stack, ...]
     main: str
+    known: str
     nearest: str
     network: str
 
@@ -50,14 +52,18 @@ class ObservedResult(Result):
             *(score_table(self.scores, "setting", group=group) for group in ("library", "all")),
             f"Groups, {self.main}.",
             score_table(self.scores, "group", setting=self.main),
-            "log g when lines are left out, less that of the main setting, dex.",
+            f"Groups, {self.known}.",
+            score_table(self.scores, "group", setting=self.known),
+            f"log g when lines are left out, less that of {self.known}, dex.",
             moved_table(self.moved),
-            "Largest mean residuals, data/model - 1.",
+            f"Largest mean residuals, data/model - 1, {self.known}.",
             line_table(self.stacks),
             "Spread of the literature between sources: "
             + ", ".join(f"{name} {self.label_noise[name]:.{DIGITS[name]}f} {UNITS[name]}" for name in LABELS),
             f"Stars, {self.main}.",
-            star_table(self.stars, [fit for fit in self.fits if fit.setting == self.main]),
+            star_table(self.stars, self.of(self.main)),
+            f"Stars, {self.known}.",
+            star_table(self.stars, self.of(self.known)),
             "Not used.",
             markdown(["file", "star", "why"], [[one.file, one.star, one.why] for one in self.excluded]),
         ]
@@ -65,9 +71,12 @@ class ObservedResult(Result):
 
     def plot(self) -> Figure:
         """Literature against posterior, and mean residuals."""
-        return figure.plot(
-            self.stars, [fit for fit in self.fits if fit.setting == self.main], self.stacks, self.main
-        )
+        shown = {name: self.of(name) for name in (self.main, self.known)}
+        return figure.plot(self.stars, shown, self.stacks)
+
+    def of(self, setting: str) -> list[Fitted]:
+        """The rows of a setting."""
+        return [fit for fit in self.fits if fit.setting == setting]
 
 
 def score_table(scores: Iterable[Score], head: str, **where: str) -> str:

@@ -29,6 +29,8 @@ class Setting:
         fit_error: whether the model's error is fitted instead of `MODEL_ERROR`.
         without: middles of windows that are left out, vacuum Å at rest, and their half width, Å.
         telluric: whether pixels that the air absorbs are left out.
+        known_power: whether spectra that do not state a resolving power have that of their set, instead of
+            the one that fits best.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Setting:
     fit_error: bool = False
     without: tuple[tuple[float, float], ...] = ()
     telluric: bool = True
+    known_power: bool = False
 
     @property
     def conditions(self) -> Conditions:
@@ -53,19 +56,25 @@ MAIN = Setting("whole, a_M free")
 SOLAR = Setting("whole, a_M = 0", alpha=False)
 TRIPLET_SOLAR = Setting("8400-8800, a_M = 0", TRIPLET, alpha=False)
 TRIPLET_ALPHA = Setting("8400-8800, a_M free", TRIPLET)
+FITTED = replace(MAIN, name="whole, a_M free, error fitted", fit_error=True)
+# Added once the first had been seen, as the fitted resolving powers of a set scattered by a quarter.
+KNOWN = replace(MAIN, name="whole, a_M free, R of the set", known_power=True)
+TRIPLET_KNOWN = replace(TRIPLET_SOLAR, name="8400-8800, a_M = 0, R of the set", known_power=True)
 SETTINGS = (
     MAIN,
     TRIPLET_SOLAR,
+    KNOWN,
+    TRIPLET_KNOWN,
     SOLAR,
+    FITTED,
     TRIPLET_ALPHA,
-    replace(MAIN, name="whole, a_M free, error fitted", fit_error=True),
-    replace(SOLAR, name="whole, a_M = 0, error fitted", alpha=False, fit_error=True),
+    replace(FITTED, name="whole, a_M = 0, error fitted", alpha=False),
 )
 LEFT_OUT = (
-    replace(MAIN, name="without Ca II cores", without=_lines("Ca II", 2.0)),
-    replace(MAIN, name="without Ca II", without=_lines("Ca II", 20.0)),
-    replace(MAIN, name="without Mg I 8809", without=_lines("Mg I 8809", 3.0)),
-    replace(MAIN, name="with telluric bands and Na I", telluric=False),
+    replace(KNOWN, name="without Ca II cores", without=_lines("Ca II", 2.0)),
+    replace(KNOWN, name="without Ca II", without=_lines("Ca II", 20.0)),
+    replace(KNOWN, name="with telluric bands and Na I", telluric=False),
+    replace(KNOWN, name="without Mg I 8809", without=_lines("Mg I 8809", 3.0)),
 )
 
 

@@ -1,6 +1,6 @@
 """A page of some spectra: data, best model, residuals. The data are drawn, not kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,18 +9,24 @@ from matplotlib.axes import Axes
 
 from crlb.files.output import new_file
 from experiments.observed.data import SETS, Star
-from experiments.observed.fits import BestFit, name_of, stored
+from experiments.observed.fits import BestFit
 from experiments.observed.rows import Fitted
-from experiments.observed.settings import MAIN
 from experiments.study.plotting import PAGE_WIDTH_IN, RC
 
 AT_MOST = 8  # spectra of a page
 
 
-def draw(stars: Sequence[Star], fits: Sequence[Fitted], folder: Path) -> None:
-    """Writes spectra.png: of every set the giant and the dwarf of the most extreme log g, as many as fit."""
-    by_file = {fit.file: fit for fit in fits if fit.setting == MAIN.name}
-    some = [star for star in representative(stars) if (folder / "models" / f"{name_of(star)}.npz").exists()]
+def draw(stars: Sequence[Star], fits: Sequence[Fitted], best: Mapping[str, BestFit], folder: Path) -> None:
+    """Writes spectra.png: of every set the stars of lowest and highest log g, as many as fit.
+
+    Args:
+        stars: all.
+        fits: their labels under the setting of the best fits.
+        best: best fits, by file.
+        folder: of the results.
+    """
+    by_file = {fit.file: fit for fit in fits}
+    some = [star for star in representative(stars) if star.literature.file in best]
     if not some:
         return
     with plt.rc_context(RC):
@@ -29,7 +35,7 @@ def draw(stars: Sequence[Star], fits: Sequence[Fitted], folder: Path) -> None:
             height_ratios=[3, 1] * len(some),
         )  # fmt: skip
         for i, star in enumerate(some):
-            fit = stored(folder / "models" / f"{name_of(star)}.npz")
+            fit = best[star.literature.file]
             plot_one(
                 panels[2 * i, 0], panels[2 * i + 1, 0], fit, title_of(star, by_file[star.literature.file])
             )
