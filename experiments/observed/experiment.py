@@ -45,7 +45,6 @@ from experiments.observed.rows import Excluded, Fitted, Literature, Stack
 from experiments.observed.scores import GIANT, all_scores, shifts
 from experiments.observed.settings import (
     KNOWN,
-    LEFT_OUT,
     MAIN,
     SETTINGS,
     TRIPLET_KNOWN,
@@ -77,13 +76,12 @@ class Size:
 
     n_test: int  # spectra, at most
     settings: tuple[Setting, ...] = SETTINGS
-    left_out: tuple[Setting, ...] = LEFT_OUT
     target_ess: float = 256.0
     mag: tuple[float, float] = (0.0, 0.0)  # not that of a noise model
 
 
 SIZES = {
-    "smoke": Size(2, (MAIN, KNOWN), (), target_ess=32.0),
+    "smoke": Size(2, (MAIN, KNOWN), target_ess=32.0),
     "cpu": Size(1000),
     "gpu": Size(1000),
 }
@@ -110,7 +108,7 @@ def run(work: Work[Size]) -> ObservedResult:
         label_noise=noise,
         fits=tuple(fits),
         scores=all_scores(entries, fits, noise),
-        moved=shifts(entries, fits, KNOWN.name, [one.name for one in work.size.left_out]),
+        moved=shifts(entries, fits, KNOWN.name, [one.name for one in work.size.settings if one.tests_lines]),
         stacks=stacks_of(stars, best),
         main=MAIN.name,
         known=KNOWN.name,
@@ -153,10 +151,7 @@ def unavailable(options: Options) -> str:
 
 
 def all_fits(work: Work[Size], models: Models, stars: Sequence[Star]) -> list[Fitted]:
-    """The main setting first, which gives velocities; nearest node and network; all others.
-
-    Lines are left out for the stars of the library only.
-    """
+    """The main setting first, which gives velocities; nearest node and network; all others."""
     main = fits_of(work, models, stars, MAIN, {})
     rv_kms = {fit.file: fit.rv_kms for fit in main}
     found = [*main, *nearest_fits(work, models, stars), *network_fits(work, stars, rv_kms)]
@@ -164,9 +159,6 @@ def all_fits(work: Work[Size], models: Models, stars: Sequence[Star]) -> list[Fi
         if setting.name != MAIN.name:
             found += fits_of(work, models, concerned(stars, setting), setting, rv_kms)
             found += unchanged(stars, setting, found)
-    library = [star for star in stars if SETS[star.literature.set].library]
-    for setting in work.size.left_out:
-        found += fits_of(work, models, library, setting, rv_kms)
     return found
 
 
@@ -174,8 +166,10 @@ def concerned(stars: Sequence[Star], setting: Setting) -> list[Star]:
     """The stars for which a setting differs from others.
 
     A fitted error of the model changes nothing where the file has no errors, the resolving power of the set
-    nothing where the file states one.
+    nothing where the file states one; lines are left out for stars of the library only.
     """
+    if setting.tests_lines:
+        return [star for star in stars if SETS[star.literature.set].library]
     return [
         star
         for star in stars
@@ -186,7 +180,7 @@ def concerned(stars: Sequence[Star], setting: Setting) -> list[Star]:
 
 def unchanged(stars: Sequence[Star], setting: Setting, fits: Sequence[Fitted]) -> list[Fitted]:
     """The rows of stars whose resolving power is stated, as they are under the same setting without."""
-    if not setting.known_power:
+    if not setting.known_power or setting.tests_lines:
         return []
     other = MAIN.name if setting.name == KNOWN.name else TRIPLET_SOLAR.name
     left = {star.literature.file for star in stars if star.observed.resolving_power is not None}

@@ -42,6 +42,11 @@ class Setting:
     known_power: bool = False
 
     @property
+    def tests_lines(self) -> bool:
+        """Whether other pixels are used than otherwise in the window, to see what they do."""
+        return bool(self.without) or not self.telluric
+
+    @property
     def conditions(self) -> Conditions:
         """What is unknown of a star besides its labels."""
         error = 0.0 if self.fit_error else MODEL_ERROR
@@ -60,21 +65,21 @@ FITTED = replace(MAIN, name="whole, a_M free, error fitted", fit_error=True)
 # Added once the first had been seen, as the fitted resolving powers of a set scattered by a quarter.
 KNOWN = replace(MAIN, name="whole, a_M free, R of the set", known_power=True)
 TRIPLET_KNOWN = replace(TRIPLET_SOLAR, name="8400-8800, a_M = 0, R of the set", known_power=True)
-SETTINGS = (
+CORES = replace(KNOWN, name="without Ca II cores", without=_lines("Ca II", 2.0))
+CALCIUM = replace(KNOWN, name="without Ca II", without=_lines("Ca II", 20.0))
+SETTINGS = (  # in the order in which they are fitted
     MAIN,
     TRIPLET_SOLAR,
     KNOWN,
     TRIPLET_KNOWN,
-    SOLAR,
+    CORES,
+    CALCIUM,
     FITTED,
-    TRIPLET_ALPHA,
-    replace(FITTED, name="whole, a_M = 0, error fitted", alpha=False),
-)
-LEFT_OUT = (
-    replace(KNOWN, name="without Ca II cores", without=_lines("Ca II", 2.0)),
-    replace(KNOWN, name="without Ca II", without=_lines("Ca II", 20.0)),
+    SOLAR,
     replace(KNOWN, name="with telluric bands and Na I", telluric=False),
     replace(KNOWN, name="without Mg I 8809", without=_lines("Mg I 8809", 3.0)),
+    TRIPLET_ALPHA,
+    replace(FITTED, name="whole, a_M = 0, error fitted", alpha=False),
 )
 
 

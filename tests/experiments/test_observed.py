@@ -17,7 +17,7 @@ from experiments.observed.nearest import misfits
 from experiments.observed.network import at_rest, covers_arm
 from experiments.observed.rows import LABELS, Fitted, Literature
 from experiments.observed.scores import all_scores, groups, honesty, of, shifts
-from experiments.observed.settings import LEFT_OUT, TELLURIC, without_telluric, without_windows
+from experiments.observed.settings import CORES, TELLURIC, without_telluric, without_windows
 from experiments.observed.stacks import EDGES, largest, stack
 
 HEAD = "file,star,teff,e_teff,logg,e_logg,feh,e_feh,source,note\n"
@@ -164,7 +164,7 @@ def test_left_out_pixels_are_those_of_the_air_and_of_the_lines_at_rest():
     air = without_telluric(some)
     inside = np.any([(a <= some.wave) & (some.wave <= b) for a, b in TELLURIC], axis=0)
     np.testing.assert_array_equal(air.usable, ~inside)
-    cores = without_windows(some, LEFT_OUT[0], rv_kms=100.0)
+    cores = without_windows(some, CORES, rv_kms=100.0)
     lost = some.wave[~cores.usable]
     assert len(lost) == 3 * 8
     middle = lost.reshape(3, -1).mean(axis=1) / (1 + 100.0 / SPEED_OF_LIGHT_KMS)
