@@ -57,6 +57,27 @@ def _uncertainty(run: Result) -> str:
     )
 
 
+def _observed(run: Result) -> str:
+    main, nearest, network = (run.text(name) for name in ("main", "nearest", "network"))
+
+    def score(group: str, setting: str) -> Result:
+        return run.one("scores", setting=setting, group=group, label="log_g")
+
+    whole, node = score("library", main), score("library", nearest)
+    red, tiny = score("library", "8400-8800, a_M = 0"), score("library", network)
+    giants, dwarfs = (
+        fixed(score(f"library {group}", main).number("bias"), 2, sign=True) for group in ("giants", "dwarfs")
+    )
+    r2 = [fixed(one.number("r2"), 2) for one in (whole, red, node, tiny)]
+    return (
+        f"{fixed(whole.number('n'), 0)} real spectra of stars with known labels: R² of log g {r2[0]} by the "
+        f"posterior, {r2[1]} from 8400 to 8800 Å alone, where the nearest node of the grid has {r2[2]}, and "
+        f"{r2[3]} by `tiny`, which was not made for them. Giants come out {giants}, dwarfs {dwarfs} dex off; "
+        f"the median error is {fixed(whole.number('median_pull'), 1)} sigma: an error of the model of 1 % of "
+        "the flux, each pixel by itself, leaves sigma too small."
+    )
+
+
 def _scaling(run: Result) -> str:
     steps = [row.number("r2") for row in run.rows("rows", method="SpecViT", mode="steps")]
     epochs = run.rows("rows", method="SpecViT", mode="epochs")
@@ -208,6 +229,7 @@ POINTS: dict[str, Point] = {
     "efficiency": _efficiency,
     "residuals": _residuals,
     "uncertainty": _uncertainty,
+    "observed": _observed,
     "scaling": _scaling,
     "tokenization": _tokenization,
     "attention": _attention,
