@@ -2,7 +2,7 @@
 
 Each pass makes the sums of a star anew, optimises the labels, and looks at the pixels: where the velocity
 has moved further than its linearisation bears, the model is put on the pixels there; where errors are to be
-found, they follow from the residuals. The first pass is coarse; `MAX_PASSES` at most.
+found, they follow from the residuals. Until the velocity is near, passes are coarse.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,8 @@ from crlb.bayes.refine import BATCH, MODES, find_modes
 from crlb.grids.emulator import Emulator
 from crlb.observation.conditions import Conditions, polynomials
 
-MAX_PASSES = 6
+MAX_PASSES = 10
+FAR_KMS = 15.0  # a velocity that has moved by more is followed with few directions, from fresh starts
 FIRST_ERROR = 0.05  # relative, where the file has no errors
 SETTLED = 0.03  # relative change of an estimated error that no longer matters
 LEAST_ERROR = 1e-6  # relative: a spectrum without noise is one of the model itself
@@ -81,10 +82,10 @@ class Fit:
 
     `sums` are valid within `boxes` of labels, or everywhere if there is none; `cut.dropped` tells.
     `level` is the continuum of the observed flux, `shape` that of the last fit; `unit_labels` the best fit in
-    unit coordinates; there `weights` are those of the basis, `unknowns` all coefficients,
-    `last_sigma` the standard deviation of the last of them, which is the velocity if that is free, `mean` the
-    flux.
-    `ok` is False where these are not finite, `settled` True where another pass would change nothing.
+    unit coordinates. There `weights` are those of the basis, `unknowns` all coefficients, `last_sigma` the
+    standard deviation of the last one, the velocity if that is free, and `mean` the flux; `ok` tells whether
+    they are finite. `found` is True once the velocity is near and passes are fine, `settled` once another
+    pass would change nothing.
     """
 
     target: Target
@@ -107,6 +108,7 @@ class Fit:
     unknowns: Float[np.ndarray, " q"] | None = None
     last_sigma: float = 0.0
     mean: Float[np.ndarray, " n_pix"] | None = None
+    found: bool = False
     settled: bool = False
     ok: bool = True
 
@@ -184,7 +186,7 @@ def best_fits(
     for number in range(MAX_PASSES):
         left = [i for i, fit in enumerate(done) if fit.ok and not fit.settled]
         for i in left:
-            done[i] = with_sums(like, done[i], conditions, coarse if number == 0 else None)
+            done[i] = with_sums(like, done[i], conditions, None if done[i].found else coarse)
         for rows in by_rank([done[i] for i in left]):
             group = [left[row] for row in rows]
             found = _optimised(like, [done[i] for i in group], unit)
@@ -247,12 +249,12 @@ def _nodes(emulator: Emulator, boxes: Sequence[np.ndarray]) -> Float[np.ndarray,
 def _optimised(like: ReducedLikelihood, fits: Sequence[Fit], unit: np.ndarray) -> list[Fit]:
     """The stars at the maxima of their likelihoods, from the best starts or from the last best fit."""
     stars = sums_of(fits)
-    if any(fit.unit_labels is None for fit in fits):
-        log_like = like.at_templates(unit, stars)
-        starts = unit[far_apart(unit, log_like, MODES)]
-    else:
-        last = np.stack([np.asarray(fit.unit_labels) for fit in fits])
-        starts = np.repeat(last[:, None], MODES, axis=1)
+    starts = np.zeros((len(fits), MODES, unit.shape[1]))
+    if new := [i for i, fit in enumerate(fits) if fit.unit_labels is None]:
+        log_like = like.at_templates(unit, sums_of([fits[i] for i in new]))
+        starts[new] = unit[far_apart(unit, log_like, MODES)]
+    for i in set(range(len(fits))) - set(new):
+        starts[i] = np.asarray(fits[i].unit_labels)
     ends = in_batches(lambda a: find_modes(like, jnp.asarray(a[0]), a[1]), (starts, stars), BATCH)
     modes, value = np.asarray(ends[0]), np.asarray(ends[1])
     chosen = modes[np.arange(len(fits)), np.where(np.isnan(value), -np.inf, value).argmax(axis=1)]
@@ -301,7 +303,7 @@ def _next(n_fitted: int, fit: Fit, conditions: Conditions, fit_model_error: bool
         error = float(MAD * np.median(np.abs(residual / fit.level)) * np.sqrt(fit.flux.size / dof))
     elif fit_model_error:
         model_error = _model_error(residual, 1 / fit.ivar, fit.level, dof, conditions.model_error)
-    same = number > 0 and abs(error - fit.error) <= SETTLED * fit.error
+    same = fit.found and abs(error - fit.error) <= SETTLED * fit.error
     same &= abs(model_error - fit.model_error) <= SETTLED * fit.model_error + 1e-5
     near = abs(moved) <= max(fit.target.bears_kms, BEARS_SIGMA * fit.last_sigma)
     settled = same and near
@@ -310,7 +312,8 @@ def _next(n_fitted: int, fit: Fit, conditions: Conditions, fit_model_error: bool
     shape = np.asarray(fit.unknowns)[: conditions.continuum + 1] @ fit.curves[: conditions.continuum + 1]
     if error < (1 - SETTLED) * fit.error or model_error < (1 - SETTLED) * fit.model_error:
         fit = replace(fit, cut=None)  # smaller errors let see more
-    fit = replace(fit, shape=shape, error=max(error, LEAST_ERROR), model_error=model_error)
+    found = fit.found or abs(moved) < FAR_KMS
+    fit = replace(fit, shape=shape, error=max(error, LEAST_ERROR), model_error=model_error, found=found)
     return fit if near else _moved_to(fit, fit.rv_kms + moved, conditions)
 
 
@@ -321,7 +324,7 @@ def _moved_to(fit: Fit, rv_kms: float, conditions: Conditions) -> Fit:
     new = begin(fit.target, some, seen, conditions)
     return replace(
         new, rv_kms=rv_kms, model_error=fit.model_error, error=fit.error, shape=fit.shape[some[fit.some]],
-        unit_labels=fit.unit_labels, boxes=fit.boxes, cut=fit.cut,
+        unit_labels=fit.unit_labels if fit.found else None, boxes=fit.boxes, cut=fit.cut, found=fit.found,
     )  # fmt: skip
 
 
