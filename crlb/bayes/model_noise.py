@@ -47,7 +47,8 @@ def label_under_model(
     """
     middle = np.array([np.median(f[u]) if u.any() else 0.0 for f, u in zip(*spectra[:2], strict=True)])
     free = inference.conditions.scale == np.inf
-    reasons = [_reason(*one) for one in zip(spectra.usable.sum(axis=1), middle, spectra.mag, strict=True)]
+    n_usable: list[int] = spectra.usable.sum(axis=1).tolist()
+    reasons = [_reason(*one) for one in zip(n_usable, middle, spectra.mag, strict=True)]
     good = np.array([not why for why in reasons])
     scale = np.where(good & free, 2 * middle, 1.0)
     flux = spectra.flux / scale[:, None]
@@ -58,8 +59,8 @@ def label_under_model(
         answers = _each(found, observed, model, inference.conditions, scale[good], prior)
     n_q = len(inference.quantiles)
     return [
-        next(answers) if not why else unusable(prior.label_names, n_q, int(n), flags, why)
-        for (why, flags), n in zip(map(_flagged, reasons), spectra.usable.sum(axis=1), strict=True)
+        next(answers) if not why else unusable(prior.label_names, n_q, n, flags, why)
+        for (why, flags), n in zip(map(_flagged, reasons), n_usable, strict=True)
     ]
 
 

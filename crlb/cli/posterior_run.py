@@ -212,27 +212,30 @@ class PosteriorRun:
     ) -> "Iterator[tuple[Observed | Spoilt, LabelledStar]]":
         import jax
 
-        from crlb.bayes.label_stars import LabelledStar
+        from crlb.bayes.label_stars import LabelledStar, with_lost
         from crlb.bayes.model_noise import Fluxes, label_under_model
 
         key = jax.random.key(self.options.seed)
         wave = np.asarray(self.model.wave)
         while block := list(islice(spectra, BLOCK)):
-            placed = [placed(one, wave) for one in block]
+            shown = [placed(one, wave) for one in block]
             mags = [self._mag(one) if isinstance(one, Observed) else None for one in block]
             fluxes = Fluxes(
-                np.stack([flux for flux, _, _ in placed]),
-                np.stack([usable for _, usable, _ in placed]),
+                np.stack([flux for flux, _, _ in shown]),
+                np.stack([usable for _, usable, _ in shown]),
                 np.array([np.nan if mag is None else mag for mag in mags]),
             )
             found = label_under_model(
                 fluxes, self.model, self.prior, key=jax.random.fold_in(key, first), inference=self.inference
             )
             first += len(block)
-            for one, result, (_, _, why) in zip(block, found, placed, strict=True):
+            for one, result, (_, _, why) in zip(block, found, shown, strict=True):
                 observed = one if isinstance(one, Observed) else None
                 power = float(np.median(wave)) / self.options.lsf_fwhm
-                yield one, LabelledStar(one.origin, observed, result, power, why or result.note)
+                note = why or result.note
+                if observed is not None and "FEW_PIXELS" in result.flags:
+                    note = with_lost(note, observed)
+                yield one, LabelledStar(one.origin, observed, result, power, note)
 
     def _draw(self, star: "LabelledStar") -> None:
         """Writes samples and pictures of a star, where they are asked for."""
