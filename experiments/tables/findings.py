@@ -74,7 +74,7 @@ def _observed(run: Result) -> str:
         f"log g of {fixed(score('library', red).number('n'), 0)} real spectra of stars with known labels: R² "
         f"{r2(red)} by the posterior from 8400 to 8800 Å, no better than the nearest node of the grid "
         f"({r2(nearest + ', R of the set')}), as both share the model's error: giants {giants}, dwarfs "
-        f"{dwarfs} dex. A resolving power that is fitted, as the file states none, spoils it ({r2(red[:18])}); "
+        f"{dwarfs} dex. A resolving power fitted where the file states none spoils it ({r2(red[:18])}); "
         f"so does the whole arm under a cubic continuum ({r2(known)}; both: {r2(main)}). The median error is "
         f"{fixed(score('library', red).number('median_pull'), 1)} sigma: errors of the model are no noise of "
         f"single pixels. `tiny`, not made for these, has {r2(network)}."
