@@ -147,7 +147,7 @@ def _or_none(value: float) -> float | None:
 
 def name_of(star: Star) -> str:
     """Of the files that belong to a star."""
-    return star.literature.file.replace("/", "-").partition(".")[0]
+    return star.literature.file.replace("/", "-")
 
 
 def store(path: Path, one: LabelledStar) -> None:

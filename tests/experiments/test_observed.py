@@ -10,9 +10,9 @@ from crlb.detector import SPEED_OF_LIGHT_KMS
 from crlb.errors import MissingInputError
 from crlb.files.observed import Observed, Origin
 from experiments.__main__ import All, run_all
-from experiments.observed.data import chosen, label_noise, label_rows, literature
+from experiments.observed.data import Star, chosen, label_noise, label_rows, literature
 from experiments.observed.experiment import ObservedOptions, some_of, unavailable
-from experiments.observed.fits import BestFit
+from experiments.observed.fits import BestFit, name_of
 from experiments.observed.nearest import misfits
 from experiments.observed.network import at_rest, covers_arm
 from experiments.observed.rows import LABELS, Fitted, Literature
@@ -92,6 +92,12 @@ def test_without_data_the_way_out_is_named_and_the_experiment_is_skipped(tmp_pat
     run_all(All("cpu", ("observed",), out=tmp_path / "out"))
     assert "skipped: observed: " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_stars_of_one_set_have_files_of_their_own():
+    files = [f"stelib/STELIB_v3.2_HD{i}.fits" for i in range(3)]
+    stars = [Star(replace(star(0), file=file), observed(np.arange(2.0) + 1)) for file in files]
+    assert len({name_of(one) for one in stars}) == 3
 
 
 def test_a_few_stars_are_spread_over_all():
