@@ -1,6 +1,10 @@
 from .bayes.bounds import bayesian_bounds as bayesian_bounds
 from .bayes.exact_limit import BayesLimit as BayesLimit
 from .bayes.exact_limit import bayes_limit as bayes_limit
+from .bayes.label import label as label
+from .bayes.label import make_sight as make_sight
+from .bayes.label_stars import LabelledStar as LabelledStar
+from .bayes.observed_result import ObservedPosterior as ObservedPosterior
 from .bayes.posterior import Inference as Inference
 from .bayes.posterior import Observations as Observations
 from .bayes.posterior import posterior as posterior
@@ -11,6 +15,7 @@ from .ceilings.ceiling import ceiling as ceiling
 from .ceilings.result import Ceiling as Ceiling
 from .ceilings.with_prior import with_bounds as with_bounds
 from .ceilings.with_prior import with_exact_limit as with_exact_limit
+from .files.observed import Observed as Observed
 from .fisher.algebra import LabelledFisher as LabelledFisher
 from .fisher.information import pixel_information as pixel_information
 from .fisher.matrix import UnidentifiableError as UnidentifiableError
@@ -28,6 +33,7 @@ from .grids.spectral_grid import SpectralGrid as SpectralGrid
 from .grids.spectral_grid import make_grid as make_grid
 from .observation.build import forward_model as forward_model
 from .observation.build import with_unknowns as with_unknowns
+from .observation.conditions import Conditions as Conditions
 from .observation.exposure import Exposure as Exposure
 from .observation.forward_model import ForwardModel as ForwardModel
 from .observation.instrument import to_detector as to_detector
@@ -36,5 +42,8 @@ from .observation.noise_curves import builtin_noise as builtin_noise
 from .observation.noise_curves import load_noise as load_noise
 from .observation.nuisance import Nuisances as Nuisances
 from .observation.star import Star as Star
+from .readers.objects import observed_from as observed_from
+from .readers.options import ReadOptions as ReadOptions
+from .readers.read import open_observed as open_observed
 
 __version__: str

@@ -34,6 +34,7 @@ NAMES = (
     "capacity",
     "transfer_learning",
     "tokenizer_start",
+    "observed",
 )
 
 
@@ -76,7 +77,11 @@ def run_all(options: All) -> None:
         print(f"== {name}", flush=True)
         try:
             found = study(name)
-            paths = report(found, found.options(options.preset, out=options.out / name))
+            asked = found.options(options.preset, out=options.out / name)
+            if reason := found.unavailable(asked):
+                print(f"skipped: {name}: {reason}", file=sys.stderr)
+                continue
+            paths = report(found, asked)
         except Interrupted:
             raise
         except EXPECTED as error:

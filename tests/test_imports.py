@@ -17,6 +17,7 @@ PLUMBING = ("crlb.errors", "crlb.files", "crlb.labels", "crlb.readers")
 DOORS = {
     "specvit_jax/spectra/source.py",
     "specvit_jax/evaluation/limits.py",
+    "specvit_jax/evaluation/posterior_columns.py",
     "specvit_jax/evaluation/instrument.py",
     "specvit_jax/report/page.py",
 }

@@ -24,6 +24,7 @@ from crlb.bayes.best_fit import (
     best_fits,
     by_rank,
     free_numbers,
+    make_coarse,
     sums_of,
     with_sums,
 )
@@ -32,7 +33,7 @@ from crlb.bayes.likelihood import labels_of
 from crlb.bayes.observed_result import ObservedPosterior, unusable
 from crlb.bayes.posterior import check_prior
 from crlb.bayes.prior import Prior
-from crlb.bayes.reduced import ReducedLikelihood, make_reduced_likelihood
+from crlb.bayes.reduced import Cut, ReducedLikelihood, make_reduced_likelihood
 from crlb.bayes.result import Posterior
 from crlb.bayes.solve import Inference, Weighted, solve, summary
 from crlb.errors import UsageError
@@ -113,6 +114,7 @@ class _Work(NamedTuple):
     inference: Inference
     wanted: Wanted
     seed: int
+    coarse: Cut
 
     @classmethod
     def of(
@@ -121,7 +123,7 @@ class _Work(NamedTuple):
         with jax.enable_x64(True):
             like = make_reduced_likelihood(emulator, prior, inference.conditions)
             seed = int(jax.random.bits(jax.random.fold_in(key, 0), (), jnp.uint32))
-        return cls(like, prior, key, inference, wanted, seed)
+        return cls(like, prior, key, inference, wanted, seed, make_coarse(emulator))
 
 
 def _block(work: _Work, targets: Sequence[Target], first: int) -> list[ObservedPosterior]:
@@ -130,7 +132,14 @@ def _block(work: _Work, targets: Sequence[Target], first: int) -> list[ObservedP
     rows = [i for i, one in enumerate(begun) if isinstance(one, Fit)]
     fits = [one for one in begun if isinstance(one, Fit)]
     conditions, wanted = work.inference.conditions, work.wanted
-    fits = best_fits(work.like, fits, conditions, wanted.fit_model_error, work.seed)
+    fits = best_fits(
+        work.like,
+        fits,
+        conditions,
+        coarse=work.coarse,
+        fit_model_error=wanted.fit_model_error,
+        seed=work.seed,
+    )
     found = {i: one for i, one in enumerate(begun) if not isinstance(one, Fit)}
     good = [i for i, fit in enumerate(fits) if fit.ok]
     for i in set(range(len(fits))) - set(good):
@@ -161,9 +170,9 @@ def _solved(
 
 def _lost(work: _Work, fit: Fit, weighted: Weighted) -> float:
     """The largest chi2 that spectra of a posterior lack because of the directions dropped from the sums."""
-    assert fit.dropped is not None
+    assert fit.cut is not None
     unit = jnp.asarray(_drawn(weighted, UNKNOWN_SAMPLES, work.seed))
-    lost = (np.asarray(work.like.weights(unit)) @ fit.dropped) ** 2
+    lost = (np.asarray(work.like.weights(unit)) @ fit.cut.dropped) ** 2
     return float(lost.sum(axis=1).max())
 
 

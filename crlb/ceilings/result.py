@@ -138,15 +138,21 @@ class MagnitudeBin(Record):
 
 @dataclass(frozen=True)
 class LabelPrior(Record):
-    """The prior of one label: edges in its unit, shape parameters of its Beta distribution, variance."""
+    """The prior of one label: edges in its unit, shape parameters of its Beta distribution, variance.
+
+    `normal` is mean and standard deviation of a normal distribution cut at the edges, None where it has none.
+    """
 
     low: float
     high: float
     beta: tuple[float, float]
     variance: float
+    normal: tuple[float, float] | None = field(default=None, metadata=ABSENT)
 
     def words(self) -> str:
         """Returns the distribution in words."""
+        if self.normal is not None:
+            return f"normal {self.normal[0]:g} +- {self.normal[1]:g} within {self.low:g} to {self.high:g}"
         a, b = self.beta
         shape = "uniform" if (a, b) == (1.0, 1.0) else f"Beta({a:g}, {b:g})"
         return f"{shape} {self.low:g} to {self.high:g}"

@@ -102,6 +102,6 @@ def _about(prior: Prior) -> dict[str, LabelPrior]:
         np.asarray(x).tolist() for x in (prior.low, prior.high, prior.a, prior.b, prior.variance)
     )
     return {
-        name: LabelPrior(low[i], high[i], (a[i], b[i]), variance[i])
+        name: LabelPrior(low[i], high[i], (a[i], b[i]), variance[i], prior.normal.get(name))
         for i, name in enumerate(prior.label_names)
     }

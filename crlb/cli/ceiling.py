@@ -8,17 +8,15 @@ import tyro
 from crlb.cli.checks import check_finite, check_used
 from crlb.cli.forward_model import File
 from crlb.cli.output import (
-    progress,
     write_csv,
     write_outputs,
 )
 from crlb.cli.prior import WithPrior
 from crlb.errors import UsageError
+from crlb.files.progress import progress
 from crlb.files.records import write_json
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from crlb.ceilings.result import Ceiling as Result
     from crlb.observation.forward_model import ForwardModel
 
@@ -83,8 +81,7 @@ class Ceiling(WithPrior):
         from crlb.ceilings.ceiling import ceiling
 
         model = self.load()
-        with progress() as bar:
-            task = bar.add_task("bounds at the nodes", total=len(model.emulator.nodes))
+        with progress("bounds at the nodes", len(model.emulator.nodes), unit="nodes") as advance:
             result = ceiling(
                 model,
                 self.mag,
@@ -93,10 +90,10 @@ class Ceiling(WithPrior):
                 variance=self.variance,
                 variance_term=not self.noise_level_known,
                 derivative=self.derivative,
-                advance=lambda n: bar.advance(task, n),
+                advance=advance,
             )
-            if self.bayes:
-                result = self._with_limits(result, model, bar)
+        if self.bayes:
+            result = self._with_limits(result, model)
         result = replace(result, provenance=result.provenance | self.provenance())
         print(result.table())
         write_outputs(
@@ -108,23 +105,22 @@ class Ceiling(WithPrior):
             self.overwrite,
         )
 
-    def _with_limits(self, result: "Result", model: "ForwardModel", bar: "Progress") -> "Result":
+    def _with_limits(self, result: "Result", model: "ForwardModel") -> "Result":
         """The result with what binds estimators that use the prior."""
         from crlb.bayes.bounds import work
         from crlb.ceilings.with_prior import with_bounds, with_exact_limit
         from crlb.observation.conditions import Conditions
 
         prior = self.make_prior(model.emulator)
-        first = bar.add_task("bounds with the prior", total=work(len(prior.label_names)))
-        result = with_bounds(result, model, prior, advance=lambda n: bar.advance(first, n))
-        bar.update(first, completed=work(len(prior.label_names)))
-        second = bar.add_task("exact limit, stars", total=self.n_bayes * len(self.mag))
-        return with_exact_limit(
-            result,
-            model,
-            prior,
-            n=self.n_bayes,
-            seed=self.seed,
-            conditions=Conditions(scale=self.amplitude),
-            advance=lambda n: bar.advance(second, n),
-        )
+        with progress("bounds with the prior", work(len(prior.label_names)), unit="steps") as advance:
+            result = with_bounds(result, model, prior, advance=advance)
+        with progress("exact limit", self.n_bayes * len(self.mag)) as advance:
+            return with_exact_limit(
+                result,
+                model,
+                prior,
+                n=self.n_bayes,
+                seed=self.seed,
+                conditions=Conditions(scale=self.amplitude),
+                advance=advance,
+            )

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import progress, write_csv, write_outputs
+from crlb.cli.output import write_csv, write_outputs
+from crlb.files.progress import progress
 from crlb.files.records import write_json
 
 CONTINUUM_ORDER = 3
@@ -43,14 +44,13 @@ class NuisancesOptions(ForwardModelOptions):
             self.load_grid(), self.load_noise(), unknown, lsf_fwhm=self.lsf_fwhm,
             wave_range=self.wave_range, degree=self.degree,
         )  # fmt: skip
-        with progress() as bar:
-            task = bar.add_task("bounds at the nodes", total=len(model.emulator.nodes))
+        with progress("bounds at the nodes", len(model.emulator.nodes), unit="nodes") as advance:
             result = nuisance_effects(
                 nuisances,
                 model,
                 self.mag,
                 label=self.target,
-                advance=lambda n: bar.advance(task, n),
+                advance=advance,
             )
         result = replace(result, provenance=result.provenance | self.provenance())
         print(result.table())

@@ -9,7 +9,6 @@ from crlb.files.output import new_file
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
 
 def console(stderr: bool = False) -> "Console":
@@ -18,13 +17,6 @@ def console(stderr: bool = False) -> "Console":
 
     found = Console(stderr=stderr)
     return found if found.is_terminal else Console(stderr=stderr, width=110)
-
-
-def progress() -> "Progress":
-    """Returns a progress bar on stderr that leaves nothing behind."""
-    from rich.progress import Progress
-
-    return Progress(console=console(stderr=True), transient=True)
 
 
 def write_outputs(writers: Mapping[Path | None, Callable[[Path], None]], overwrite: bool) -> None:

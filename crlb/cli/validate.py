@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import tyro
 
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import progress, write_outputs
+from crlb.cli.output import write_outputs
 from crlb.errors import UsageError
+from crlb.files.progress import progress
 from crlb.files.records import write_json
 
 Magnitudes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AB [AB ...]")]
@@ -43,9 +44,7 @@ class Validate(ForwardModelOptions):
         from crlb.validation.summary import total, validate
 
         grid, noise = on_arm(self.load_grid(), self.load_noise(), self.lsf_fwhm, self.wave_range)
-        with progress() as bar:
-            task = bar.add_task("nodes left out", total=total(grid))
-            advance = lambda n: bar.advance(task, n)  # noqa: E731
+        with progress("nodes left out", total(grid), unit="nodes") as advance:
             result = validate(grid, noise, self.mag, wave_range=self.wave_range, advance=advance)
         shown = {key: value for key, value in self.provenance().items() if key != "interpolation_degree"}
         result = replace(result, provenance=result.provenance | shown)

@@ -133,15 +133,17 @@ def _write_fits(rows: Path, path: Path, columns: Sequence[Column], about: About)
 def _fits_header(columns: Sequence[Column], widths: Sequence[int], n: int, about: About) -> "fits.Header":
     from astropy.io import fits
 
+    units = [_fits_unit(one.unit) for one in columns]
     made = [
-        fits.Column(one.name, _TFORM.get(one.kind, f"{w}A"), unit=one.unit or None)
-        for one, w in zip(columns, widths, strict=True)
+        fits.Column(one.name, _TFORM.get(one.kind, f"{w}A"), unit=unit)
+        for one, w, unit in zip(columns, widths, units, strict=True)
     ]
     header = fits.BinTableHDU.from_columns(made, nrows=0, name="STARS").header
     header["NAXIS2"] = n
-    for i, one in enumerate(columns, start=1):
-        if one.description:
-            header[f"TCOMM{i}"] = _ascii(one.description)
+    for i, (one, unit) in enumerate(zip(columns, units, strict=True), start=1):
+        said = one.description + (f" [{one.unit}]" if one.unit and not unit else "")
+        if said:
+            header[f"TCOMM{i}"] = _ascii(said)
     for name, value in about.items():
         if isinstance(value, Mapping):
             for key, text in value.items():
@@ -150,6 +152,16 @@ def _fits_header(columns: Sequence[Column], widths: Sequence[int], n: int, about
             keyword = name.upper() if len(name) <= 8 else f"HIERARCH {name}"
             header[keyword] = _ascii(value) if isinstance(value, str) else value
     return header
+
+
+def _fits_unit(unit: str) -> str | None:
+    """A unit as FITS writes it; None: the standard has none of that kind (dex), it goes into the comment."""
+    from astropy import units
+
+    try:
+        return units.Unit(unit).to_string("fits") if unit else None
+    except ValueError:
+        return None
 
 
 @contextmanager

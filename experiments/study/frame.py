@@ -73,6 +73,7 @@ class Study(Generic[S]):
             replaces that of the preset.
         seeds: of the random numbers, for the record.
         leaves: files and folders of its own in the output folder.
+        unavailable: why it cannot run with these options on this machine, in a sentence; empty if it can.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Study(Generic[S]):
     options: type[Options] = Options
     seeds: Mapping[str, Json] = field(default_factory=lambda: {"test": stars.TEST_SEED})
     leaves: frozenset[str] = frozenset()
+    unavailable: Callable[[Options], str] = lambda options: ""
 
 
 SomeStudy: TypeAlias = Study[Any]

@@ -20,14 +20,17 @@ Statistic = Callable[..., np.ndarray]  # arrays (..., n_stars) -> (...)
 def ends(
     statistic: Statistic, *stars: Float[np.ndarray, " n"], n_resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """The 95 % bootstrap percentile interval of a statistic that works along the last axis."""
+    """The 95 % bootstrap percentile interval of a statistic that works along the last axis.
+
+    Resamples of which it is NaN, as R2 of one star drawn again and again, do not count.
+    """
     rng, n = np.random.default_rng(seed), len(stars[0])
     block = max(1, BLOCK // n)
     found = []
     for start in range(0, n_resamples, block):
         rows = rng.integers(n, size=(min(block, n_resamples - start), n))
         found.append(statistic(*(values[rows] for values in stars)))
-    low, high = np.quantile(np.concatenate(found), TAILS)
+    low, high = np.nanquantile(np.concatenate(found), TAILS)
     return float(low), float(high)
 
 

@@ -57,6 +57,30 @@ def _uncertainty(run: Result) -> str:
     )
 
 
+def _observed(run: Result) -> str:
+    main, known, nearest, network = (run.text(name) for name in ("main", "known", "nearest", "network"))
+    red = "8400-8800, a_M = 0, R of the set"
+
+    def score(group: str, setting: str, label: str = "log_g") -> Result:
+        return run.one("scores", setting=setting, group=group, label=label)
+
+    def r2(setting: str) -> str:
+        return fixed(score("library", setting).number("r2"), 2)
+
+    giants, dwarfs = (
+        fixed(score(f"library {group}", red).number("bias"), 2, sign=True) for group in ("giants", "dwarfs")
+    )
+    return (
+        f"log g of {fixed(score('library', red).number('n'), 0)} real spectra of stars with known labels: R² "
+        f"{r2(red)} by the posterior from 8400 to 8800 Å, no better than the nearest node of the grid "
+        f"({r2(nearest + ', R of the set')}), as both share the model's error: giants {giants}, dwarfs "
+        f"{dwarfs} dex. A resolving power fitted where the file states none spoils it ({r2(red[:18])}); "
+        f"so does the whole arm under a cubic continuum ({r2(known)}; both: {r2(main)}). The median error is "
+        f"{fixed(score('library', red).number('median_pull'), 1)} sigma: errors of the model are no noise of "
+        f"single pixels. `tiny`, not made for these, has {r2(network)}."
+    )
+
+
 def _scaling(run: Result) -> str:
     steps = [row.number("r2") for row in run.rows("rows", method="SpecViT", mode="steps")]
     epochs = run.rows("rows", method="SpecViT", mode="epochs")
@@ -208,6 +232,7 @@ POINTS: dict[str, Point] = {
     "efficiency": _efficiency,
     "residuals": _residuals,
     "uncertainty": _uncertainty,
+    "observed": _observed,
     "scaling": _scaling,
     "tokenization": _tokenization,
     "attention": _attention,

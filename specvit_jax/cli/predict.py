@@ -4,7 +4,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -14,7 +14,11 @@ from crlb.files.output import check_outputs
 from crlb.files.tables import check_table
 from crlb.readers.arguments import SpectraOptions
 from specvit_jax.cli.arguments import Out
-from specvit_jax.network.find import find_weights
+from specvit_jax.network.find import find_weights, grid_of
+
+if TYPE_CHECKING:
+    from crlb.files.tables import Column, TableFile
+    from specvit_jax.evaluation.label_files import More
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,7 @@ class Predict(SpectraOptions):
 
     Each star gets a row: labels, their sigma where the network has it, SNR, distance from the spectra of the
     training with its p-value, flags, note. A spectrum that cannot be used keeps its row, with the reason.
+    A velocity that is not stated is searched, a tenth of a second for each star; --rv 0: all are at rest.
     Ctrl-C and SIGTERM stop it; the same command goes on with the rows that are there.
 
     To copy and paste:
@@ -37,6 +42,9 @@ class Predict(SpectraOptions):
     """Files of spectra."""
     out: Out
     """The table to write: .csv, .ecsv, .fits or .fits.gz; a .csv has neither units nor legend."""
+    posterior: bool = False
+    """Add the columns of the exact posterior under the network's grid: scale, continuum and velocity
+    unknown; seconds for a star, where the network takes a millisecond."""
     batch: int = 256
     """Spectra at once; fewer take less memory."""
     overwrite: bool = False
@@ -53,7 +61,7 @@ class Predict(SpectraOptions):
         command = shlex.join(["specvit", *sys.argv[1:]])
         table = label_table(
             self.out, weights, self.spectra, options,
-            command=command, batch=self.batch, overwrite=self.overwrite,
+            command=command, batch=self.batch, overwrite=self.overwrite, more=self._more_columns(weights),
         )  # fmt: skip
         table.check()
         next(spectra_of(self.spectra, options))  # what is wrong with all files is said before jax is loaded
@@ -65,10 +73,26 @@ class Predict(SpectraOptions):
         if network.training[0] is None:
             reason = network.training[1]
             print(f"distance from the training unknown: {reason}", file=sys.stderr, flush=True)
-        counts = label_files(network, self.spectra, options, table, self.batch)
+        counts = label_files(network, self.spectra, options, table, self.batch, self._more(weights, table))
         print(f"{summary(counts)}\nwrote {self.out}")
         if counts["UNUSABLE"] == table.rows:
             raise DataError(f"no spectrum could be used; the column note of {self.out} says why")
+
+    def _more_columns(self, weights: Path) -> "tuple[Column, ...]":
+        """Columns of the posterior, where it is asked for."""
+        if not self.posterior:
+            return ()
+        from specvit_jax.evaluation.posterior_columns import posterior_columns
+
+        return posterior_columns(grid_of(weights))
+
+    def _more(self, weights: Path, table: "TableFile") -> "More | None":
+        """What computes them."""
+        if not self.posterior:
+            return None
+        from specvit_jax.evaluation.posterior_columns import posterior_of
+
+        return posterior_of(grid_of(weights), lambda: table.rows)
 
     def _check(self, inputs: dict[str, Path]) -> None:
         """Refuses, within milliseconds, options and files that cannot be."""

@@ -12,7 +12,6 @@ strange for that. `within` is compared with the same number of every spectrum of
 the star's own noise and pixels; `outside` with chi2. The p-value is twice the smaller of both.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -53,8 +52,8 @@ class Frame(NamedTuple):
     """A training set on the device, prepared."""
 
     mean: Float[Array, " n_pix"]
-    basis: Float[Array, "n_pix k"]
-    deviation: Float[Array, " k"]
+    directions: Float[Array, "n_pix k"]  # in which the coefficients are of order one
+    products: Float[Array, "n_pix pairs"]  # of two directions, the first not after the second
     known: Float[Array, "m k"]
     draws: Float[Array, "m k"]
     floor: Float[Array, " n_pix"]
@@ -77,8 +76,11 @@ def make_frame(training: TrainingSet) -> Frame:
     draws = np.random.default_rng(0).normal(size=training.coefficients.shape)
     deviation = training.deviation
     floor = np.hypot(MODEL_ERROR * training.mean, training.rest)
+    directions = training.basis * deviation
+    one, other = np.triu_indices(len(deviation))
     arrays = (
-        training.mean, training.basis, deviation, training.coefficients / deviation, draws, floor,
+        training.mean, directions, directions[:, one] * directions[:, other],
+        training.coefficients / deviation, draws, floor,
     )  # fmt: skip
     return Frame(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
@@ -124,7 +126,7 @@ def _scaled(flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> tuple[np.n
     return scaled, (ivar / factor**2).astype(np.float32)
 
 
-@partial(jax.jit)
+@jax.jit
 def _fits(flux: Float[Array, "n n_pix"], ivar: Float[Array, "n n_pix"], frame: Frame) -> Fit:
     found: Fit = jax.lax.map(lambda one: _fit(one[0], one[1], frame), (flux, ivar), batch_size=PIECE)
     return found
@@ -135,17 +137,16 @@ def _fit(flux: Float[Array, " n_pix"], ivar: Float[Array, " n_pix"], frame: Fram
     error2 = 1 / jnp.where(usable, ivar, 1.0) + frame.floor**2
     weight = jnp.where(usable, 1 / error2, 0.0)
     apart = flux - frame.mean
-    # In units of the coefficients' deviations: A = L F L, and the coefficients are of order one.
-    directions = frame.basis * frame.deviation[None, :]
-    information, axes = jnp.linalg.eigh(directions.T @ (weight[:, None] * directions))
+    information, axes = jnp.linalg.eigh(_information(weight, frame))
     seen = information > UNKNOWN
     known = jnp.where(seen, information, 1.0)
-    along = directions @ axes
-    slope, of_mean = along.T @ (weight * apart), along.T @ (weight * frame.mean)
+    slope = axes.T @ (frame.directions.T @ (weight * apart))
+    of_mean = axes.T @ (frame.directions.T @ (weight * frame.mean))
     within = jnp.where(seen, slope / jnp.sqrt(known * (1 + known)), 0.0)
-    drawn = (jnp.sqrt(known) * (frame.known @ axes) + frame.draws) / jnp.sqrt(1 + known)
-    others = jnp.sum(jnp.where(seen, drawn, 0.0) ** 2, axis=1)
-    nearest = along @ jnp.where(seen, slope / known, 0.0)
+    drawn = jnp.sqrt(known)[None] * (frame.known @ axes) + frame.draws
+    drawn = jnp.where(seen[None], drawn / jnp.sqrt(1 + known)[None], 0.0)
+    others = jnp.sum(drawn**2, axis=1)
+    nearest = frame.directions @ (axes @ jnp.where(seen, slope / known, 0.0))
     total = 1 + jnp.maximum(information, 0.0)
     # mean^T C^-1 apart, relative to mean^T C^-1 mean: what the amplitude is more than one
     excess = jnp.sum(weight * frame.mean * apart) - jnp.sum(of_mean * slope / total)
@@ -154,7 +155,7 @@ def _fit(flux: Float[Array, " n_pix"], ivar: Float[Array, " n_pix"], frame: Fram
     pairs = usable[1:] & usable[:-1]
     scatter = jnp.sum(jnp.where(pairs, jnp.diff(left) ** 2, 0.0)) / (2 * jnp.maximum(pairs.sum(), 1))
     return Fit(
-        model=frame.mean + along @ (slope / total),
+        model=frame.mean + frame.directions @ (axes @ (slope / total)),
         amplitude=jnp.clip(1 + excess, *AMPLITUDES),
         within=jnp.sum(within**2),
         outside=jnp.sum(left**2),
@@ -162,3 +163,11 @@ def _fit(flux: Float[Array, " n_pix"], ivar: Float[Array, " n_pix"], frame: Fram
         scatter=jnp.sqrt(scatter),
         seen=jnp.sum(seen),
     )
+
+
+def _information(weight: Float[Array, " n_pix"], frame: Frame) -> Float[Array, "k k"]:
+    """L F L: of the coefficients in units of their deviations."""
+    k = frame.directions.shape[1]
+    one, other = np.triu_indices(k)
+    upper = jnp.zeros((k, k), weight.dtype).at[one, other].set(weight @ frame.products)
+    return upper + jnp.triu(upper, 1).T

@@ -1,7 +1,7 @@
 """Labels of the stars in files of spectra, written as they come: a million spectra in bounded memory."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -16,11 +16,26 @@ from crlb.readers.read import open_observed
 from specvit_jax.evaluation.trained import TrainedNetwork
 from specvit_jax.stopping import Signals
 
+More = Callable[[Sequence[Observed | Spoilt]], Mapping[str, Sequence[object]]]
+
 
 def label_files(
-    network: TrainedNetwork, paths: Sequence[Path], options: ReadOptions, table: TableFile, batch: int
+    network: TrainedNetwork,
+    paths: Sequence[Path],
+    options: ReadOptions,
+    table: TableFile,
+    batch: int,
+    more: More | None = None,
 ) -> Counter[str]:
     """Writes the labels of all stars in the files to a table, from where an interrupted run has stopped.
+
+    Args:
+        network: that reads them.
+        paths: files of spectra.
+        options: how these are to be understood.
+        table: as `label_table` gives it, not yet entered.
+        batch: spectra at once.
+        more: further columns of a batch of spectra, of another method; they are columns of the table.
 
     Returns:
         How many of the stars of this run have each flag; "-": no flag, "stars": all of them.
@@ -35,7 +50,8 @@ def label_files(
         told = table.rows if unit == "stars" else 0
         spectra = Watched(spectra_of(paths, options, table.rows))
         for stars in network.label(spectra, batch):
-            table.append(stars.columns())
+            table.append(stars.columns() | dict(more(spectra.taken) if more else {}))
+            spectra.taken.clear()
             counts.update(flag for flags in stars.flags for flag in flags.split(","))
             counts["stars"] += len(stars)
             done = table.rows if unit == "stars" else spectra.files
@@ -51,10 +67,11 @@ def _progress(table: TableFile, total: int, unit: str) -> AbstractContextManager
 
 
 class Watched:
-    """Spectra on their way, and from how many files they have come."""
+    """Spectra on their way: from how many files they have come, and those that were taken last."""
 
     def __init__(self, spectra: Iterator[Observed | Spoilt]) -> None:
         self.spectra, self.files, self.last = spectra, 0, ""
+        self.taken: list[Observed | Spoilt] = []
 
     def __iter__(self) -> "Watched":
         return self
@@ -63,6 +80,7 @@ class Watched:
         found = next(self.spectra)
         self.files += found.origin.path != self.last
         self.last = found.origin.path
+        self.taken.append(found)
         return found
 
 

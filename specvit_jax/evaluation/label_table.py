@@ -6,7 +6,7 @@ from pathlib import Path
 
 from crlb.files.flags import LEGEND
 from crlb.files.input import identity, sha256
-from crlb.files.tables import TableFile
+from crlb.files.tables import Column, TableFile
 from crlb.readers.options import ReadOptions
 from specvit_jax.evaluation.labelled import columns_of
 from specvit_jax.network.find import outputs_of
@@ -21,11 +21,12 @@ def label_table(
     command: str,
     batch: int,
     overwrite: bool,
+    more: Sequence[Column] = (),
 ) -> TableFile:
     """A table for the labels that a network reads from files of spectra; entering it begins the writing.
 
-    An interrupted one is taken up again where files (size and time), options, weights, version of the
-    package and batch are the same.
+    Columns of another method, `more`, stand behind the network's. An interrupted one is taken up again where
+    files (size and time), options, weights, version of the package and batch are the same.
 
     Raises:
         DataError: the weights are none of this project.
@@ -34,7 +35,7 @@ def label_table(
     package = version("specvit-jax")
     return TableFile(
         out,
-        columns_of(*outputs_of(weights)),
+        (*columns_of(*outputs_of(weights)), *more),
         about={
             "command": command,
             "version": f"specvit-jax {package}",

@@ -1,6 +1,6 @@
 """A trained network as one object: `specvit_jax.load("tiny").predict(flux)`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +8,6 @@ from typing import TypeAlias, overload
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from crlb.files.observed import Observed
 from crlb.readers.many import Spoilt, spectra_of
@@ -24,8 +23,8 @@ from specvit_jax.evaluation.training_set import TrainingSet, training_set
 from specvit_jax.network.find import find_weights
 from specvit_jax.network.weights import Weights, load_weights
 
-Flux: TypeAlias = Float[np.ndarray, "*n n_pix"] | jax.Array | Sequence[float]
-Spectra: TypeAlias = str | Path | Observed | Iterable[str | Path | Observed]
+Flux: TypeAlias = np.ndarray | jax.Array | Sequence[float] | Sequence[Sequence[float]] | Sequence[np.ndarray]
+Spectra: TypeAlias = str | Path | Observed | Mapping[str, object] | Iterable[object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +69,14 @@ class TrainedNetwork:
         return None if self.training[0] is None else make_frame(self.training[0])
 
     @overload
-    def predict(self, spectra: Flux) -> Predictions: ...
+    def predict(self, spectra: Flux) -> Predictions: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, spectra: Spectra, options: ReadOptions = ...) -> LabelledStars: ...
 
     def predict(
         self,
-        spectra: Flux | Spectra,
+        spectra: object,
         options: ReadOptions = ReadOptions(),  # noqa: B008
     ) -> Predictions | LabelledStars:
         """Returns the labels of one spectrum or of many, and their 1-sigma errors where it predicts these.

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jax
@@ -23,7 +24,7 @@ from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.spectra.shards import find_shards, open_shards
-from specvit_jax.spectra.source import Observer, Rows, fold_in, make_observer, snr_of
+from specvit_jax.spectra.source import Batch, Observer, Rows, fold_in, make_observer, snr_of
 
 FORMAT = "specvit-jax training set 1"
 COMPONENTS = 32  # the clean spectra of `tiny` differ from what these span by 0.2 % of the flux at most
@@ -31,6 +32,7 @@ N_BASIS = 1500  # spectra the components are found from
 N_SPECTRA = 3000  # spectra others are compared with: p-values from 1/3000 on
 N_EDGES = 500  # spectra whose SNR is found at the brightest and the faintest magnitude
 SEED = 7  # of their labels
+FAINTEST_SNR = 1e-6  # that has a logarithm of use
 HALF = ("basis", "coefficients", "rest", "errors")  # kept with 11 bits, others with 24
 # Magnitudes at which the errors are kept, beyond the brightest and the faintest: the SNR of other stars.
 BEYOND = (-6.0, -4.0, -2.0, -1.0, 0.0), (0.0, 1.0, 2.0, 3.0)
@@ -47,7 +49,7 @@ class TrainingSet:
         rest: standard deviation of what lies outside of these directions, per pixel.
         mags: AB magnitudes in i, increasing.
         errors: 1 sigma of the mean spectrum at these magnitudes.
-        snr_range: of training spectra, from the faintest to the brightest.
+        snr_range: of the noisy spectra, from the faintest to the brightest.
         mag_range: AB magnitudes in i of the training, bright and faint.
         label_range: lower and upper edge of each label of the network.
     """
@@ -72,14 +74,24 @@ class TrainingSet:
         """1 sigma of the mean spectrum at a magnitude, interpolated in the logarithm."""
         place = np.interp(mag, self.mags, np.arange(len(self.mags)))
         low = min(int(place), len(self.mags) - 2)
-        ends = np.log(self.errors[low : low + 2])
+        ends = self._log_errors[low : low + 2]
         found: np.ndarray = np.exp(ends[0] + (place - low) * (ends[1] - ends[0]))
         return found
 
     def mag_of(self, snr: float) -> float:
-        """The magnitude at which the mean spectrum has this SNR; the last one known beyond."""
-        known = np.median(self.mean[None, :] / self.errors, axis=1)
-        return float(np.interp(-np.log(max(snr, 1e-6)), -np.log(known), self.mags))
+        """The magnitude at which the mean spectrum has this SNR, of noisy flux; the last one known beyond."""
+        return float(np.interp(-np.log(max(snr, FAINTEST_SNR)), -self._log_snr, self.mags))
+
+    @cached_property
+    def _log_errors(self) -> Float[np.ndarray, "m n_pix"]:
+        return np.asarray(np.log(self.errors))
+
+    @cached_property
+    def _log_snr(self) -> Float[np.ndarray, " m"]:
+        """ln SNR of the mean spectrum with noise, at each magnitude."""
+        noise = np.random.default_rng(0).normal(size=len(self.mean))
+        known = np.median(self.mean[None, :] / self.errors + noise[None, :], axis=1)
+        return np.asarray(np.log(np.maximum(known, FAINTEST_SNR)))
 
 
 def training_set(weights: Weights, weights_path: Path | None = None) -> tuple[TrainingSet | None, str]:
@@ -98,7 +110,7 @@ def training_set(weights: Weights, weights_path: Path | None = None) -> tuple[Tr
     if path is not None and (found := _read(path, stamp)) is not None:
         return found, ""
     try:
-        made = make_training_set(weights.config)
+        made = make_training_set(weights.config, N_SPECTRA)
     except (MissingInputError, DataError) as error:
         return None, str(error)
     if path is not None:
@@ -176,14 +188,19 @@ def _parts(labels: np.ndarray, size: int = 250) -> Iterator[np.ndarray]:
 
 
 def _errors(observer: Observer, clean: np.ndarray, mags: np.ndarray) -> Float[np.ndarray, "n n_pix"]:
+    return np.asarray(_observed(observer, clean, mags).error, np.float64)
+
+
+def _observed(observer: Observer, clean: np.ndarray, mags: np.ndarray) -> Batch:
     keys = fold_in(jax.random.key(0), np.arange(len(clean)))
     rows = Rows(jnp.asarray(clean, jnp.float32), jnp.zeros((len(clean), 0)), jnp.asarray(mags, jnp.float32))
-    return np.asarray(observer.observe(keys, rows).error, np.float64)
+    return observer.observe(keys, rows)
 
 
 def _snr(observer: Observer, clean: np.ndarray, mag: float) -> Float[np.ndarray, " n"]:
-    errors = _errors(observer, clean, np.full(len(clean), mag))
-    return np.asarray(snr_of(clean.astype(np.float32), errors.astype(np.float32)))
+    """SNR as it is measured: of noisy flux."""
+    batch = _observed(observer, clean, np.full(len(clean), mag))
+    return np.asarray(snr_of(batch.flux, batch.error))
 
 
 def _stored(made: TrainingSet) -> TrainingSet:

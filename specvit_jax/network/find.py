@@ -60,3 +60,17 @@ def outputs_of(path: Path) -> tuple[tuple[str, ...], bool]:
         return names, bool(json.loads(metadata["config"])["model"].get("predict_sigma", False))
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"weights {path} is not a weights file of this project: {error}") from error
+
+
+def grid_of(path: Path) -> Path | None:
+    """The grid file that the network in a weights file was trained with; None: the embedded grid.
+
+    Raises:
+        MissingInputError: it is not there any more.
+    """
+    grid = json.loads(read_metadata(path)["config"])["data"].get("grid")
+    if grid is None:
+        return None
+    if not Path(grid).is_file():
+        raise MissingInputError(f"weights {path} were trained with the grid {grid}, which is not there")
+    return Path(grid)

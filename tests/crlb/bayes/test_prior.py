@@ -1,4 +1,4 @@
-"""The prior against scipy's Beta distribution."""
+"""The prior against scipy's Beta and truncated normal distributions."""
 
 import jax
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from crlb.bayes.prior import make_prior
+from crlb.bayes.quadrature import tensor_rule
 from crlb.errors import UsageError
 
 LOW, HIGH = np.array([3750.0, 1.0]), np.array([6000.0, 5.0])
@@ -51,12 +52,61 @@ def test_quantiles_are_those_of_scipy(case):
     np.testing.assert_allclose(prior.quantile(unit)[:, 0], 3750 + 2250 * unit[:, 0], rtol=1e-12)
 
 
+NORMALS = {"inside": (3.2, 0.4), "at an edge": (5.1, 0.3), "far outside": (5.8, 0.2), "wide": (3.0, 50.0)}
+
+
+@pytest.fixture(params=list(NORMALS))
+def cut(request):
+    centre, sigma = NORMALS[request.param]
+    oracle = stats.truncnorm((1 - centre) / sigma, (5 - centre) / sigma, centre, sigma)
+    return make_prior(LOW, HIGH, NAMES, normal={"log_g": (centre, sigma)}), oracle
+
+
+def test_a_normal_prior_cut_at_the_box_has_the_density_and_moments_of_scipy(cut):
+    prior, oracle = cut
+    np.testing.assert_allclose(prior.mean, [4875, oracle.mean()], rtol=1e-9)
+    np.testing.assert_allclose(prior.variance, [2250**2 / 12, oracle.var()], rtol=1e-7)
+    for log_g in (1.0, 3.1, 4.9, 5.0):
+        expected = oracle.logpdf(log_g) - np.log(2250.0)
+        with jax.enable_x64(True):
+            np.testing.assert_allclose(prior.log_density(np.array([5000.0, log_g])), expected, rtol=1e-9)
+    assert prior.log_density(np.array([5000.0, 5.1])) == -np.inf
+
+
+def test_quantiles_and_draws_of_a_normal_prior_are_those_of_scipy(cut):
+    prior, oracle = cut
+    unit = np.random.default_rng(0).random((50, 2))
+    np.testing.assert_allclose(prior.quantile(unit)[:, 1], oracle.ppf(unit[:, 1]), rtol=1e-9)
+    np.testing.assert_allclose(prior.quantile(unit)[:, 0], 3750 + 2250 * unit[:, 0], rtol=1e-12)
+    scaled = (prior.quantile(unit) - LOW) / (HIGH - LOW)
+    np.testing.assert_allclose(prior.unit_quantile(unit), scaled, rtol=1e-12)
+    labels = np.asarray(prior.draw(jax.random.key(3), 4000))
+    assert stats.kstest(labels[:, 1], oracle.cdf).pvalue > 0.001
+    assert stats.kstest(labels[:, 0], stats.uniform(3750, 2250).cdf).pvalue > 0.001
+
+
+def test_a_normal_prior_stands_beside_a_beta_and_is_named():
+    prior = make_prior(LOW, HIGH, NAMES, {"log_g": (3.0, 2.5)}, {"T_eff": (4800.0, 100.0)})
+    assert prior.normal == {"T_eff": (4800.0, 100.0)}
+    np.testing.assert_allclose(prior.mean[1], make_prior(LOW, HIGH, NAMES, {"log_g": (3.0, 2.5)}).mean[1])
+    assert make_prior(LOW, HIGH, NAMES).normal == {}
+
+
+def test_bounds_refuse_a_normal_prior():
+    with pytest.raises(UsageError, match="normal one of log_g"):
+        tensor_rule(make_prior(LOW, HIGH, NAMES, normal={"log_g": (3.0, 0.1)}), 4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"shapes": {"vsini": (1.0, 1.0)}}, "unknown label vsini"),
         ({"shapes": {"log_g": (0.0, 1.0)}}, "two positive numbers"),
         ({"high": LOW}, "T_eff needs low < high"),
+        ({"normal": {"vsini": (1.0, 1.0)}}, "unknown label vsini"),
+        ({"normal": {"log_g": (3.0, 0.0)}}, "log_g needs a mean and a positive sigma"),
+        ({"normal": {"T_eff": (3.0, 0.1)}}, "sigma outside 3750 to 6000; check its unit"),
+        ({"normal": {"log_g": (3.0, 1.0)}, "shapes": {"log_g": (2.0, 2.0)}}, "both Beta and normal"),
     ],
 )
 def test_unusable_priors_are_refused_in_words(arguments, words):

@@ -21,6 +21,7 @@ COLUMNS = (
     Column("star", kind="text", description="name of the star"),
     Column("row", kind="integer", description="row of its file"),
     Column("T_eff", "K", "effective temperature"),
+    Column("log_g", "dex", "gravity"),
     Column("good", kind="flag"),
     Column("note", kind="text"),
 )
@@ -34,6 +35,7 @@ ROWS = {
     "star": ['S "1", north', "HD 20", ""],
     "row": [0, 7, 2**40],
     "T_eff": np.array([4812.34567, np.nan, np.inf]),
+    "log_g": [1.0, 2.0, -3.5],
     "good": [True, False, True],
     "note": ["two\nlines, \x00one cell", "R = 5000 Å", ""],
 }
@@ -52,6 +54,7 @@ def part(first: int, n: int = 1) -> dict[str, list[object]]:
         "star": texts,
         "row": list(numbers),
         "T_eff": [i / 7 for i in numbers],
+        "log_g": [0.0] * n,
         "good": [True] * n,
         "note": texts,
     }
@@ -97,6 +100,8 @@ def test_units_descriptions_and_provenance_are_in_ecsv_and_fits(tmp_path):
         header = hdus[1].header
         assert header["TUNIT3"] == "K"
         assert header["TCOMM3"] == "effective temperature"
+        assert "TUNIT4" not in header  # the standard has no dex
+        assert header["TCOMM4"] == "gravity [dex]"
         assert header["COMMAND"].rstrip() == ABOUT["command"].rstrip()
         assert (header["weights_sha256"], header["STARS"], header["UNUSABLE"]) == ("a" * 64, 3, 1)
         assert "flags EDGE: within 1 A: an edge" in list(header["COMMENT"])

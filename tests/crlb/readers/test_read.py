@@ -61,11 +61,11 @@ def test_one_bad_spectrum_costs_no_other(tmp_path: Path) -> None:
         (pickle.dumps({"wave": [1, 2]}, 4), "no FITS, HDF5 or text file"),
         (b"PK\x03\x04" + bytes(50), "compressed by xz or zip"),
         (b"\x1f\x8b\x08\x00broken", "truncated or damaged"),
-        (gzip.compress(b"8400 1\n8401 1\n")[:-12], "truncated or damaged"),
+        (gzip.compress(b"8400 1\n8401 1\n", mtime=0)[:-12], "truncated or damaged"),
         (b"BZh9broken", "truncated or damaged"),
         (b"SIMPLE  =                    T", "FITS"),
         (b"\x89HDF\r\n\x1a\n" + bytes(200), "truncated or damaged"),
-        (gzip.compress(b"\x89HDF\r\n\x1a\n" + bytes(200)), "compressed HDF5"),
+        (gzip.compress(b"\x89HDF\r\n\x1a\n" + bytes(200), mtime=0), "compressed HDF5"),
         ("a page about stars\n".encode("utf-16"), "no FITS, HDF5 or text file"),
         (b"<html>\n<body>404 not found</body></html>\n", "HTML or XML"),
     ],
@@ -90,6 +90,18 @@ def test_a_truncated_fits_file_is_an_error(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "star.fits"
     path.write_bytes(fits_bytes(tmp_path)[:cut])
     with pytest.raises(DataError):
+        open_observed(path, VACUUM)
+
+
+def test_a_file_truncated_in_a_part_that_is_not_read_is_an_error(tmp_path: Path) -> None:
+    columns = [fits.Column("wave", "D", array=WAVE), fits.Column("flux", "D", array=WAVE / 8400)]
+    sky = fits.ImageHDU(np.ones(2000), name="SKY")
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns), sky]).writeto(
+        tmp_path / "star.fits"
+    )
+    path = tmp_path / "cut.fits"
+    path.write_bytes((tmp_path / "star.fits").read_bytes()[:-8000])
+    with pytest.raises(DataError, match=r"HDU 2 needs the first .* truncated"):
         open_observed(path, VACUUM)
 
 

@@ -29,7 +29,8 @@ def exit_code(monkeypatch, *args: str | Path) -> int | str | None:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("info",), ("train",), ("simulate",), ("evaluate",), ("runs",), ("sweep",)]
+    "command",
+    [(), ("info",), ("train",), ("simulate",), ("evaluate",), ("predict",), ("runs",), ("sweep",)],
 )
 def test_help_is_fast_because_jax_is_not_loaded(command):
     code = f"""
