@@ -32,6 +32,9 @@ LEVEL_ORDER = 3  # of the polynomial that is the flux level, where the continuum
 # Labels that a fit is prepared for: so many sigma around the modes whose ln L is within this of the best.
 REACH, LEAST_MODE = 7.0, 40.0
 BEARS_SIGMA = 0.2  # of its standard deviation: so far off the velocity may always be
+# Å over which a model errs alike: a strong line with its wings. Of 36 stars with known labels the spectra
+# scatter by 1 % around their models, but sigma of log g was honest only with 5 % in pixels of 0.3 to 1 Å.
+ERROR_LENGTH = 10.0
 MAD = 1.4826  # sigma of a Gaussian / its median absolute deviation
 
 
@@ -122,6 +125,18 @@ class Fit:
         return found
 
     @property
+    def weight(self) -> Float[np.ndarray, " n_pix"]:
+        """What a pixel counts for in the labels: 1/variance, the model erring alike over `ERROR_LENGTH`.
+
+        For n pixels with one common error of variance v, mean and sigma are those of independent errors of
+        variance n v.
+        """
+        together = max(ERROR_LENGTH / spacing_of(self.target.wave[self.some]), 1.0)
+        shared = (together - 1) * (self.model_error * self.level) ** 2
+        found: Float[np.ndarray, " n_pix"] = 1 / (self.variance + shared)
+        return found
+
+    @property
     def basis(self) -> Float[np.ndarray, "k n_pix"]:
         """The emulator's basis on the usable pixels."""
         return np.asarray(self.seen.emulator.basis, np.float64)[:, self.some]
@@ -152,6 +167,13 @@ def begin(target: Target, some: Bool[np.ndarray, " n_pix"], seen: Seen, conditio
         target, some, unit, flux / unit, ivar, level, curves[: 2 * conditions.continuum + 1], seen,
         target.rv_kms, conditions.model_error, FIRST_ERROR, np.ones_like(level),
     )  # fmt: skip
+
+
+def spacing_of(wave: Float[np.ndarray, " n_pix"]) -> float:
+    """Returns how much spectrum there is for each pixel, Å; gaps do not count, exposures share a range."""
+    steps = np.diff(np.sort(wave))
+    usual = np.median(steps[steps > 0]) if (steps > 0).any() else 1.0
+    return float(np.minimum(steps, 3 * usual).sum()) / wave.size
 
 
 def _level(flux: np.ndarray, ivar: np.ndarray, curves: np.ndarray) -> np.ndarray:
@@ -218,7 +240,7 @@ def with_sums(
         cut: of the basis; None: what spectra around the last fit need, found once per star.
         whole: what all spectra of the grid need.
     """
-    basis, ivar = fit.basis, 1 / fit.variance
+    basis, ivar = fit.basis, fit.weight
     if cut is None and (whole or fit.cut is None):
         nodes = _nodes(like.emulator, () if whole else fit.boxes)
         fit = replace(fit, cut=make_cut(basis, ivar, nodes))

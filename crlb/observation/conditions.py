@@ -33,8 +33,9 @@ class Conditions:
             to the flux; inf: flat.
         rv_sigma_kms: 1-sigma of a Gaussian prior on the radial velocity around the value at which the model
             was put on the pixels, km/s; inf: flat; None: the velocity is known.
-        model_error: 1-sigma error of the model relative to the flux, pixels independent: it adds
-            (model_error x flux level)^2 to the variance of every pixel.
+        model_error: 1-sigma error of the model relative to the flux: it adds (model_error x flux level)^2 to
+            the variance of every pixel. For observed spectra it is the same over 10 Å, for chi2 each pixel
+            has its own (`crlb.bayes.best_fit`).
 
     Raises:
         UsageError: a value out of range, named.

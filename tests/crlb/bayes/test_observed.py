@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from crlb.bayes.best_fit import ERROR_LENGTH
 from crlb.bayes.observed import Wanted, observed_posteriors
 from crlb.bayes.prior import make_prior
 from crlb.bayes.solve import Inference
@@ -191,6 +192,20 @@ def test_error_of_the_model_grows_until_chi2_is_the_degrees_of_freedom():
     assert (fitted.sigma > 4 * plain.sigma).all()
     (good,) = solved([one], SCALE, fit_model_error=True)
     assert good.model_error < 0.003
+
+
+def test_more_pixels_of_the_same_spectrum_do_not_make_a_model_better():
+    """A model errs alike over a line and its wings: what it misses does not average out pixel by pixel."""
+    conditions, rng = dataclasses.replace(SCALE, model_error=0.03), np.random.default_rng(9)
+    fine, twice = np.arange(8400.0, 8520.0, 0.4), np.repeat(WAVE, 2)
+    stars = [target((0.4, 0.6), 1e-4, rng, wave=wave) for wave in (WAVE, fine, twice)]
+    one, finer, exposures = (found.sigma for found in solved(stars, conditions))
+    np.testing.assert_allclose(finer, one, rtol=0.1)
+    np.testing.assert_allclose(exposures, one, rtol=0.1)
+    alone = 1.0 / (0.03 * clean((0.4, 0.6)).mean()) ** 2 * 0.8 / ERROR_LENGTH  # weight of a pixel
+    design = np.stack([clean((0.4, 0.6)), *rows(WAVE)[1:]])
+    expected = np.sqrt(np.diagonal(np.linalg.inv(alone * design @ design.T)))[1:]
+    np.testing.assert_allclose(one, expected, rtol=0.25)
 
 
 def test_best_model_and_samples_are_returned_on_request():
