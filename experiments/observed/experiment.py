@@ -3,7 +3,7 @@
 Claim:    between the nodes of the grid the posterior finds log g of real stars better than the nearest node
           does; an error of the model of 1 % of the flux, set beforehand, keeps its sigma honest.
 Command:  python -m experiments.observed [--preset smoke|cpu|gpu] [--data FOLDER]
-Hardware: cpu, gpu: two CPU cores, an hour or two.
+Hardware: cpu: two CPU cores, an hour; gpu (more settings): half an hour more.
 Expect:   see results/observed; nothing was chosen by these stars.
 
 Every spectrum that `labels.csv` of the data has labels for and whose mean labels lie in the box of the grid;
@@ -46,6 +46,7 @@ from experiments.observed.scores import GIANT, all_scores, shifts
 from experiments.observed.settings import (
     KNOWN,
     MAIN,
+    MORE,
     SETTINGS,
     TRIPLET_KNOWN,
     TRIPLET_SOLAR,
@@ -83,7 +84,7 @@ class Size:
 SIZES = {
     "smoke": Size(2, (MAIN, KNOWN), target_ess=32.0),
     "cpu": Size(1000),
-    "gpu": Size(1000),
+    "gpu": Size(1000, (*SETTINGS, *MORE)),
 }
 
 
