@@ -4,7 +4,9 @@ Claim:    between the nodes of the grid the posterior finds log g of real stars 
           does; an error of the model of 1 % of the flux, set beforehand, keeps its sigma honest.
 Command:  python -m experiments.observed [--preset smoke|cpu|gpu] [--data FOLDER]
 Hardware: cpu: two CPU cores, an hour; gpu (more settings): half an hour more.
-Expect:   see results/observed; nothing was chosen by these stars.
+Expect:   cpu: neither. From 8400 to 8800 Å R2 of log g is 0.78 beside 0.82 of the nearest node where the
+          resolving power is known, 0.3 for both where it is fitted; less from the whole arm. Median errors of
+          2 to 7 sigma. Giants come out low until the cores of Ca II are left out.
 
 Every spectrum that `labels.csv` of the data has labels for and whose mean labels lie in the box of the grid;
 none of resolving power below 1000 (CALSPEC). All settings were decided before any of these stars was fitted:
