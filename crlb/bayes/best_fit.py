@@ -2,7 +2,7 @@
 
 Each pass makes the sums of a star anew, optimises the labels, and looks at the pixels: where the velocity
 has moved further than its linearisation bears, the model is put on the pixels there; where errors are to be
-found, they follow from the residuals. The first pass is coarse; `MAX_PASSES` at most.
+found, they follow from the residuals. Until the velocity is near, passes are coarse.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +16,13 @@ from scipy.optimize import brentq
 
 from crlb.bayes.importance import sobol
 from crlb.bayes.optimise import UNIFORM_INFORMATION, far_apart, in_batches
-from crlb.bayes.reduced import RANKS, Pixels, Reduced, ReducedLikelihood, reduce, stacked
+from crlb.bayes.reduced import RANKS, Cut, Pixels, Reduced, ReducedLikelihood, make_cut, reduce, stacked
 from crlb.bayes.refine import BATCH, MODES, find_modes
 from crlb.grids.emulator import Emulator
 from crlb.observation.conditions import Conditions, polynomials
 
-MAX_PASSES = 6
+MAX_PASSES = 10
+FAR_KMS = 15.0  # a velocity that has moved by more is followed with few directions, from fresh starts
 FIRST_ERROR = 0.05  # relative, where the file has no errors
 SETTLED = 0.03  # relative change of an estimated error that no longer matters
 LEAST_ERROR = 1e-6  # relative: a spectrum without noise is one of the model itself
@@ -30,6 +31,7 @@ LEAST_LEVEL = 0.1  # of the median flux: where a polynomial swings below
 LEVEL_ORDER = 3  # of the polynomial that is the flux level, where the continuum's is lower
 # Labels that a fit is prepared for: so many sigma around the modes whose ln L is within this of the best.
 REACH, LEAST_MODE = 7.0, 40.0
+BEARS_SIGMA = 0.2  # of its standard deviation: so far off the velocity may always be
 MAD = 1.4826  # sigma of a Gaussian / its median absolute deviation
 
 
@@ -78,10 +80,12 @@ class Target:
 class Fit:
     """A star under way: usable pixels only (`some` of all), flux in units of `unit`.
 
-    `sums` are valid within `boxes` of labels, or everywhere if there is none; `dropped` tells (`reduce`).
+    `sums` are valid within `boxes` of labels, or everywhere if there is none; `cut.dropped` tells.
     `level` is the continuum of the observed flux, `shape` that of the last fit; `unit_labels` the best fit in
-    unit coordinates; there `weights` are those of the basis, `unknowns` all coefficients, `mean` the flux.
-    `ok` is False where these are not finite, `settled` True where another pass would change nothing.
+    unit coordinates. There `weights` are those of the basis, `unknowns` all coefficients, `last_sigma` the
+    standard deviation of the last one, the velocity if that is free, and `mean` the flux; `ok` tells whether
+    they are finite. `found` is True once the velocity is near and passes are fine, `settled` once another
+    pass would change nothing.
     """
 
     target: Target
@@ -97,12 +101,14 @@ class Fit:
     error: float
     shape: Float[np.ndarray, " n_pix"]
     sums: Reduced | None = None
-    dropped: Float[np.ndarray, "k n_dropped"] | None = None
+    cut: Cut | None = None
     boxes: tuple[Float[np.ndarray, "2 n_labels"], ...] = ()
     unit_labels: Float[np.ndarray, " n_labels"] | None = None
     weights: Float[np.ndarray, " k"] | None = None
     unknowns: Float[np.ndarray, " q"] | None = None
+    last_sigma: float = 0.0
     mean: Float[np.ndarray, " n_pix"] | None = None
+    found: bool = False
     settled: bool = False
     ok: bool = True
 
@@ -157,7 +163,13 @@ def _level(flux: np.ndarray, ivar: np.ndarray, curves: np.ndarray) -> np.ndarray
 
 
 def best_fits(
-    like: ReducedLikelihood, fits: Sequence[Fit], conditions: Conditions, fit_model_error: bool, seed: int
+    like: ReducedLikelihood,
+    fits: Sequence[Fit],
+    conditions: Conditions,
+    *,
+    coarse: Cut,
+    fit_model_error: bool,
+    seed: int,
 ) -> list[Fit]:
     """Returns the stars at their best fits, with the sums of the last pass; in float64.
 
@@ -165,6 +177,7 @@ def best_fits(
         like: the likelihood.
         fits: the stars as `begin` gives them.
         conditions: what is unknown besides the labels.
+        coarse: of the basis in the first pass, the same for all stars.
         fit_model_error: whether the model's error grows until chi2 is the number of degrees of freedom.
         seed: of the points from which the optimisation starts.
     """
@@ -173,7 +186,7 @@ def best_fits(
     for number in range(MAX_PASSES):
         left = [i for i, fit in enumerate(done) if fit.ok and not fit.settled]
         for i in left:
-            done[i] = with_sums(like, done[i], conditions, rank=RANKS[0] if number == 0 else None)
+            done[i] = with_sums(like, done[i], conditions, None if done[i].found else coarse)
         for rows in by_rank([done[i] for i in left]):
             group = [left[row] for row in rows]
             found = _optimised(like, [done[i] for i in group], unit)
@@ -194,7 +207,7 @@ def sums_of(fits: Sequence[Fit]) -> Reduced:
 
 
 def with_sums(
-    like: ReducedLikelihood, fit: Fit, conditions: Conditions, *, rank: int | None = None, whole: bool = False
+    like: ReducedLikelihood, fit: Fit, conditions: Conditions, cut: Cut | None = None, *, whole: bool = False
 ) -> Fit:
     """Returns a star with its sums.
 
@@ -202,13 +215,23 @@ def with_sums(
         like: the likelihood.
         fit: the star.
         conditions: what is unknown besides the labels.
-        rank: number of directions to keep; None: as many as spectra around the last fit need.
-        whole: as many as all spectra of the grid need.
+        cut: of the basis; None: what spectra around the last fit need, found once per star.
+        whole: what all spectra of the grid need.
     """
+    basis, ivar = fit.basis, 1 / fit.variance
+    if cut is None and (whole or fit.cut is None):
+        nodes = _nodes(like.emulator, () if whole else fit.boxes)
+        fit = replace(fit, cut=make_cut(basis, ivar, nodes))
+    chosen = cut or fit.cut
+    assert chosen is not None
     moving = None if conditions.rv_sigma_kms is None else fit.moving
-    pixels = Pixels(fit.flux, 1 / fit.variance, fit.basis, moving, fit.curves)
-    sums, dropped = reduce(pixels, _nodes(like.emulator, () if whole else fit.boxes), rank)
-    return replace(fit, sums=sums, dropped=dropped)
+    return replace(fit, sums=reduce(Pixels(fit.flux, ivar, basis, moving, fit.curves), chosen))
+
+
+def make_coarse(emulator: Emulator) -> Cut:
+    """Returns the cut of a basis that serves to find stars, on the emulator's own samples."""
+    basis = np.asarray(emulator.basis, np.float64)
+    return make_cut(basis, np.ones(basis.shape[1]), _nodes(emulator, ()), min(RANKS[0], len(basis)))
 
 
 def _nodes(emulator: Emulator, boxes: Sequence[np.ndarray]) -> Float[np.ndarray, "n k"]:
@@ -226,18 +249,19 @@ def _nodes(emulator: Emulator, boxes: Sequence[np.ndarray]) -> Float[np.ndarray,
 def _optimised(like: ReducedLikelihood, fits: Sequence[Fit], unit: np.ndarray) -> list[Fit]:
     """The stars at the maxima of their likelihoods, from the best starts or from the last best fit."""
     stars = sums_of(fits)
-    if any(fit.unit_labels is None for fit in fits):
-        log_like = like.at_templates(unit, stars)
-        starts = unit[far_apart(unit, log_like, MODES)]
-    else:
-        last = np.stack([np.asarray(fit.unit_labels) for fit in fits])
-        starts = np.repeat(last[:, None], MODES, axis=1)
+    starts = np.zeros((len(fits), MODES, unit.shape[1]))
+    if new := [i for i, fit in enumerate(fits) if fit.unit_labels is None]:
+        log_like = like.at_templates(unit, sums_of([fits[i] for i in new]))
+        starts[new] = unit[far_apart(unit, log_like, MODES)]
+    for i in set(range(len(fits))) - set(new):
+        starts[i] = np.asarray(fits[i].unit_labels)
     ends = in_batches(lambda a: find_modes(like, jnp.asarray(a[0]), a[1]), (starts, stars), BATCH)
     modes, value = np.asarray(ends[0]), np.asarray(ends[1])
     chosen = modes[np.arange(len(fits)), np.where(np.isnan(value), -np.inf, value).argmax(axis=1)]
     solved = in_batches(lambda a: like.unknowns_at(jnp.asarray(a[0]), a[1]), (chosen[:, None], stars), BATCH)
     weights = in_batches(like.weights, jnp.asarray(chosen), BATCH)
     unknowns, boxes = np.asarray(solved.best)[:, 0], _boxes(like, modes, value, np.asarray(ends[2]))
+    own = np.asarray(jnp.diagonal(solved.covariance, axis1=-2, axis2=-1))[:, 0]
     ok = np.isfinite(value).any(axis=1) & np.isfinite(unknowns).all(axis=1)
     return [
         replace(
@@ -245,6 +269,7 @@ def _optimised(like: ReducedLikelihood, fits: Sequence[Fit], unit: np.ndarray) -
             unit_labels=chosen[i],
             unknowns=unknowns[i],
             weights=np.asarray(weights)[i],
+            last_sigma=float(own[i, -1] ** 0.5) if own.shape[1] else 0.0,
             boxes=boxes[i],
             ok=bool(ok[i]),
         )
@@ -278,14 +303,18 @@ def _next(n_fitted: int, fit: Fit, conditions: Conditions, fit_model_error: bool
         error = float(MAD * np.median(np.abs(residual / fit.level)) * np.sqrt(fit.flux.size / dof))
     elif fit_model_error:
         model_error = _model_error(residual, 1 / fit.ivar, fit.level, dof, conditions.model_error)
-    same = number > 0 and abs(error - fit.error) <= SETTLED * fit.error
+    same = fit.found and abs(error - fit.error) <= SETTLED * fit.error
     same &= abs(model_error - fit.model_error) <= SETTLED * fit.model_error + 1e-5
-    settled = same and abs(moved) <= fit.target.bears_kms
+    near = abs(moved) <= max(fit.target.bears_kms, BEARS_SIGMA * fit.last_sigma)
+    settled = same and near
     if settled or number == MAX_PASSES - 1:
         return replace(fit, settled=settled)
     shape = np.asarray(fit.unknowns)[: conditions.continuum + 1] @ fit.curves[: conditions.continuum + 1]
-    fit = replace(fit, shape=shape, error=max(error, LEAST_ERROR), model_error=model_error)
-    return _moved_to(fit, fit.rv_kms + moved, conditions) if abs(moved) > fit.target.bears_kms else fit
+    if error < (1 - SETTLED) * fit.error or model_error < (1 - SETTLED) * fit.model_error:
+        fit = replace(fit, cut=None)  # smaller errors let see more
+    found = fit.found or abs(moved) < FAR_KMS
+    fit = replace(fit, shape=shape, error=max(error, LEAST_ERROR), model_error=model_error, found=found)
+    return fit if near else _moved_to(fit, fit.rv_kms + moved, conditions)
 
 
 def _moved_to(fit: Fit, rv_kms: float, conditions: Conditions) -> Fit:
@@ -295,7 +324,7 @@ def _moved_to(fit: Fit, rv_kms: float, conditions: Conditions) -> Fit:
     new = begin(fit.target, some, seen, conditions)
     return replace(
         new, rv_kms=rv_kms, model_error=fit.model_error, error=fit.error, shape=fit.shape[some[fit.some]],
-        unit_labels=fit.unit_labels, boxes=fit.boxes,
+        unit_labels=fit.unit_labels if fit.found else None, boxes=fit.boxes, cut=fit.cut, found=fit.found,
     )  # fmt: skip
 
 

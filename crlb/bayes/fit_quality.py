@@ -36,6 +36,9 @@ OUTLIER = 5.0  # robust sigmas from the best fit, beyond which a pixel does not 
 # The mean of a Gaussian cut at an edge lies within (2 / (pi - 2))^(1/2) of its own sigmas of the edge exactly
 # where its maximum lies at the edge or beyond: 1.32 for half a Gaussian, 1 for a far one's tail.
 AT_EDGE = (2 / (np.pi - 2)) ** 0.5
+# chi2 that a free continuum of order 3 may gain where less is free, noise gains 3; and its size relative to
+# the flux that matters: smooth errors of an emulator are a tenth of a per cent.
+SLOPE_GAIN, SLOPE = 25.0, 2e-3
 SCALE_SIGMA = 5.0  # by so many sigma the scale must be positive, and no further it may lie from its prior
 
 
@@ -133,6 +136,39 @@ def at_edge(
     return bool((np.minimum(mean - low, high - mean) < AT_EDGE * sigma).any())
 
 
+def other_continuum(
+    wave: Float[np.ndarray, " n_pix"],
+    flux: Float[np.ndarray, " n_pix"],
+    mean: Float[np.ndarray, " n_pix"],
+    weight: Float[np.ndarray, " n_pix"],
+    order: int,
+    tangents: Float[np.ndarray, "n n_pix"] | None = None,
+) -> bool:
+    """Returns whether a continuum that may bend as order 3 does fits clearly better than the one in use.
+
+    That is what f_nu, flux normalised to one and a wrong response look like where the continuum counts as
+    known; chi2 alone does not see it at low SNR.
+
+    Args:
+        wave: of the pixels, Å.
+        flux: as observed.
+        mean: best fit.
+        weight: inverse variance.
+        order: of the continuum that was fitted.
+        tangents: changes of the best fit with the labels, which may have followed the slope and then follow
+            the lines again; None: the labels stay.
+    """
+    if order >= LEVEL_ORDER:
+        return False
+    curves = polynomials(wave, wave.min(), wave.max(), LEVEL_ORDER)[1:]
+    rows = mean * curves if tangents is None else np.concatenate([mean * curves, tangents])
+    bent = _least_squares(rows, flux - mean, weight)
+    chi2 = float(((flux - mean) ** 2 * weight).sum())
+    gain = chi2 - float(((flux - mean - bent) ** 2 * weight).sum())
+    size = float(np.sqrt((bent**2).mean() / (mean**2).mean()))
+    return gain > SLOPE_GAIN * max(1.0, chi2 / mean.size) and size > SLOPE
+
+
 def _range(fit: Fit) -> float:
     """How much of the spectrum the usable pixels cover, Å: steps between them, but for gaps."""
     steps = np.diff(np.unique(fit.target.wave[fit.some]))
@@ -140,7 +176,12 @@ def _range(fit: Fit) -> float:
 
 
 def flags_of(
-    fit: Fit, found: Quality, conditions: Conditions, values: dict[str, float], sigmas: dict[str, float]
+    fit: Fit,
+    found: Quality,
+    conditions: Conditions,
+    values: dict[str, float],
+    sigmas: dict[str, float],
+    tangents: Float[np.ndarray, "n n_pix"] | None = None,
 ) -> tuple[str, ...]:
     """Returns the flags that follow from the best fit and the unknowns.
 
@@ -150,11 +191,15 @@ def flags_of(
         conditions: what was unknown.
         values: posterior mean of every unknown, by name, flux in units of `fit.unit`.
         sigmas: their standard deviations.
+        tangents: changes of the best fit with the labels, as `other_continuum` takes them.
     """
     misfit = found.chi2 / found.dof
+    assert fit.mean is not None
+    wave, weight = fit.target.wave[fit.some], 1 / fit.variance
+    bent = other_continuum(wave, fit.flux, fit.mean, weight, conditions.continuum, tangents)
     given = {
         "POOR_FIT": found.p_value < SMALL_P and misfit > MATERIAL,
-        "BAD_SCALE": _bad_scale(found, conditions, values, sigmas),
+        "BAD_SCALE": bent or _bad_scale(found, conditions, values, sigmas),
         "LOW_SNR": found.snr < LEAST_SNR,
         "FEW_PIXELS": found.n_pix < LEAST_PIXELS or found.spectrum < LEAST_RANGE,
         "OUT_OF_GRID": found.p_star < SMALL_P or found.explained < LEAST_EXPLAINED,

@@ -163,7 +163,13 @@ def _aimed(spectrum: Observed | Spoilt, sight: Sight) -> Aimed | Spoilt:
     try:
         return aim(spectrum, sight)
     except DataError as error:
-        return Spoilt(spectrum.origin, str(error), frozenset({"FEW_PIXELS"}))
+        return Spoilt(spectrum.origin, with_lost(str(error), spectrum), frozenset({"FEW_PIXELS"}))
+
+
+def with_lost(why: str, observed: Observed) -> str:
+    """Returns a reason with the causes of unusable pixels behind it."""
+    lost = ", ".join(f"{cause} {n}" for cause, n in observed.lost.items())
+    return f"{why}; unusable pixels: {lost}" if lost else why
 
 
 def _labelled(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 from scipy.stats import chi2 as chi2_distribution
 
-from crlb.bayes.fit_quality import LEAST_PIXELS, LEAST_SNR, MATERIAL, SMALL_P, at_edge
+from crlb.bayes.fit_quality import LEAST_PIXELS, LEAST_SNR, MATERIAL, SMALL_P, at_edge, other_continuum
 from crlb.bayes.observed_result import ObservedPosterior, unusable
 from crlb.bayes.posterior import Observations, posterior
 from crlb.bayes.prior import Prior
@@ -47,7 +47,8 @@ def label_under_model(
     """
     middle = np.array([np.median(f[u]) if u.any() else 0.0 for f, u in zip(*spectra[:2], strict=True)])
     free = inference.conditions.scale == np.inf
-    reasons = [_reason(*one) for one in zip(spectra.usable.sum(axis=1), middle, spectra.mag, strict=True)]
+    n_usable: list[int] = spectra.usable.sum(axis=1).tolist()
+    reasons = [_reason(*one) for one in zip(n_usable, middle, spectra.mag, strict=True)]
     good = np.array([not why for why in reasons])
     scale = np.where(good & free, 2 * middle, 1.0)
     flux = spectra.flux / scale[:, None]
@@ -58,8 +59,8 @@ def label_under_model(
         answers = _each(found, observed, model, inference.conditions, scale[good], prior)
     n_q = len(inference.quantiles)
     return [
-        next(answers) if not why else unusable(prior.label_names, n_q, int(n), flags, why)
-        for (why, flags), n in zip(map(_flagged, reasons), spectra.usable.sum(axis=1), strict=True)
+        next(answers) if not why else unusable(prior.label_names, n_q, n, flags, why)
+        for (why, flags), n in zip(map(_flagged, reasons), n_usable, strict=True)
     ]
 
 
@@ -98,7 +99,7 @@ def _each(
         some = np.asarray(observed.usable[i])
         level = variance[i][some] + (conditions.model_error * flux[some]) ** 2
         fit = _Fitted.of(
-            np.asarray(observed.flux[i])[some], flux[some], 1 / level, curves[:, some], conditions
+            wave[some], np.asarray(observed.flux[i])[some], flux[some], 1 / level, curves[:, some], conditions
         )
         yield _result(found, i, fit, conditions, float(scale[i]), prior)
 
@@ -112,10 +113,17 @@ class _Fitted(NamedTuple):
     coefficients: np.ndarray
     scale_sigma: float
     own_scale: float
+    bent: bool
 
     @classmethod
     def of(
-        cls, y: np.ndarray, mean: np.ndarray, ivar: np.ndarray, curves: np.ndarray, conditions: Conditions
+        cls,
+        wave: np.ndarray,
+        y: np.ndarray,
+        mean: np.ndarray,
+        ivar: np.ndarray,
+        curves: np.ndarray,
+        conditions: Conditions,
     ) -> "_Fitted":
         rows = mean * (curves if conditions.scale is not None else curves[1:])
         rest = y if conditions.scale is not None else y - mean
@@ -124,7 +132,9 @@ class _Fitted(NamedTuple):
         chi2 = float(((rest - best @ rows) ** 2 * ivar).sum()) if len(rows) else float((rest**2 * ivar).sum())
         power = float((mean**2 * ivar).sum())
         own = float((mean * y * ivar).sum()) / power
-        return cls(chi2, y.size, float(np.median(y * root)), best, power**-0.5, own)
+        fitted = mean + best @ rows - (mean if conditions.scale is not None else 0.0)
+        bent = other_continuum(wave, y, fitted, ivar, conditions.continuum)
+        return cls(chi2, y.size, float(np.median(y * root)), best, power**-0.5, own, bent)
 
 
 def _result(
@@ -152,7 +162,7 @@ def _flags(
     given = {
         "EDGE": at_edge(found.mean[i], found.sigma[i], prior),
         "POOR_FIT": p_value < SMALL_P and fit.chi2 / dof > MATERIAL,
-        "BAD_SCALE": conditions.scale != np.inf and off,
+        "BAD_SCALE": fit.bent or (conditions.scale != np.inf and off),
         "LOW_SNR": fit.snr < LEAST_SNR,
         "FEW_PIXELS": fit.n < LEAST_PIXELS,
         "NOT_CONVERGED": not bool(found.converged[i]),

@@ -16,13 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from crlb.bayes.best_fit import Fit, Target, begin, best_fits, by_rank, free_numbers, sums_of, with_sums
+from crlb.bayes.best_fit import (
+    LEVEL_ORDER,
+    Fit,
+    Target,
+    begin,
+    best_fits,
+    by_rank,
+    free_numbers,
+    make_coarse,
+    sums_of,
+    with_sums,
+)
 from crlb.bayes.fit_quality import Quality, at_edge, flags_of, quality
 from crlb.bayes.likelihood import labels_of
 from crlb.bayes.observed_result import ObservedPosterior, unusable
 from crlb.bayes.posterior import check_prior
 from crlb.bayes.prior import Prior
-from crlb.bayes.reduced import ReducedLikelihood, make_reduced_likelihood
+from crlb.bayes.reduced import Cut, ReducedLikelihood, make_reduced_likelihood
 from crlb.bayes.result import Posterior
 from crlb.bayes.solve import Inference, Weighted, solve, summary
 from crlb.errors import UsageError
@@ -32,6 +43,7 @@ STARS_AT_ONCE = 32  # with their sums: 3 MB each for a basis of 183, continuum 3
 LEAST_PIXELS = 3  # per number that is fitted
 # chi2 that no spectrum of a posterior may lack because its sums are of few directions; else all are taken
 TOLERATED = 1.0
+TANGENT_STEP = 1e-3  # of the range of a label, for derivatives of the best fit
 UNKNOWN_SAMPLES = 256  # points of a posterior at which scale, continuum and velocity are looked at
 
 
@@ -102,6 +114,7 @@ class _Work(NamedTuple):
     inference: Inference
     wanted: Wanted
     seed: int
+    coarse: Cut
 
     @classmethod
     def of(
@@ -110,7 +123,7 @@ class _Work(NamedTuple):
         with jax.enable_x64(True):
             like = make_reduced_likelihood(emulator, prior, inference.conditions)
             seed = int(jax.random.bits(jax.random.fold_in(key, 0), (), jnp.uint32))
-        return cls(like, prior, key, inference, wanted, seed)
+        return cls(like, prior, key, inference, wanted, seed, make_coarse(emulator))
 
 
 def _block(work: _Work, targets: Sequence[Target], first: int) -> list[ObservedPosterior]:
@@ -119,7 +132,14 @@ def _block(work: _Work, targets: Sequence[Target], first: int) -> list[ObservedP
     rows = [i for i, one in enumerate(begun) if isinstance(one, Fit)]
     fits = [one for one in begun if isinstance(one, Fit)]
     conditions, wanted = work.inference.conditions, work.wanted
-    fits = best_fits(work.like, fits, conditions, wanted.fit_model_error, work.seed)
+    fits = best_fits(
+        work.like,
+        fits,
+        conditions,
+        coarse=work.coarse,
+        fit_model_error=wanted.fit_model_error,
+        seed=work.seed,
+    )
     found = {i: one for i, one in enumerate(begun) if not isinstance(one, Fit)}
     good = [i for i, fit in enumerate(fits) if fit.ok]
     for i in set(range(len(fits))) - set(good):
@@ -150,9 +170,9 @@ def _solved(
 
 def _lost(work: _Work, fit: Fit, weighted: Weighted) -> float:
     """The largest chi2 that spectra of a posterior lack because of the directions dropped from the sums."""
-    assert fit.dropped is not None
+    assert fit.cut is not None
     unit = jnp.asarray(_drawn(weighted, UNKNOWN_SAMPLES, work.seed))
-    lost = (np.asarray(work.like.weights(unit)) @ fit.dropped) ** 2
+    lost = (np.asarray(work.like.weights(unit)) @ fit.cut.dropped) ** 2
     return float(lost.sum(axis=1).max())
 
 
@@ -261,7 +281,21 @@ def _flags(
     values: dict[str, float],
     sigmas: dict[str, float],
 ) -> tuple[str, ...]:
-    flags = list(flags_of(fit, checked, work.inference.conditions, values, sigmas))
+    conditions = work.inference.conditions
+    tangents = _tangents(work, fit) if conditions.continuum < LEVEL_ORDER else None
+    flags = list(flags_of(fit, checked, conditions, values, sigmas, tangents))
     flags += ["EDGE"] * at_edge(moments.mean[0], moments.sigma[0], work.prior)
     flags += ["NOT_CONVERGED"] * (not bool(moments.converged[0]))
     return tuple(flags)
+
+
+def _tangents(work: _Work, fit: Fit) -> Float[np.ndarray, "n_labels n_pix"]:
+    """Changes of the best fit with each label, from two points."""
+    assert fit.unit_labels is not None
+    assert fit.mean is not None
+    best = np.asarray(fit.unit_labels)
+    steps = np.diag(np.where(best < 0.5, TANGENT_STEP, -TANGENT_STEP))
+    weights = np.asarray(work.like.weights(jnp.asarray(np.concatenate([best[None], best + steps]))))
+    flux = weights @ fit.basis
+    found: Float[np.ndarray, "n_labels n_pix"] = (flux[1:] - flux[:1]) * (fit.mean / flux[0])
+    return found

@@ -128,39 +128,35 @@ def make_reduced_likelihood(emulator: Emulator, prior: Prior, conditions: Condit
     return ReducedLikelihood(empty, jax.tree.map(double, prior), expand, prior_of(conditions))
 
 
-def reduce(
-    star: Pixels, nodes: Float[np.ndarray, "n_nodes k"], rank: int | None = None
-) -> tuple[Reduced, Float[np.ndarray, "k n_dropped"]]:
-    """Returns the sums of one star (host), its basis cut to what its noise lets see, and what is dropped.
+class Cut(NamedTuple):
+    """Fewer directions than the basis has: `weights` (k) @ `down` are r numbers, `up` @ basis their spectra.
 
-    The chi2 that weights c lose is |c . dropped|^2.
+    The chi2 that weights lose is |weights @ dropped|^2.
+    """
+
+    down: Float[np.ndarray, "k r"]
+    up: Float[np.ndarray, "r k"]
+    dropped: Float[np.ndarray, "k n_dropped"]
+
+
+def make_cut(
+    basis: Float[np.ndarray, "k n_pix"],
+    ivar: Float[np.ndarray, " n_pix"],
+    nodes: Float[np.ndarray, "n_nodes k"],
+    rank: int | None = None,
+) -> Cut:
+    """Returns the directions that noise lets see, orthogonal under it: what is lost is a sum over the others.
 
     Args:
-        star: its pixels.
+        basis: of the emulator, on some pixels.
+        ivar: inverse variance of the pixels.
         nodes: coefficients of the emulator between which the spectra in question lie.
         rank: number of directions to keep; None: as many as the spectra need.
-    """
-    cut, to_basis, dropped = _cut((star.basis * star.ivar) @ star.basis.T, nodes, rank)
-    basis = to_basis @ star.basis
-    order = len(star.curves) // 2
-    rows = star.curves[: order + 1, None, :] * basis[None]
-    forms = [(basis * (star.ivar * curve)) @ basis.T for curve in star.curves]
-    if star.d_rv_kms is not None:
-        moving = to_basis @ star.d_rv_kms
-        forms += [(row * star.ivar) @ moving.T for row in rows] + [(moving * star.ivar) @ moving.T]
-        rows = np.concatenate([rows, moving[None]])
-    square = np.asarray((star.flux**2 * star.ivar).sum())
-    return Reduced(cut, square, rows @ (star.flux * star.ivar), np.stack(forms)), dropped
-
-
-def _cut(gram: np.ndarray, nodes: np.ndarray, rank: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What takes weights (k) to fewer directions (r), these as sums of the basis (r, k), and what is dropped.
-
-    The directions are orthogonal under the star's errors, so the chi2 that is lost is a sum over them.
     """
     nodes = nodes[:: -(-len(nodes) // NODES)]
     size = np.sqrt((nodes**2).mean(axis=0))
     size = np.where(size > 0, size, 1.0)
+    gram = (basis * ivar) @ basis.T
     power, vectors = np.linalg.eigh(gram * size[:, None] * size[None, :])
     power, vectors = np.maximum(power[::-1], 0.0), vectors[:, ::-1]
     directions = vectors / size[:, None]
@@ -169,11 +165,29 @@ def _cut(gram: np.ndarray, nodes: np.ndarray, rank: int | None) -> tuple[np.ndar
         lost = seen[:, ::-1].cumsum(axis=1)[:, ::-1].max(axis=0)  # with all directions from this one on
         needed = int((lost > LOST).sum())
         rank = next((r for r in RANKS if needed <= r < len(power)), len(power))
-    return (
-        directions[:, :rank],
-        (size[:, None] * vectors[:, :rank]).T,
-        directions[:, rank:] * power[rank:] ** 0.5,
-    )
+    up = (size[:, None] * vectors[:, :rank]).T
+    return Cut(directions[:, :rank], up, directions[:, rank:] * power[rank:] ** 0.5)
+
+
+def reduce(star: Pixels, cut: Cut) -> Reduced:
+    """Returns the sums of one star for a cut of its basis (host)."""
+    basis, order = cut.up @ star.basis, len(star.curves) // 2
+    rows = star.curves[: order + 1, None, :] * basis[None]
+    forms = _products(basis * star.ivar, star.curves, basis)
+    if star.d_rv_kms is not None:
+        moving = cut.up @ star.d_rv_kms
+        crossed = _products(basis * star.ivar, star.curves[: order + 1], moving)
+        forms = np.concatenate([forms, crossed, ((moving * star.ivar) @ moving.T)[None]])
+        rows = np.concatenate([rows, moving[None]])
+    square = np.asarray((star.flux**2 * star.ivar).sum())
+    return Reduced(cut.down, square, rows @ (star.flux * star.ivar), forms)
+
+
+def _products(rows: np.ndarray, curves: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """rows P_l others^T for every curve P_l, in one product."""
+    table = (curves[:, None, :] * rows[None]).reshape(-1, rows.shape[1]) @ others.T
+    found: np.ndarray = table.reshape(len(curves), len(rows), len(others))
+    return found
 
 
 def stacked(stars: list[Reduced]) -> Reduced:

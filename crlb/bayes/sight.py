@@ -19,7 +19,7 @@ SEARCH_KMS = (-600.0, 600.0)
 # wavelength scales of surveys are; share of a line's width, below which no line looks broader.
 SURE, MATERIAL_KMS, MATERIAL_SHIFT = 5.0, 5.0, 0.05
 LEAST_LINES = 20.0  # of chi2 over a continuum, which templates hardly gain of noise at any velocity
-OTHER_WIDTH = np.log(1.5)  # ratio of widths that is worth a flag
+OTHER_WIDTH = np.log(1.5)  # ratio of widths that is worth a flag, where it is sure
 NEAR_END_KMS = 5.0  # of the search: a velocity there may lie beyond
 
 
@@ -146,7 +146,7 @@ def _other_width(observed: Observed, found: Velocity, sight: Sight, power: float
     )
     middle = float(np.median(observed.wave[observed.usable]))
     off = abs(np.log(middle / free.fwhm / power))
-    if not (free.significant and off > max(OTHER_WIDTH, SURE * (free.fwhm_sigma or 0.0))):
+    if not (free.significant and off > max(OTHER_WIDTH, SURE * (free.fwhm_sigma or 0.0) / free.fwhm)):
         return {}
     return {
         "RESOLUTION": f"lines as at a resolving power of {middle / free.fwhm:.0f}, not {power:.0f}: is "

@@ -1,6 +1,7 @@
 """`crlb posterior`: the labels of observed stars, by integration over the emulator."""
 
 import math
+import os
 import shlex
 import sys
 from contextlib import ExitStack
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 OF_THE_FILE, OF_THE_MODEL = Path("file"), Path("model")
 MODEL_ERROR = 0.01  # of the flux: what models of this kind miss of real spectra, see README
+# For so few spectra most of the time is the compiler's: told not to try hard it needs a third, and what it
+# makes runs slower by less than that.
+FEW = 4
+QUICKLY = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 # Without effect where the errors are those of the file.
 ONLY_MODEL = ("exptime_s", "n_exp", "seeing_arcsec", "noise_level", "lsf_fwhm", "mag")
 
@@ -183,6 +191,8 @@ class PosteriorOf(SpectraOptions, WithPrior):
         run = prepare(self)  # reads the files' heads before jax is loaded
         if run.remark:
             print(run.remark, file=sys.stderr)
+        if run.n <= FEW:
+            os.environ.setdefault("XLA_FLAGS", QUICKLY)  # read when jax is loaded
         tally, last = self._compute(run)
         scores = run.scores(tally, self._about(run))
         print(scores.table() if scores.n > 1 else run.text(last))

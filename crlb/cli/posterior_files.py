@@ -9,7 +9,7 @@ import numpy as np
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
 from crlb.files.observed import MODEL_UNIT, Observed
-from crlb.readers.many import spectra_of
+from crlb.readers.many import Spoilt, spectra_of
 from crlb.readers.options import ReadOptions
 from crlb.readers.read import open_observed
 
@@ -95,3 +95,18 @@ def arm_pixels(observed: Observed) -> np.ndarray:
         )
     found: np.ndarray = nearest
     return found
+
+
+def placed(one: Observed | Spoilt, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Returns flux and usable pixels of a spectrum on the model's pixels; why it cannot be used, if so."""
+    flux, usable = np.zeros(wave.size), np.zeros(wave.size, bool)
+    if isinstance(one, Spoilt):
+        return flux, usable, one.reason
+    try:
+        pixels = DETECTOR_WAVE[arm_pixels(one)]
+    except DataError as error:
+        return flux, usable, str(error)
+    place = np.searchsorted(wave, pixels - 1e-6)
+    inside = (place < wave.size) & (np.abs(wave[np.minimum(place, wave.size - 1)] - pixels) < 1e-3)
+    flux[place[inside]], usable[place[inside]] = one.flux[inside], one.usable[inside]
+    return flux, usable, ""

@@ -27,7 +27,8 @@ def write_samples(star: LabelledStar, folder: Path, stem: str) -> None:
         write_csv(rows, temporary)
     truth = {} if star.observed is None else dict(star.observed.labels)
     with new_file(folder / f"{stem}.corner.png", overwrite=True) as temporary:
-        plot_corner(found.samples, found.label_names, truth, _title(star)).savefig(temporary, dpi=150)
+        title = f"{_name(star)}\n{flag_text(found.flags)}"  # the labels stand above the panels
+        plot_corner(found.samples, found.label_names, truth, title).savefig(temporary, dpi=150)
 
 
 def draw_fit(star: LabelledStar, folder: Path, stem: str) -> None:
@@ -58,7 +59,14 @@ def _title(star: LabelledStar) -> str:
         f"{name} {mean:.4g} +- {sigma:.2g}"
         for name, mean, sigma in zip(found.label_names, found.mean, found.sigma, strict=True)
     )
-    return f"{star.origin.star or star.origin}: {labels}; {flag_text(found.flags)}"
+    return f"{_name(star)}: {labels}; {flag_text(found.flags)}"
+
+
+def _name(star: LabelledStar) -> str:
+    """The star's name in the file, else the file's without its folder, and the row."""
+    origin = star.origin
+    row = "" if origin.row is None else f"[{origin.row}]"
+    return origin.star or f"{Path(origin.path).name}{row}"
 
 
 def _make(folder: Path) -> None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crlb.cli.posterior_errors import ErrorsOfModel
-from crlb.cli.posterior_files import Files, arm_pixels, check_for_noise_model, look_at
-from crlb.errors import DataError
+from crlb.cli.posterior_files import Files, check_for_noise_model, look_at, placed
 from crlb.files.flags import LEGEND
 from crlb.files.input import identity
 from crlb.files.observed import Observed, Origin
@@ -213,27 +212,30 @@ class PosteriorRun:
     ) -> "Iterator[tuple[Observed | Spoilt, LabelledStar]]":
         import jax
 
-        from crlb.bayes.label_stars import LabelledStar
+        from crlb.bayes.label_stars import LabelledStar, with_lost
         from crlb.bayes.model_noise import Fluxes, label_under_model
 
         key = jax.random.key(self.options.seed)
         wave = np.asarray(self.model.wave)
         while block := list(islice(spectra, BLOCK)):
-            placed = [_placed(one, wave) for one in block]
+            shown = [placed(one, wave) for one in block]
             mags = [self._mag(one) if isinstance(one, Observed) else None for one in block]
             fluxes = Fluxes(
-                np.stack([flux for flux, _, _ in placed]),
-                np.stack([usable for _, usable, _ in placed]),
+                np.stack([flux for flux, _, _ in shown]),
+                np.stack([usable for _, usable, _ in shown]),
                 np.array([np.nan if mag is None else mag for mag in mags]),
             )
             found = label_under_model(
                 fluxes, self.model, self.prior, key=jax.random.fold_in(key, first), inference=self.inference
             )
             first += len(block)
-            for one, result, (_, _, why) in zip(block, found, placed, strict=True):
+            for one, result, (_, _, why) in zip(block, found, shown, strict=True):
                 observed = one if isinstance(one, Observed) else None
                 power = float(np.median(wave)) / self.options.lsf_fwhm
-                yield one, LabelledStar(one.origin, observed, result, power, why or result.note)
+                note = why or result.note
+                if observed is not None and "FEW_PIXELS" in result.flags:
+                    note = with_lost(note, observed)
+                yield one, LabelledStar(one.origin, observed, result, power, note)
 
     def _draw(self, star: "LabelledStar") -> None:
         """Writes samples and pictures of a star, where they are asked for."""
@@ -295,20 +297,3 @@ def _read(kind: str, cell: str) -> object:
 def _without_ending(name: str) -> str:
     bare = name.removesuffix(".gz").removesuffix(".bz2")
     return Path(bare).stem or name
-
-
-def _placed(one: Observed | Spoilt, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Flux and usable pixels of a spectrum on the model's pixels, and why it cannot be used, if so."""
-    flux, usable = np.zeros(wave.size), np.zeros(wave.size, bool)
-    if isinstance(one, Spoilt):
-        return flux, usable, one.reason
-    from crlb.detector import DETECTOR_WAVE
-
-    try:
-        pixels = DETECTOR_WAVE[arm_pixels(one)]
-    except DataError as error:
-        return flux, usable, str(error)
-    place = np.searchsorted(wave, pixels - 1e-6)
-    inside = (place < wave.size) & (np.abs(wave[np.minimum(place, wave.size - 1)] - pixels) < 1e-3)
-    flux[place[inside]], usable[place[inside]] = one.flux[inside], one.usable[inside]
-    return flux, usable, ""

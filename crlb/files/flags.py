@@ -6,7 +6,7 @@ from collections.abc import Iterable
 LEGEND = {
     "EDGE": "a mean lies within 1.3 sigma of an edge of the grid: the star may lie beyond",
     "POOR_FIT": "chi2 is larger than noise explains (p < 0.001), or than a model of this kind reaches",
-    "BAD_SCALE": "the flux is zero, negative or of a scale that the conditions do not allow",
+    "BAD_SCALE": "the flux is zero, negative, or of a scale or slope that the conditions do not allow",
     "LOW_SNR": "SNR below 2 per pixel: the labels are little more than the prior",
     "FEW_PIXELS": "fewer than 500 usable pixels, or less than 100 Å of spectrum",
     "NOT_CONVERGED": "too few effective points: mean and sigma are not to be trusted",

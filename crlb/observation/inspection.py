@@ -101,6 +101,8 @@ def _warnings(
     velocity: Velocity | None,
     reach: tuple[float, float],
 ) -> list[str]:
+    if observed.lost and not observed.usable.any():
+        return [f"no usable pixel: {', '.join(f'{cause} {n}' for cause, n in observed.lost.items())}"]
     if not used.any():
         why = f"the model reaches from {reach[0]:.0f} to {reach[1]:.0f} Å"
         return [f"no usable pixel within the model's range: {why}; are unit and medium right?"]

@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 import crlb.bayes.reduced as module
 from crlb.bayes.likelihood import labels_of
 from crlb.bayes.prior import make_prior
-from crlb.bayes.reduced import Pixels, make_reduced_likelihood, reduce, stacked
+from crlb.bayes.reduced import Pixels, make_cut, make_reduced_likelihood, reduce, stacked
 from crlb.observation.conditions import Conditions, polynomials
 from tests.crlb.bayes.test_posterior import WAVE, star  # noqa: F401
 
@@ -53,7 +53,7 @@ class Case:
             self.curves[:, some],
         )  # fmt: skip
         flat = np.asarray(self.emulator.coefficients, float).reshape(-1, len(basis))
-        return stacked([reduce(pixels, flat)[0]])
+        return stacked([reduce(pixels, make_cut(pixels.basis, pixels.ivar, flat))])
 
     def like(self):
         return make_reduced_likelihood(self.emulator, self.prior, self.conditions)

@@ -200,7 +200,7 @@ def test_script_runs_in_float64_with_its_exit_status(toy_file, tmp_path):
     assert subprocess.run([*command, "--json", str(out)], capture_output=True).returncode == 73
 
 
-COMMANDS = ("ceiling", "fisher", "spectrum", "information", "nuisances", "posterior")
+COMMANDS = ("ceiling", "fisher", "spectrum", "information", "nuisances", "posterior", "check")
 GRID_COMMANDS = ("info", "validate", "index", "download", "build", "synthesize")
 
 
