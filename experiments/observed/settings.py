@@ -76,6 +76,8 @@ SETTINGS = (  # in the order in which they are fitted
     CALCIUM,
     FITTED,
     SOLAR,
+)
+MORE = (
     replace(KNOWN, name="with telluric bands and Na I", telluric=False),
     replace(KNOWN, name="without Mg I 8809", without=_lines("Mg I 8809", 3.0)),
     TRIPLET_ALPHA,

@@ -13,7 +13,7 @@ from experiments.observed.fits import BestFit
 from experiments.observed.rows import Fitted
 from experiments.study.plotting import PAGE_WIDTH_IN, RC
 
-AT_MOST = 8  # spectra of a page
+AT_MOST = 12  # spectra of a page
 
 
 def draw(stars: Sequence[Star], fits: Sequence[Fitted], best: Mapping[str, BestFit], folder: Path) -> None:
