@@ -12,7 +12,7 @@ LEGEND = {
     "NOT_CONVERGED": "too few effective points: mean and sigma are not to be trusted",
     "OUT_OF_GRID": "the spectrum is not one of a star within the grid: no labels should be read from it",
     "VELOCITY": "no velocity stands out, or not the one that is given, or that of air read as vacuum",
-    "RESOLUTION": "the resolving power is not stated, or the lines have another width: see the note",
+    "RESOLUTION": "the resolving power is not stated, or the lines have another width: state it before use",
     "NO_ERRORS": "the file has no errors: they were estimated from the scatter around the model",
     "OUT_OF_DISTRIBUTION": "unlike the spectra that the network was trained on (p < 0.001)",
     "CONDITIONS": "the network was trained for other noise, magnitudes or sampling",
