@@ -214,7 +214,8 @@ def best_fits(
             found = _optimised(like, [done[i] for i in group], unit)
             for i, one in zip(group, found, strict=True):
                 done[i] = _next(n_fitted, one, conditions, fit_model_error, number) if one.ok else one
-    return done
+    # A velocity that never came to rest has had the coarse sums only.
+    return [with_sums(like, fit, conditions) if fit.ok and fit.cut is None else fit for fit in done]
 
 
 def by_rank(fits: Sequence[Fit]) -> list[list[int]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from crlb.bayes import best_fit
 from crlb.bayes.best_fit import ERROR_LENGTH
 from crlb.bayes.observed import Wanted, observed_posteriors
 from crlb.bayes.prior import make_prior
@@ -206,6 +207,13 @@ def test_more_pixels_of_the_same_spectrum_do_not_make_a_model_better():
     design = np.stack([clean((0.4, 0.6)), *rows(WAVE)[1:]])
     expected = np.sqrt(np.diagonal(np.linalg.inv(alone * design @ design.T)))[1:]
     np.testing.assert_allclose(one, expected, rtol=0.25)
+
+
+def test_a_velocity_that_never_comes_to_rest_costs_no_answer(monkeypatch):
+    monkeypatch.setattr(best_fit, "MAX_PASSES", 1)
+    (found,) = solved([one_star()])
+    assert np.isfinite([*found.mean, *found.sigma]).all()
+    assert "VELOCITY" in found.flags
 
 
 def test_best_model_and_samples_are_returned_on_request():
