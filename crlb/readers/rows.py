@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crlb.detector import SPEED_OF_LIGHT_KMS
+from crlb.detector import DEFAULT_LSF_FWHM, SPEED_OF_LIGHT_KMS
 from crlb.errors import DataError
 from crlb.files.observed import MODEL_UNIT, NORMALISED
 from crlb.readers.columns import NAMES, OWN, Table, parsed, roles_of, unit_and_medium
@@ -116,8 +116,10 @@ def _raw(
     kind = chosen[0] if chosen else kind
     factor = 1.0 if kind is None else _noise_factor(table, roles, said, kind)
     star = str(arrays["star"]) if "star" in arrays and arrays["star"].ndim == 0 else table.origin.star
-    power = arrays.get("power")
     wave = _numbers("wave", arrays["wave"])
+    power = _power(arrays["power"]) if "power" in arrays else None
+    if power is None and tuple(table.columns) == OWN:
+        power = wave / DEFAULT_LSF_FWHM  # tables of `crlb spectrum`
     if "rv" in arrays and options.rv_kms is None:
         wave, said = _without_velocity(wave, table, roles, arrays["rv"], said, options)
     return said.raw(
@@ -127,7 +129,7 @@ def _raw(
         noise=None if kind is None else _numbers(kind, arrays[kind]) * factor,
         noise_kind=kind,
         bad=_bad(roles, arrays, options),
-        resolving_power=None if power is None else _power(power),
+        resolving_power=power,
     )
 
 
