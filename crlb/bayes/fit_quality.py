@@ -22,14 +22,13 @@ from scipy.stats import norm
 
 from crlb.bayes.best_fit import LEVEL_ORDER, MAD, Fit
 from crlb.bayes.prior import Prior
+from crlb.files.flags import LEAST_PIXELS, LEAST_RANGE, LEAST_SNR
 from crlb.observation.conditions import Conditions, polynomials
 
 SMALL_P = 0.001
 # chi2 per degree of freedom above which a misfit is material. An emulator right to 1e-3 of the flux gives
 # 1.01 at SNR 100 and 1.09 at 300; errors that are 10 % too small give 1.21.
 MATERIAL = 1.2
-LEAST_SNR = 2.0  # median per pixel
-LEAST_PIXELS, LEAST_RANGE = 500, 100.0  # pixels; Å of spectrum
 LEAST_EXPLAINED = 0.5  # of the structure beyond noise and continuum, where there is any
 STRUCTURE = 5.0  # sigma of chi2 above which there is some
 OUTLIER = 5.0  # robust sigmas from the best fit, beyond which a pixel does not count as structure

@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 from scipy.stats import chi2 as chi2_distribution
 
-from crlb.bayes.fit_quality import LEAST_PIXELS, LEAST_SNR, MATERIAL, SMALL_P, at_edge, other_continuum
+from crlb.bayes.fit_quality import MATERIAL, SMALL_P, at_edge, other_continuum
 from crlb.bayes.observed_result import ObservedPosterior, unusable
 from crlb.bayes.posterior import Observations, posterior
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior
 from crlb.bayes.solve import Inference
+from crlb.files.flags import LEAST_PIXELS, LEAST_SNR
 from crlb.observation.conditions import Conditions, polynomials
 from crlb.observation.forward_model import ForwardModel
 

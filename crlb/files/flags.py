@@ -18,6 +18,8 @@ LEGEND = {
     "CONDITIONS": "the network was trained for other noise, magnitudes or sampling",
     "UNUSABLE": "nothing could be read or computed; the reason stands in the column note",
 }
+# What LOW_SNR and FEW_PIXELS mean: median SNR per pixel; usable pixels; Å of spectrum.
+LEAST_SNR, LEAST_PIXELS, LEAST_RANGE = 2.0, 500, 100.0
 NONE = "-"  # what stands in a table where there is no flag
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from crlb.errors import DataError
+from crlb.files.flags import LEAST_PIXELS, LEAST_SNR
 from crlb.files.observed import UNKNOWN_UNIT, Observed
 from crlb.files.records import Record
 from crlb.observation.templates import Templates
 from crlb.observation.velocity import Velocity, find_velocity, medium_hint
 
-LOW_SNR = 2.0  # per pixel: below, labels are little more than the prior
-FEW_PIXELS = 500
 TOO_SHARP = 1.25  # resolving power over the grid's: beyond, the spectrum is smoothed before it is compared
 FAST_KMS = 3.0  # a velocity above this, and significant, is worth a word
 
@@ -112,14 +111,14 @@ def _warnings(
 
 def _of_data(observed: Observed, used: np.ndarray) -> list[str]:
     found = []
-    if used.sum() < FEW_PIXELS:
+    if used.sum() < LEAST_PIXELS:
         found.append(f"{int(used.sum())} usable pixels within the model's range are few")
     if not observed.has_errors:
         found.append(
             "no errors in the file: they will be estimated from the scatter around the model; name a column "
             "with --columns error=NAME if there is one"
         )
-    elif observed.snr < LOW_SNR:
+    elif observed.snr < LEAST_SNR:
         found.append(f"SNR {observed.snr:.2g} per pixel: labels will be little more than the prior")
     flux = observed.flux[used]
     if not flux.any() or np.median(flux) <= 0:

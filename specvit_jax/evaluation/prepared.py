@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.errors import DataError
+from crlb.files.flags import LEAST_PIXELS, LEAST_RANGE, LEAST_SNR
 from crlb.files.observed import MODEL_UNIT, NORMALISED, UNKNOWN_UNIT, Observed
 from crlb.readers.combine import resampled
 from crlb.readers.many import Spoilt
@@ -15,8 +16,6 @@ from specvit_jax.evaluation.instrument import Found, at_rest
 from specvit_jax.evaluation.resolution import smoothed
 from specvit_jax.evaluation.training_set import TrainingSet
 
-FEWEST, SHORTEST = 500, 100.0  # usable pixels; Å that they cover: with less no label is read
-FAINTEST = 2.0  # SNR per pixel below which the labels are little more than the prior
 COVERED = 0.95  # of the pixels must be usable, or the conditions count as others
 OTHER_ERRORS = 1.5  # ratio to the errors of the training that counts as other noise
 OTHER_SNR = 1.1  # ratio to the range of the training that counts as another magnitude
@@ -108,7 +107,7 @@ def prepare(observed: Observed, reads: Reads) -> Prepared | Spoilt:
     )
     flags = {
         "NO_ERRORS": not observed.has_errors,
-        "LOW_SNR": snr < FAINTEST,
+        "LOW_SNR": snr < LEAST_SNR,
         "CONDITIONS": bool(notes),
         "RESOLUTION": brought.power is None or brought.power > SHARPER * reads.power,
         "VELOCITY": brought.velocity is not None and bool(brought.velocity.warning),
@@ -159,10 +158,12 @@ def _same_pixels(wave: np.ndarray, wanted: np.ndarray) -> bool:
 
 def _too_few(usable: np.ndarray, reads: Reads) -> str:
     n, length = int(usable.sum()), float(usable.sum()) * reads.spacing
-    if n >= min(FEWEST, usable.size // 2) and length >= min(SHORTEST, reads.spacing * usable.size / 2):
+    if n >= min(LEAST_PIXELS, usable.size // 2) and length >= min(
+        LEAST_RANGE, reads.spacing * usable.size / 2
+    ):
         return ""
     span = f"{reads.wave[0]:.0f} to {reads.wave[-1]:.0f} Å"
-    return f"{n} usable pixels between {span}, where the network reads; {FEWEST} are needed"
+    return f"{n} usable pixels between {span}, where the network reads; {LEAST_PIXELS} are needed"
 
 
 def _with_errors(observed: Observed) -> Observed:
