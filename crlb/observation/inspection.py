@@ -9,10 +9,10 @@ from crlb.errors import DataError
 from crlb.files.flags import LEAST_PIXELS, LEAST_SNR
 from crlb.files.observed import UNKNOWN_UNIT, Observed
 from crlb.files.records import Record
+from crlb.observation.degrade import too_sharp
 from crlb.observation.templates import Templates
 from crlb.observation.velocity import Velocity, find_velocity, medium_hint
 
-TOO_SHARP = 1.25  # resolving power over the grid's: beyond, the spectrum is smoothed before it is compared
 FAST_KMS = 3.0  # a velocity above this, and significant, is worth a word
 
 
@@ -135,7 +135,7 @@ def _of_resolution(observed: Observed, templates: Templates, velocity: Velocity 
         width = f"{velocity.fwhm:.2f} Å"
         return [f"resolving power not stated: a FWHM of {width} fits best; give --resolving-power"]
     power = float(np.median(observed.resolving_power))
-    if power > TOO_SHARP * templates.resolving_power:
+    if too_sharp(observed, templates.resolving_power):
         grid = f"the grid (R {templates.resolving_power:.0f})"
         return [f"sharper (R {power:.0f}) than {grid}: will be smoothed"]
     return []
