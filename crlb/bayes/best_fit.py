@@ -247,7 +247,7 @@ def with_sums(
         fit = replace(fit, cut=make_cut(basis, ivar, nodes))
     chosen = cut or fit.cut
     assert chosen is not None
-    moving = None if conditions.rv_sigma_kms is None else fit.moving
+    moving = fit.moving if conditions.rv_sigma_kms else None
     return replace(fit, sums=reduce(Pixels(fit.flux, ivar, basis, moving, fit.curves), chosen))
 
 
@@ -357,7 +357,7 @@ def _with_mean(fit: Fit, conditions: Conditions) -> tuple[Fit, float]:
     assert fit.weights is not None
     q = conditions.continuum + 1
     mean = (fit.unknowns[:q] @ fit.curves[:q]) * (fit.weights @ fit.basis)
-    moved = 0.0 if conditions.rv_sigma_kms is None else float(fit.unknowns[-1])
+    moved = float(fit.unknowns[-1]) if conditions.rv_sigma_kms else 0.0
     if moved:
         mean = mean + moved * (fit.weights @ fit.moving)
     return replace(fit, mean=mean), moved

@@ -202,7 +202,7 @@ def flags_of(
         "LOW_SNR": found.snr < LEAST_SNR,
         "FEW_PIXELS": found.n_pix < LEAST_PIXELS or found.spectrum < LEAST_RANGE,
         "OUT_OF_GRID": found.p_star < SMALL_P or found.explained < LEAST_EXPLAINED,
-        "VELOCITY": not fit.settled and conditions.rv_sigma_kms is not None,
+        "VELOCITY": not fit.settled and conditions.rv_sigma_kms > 0,
         "NO_ERRORS": not fit.target.has_errors,
     }
     return tuple(name for name, true in given.items() if true)
@@ -212,7 +212,7 @@ def _bad_scale(
     found: Quality, conditions: Conditions, values: dict[str, float], sigmas: dict[str, float]
 ) -> bool:
     """Whether the scale is not clearly positive, or another than the conditions allow."""
-    if conditions.scale is None:
+    if not conditions.scale:
         off = abs(found.own_scale - 1)
         return off > max(SCALE_SIGMA * found.own_scale_sigma, 0.1)
     far = np.isfinite(conditions.scale) and abs(values["scale"] - 1) > SCALE_SIGMA * conditions.scale

@@ -134,7 +134,7 @@ def make_likelihood(model: ForwardModel, prior: Prior, conditions: Conditions) -
     Raises:
         UsageError: the velocity is unknown; `crlb.bayes.observed` has that.
     """
-    if conditions.rv_sigma_kms is not None:
+    if conditions.rv_sigma_kms:
         raise UsageError(
             "rv_sigma_kms: under a noise model the velocity counts as known; free it for observed spectra"
         )

@@ -126,14 +126,14 @@ class _Fitted(NamedTuple):
         curves: np.ndarray,
         conditions: Conditions,
     ) -> "_Fitted":
-        rows = mean * (curves if conditions.scale is not None else curves[1:])
-        rest = y if conditions.scale is not None else y - mean
+        rows = mean * (curves if conditions.scale else curves[1:])
+        rest = y if conditions.scale else y - mean
         root = np.sqrt(ivar)
         best = np.linalg.lstsq((rows * root).T, rest * root, rcond=None)[0] if len(rows) else np.zeros(0)
         chi2 = float(((rest - best @ rows) ** 2 * ivar).sum()) if len(rows) else float((rest**2 * ivar).sum())
         power = float((mean**2 * ivar).sum())
         own = float((mean * y * ivar).sum()) / power
-        fitted = mean + best @ rows - (mean if conditions.scale is not None else 0.0)
+        fitted = mean + best @ rows - (mean if conditions.scale else 0.0)
         bent = other_continuum(wave, y, fitted, ivar, conditions.continuum)
         return cls(chi2, y.size, float(np.median(y * root)), best, power**-0.5, own, bent)
 
@@ -144,7 +144,7 @@ def _result(
     n_labels, nan = len(found.label_names), float("nan")
     dof = fit.n - n_labels - len(conditions.unknowns)
     p_value = float(chi2_distribution.sf(fit.chi2, dof))
-    free = conditions.scale is not None
+    free = conditions.scale > 0
     own = float(fit.coefficients[0]) if free else 1.0
     return ObservedPosterior(
         found.label_names, found.mean[i], found.sigma[i], found.quantiles[i], found.mean[i],

@@ -124,7 +124,7 @@ def make_reduced_likelihood(emulator: Emulator, prior: Prior, conditions: Condit
         double(emulator.coefficients), jnp.zeros((emulator.basis.shape[0], 0)), jnp.zeros(0), emulator.axes,
         emulator.label_names, emulator.resolving_power, emulator.source, emulator.degree,
     )  # fmt: skip
-    expand = double(_expansion(conditions.continuum, conditions.rv_sigma_kms is not None))
+    expand = double(_expansion(conditions.continuum, conditions.rv_sigma_kms > 0))
     return ReducedLikelihood(empty, jax.tree.map(double, prior), expand, prior_of(conditions))
 
 

@@ -121,6 +121,6 @@ class Ceiling(WithPrior):
                 prior,
                 n=self.n_bayes,
                 seed=self.seed,
-                conditions=Conditions(scale=self.amplitude),
+                conditions=Conditions(scale=self.amplitude or 0.0),
                 advance=advance,
             )

@@ -179,9 +179,9 @@ class PosteriorOf(SpectraOptions, WithPrior):
         from crlb.observation.conditions import Conditions
 
         return Conditions(
-            scale=self.amplitude or None,
+            scale=self.amplitude,
             continuum=self.continuum,
-            rv_sigma_kms=None if self.under_model() or self.rv is not None else math.inf,
+            rv_sigma_kms=0.0 if self.under_model() or self.rv is not None else math.inf,
             model_error=self.error_of_model(default_error)[0],
         )
 

@@ -211,7 +211,7 @@ def make_emulator(grid: SpectralGrid, rtol: float | None = None, degree: int = 3
         tuple(coordinate(name, axis).tolist()) for name, axis in zip(grid.label_names, grid.axes, strict=True)
     )
     return Emulator(
-        coefficients=jnp.asarray(_spline_coefficients(factors.coefficients, places, degree)),
+        coefficients=jnp.asarray(spline_coefficients(factors.coefficients, places, degree)),
         basis=jnp.asarray(factors.basis),
         wave=grid.wave,
         axes=axes,
@@ -222,7 +222,7 @@ def make_emulator(grid: SpectralGrid, rtol: float | None = None, degree: int = 3
     )
 
 
-def _spline_coefficients(
+def spline_coefficients(
     tensor: Float[np.ndarray, "*nodes k"], axes: tuple[tuple[float, ...], ...], degree: int
 ) -> Float[np.ndarray, "*nodes k"]:
     """Values at the nodes turned into coefficients of B-splines that pass through them, axis by axis."""

@@ -13,10 +13,12 @@ from crlb.errors import DataError
 from crlb.grids.emulator import make_emulator
 from crlb.grids.grid_file import default_grid_path, load_slice
 from crlb.grids.spectral_grid import SpectralGrid
+from crlb.observation.conditions import PUBLISHED, Conditions
 from crlb.observation.forward_model import ForwardModel, Instrument
 from crlb.observation.instrument import to_detector
 from crlb.observation.kernel import inside
 from crlb.observation.line_spread import lsf_fwhm_used
+from crlb.observation.moving import moving_emulator
 from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
 from crlb.observation.nuisance import NuisanceModel, Nuisances, with_nuisances
 
@@ -30,6 +32,7 @@ def forward_model(
     lsf_fwhm: float = DEFAULT_LSF_FWHM,
     wave_range: tuple[float, float] | None = None,
     degree: int = 3,
+    conditions: Conditions = PUBLISHED,
 ) -> ForwardModel:
     """Returns how stars are seen through the PFS red arm at medium resolution, in float64.
 
@@ -44,18 +47,42 @@ def forward_model(
         wave_range: use only the pixels between these vacuum wavelengths, Å; needed where the grid covers a
             part of the arm only. A magnitude is that of all pixels that the grid covers.
         degree: of the splines between the nodes, 3 or 5.
+        conditions: what is unknown of a star; an unknown velocity or line-spread width becomes a label,
+            "rv_kms" (km/s) or "lsf_fwhm" (Å), with the prior of `crlb.observation.moving.axis_priors`.
 
     Raises:
-        MissingInputError, DataError, UsageError: as `load_slice`, `to_detector`, `load_noise`.
+        MissingInputError, DataError, UsageError: as `load_slice`, `to_detector`, `load_noise`,
+            `moving_emulator`.
     """
     with jax.enable_x64(True):
         if not isinstance(grid, SpectralGrid):
             grid = load_slice(grid or default_grid_path(), labels, fixed)
         if not isinstance(noise, NoiseModel):
             noise = builtin_noise() if noise is None else load_noise(noise)
+        if conditions.rv_sigma_kms or conditions.lsf_sigma:
+            return _moving(grid, noise, conditions, lsf_fwhm, wave_range, degree)
         seen, noise = on_arm(grid, noise, lsf_fwhm, wave_range)
         instrument = make_instrument(grid, seen.wave, lsf_fwhm)
         model = ForwardModel(make_emulator(seen, degree=degree), noise, instrument)
+    return model if wave_range is None else model.within(*wave_range)
+
+
+def _moving(
+    grid: SpectralGrid,
+    noise: NoiseModel,
+    conditions: Conditions,
+    lsf_fwhm: float,
+    wave_range: tuple[float, float] | None,
+    degree: int,
+) -> ForwardModel:
+    """The forward model with axes for velocity and width; pixels that some velocity uncovers are left out."""
+    pixels = covered_pixels(grid, wave_range)
+    emulator, covered = moving_emulator(
+        grid, conditions, lsf_fwhm=lsf_fwhm, detector_wave=DETECTOR_WAVE[pixels], degree=degree
+    )
+    instrument = make_instrument(grid, DETECTOR_WAVE[pixels], lsf_fwhm)
+    model = ForwardModel(emulator, noise.take(pixels), instrument)
+    model = model if covered.all() else model.select(covered)
     return model if wave_range is None else model.within(*wave_range)
 
 

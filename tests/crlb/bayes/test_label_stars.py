@@ -17,7 +17,7 @@ from crlb.readers.many import Spoilt
 from tests.crlb.bayes.stars_toy import TRUTH, WAVE, sight_and_prior, star, variants
 
 FREE = Conditions(scale=np.inf, continuum=3, rv_sigma_kms=np.inf)
-AT_REST = replace(FREE, rv_sigma_kms=None)
+AT_REST = replace(FREE, rv_sigma_kms=0.0)
 KNOWN = replace(AT_REST, continuum=0)
 
 
@@ -28,7 +28,7 @@ def toy(tmp_path_factory):
 
 def labelled(toy, spectra, conditions=FREE):
     """Stars by the name of their spectrum, with fewer points than usual."""
-    if conditions.rv_sigma_kms is None:
+    if not conditions.rv_sigma_kms:
         spectra = {name: replace(one, rv_kms=0.0) for name, one in spectra.items()}
     inference = Inference(conditions, target_ess=64.0, n_templates=1024, n_points=256)
     found = label_stars(spectra.values(), *toy, key=jax.random.key(0), inference=inference)
@@ -67,7 +67,7 @@ def faults(spectra, found, conditions):
     for name, (_, right) in spectra.items():
         one = found[name].posterior
         flags = set(one.flags)
-        known = conditions.rv_sigma_kms is None and name in MOVED
+        known = not conditions.rv_sigma_kms and name in MOVED
         bent = conditions.continuum == 0 and name in SHAPES
         if name in UNFLAGGED and not known and not bent:
             if flags or not is_right(one):

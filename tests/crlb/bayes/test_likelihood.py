@@ -50,7 +50,7 @@ def log_density(emulator, labels, conditions, y, usable):
     """ln N(y; prior mean of the model, noise + what the unknowns add), on the usable pixels."""
     flux = np.asarray(emulator(jnp.asarray(labels)))
     rows = flux * polynomials(WAVE, WAVE[0], WAVE[-1], conditions.continuum)
-    free = rows[int(conditions.scale is None) :]
+    free = rows[int(not conditions.scale) :]
     covariance = np.diag(total_variance(flux, conditions)) + (free.T / conditions.prior_precision) @ free
     some = np.ix_(usable, usable)
     return multivariate_normal(flux[usable], covariance[some]).logpdf(y[usable])
@@ -74,7 +74,7 @@ def test_newton_has_the_information_and_score_that_unknowns_leave(case, star):  
         flux, jac = np.asarray(star(labels)), np.asarray(jax.jacfwd(star)(labels)).T
     jac = jac * (star.high - star.low)[:, None]
     weight = stars.usable[0] / total_variance(flux, conditions)
-    curves, known = polynomials(WAVE, WAVE[0], WAVE[-1], conditions.continuum), int(conditions.scale is None)
+    curves, known = polynomials(WAVE, WAVE[0], WAVE[-1], conditions.continuum), int(not conditions.scale)
     rows, fixed = (flux * curves)[known:], flux * known
     matrix = (rows * weight) @ rows.T + np.diag(conditions.prior_precision)
     right = (rows * weight) @ (stars.flux[0] - fixed) + conditions.prior_precision * conditions.prior_mean

@@ -46,7 +46,7 @@ def brute_force(one, conditions, rv_kms, size=101):
     for i, point in enumerate(points):
         weights = np.array([1.0, *point])
         design = (weights @ basis)[some] * curves
-        if conditions.rv_sigma_kms is not None:
+        if conditions.rv_sigma_kms:
             design = np.concatenate([design, (weights @ moving)[some][None] * shape])
         q, r = np.linalg.qr((design * root).T)
         y = one.flux[some] * root

@@ -45,7 +45,7 @@ class Case:
 
     @property
     def sums(self):
-        velocity = None if self.conditions.rv_sigma_kms is None else self.moving
+        velocity = None if not self.conditions.rv_sigma_kms else self.moving
         basis = np.asarray(self.emulator.basis, float)
         some = self.ivar > 0
         pixels = Pixels(
@@ -61,9 +61,9 @@ class Case:
     def rows(self, labels):
         """What is fixed of the model, and the spectra that the unknowns multiply."""
         flux, weights = self.emulator(jnp.asarray(labels)), self.emulator.weights(jnp.asarray(labels))
-        known = int(self.conditions.scale is None)
+        known = int(not self.conditions.scale)
         rows = np.asarray(flux) * self.curves[: self.conditions.continuum + 1]
-        if self.conditions.rv_sigma_kms is not None:
+        if self.conditions.rv_sigma_kms:
             rows = np.concatenate([rows, (np.asarray(weights) @ self.moving)[None]])
         return rows[:known].sum(axis=0), rows[known:]
 
@@ -134,7 +134,7 @@ def test_unknowns_are_those_of_generalised_least_squares(case):
     right = (free * case.ivar) @ (case.y - fixed)
     right += case.conditions.prior_precision * case.conditions.prior_mean
     np.testing.assert_allclose(covariance, np.linalg.inv(matrix), rtol=1e-3, atol=1e-9)
-    best = np.asarray(solved.best)[0, 0][int(case.conditions.scale is None) :]
+    best = np.asarray(solved.best)[0, 0][int(not case.conditions.scale) :]
     assert (np.abs(best - np.linalg.solve(matrix, right)) < 0.02 * np.sqrt(np.diag(covariance))).all()
 
 

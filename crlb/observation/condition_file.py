@@ -1,0 +1,82 @@
+"""Conditions by name or from a file: YAML with the fields of `Conditions`; what is left out is known."""
+
+import contextlib
+import typing
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import yaml
+
+from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.observation.conditions import PRESETS, Conditions
+
+
+def find_conditions(name: str | Path) -> Conditions:
+    """Returns the conditions of a preset (published, survey) or of a YAML file.
+
+    Raises:
+        UsageError: neither a preset nor a file.
+        MissingInputError: the file cannot be read.
+        DataError: not YAML, an unknown key, or a value that its field cannot have.
+    """
+    if str(name) in PRESETS:
+        return PRESETS[str(name)]
+    path = Path(name)
+    if not path.exists() and path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"conditions must be {', '.join(PRESETS)} or a YAML file, found {name}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingInputError(f"cannot read conditions {path}: {error}") from error
+    try:
+        return parse_conditions(text)
+    except (DataError, UsageError) as error:
+        raise DataError(f"conditions {path}: {error}") from error
+
+
+def name_of(conditions: Conditions) -> str:
+    """Returns the name of the preset, or "own"."""
+    return next((name for name, preset in PRESETS.items() if preset == conditions), "own")
+
+
+def parse_conditions(text: str) -> Conditions:
+    """Returns the conditions that a YAML text describes.
+
+    Raises:
+        DataError: not a mapping in YAML, an unknown key, or a value of another type.
+        UsageError: a value out of range.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataError(f"not YAML: {' '.join(str(error).split())}") from error
+    known = [field.name for field in fields(Conditions)]
+    if not isinstance(values, Mapping) or (set(values) - set(known)):
+        found = ", ".join(map(str, set(values) - set(known))) if isinstance(values, Mapping) else repr(values)
+        raise DataError(f"needed a mapping with keys among {', '.join(known)}; found {found}")
+    types = typing.get_type_hints(Conditions)
+    return Conditions(**{name: _value(name, value, types[name]) for name, value in values.items()})
+
+
+def _value(name: str, value: object, kind: object) -> typing.Any:
+    """A value as its field's type; text is tried as a number, for YAML reads 1e-2 as text."""
+    if kind in (int, float):
+        number = _number(name, value)
+        if kind is float:
+            return number
+        if not number.is_integer():
+            raise DataError(f"{name}: needed a whole number, found {value!r}")
+        return int(number)
+    if value is None:
+        return None
+    if not (isinstance(value, list) and len(value) == 2):
+        raise DataError(f"{name}: needed two numbers or null, found {value!r}")
+    return (_number(name, value[0]), _number(name, value[1]))
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, bool) and isinstance(value, int | float | str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    raise DataError(f"{name}: needed a number, found {value!r}")
