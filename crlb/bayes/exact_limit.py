@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy.stats import kstest
 
-from crlb.bayes.likelihood import Likelihood, make_likelihood, spectra
+from crlb.bayes.likelihood import Likelihood, make_likelihood
+from crlb.bayes.model_spectra import spectra
 from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior

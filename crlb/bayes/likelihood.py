@@ -30,6 +30,7 @@ from crlb.bayes.linear import (
     products_of_legendre,
     solve,
 )
+from crlb.bayes.model_spectra import Single, spectra, spectra_and_slopes
 from crlb.bayes.prior import Prior
 from crlb.errors import UsageError
 from crlb.grids.emulator import Emulator
@@ -140,7 +141,7 @@ def make_likelihood(model: ForwardModel, prior: Prior, conditions: Conditions) -
         )
     emulator, noise, prior = _single(model.emulator), _single(model.noise), _double(prior)
     centre = jnp.full((1, len(prior.label_names)), 0.5)
-    reference = _flux(emulator, jax.vmap(partial(_node_weights, emulator, prior))(centre))[0]
+    reference = spectra(Single(emulator, prior), centre)[0]
     error = jnp.asarray(conditions.model_error, jnp.float32)
     return Likelihood(emulator, noise, prior, make_unknowns(conditions, model), error, reference)
 
@@ -161,53 +162,6 @@ def _single(tree: T) -> T:
 def _double(tree: T) -> T:
     found: T = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), tree)
     return found
-
-
-def labels_of(prior: Prior, unit: Float[Array, "*n n_labels"]) -> Float[Array, "*n n_labels"]:
-    """Returns labels in their units at unit coordinates 0 to 1."""
-    row = (None,) * (unit.ndim - 1)
-    return jnp.asarray(prior.low)[row] + jnp.asarray(prior.high - prior.low)[row] * unit
-
-
-def spectra(like: Likelihood, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
-    """Returns the model flux at many points.
-
-    Matrix products over all nodes; gathering the coefficients of every point is four times slower.
-    """
-    weights = jax.vmap(partial(_node_weights, like.emulator, like.prior))(unit)
-    return _flux(like.emulator, weights)
-
-
-def spectra_and_slopes(
-    like: Likelihood, unit: Float[Array, "n n_labels"]
-) -> Float[Array, "n n_labels_plus_1 n_pix"]:
-    """Returns the model flux at many points, and row by row its derivatives by the unit coordinates."""
-
-    def one(unit: Float[Array, " n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
-        weights = partial(_node_weights, like.emulator, like.prior)
-        return jnp.concatenate([weights(unit)[None, :], jax.jacfwd(weights)(unit).T.astype(jnp.float32)])
-
-    rows = jax.vmap(one)(unit)
-    return _flux(like.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
-
-
-def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array, "n n_pix"]:
-    coefficients = emulator.coefficients.reshape(-1, emulator.basis.shape[0])
-    local = jnp.matmul(weights, coefficients, precision="highest")
-    return jnp.matmul(local, emulator.basis, precision="highest")
-
-
-def _node_weights(
-    emulator: Emulator, prior: Prior, unit: Float[Array, " n_labels"]
-) -> Float[Array, " n_nodes"]:
-    """Weight of every node's spline coefficients at one point: the outer product over the axes."""
-    total = jnp.ones(1, jnp.float32)
-    for i, (axis, label) in enumerate(zip(emulator.axes, labels_of(prior, unit), strict=True)):
-        first, values = emulator.splines(i, jnp.clip(label, axis[0], axis[-1]))
-        index = jnp.arange(len(axis))[:, None] - first
-        splines = jnp.where(index == jnp.arange(len(values))[None, :], values[None, :], 0.0).sum(axis=1)
-        total = (total[:, None] * splines.astype(jnp.float32)[None, :]).reshape(-1)
-    return total
 
 
 def variances(
