@@ -18,6 +18,13 @@ RNG = np.random.default_rng(0)
 UNIT = np.concatenate([RNG.random((30, 3)), np.zeros((1, 3)), np.ones((1, 3))])
 
 
+def test_the_way_is_chosen_by_the_number_of_nodes():
+    few = make_emulator(toy_grid(WAVE))
+    many = dataclasses.replace(few, coefficients=jnp.zeros((17, 16, 16, len(few.basis))))
+    assert is_dense(few)
+    assert not is_dense(many)
+
+
 @pytest.fixture(scope="module", params=["all nodes", "nodes around each point"])
 def case(request):
     """Emulator in float64, the model in float32, by the way of the parameter."""
@@ -46,10 +53,3 @@ def test_slopes_are_central_differences_of_spectra(case):
         shift = step * np.eye(3)[i]
         slope = (flux(inner + shift) - flux(inner - shift)) / (2 * step)
         np.testing.assert_allclose(found[:, i + 1], slope, atol=2e-5)
-
-
-def test_the_way_is_chosen_by_the_number_of_nodes():
-    few = make_emulator(toy_grid(WAVE))
-    many = dataclasses.replace(few, coefficients=jnp.zeros((17, 16, 16, len(few.basis))))
-    assert is_dense(few)
-    assert not is_dense(many)
