@@ -74,13 +74,19 @@ class Observing:
         if self.conditions == PUBLISHED:
             noisy, error = noise_module.draw(key, flux, mag, self.noise)
             return Seen(noisy, error, jnp.ones_like(noisy), jnp.ones((), flux.dtype))
-        keys = jax.random.split(key, 5)
-        mag = mag - self.brighter(keys[0])
+        keys, mag = jax.random.split(key, 5), self.magnitude(key, mag)
         noisy, error = noise_module.draw(keys[1], flux, mag, self.noise)
         noisy = noisy + self._response(keys[2], flux) + self._sky(keys[3], flux, mag)
         usable = lost_pixels(keys[4], self.conditions, flux.shape[0], flux.dtype)
         gain = self._gain(noisy, usable)
         return Seen(gain * noisy * usable, gain * error, usable, gain)
+
+    def magnitude(self, key: Key[Array, ""], mag: Float[Array, ""]) -> Float[Array, ""]:
+        """Returns the magnitude that the star of this key has in the seeing of the noise's exposure.
+
+        Its own seeing makes it brighter or fainter; an observer knows both.
+        """
+        return mag - self.brighter(jax.random.split(key, 5)[0])
 
     def brighter(self, key: Key[Array, ""]) -> Float[Array, ""]:
         """Returns by how many magnitudes the seeing of this key makes a star brighter."""
