@@ -20,6 +20,7 @@ from experiments.study.running import report
 NAMES = (
     "r2_vs_snr",
     "accuracy",
+    "chance",
     "scaling",
     "tokenization",
     "residuals",

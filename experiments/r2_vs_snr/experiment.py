@@ -47,12 +47,12 @@ MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published SNR table
 BAYES_SEED = 20_004  # of the stars of the exact limit's curve; training: 42, test: 20_001
 
 # R2 of log g as published for the original PyTorch system: project report, December 2025 to February 2026,
-# BOSZ 2017 over the same label box. Its SNR column is close to the 95 % quantile of flux/error, 1.18 times
-# the median; the centres of its bins are divided by that here.
+# BOSZ 2017 over the same label box. Its SNR column seems to be the 95 % quantile of flux/error, 1.18 times
+# the median (inferred from its values, stated nowhere); the centres of its bins are divided by that here.
 _CENTRES = (2.54, 3.39, 4.24, 5.08, 6.36, 8.90, 12.92, 19.49)
 PUBLISHED = Published(
     source="report on the original PyTorch SpecViT (2026), test set of 10,000 BOSZ 2017 spectra",
-    note="another grid, label prior and test set; estimator SNR = bin centre / 1.18",
+    note="another grid, label prior and test set; estimator SNR = bin centre / 1.18, an inference",
     curves={
         "Cramer-Rao": PublishedCurve(
             snr=(87.4, 24.0, 7.1, 4.6, 3.0, 1.9), r2=(0.9994, 0.9906, 0.8914, 0.7396, 0.3658, 0.0)
