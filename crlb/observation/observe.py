@@ -38,12 +38,14 @@ class Seen:
         usable: 1 for pixels that can be used, 0 for those that are lost.
         gain: what flux and error were multiplied by (g); for exact posteriors, whose noise is known in the
             unit of the model.
+        clean: the flux without noise and without what is left of the sky, multiplied by g as well.
     """
 
     flux: Float[Array, "*n n_pix"]
     error: Float[Array, "*n n_pix"]
     usable: Float[Array, "*n n_pix"]
     gain: Float[Array, "*n"]
+    clean: Float[Array, "*n n_pix"]
 
 
 @jax.tree_util.register_dataclass
@@ -73,13 +75,18 @@ class Observing:
         """
         if self.conditions == PUBLISHED:
             noisy, error = noise_module.draw(key, flux, mag, self.noise)
-            return Seen(noisy, error, jnp.ones_like(noisy), jnp.ones((), flux.dtype))
+            return Seen(noisy, error, jnp.ones_like(noisy), jnp.ones((), flux.dtype), flux)
         keys, mag = jax.random.split(key, 5), self.magnitude(key, mag)
         noisy, error = noise_module.draw(keys[1], flux, mag, self.noise)
-        noisy = noisy + self._response(keys[2], flux) + self._sky(keys[3], flux, mag)
+        response = self._response(keys[2], flux)
+        noisy = noisy + response + self._sky(keys[3], flux, mag)
         usable = lost_pixels(keys[4], self.conditions, flux.shape[0], flux.dtype)
         gain = self._gain(noisy, usable)
-        return Seen(gain * noisy * usable, gain * error, usable, gain)
+        return Seen(gain * noisy * usable, gain * error, usable, gain, gain * (flux + response))
+
+    def sky_sigma(self, flux: Float[Array, " n_pix"], mag: Float[Array, ""]) -> Float[Array, " n_pix"]:
+        """Returns the standard deviation of what is left over of the sky's lines, in the unit of the flux."""
+        return self.conditions.sky_left * self.sky.flux(flux, mag, self.noise)
 
     def magnitude(self, key: Key[Array, ""], mag: Float[Array, ""]) -> Float[Array, ""]:
         """Returns the magnitude that the star of this key has in the seeing of the noise's exposure.
@@ -119,8 +126,8 @@ class Observing:
         """What is left over of the sky's lines."""
         if not self.conditions.sky_left:
             return jnp.zeros_like(flux)
-        share = self.conditions.sky_left * jax.random.normal(key, self.sky.n.shape, flux.dtype)
-        return share[self.sky.line] * self.sky.flux(flux, mag, self.noise)
+        share = jax.random.normal(key, self.sky.n.shape, flux.dtype)
+        return share[self.sky.line] * self.sky_sigma(flux, mag)
 
     def _gain(self, noisy: Float[Array, " n_pix"], usable: Float[Array, " n_pix"]) -> Float[Array, ""]:
         if math.isfinite(self.conditions.scale):

@@ -12,6 +12,7 @@ from crlb.errors import UsageError
 from specvit_jax.cli.arguments import File, Settings
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import load, override
+from specvit_jax.settings.observed_under import conditions_text
 
 Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
@@ -26,13 +27,14 @@ class Train:
       specvit train tiny --data emulator --out runs/tiny
       specvit train tiny --data train.h5 --out runs/file --steps 5000 --set train.loss=l1 train.min_lr=1e-6
       specvit train paper --data shards/shard_index.txt --out runs/paper --precision bfloat16 --resume
+      specvit train survey --data emulator --out runs/survey
       specvit train --config runs/tiny/config.yaml --out runs/again
     """
 
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     preset: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="PRESET")] = None
-    """paper, small or tiny; or --config."""
+    """paper, small, tiny, survey or teacher; or --config."""
     data: Annotated[str | None, tyro.conf.arg(metavar="FILE|emulator")] = None
     """Noiseless spectra, HDF5 in the pfsspec layout (a file, several with commas, a shard_index.txt), or
     `emulator` for fresh ones in every step; needed with a preset."""
@@ -50,6 +52,9 @@ class Train:
     """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
     mag: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="BRIGHT FAINT")] = None
     """AB magnitudes in i, drawn uniformly (a file brings its own); default: the preset's, 20.5 22.5."""
+    conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
+    """What is unknown of a star besides its labels: published (nothing), survey, or a YAML file with fields of
+    `crlb.Conditions`, which is stored with the run; default: the preset's."""
     set: Settings = ()
     """Other settings, named as in a run's config.yaml."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -76,7 +81,7 @@ class Train:
             UsageError: neither or both of preset and file; no data for a preset.
         """
         if (self.preset is None) == (self.config is None):
-            raise UsageError("give either a preset (paper, small, tiny) or --config FILE")
+            raise UsageError("give either a preset (paper, small, tiny, survey, teacher) or --config FILE")
         if self.config is None and self.data is None:
             raise UsageError("a preset needs --data: a file of spectra, or emulator")
         config = override(self.start(), self.set)
@@ -89,7 +94,13 @@ class Train:
             ),
             data=replace(
                 config.data,
-                **_given(source=self.data, grid=_text(self.grid), noise=_text(self.noise), mag=self.mag),
+                **_given(
+                    source=self.data,
+                    grid=_text(self.grid),
+                    noise=_text(self.noise),
+                    mag=self.mag,
+                    conditions=None if self.conditions is None else conditions_text(self.conditions),
+                ),
             ),
         )
 

@@ -2,13 +2,17 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float
 
 from crlb.errors import DataError, UsageError
+from specvit_jax.network.input_scaler import InputScaler as InputScaler
 from specvit_jax.settings.config import DataConfig
+from specvit_jax.settings.observed_under import conditions_in
+
+PIECE = 256  # spectra at once
+LEAST_SIGNAL = 1e-6  # variance of a component, in that of the noise
 
 
 class LabelScaler(NamedTuple):
@@ -28,29 +32,6 @@ class LabelScaler(NamedTuple):
     ) -> Float[Array | np.ndarray, "n n_labels"]:
         """The labels in their units of scaled labels."""
         return scaled * self.scale[None, :] + self.mean[None, :]
-
-
-class InputScaler(NamedTuple):
-    """The input of a network from a noisy spectrum: scaled = (flux - mean) / scale, then whitened. A pytree.
-
-    Args:
-        mean: mean flux of every pixel.
-        scale: standard deviation of every pixel.
-        analysis: spectrum -> components of unit variance; None: no whitening.
-        synthesis: components -> whitened spectrum (ZCA); None: the components themselves (PCA).
-    """
-
-    mean: Float[Array | np.ndarray, " n_pix"]
-    scale: Float[Array | np.ndarray, " n_pix"]
-    analysis: Float[Array | np.ndarray, "n_pix k"] | None = None
-    synthesis: Float[Array | np.ndarray, "k n_pix"] | None = None
-
-    def encode(self, flux: Float[Array | np.ndarray, "n n_pix"]) -> Float[Array | np.ndarray, "n n_in"]:
-        """The network input of noisy flux."""
-        x = (flux - self.mean[None, :]) / self.scale[None, :]
-        for matrix in (self.analysis, self.synthesis):
-            x = x if matrix is None else jnp.matmul(x, matrix, precision="highest")
-        return x
 
 
 def fit_label_scaler(labels: Float[np.ndarray, "n n_labels"], label_scaling: str) -> LabelScaler:
@@ -95,34 +76,80 @@ def fit_input_scaler(
     clean: Float[np.ndarray, "n n_pix"],
     error: Float[np.ndarray, "n n_pix"],
     config: DataConfig,
+    *,
+    usable: Float[np.ndarray, "n n_pix"] | None = None,
+    level: Float[np.ndarray, " n_pix"] | None = None,
 ) -> InputScaler:
     """The scaling and whitening of spectra that ``data.input_scaling`` and ``data.preprocess`` ask for.
 
     Args:
         noisy: flux as observed.
-        clean: the same spectra without noise; read for whitening only.
-        error: their 1-sigma noise; read for whitening only.
+        clean: the same spectra without noise; read for whitening and where noise is the scale.
+        error: their 1-sigma noise; read as `clean` is.
         config: config of the data.
+        usable: 0 for lost pixels; None: none is lost.
+        level: weights of the mean flux, 1/variance of the sky; read where ``data.conditions`` leave the scale
+            of the flux free.
 
     Raises:
         DataError: a pixel does not vary, or is not finite.
         UsageError: more components asked for than there are spectra or pixels.
         ValueError: unknown setting.
     """
-    scaler = _standardisation(noisy, config.input_scaling)
-    if config.preprocess == "none":
-        return scaler
+    whole = noisy if usable is None else np.where(usable > 0, noisy, clean)
+    scaler = _standardisation(whole, clean, error, config.input_scaling)
     if config.preprocess in ("pca", "zca"):
-        return whitened(scaler, clean, error, config.components, zca=config.preprocess == "zca")
-    raise ValueError(f"preprocess must be none, pca or zca, found {config.preprocess!r}")
+        zca = config.preprocess == "zca"
+        scaler = whitened(scaler, clean, error, config.components, zca=zca)
+    elif config.preprocess != "none":
+        raise ValueError(f"preprocess must be none, pca or zca, found {config.preprocess!r}")
+    kept = extra_arrays(config, len(scaler.mean))
+    if "level" in kept:
+        assert level is not None
+        scaler = scaler._replace(level=(level / level.sum()).astype(np.float32))
+    if "gram" not in kept:
+        return scaler._replace(gram=None)
+    return _with_rest(scaler, noisy, usable) if "rest" in kept else scaler
 
 
-def _standardisation(noisy: Float[np.ndarray, "n n_pix"], input_scaling: str) -> InputScaler:
+def extra_arrays(config: DataConfig, n_pix: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays that an input scaler has besides those of scaling and whitening."""
+    conditions = conditions_in(config.conditions)
+    found: dict[str, tuple[int, ...]] = {"level": (n_pix,)} if np.isinf(conditions.scale) else {}
+    if config.preprocess != "none" and (conditions.lost or config.noise_component):
+        found["gram"] = (config.components, config.components)
+    if config.noise_component:
+        found["rest"] = (2,)
+    return found
+
+
+def _with_rest(
+    scaler: InputScaler, noisy: Float[np.ndarray, "n n_pix"], usable: Float[np.ndarray, "n n_pix"] | None
+) -> InputScaler:
+    """With the mean and the standard deviation of the log of the scatter outside of the components."""
+    found = []
+    for start in range(0, len(noisy), PIECE):
+        mask = None if usable is None else usable[start : start + PIECE]
+        x = scaler.scaled(noisy[start : start + PIECE], mask)
+        found.append(np.asarray(scaler.log_rest(x, x @ scaler.analysis, mask), np.float64))
+    rest = np.concatenate(found)
+    return scaler._replace(rest=np.array([rest.mean(), rest.std()], np.float32))
+
+
+def _standardisation(
+    noisy: Float[np.ndarray, "n n_pix"],
+    clean: Float[np.ndarray, "n n_pix"],
+    error: Float[np.ndarray, "n n_pix"],
+    input_scaling: str,
+) -> InputScaler:
     if input_scaling == "none":
         n_pix = noisy.shape[1]
         return InputScaler(np.zeros(n_pix, np.float32), np.ones(n_pix, np.float32))
+    if input_scaling == "noise":
+        mean, scale = clean.mean(axis=0, dtype=np.float64), np.sqrt((error.astype(np.float64) ** 2).mean(axis=0))
+        return InputScaler(mean.astype(np.float32), scale.astype(np.float32))
     if input_scaling not in ("pixel", "overall"):
-        raise ValueError(f"input_scaling must be pixel, overall or none, found {input_scaling!r}")
+        raise ValueError(f"input_scaling must be pixel, overall, noise or none, found {input_scaling!r}")
     moments = Moments()
     moments.add(noisy)
     return moments.scaler(overall=input_scaling == "overall")
@@ -174,15 +201,34 @@ def whitened(
     noise = (error.astype(np.float64) ** 2).mean(axis=0) / scale**2
     within = x @ vectors
     total, rotation = np.linalg.eigh(within.T @ within / len(x) + vectors.T @ (noise[:, None] * vectors))
+    turn = rotation[:, ::-1] / np.sqrt(total[None, ::-1])
+    unit = float((noise @ vectors**2).mean())
     vectors = vectors @ rotation[:, ::-1]
-    analysis = vectors / np.sqrt(total[None, ::-1])
+    analysis = (vectors / np.sqrt(total[None, ::-1])).astype(np.float32)
     synthesis = vectors.T / np.linalg.norm(vectors, axis=1)[None, :]
     return InputScaler(
         mean.astype(np.float32),
         scaler.scale,
-        analysis.astype(np.float32),
+        analysis,
         synthesis.astype(np.float32) if zca else None,
+        gram=_gram(analysis, within.T @ within / len(x), turn, unit),
     )
+
+
+def _gram(
+    analysis: Float[np.ndarray, "n_pix k"],
+    covariance: Float[np.ndarray, "k k"],
+    turn: Float[np.ndarray, "k k"],
+    unit: float,
+) -> Float[np.ndarray, "k k"]:
+    """M of `InputScaler`, with noise of variance `unit` in every scaled pixel.
+
+    Directions in which clean spectra do not differ count as such of a millionth of the noise.
+    """
+    covariance = covariance / unit + LEAST_SIGNAL * np.eye(len(covariance))
+    wide = analysis.astype(np.float64)
+    found: np.ndarray = wide.T @ wide + turn.T @ np.linalg.solve(covariance, turn)
+    return found.astype(np.float32)
 
 
 def leading(x: Float[np.ndarray, "n n_pix"], count: int) -> Float[np.ndarray, "n_pix k"]:

@@ -16,7 +16,7 @@ from crlb.errors import DataError, MissingInputError
 from crlb.files.output import new_file
 from specvit_jax.network.find import read_metadata
 from specvit_jax.network.networks import make_network
-from specvit_jax.network.standardise import InputScaler, LabelScaler
+from specvit_jax.network.standardise import InputScaler, LabelScaler, extra_arrays
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml
 
@@ -131,6 +131,7 @@ def _like(config: Config, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
         arrays["analysis"] = (n_pix, data.components)
     if data.preprocess == "zca":
         arrays["synthesis"] = (data.components, n_pix)
+    arrays |= extra_arrays(data, n_pix)
     return {
         "params": jax.tree.map(lambda leaf: _shape_only(leaf.shape), shapes["params"]),
         "label_scaler": {name: _shape_only((n_labels,)) for name in ("mean", "scale")},

@@ -1,6 +1,6 @@
 """Every setting of a run: frozen dataclasses and the three presets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from crlb.errors import ConfigError, UsageError
@@ -125,7 +125,9 @@ class TrainConfig:
     weight_decay: float = 0.01  # adamw and muon
     decay: Literal["all", "kernels"] = "all"  # kernels: not biases, norms, class token and position
     clip_norm: float = 0.5  # of the gradient over all parameters
-    loss: Literal["l1", "mse", "huber", "nll"] = "l1"  # nll: Gaussian, with the sigma the network predicts
+    # nll: Gaussian, with the sigma the network predicts; mse_nll: mse, and nll for sigma alone
+    loss: Literal["l1", "mse", "huber", "nll", "mse_nll"] = "l1"
+    teacher: str | None = None  # weights file whose predictions of the same noisy spectra are the target
     huber_delta: float = 1.0  # in scaled label units
     ema: float = 0.0  # decay per step of the average of the weights that is scored and kept; 0: none
     init_weights: str | None = None  # weights file a run begins with, its scalers as well; null: at random
@@ -172,14 +174,17 @@ class DataConfig:
     ranges: tuple[str, ...] = ()  # T_eff=4000:5000, say; K for T_eff, dex for the others; else the grid's
     prior: Literal["continuous", "snapped"] = "continuous"  # snapped: on nodes but for one random axis
     beta: tuple[str, ...] = ()  # log_g=2:5, say: Beta(2, 5) over the label's range instead of uniform
+    conditions: str = "published"  # or survey, or YAML: what is unknown of a star besides its labels
     noise_level: float = 1.0  # factor on the 1-sigma noise
     exptime_s: float = 900.0  # of one exposure
     n_exp: int = 12
     seeing_arcsec: float = 0.8
     label_scaling: Literal["zscore", "minmax", "none"] = "zscore"
-    input_scaling: Literal["pixel", "overall", "none"] = "pixel"  # mean and scale: per pixel, one for all
+    # mean and deviation per pixel, or one for all; noise: the scale is the noise of each pixel
+    input_scaling: Literal["pixel", "overall", "noise", "none"] = "pixel"
     preprocess: Literal["none", "pca", "zca"] = "none"  # of scaled input: components, or spectra whitened
     components: int = 64  # kept by pca and zca
+    noise_component: bool = False  # one more: log of the scatter outside of the components
     n_scaling: int = 2000  # noisy spectra the scaling is measured on
     n_validation: int = 2000  # noisy spectra, drawn once
 
@@ -205,17 +210,21 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
 
     def __post_init__(self) -> None:
-        if (self.train.loss == "nll") != self.model.predict_sigma:
+        with_sigma = self.train.loss in ("nll", "mse_nll")
+        if with_sigma != self.model.predict_sigma:
             raise ConfigError(
-                "train.loss=nll and model.predict_sigma=true belong together, found "
+                "train.loss=nll or mse_nll and model.predict_sigma=true belong together, found "
                 f"loss {self.train.loss} and predict_sigma {self.model.predict_sigma}"
             )
         if self.data.preprocess == "pca" and self.model.pos_embed == "wavelength":
             raise ConfigError("model.pos_embed wavelength has no meaning for the components of pca")
-        if self.data.preprocess == "pca" and self.model.input_size != self.data.components:
+        if self.data.noise_component and self.data.preprocess == "none":
+            raise ConfigError("data.noise_component needs components, data.preprocess pca or zca; found none")
+        kept = self.data.components + self.data.noise_component
+        if self.data.preprocess == "pca" and self.model.input_size != kept:
             raise ConfigError(
-                "model.input_size must be the data.components that pca keeps, "
-                f"found {self.model.input_size} and {self.data.components}"
+                "model.input_size must be the data.components that pca keeps, and one more with "
+                f"data.noise_component: {kept}, found {self.model.input_size}"
             )
 
 
@@ -258,7 +267,29 @@ TINY = Config(
     ),
     data=DataConfig(preprocess="zca", components=24),
 )
-PRESETS: dict[str, Config] = {config.preset: config for config in (PAPER, SMALL, TINY)}
+# survey: for stars as a survey observes them, with sigma for every label, on noise-scaled spectra.
+SURVEY = Config(
+    preset="survey",
+    model=replace(TINY.model, predict_sigma=True),
+    train=replace(TINY.train, steps=24_000, loss="mse_nll", learning_rate=5e-3, ema=0.999),
+    data=DataConfig(
+        conditions="survey",
+        input_scaling="noise",
+        preprocess="zca",
+        components=64,
+        noise_component=True,
+    ),
+)
+# teacher: a perceptron on the components, cheap enough to see millions of spectra; others learn from it.
+TEACHER = Config(
+    preset="teacher",
+    model=replace(
+        TINY.model, network="mlp", hidden=(256, 256, 256), input_size=41, patch_size=16, predict_sigma=True
+    ),
+    train=replace(TINY.train, steps=6_000, batch_size=1024, loss="mse_nll", ema=0.999),
+    data=DataConfig(input_scaling="noise", preprocess="pca", components=40, noise_component=True),
+)
+PRESETS: dict[str, Config] = {config.preset: config for config in (PAPER, SMALL, TINY, SURVEY, TEACHER)}
 
 
 def preset(name: str) -> Config:

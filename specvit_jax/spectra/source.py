@@ -6,7 +6,7 @@ looks like depends on the key and on its own global index only, not on the batch
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,18 +16,24 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.bayes.prior import Prior, make_prior
-from crlb.errors import UsageError
+from crlb.detector import DEFAULT_LSF_FWHM
+from crlb.errors import DataError, UsageError
 from crlb.files.spectra import Spectra as Spectra  # handed on: what a file of spectra holds
 from crlb.files.spectra import label_columns
 from crlb.files.spectra import read_spectra as read_spectra
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import default_grid_path, load_slice
+from crlb.grids.spectral_grid import SpectralGrid
+from crlb.observation.conditions import PUBLISHED, Conditions
 from crlb.observation.exposure import Exposure as Exposure  # handed on: how long and how often
 from crlb.observation.forward_model import ForwardModel
 from crlb.observation.instrument import to_detector
-from crlb.observation.noise import draw, snr
+from crlb.observation.moving import REACH_SIGMA, axis_priors, moving_emulator
+from crlb.observation.noise import snr
 from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
+from crlb.observation.observe import Observing, observing
 from specvit_jax.settings.config import DataConfig
+from specvit_jax.settings.observed_under import conditions_in
 from specvit_jax.spectra.priors import LabelsDrawn, Snapped, Uniform, make_snapped
 
 CHUNK = 250  # spectra per piece when many are drawn on the host: 4 MB per array
@@ -35,13 +41,18 @@ SNR_DEFINITION = "median over usable pixels of flux/error"
 
 
 class Batch(NamedTuple):
-    """Observed spectra. A network reads `flux` only: `error` is of the clean flux and leaks labels."""
+    """Observed spectra. A network reads `flux` and `usable` only: `error` is of the clean flux and leaks labels.
 
-    flux: Float[Array, "n n_pix"]  # as observed, noise included
+    Flux, clean flux and error are those of the conditions of the observation, on the same scale.
+    """
+
+    flux: Float[Array, "n n_pix"]  # as observed, noise included; 0 where lost
     labels: Float[Array, "n n_labels"]
     mag: Float[Array, " n"]
     clean: Float[Array, "n n_pix"]
     error: Float[Array, "n n_pix"]
+    usable: Float[Array, "n n_pix"] | None = None  # 0 for lost pixels, else 1; None: none is lost
+    gain: Float[Array, " n"] | None = None  # flux, clean flux and error were multiplied by it; None: 1
 
 
 @jax.tree_util.register_dataclass
@@ -60,12 +71,22 @@ class Observer:
     """What turns noiseless spectra into observed ones; the same in every step of a run.
 
     Args:
-        noise: curves of the instrument and the sky, with exposure and level.
+        observing: noise, exposure and conditions.
         label_names: order of the labels in a batch.
     """
 
-    noise: NoiseModel
+    observing: Observing
     label_names: tuple[str, ...] = field(metadata={"static": True})
+
+    @property
+    def noise(self) -> NoiseModel:
+        """Curves of the instrument and the sky, with exposure and level."""
+        return self.observing.noise
+
+    @property
+    def observer(self) -> "Observer":
+        """Itself, as every source has one."""
+        return self
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"], rows: Rows) -> Batch:
         """The spectra `rows`, observed; row i is the spectrum of global index `index[i]`."""
@@ -74,8 +95,10 @@ class Observer:
     def observe(self, keys: Key[Array, " n"], rows: Rows) -> Batch:
         """The spectra `rows`, each observed with a key of its own."""
         clean, mag = jnp.asarray(rows.clean), jnp.asarray(rows.mag)
-        noisy, error = jax.vmap(lambda key, clean, mag: draw(key, clean, mag, self.noise))(keys, clean, mag)
-        return Batch(noisy, jnp.asarray(rows.labels), mag, clean, error)
+        seen = jax.vmap(self.observing.see)(keys, clean, mag)
+        usable = seen.usable if self.observing.conditions.lost else None
+        gain = None if self.observing.conditions == PUBLISHED else seen.gain
+        return Batch(seen.flux, jnp.asarray(rows.labels), mag, seen.clean, seen.error, usable, gain)
 
 
 @jax.tree_util.register_dataclass
@@ -84,14 +107,19 @@ class Simulator:
     """Endless spectra: labels of a prior, magnitude uniform in a range, noise drawn afresh.
 
     Args:
-        model: how stars are seen, on all pixels of the arm.
-        prior: of the labels.
+        model: how stars are seen, on all pixels of the arm; velocity and line-spread width are its last
+            labels where these are unknown.
+        prior: of the labels but velocity and width.
         mag_range: AB magnitudes in i, bright and faint.
+        observing: noise, exposure and conditions.
+        moved: mean and standard deviation of velocity and width, km/s and Å; empty where they are known.
     """
 
     model: ForwardModel
     prior: Uniform | Snapped | Prior
     mag_range: Float[Array, "2"]
+    observing: Observing
+    moved: tuple[tuple[float, float], ...] = field(default=(), metadata={"static": True})
 
     @property
     def emulator(self) -> Emulator:
@@ -101,17 +129,18 @@ class Simulator:
     @property
     def noise(self) -> NoiseModel:
         """Curves of the instrument and the sky, with exposure and level."""
-        return self.model.noise
+        return self.observing.noise
 
     @property
     def observer(self) -> Observer:
         """What adds the noise to spectra that are at hand."""
-        return Observer(self.noise, self.label_names)
+        return Observer(self.observing, self.label_names)
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Order of the labels in a batch."""
-        return self.model.label_names
+        """Order of the labels in a batch: those of the star."""
+        names = self.model.label_names
+        return names[: len(names) - len(self.moved)]
 
     @property
     def rows(self) -> None:
@@ -124,26 +153,37 @@ class Simulator:
         return self.model.wave
 
     def clean(self, labels: Float[Array | np.ndarray, "n n_labels"]) -> Float[Array, "n n_pix"]:
-        """Noiseless spectra at labels on the grid; NaN outside."""
-        # Star after star is several times faster on a CPU, where a GPU would wait for each of them.
-        found: Float[Array, "n n_pix"] = jax.lax.platform_dependent(
-            jnp.asarray(labels), cpu=self.emulator.batch, default=jax.vmap(self.emulator)
-        )
-        return found
+        """Noiseless spectra at labels on the grid, at the mean velocity and width; NaN outside."""
+        labels = jnp.asarray(labels)
+        means = jnp.asarray([mean for mean, _ in self.moved], labels.dtype)
+        return self._flux(jnp.concatenate([labels, jnp.broadcast_to(means, (len(labels), len(means)))], axis=1))
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices."""
         labels, mag, keys = jax.vmap(self._star)(fold_in(key, index))
-        return self.observer.observe(keys, Rows(self.clean(labels), labels, mag))
+        own = labels[:, : len(self.label_names)]
+        return self.observer.observe(keys, Rows(self._flux(labels), own, mag))
 
-    def _star(
-        self, key: Key[Array, ""]
-    ) -> tuple[Float[Array, " n_labels"], Float[Array, ""], Key[Array, ""]]:
+    def _flux(self, labels: Float[Array, "n n_all"]) -> Float[Array, "n n_pix"]:
+        # Star after star is several times faster on a CPU, where a GPU would wait for each of them.
+        found: Float[Array, "n n_pix"] = jax.lax.platform_dependent(
+            labels, cpu=self.emulator.batch, default=jax.vmap(self.emulator)
+        )
+        return found
+
+    def _star(self, key: Key[Array, ""]) -> tuple[Float[Array, " n_all"], Float[Array, ""], Key[Array, ""]]:
         label_key, mag_key, noise_key = jax.random.split(key, 3)
         labels = self.prior.draw(label_key, 1)[0]
         low, high = self.mag_range
         mag = jax.random.uniform(mag_key, (), self.mag_range.dtype, minval=low, maxval=high)
+        if self.moved:
+            labels = jnp.concatenate([labels, self._moved(jax.random.fold_in(label_key, 1), labels.dtype)])
         return labels, mag, noise_key
+
+    def _moved(self, key: Key[Array, ""], dtype: np.dtype) -> Float[Array, " n_moved"]:
+        """Velocity and width from their priors, within the reach of the model's axes."""
+        mean, sigma = jnp.asarray(self.moved, dtype).T
+        return mean + sigma * jax.random.truncated_normal(key, -REACH_SIGMA, REACH_SIGMA, mean.shape, dtype)
 
 
 def fold_in(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Array, " n"]:
@@ -160,6 +200,7 @@ def make_simulator(
     drawn: LabelsDrawn = LabelsDrawn(),
     exposure: Exposure = Exposure(),
     noise_level: float = 1.0,
+    conditions: Conditions = PUBLISHED,
 ) -> Simulator:
     """The simulator of a grid file (default: the embedded grid) under a noise file (default: built in).
 
@@ -171,31 +212,48 @@ def make_simulator(
         drawn: how they are drawn.
         exposure: number and length of exposures, seeing.
         noise_level: factor on the 1-sigma noise.
+        conditions: what is unknown of a star besides its labels; drawn for each.
 
     Raises:
         UsageError: an unknown label, a range outside the grid, or one that is not (low, high); both prior
-            snapped and beta.
+            snapped and beta; or as `observing` and `moving_emulator`.
     """
-    grid = to_detector(load_slice(default_grid_path() if grid_path is None else grid_path, labels))
-    emulator = make_emulator(grid)
+    grid = load_slice(default_grid_path() if grid_path is None else grid_path, labels)
+    moved = axis_priors(conditions, DEFAULT_LSF_FWHM)
+    emulator = _moving(grid, conditions) if moved else make_emulator(to_detector(grid))
     if not (np.isfinite(mag).all() and mag[0] <= mag[1]):
         raise UsageError(f"mag must be (bright, faint) with bright <= faint, found {mag}")
-    held = [name for name in emulator.label_names if labels and name not in labels]
+    names = emulator.label_names[: len(emulator.label_names) - len(moved)]
+    held = [name for name in names if labels and name not in labels]
     if held:
         raise UsageError(f"labels must name {', '.join(held)} too, which a range of no width would hold")
     noise = builtin_noise() if noise_path is None else load_noise(noise_path)
+    noise = noise.with_exposure(exposure).with_level(noise_level)
     return Simulator(
-        ForwardModel(emulator, noise.with_exposure(exposure).with_level(noise_level)),
-        _prior(emulator, drawn),
+        ForwardModel(emulator, noise),
+        _prior(emulator, names, drawn),
         jnp.asarray(mag, float),
+        observing(noise, conditions),
+        tuple(moved.values()),
     )
 
 
-def _box(emulator: Emulator, ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    low, high = emulator.low.copy(), emulator.high.copy()
-    for i, (name, (start, stop)) in zip(
-        label_columns(emulator.label_names, tuple(ranges)), ranges.items(), strict=True
-    ):
+def _moving(grid: SpectralGrid, conditions: Conditions) -> Emulator:
+    """The emulator with axes for velocity and width, in the default float type of jax."""
+    found, covered = moving_emulator(grid, conditions)
+    if not covered.all():
+        raise DataError(
+            f"rv_sigma_kms: at {REACH_SIGMA * conditions.rv_sigma_kms:.0f} km/s the grid leaves "
+            f"{int((~covered).sum())} pixels uncovered; use a smaller one, or a wider grid"
+        )
+    arrays = (jnp.asarray(np.asarray(array), float) for array in (found.coefficients, found.basis))
+    coefficients, basis = arrays
+    return replace(found, coefficients=coefficients, basis=basis)
+
+
+def _box(emulator: Emulator, names: tuple[str, ...], ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    low, high = emulator.low[: len(names)], emulator.high[: len(names)]
+    for i, (name, (start, stop)) in zip(label_columns(names, tuple(ranges)), ranges.items(), strict=True):
         if not low[i] <= start <= stop <= high[i]:
             raise UsageError(
                 f"range of {name} must be low <= high within the grid, {low[i]:g} to {high[i]:g}, "
@@ -205,27 +263,31 @@ def _box(emulator: Emulator, ranges: Mapping[str, tuple[float, float]]) -> tuple
     return low, high
 
 
-def _prior(emulator: Emulator, drawn: LabelsDrawn) -> Uniform | Snapped | Prior:
-    kind, beta, (low, high) = drawn.sampling, drawn.beta, _box(emulator, drawn.ranges)
+def _prior(emulator: Emulator, names: tuple[str, ...], drawn: LabelsDrawn) -> Uniform | Snapped | Prior:
+    kind, beta, (low, high) = drawn.sampling, drawn.beta, _box(emulator, names, drawn.ranges)
     if kind not in ("continuous", "snapped"):
         raise UsageError(f"prior must be continuous or snapped, found {kind!r}")
     if kind == "snapped" and beta:
         raise UsageError(f"prior snapped draws nodes uniformly; leave out beta, found {', '.join(beta)}")
     if kind == "snapped":
-        return make_snapped(emulator.axes, low, high, emulator.label_names)
+        return make_snapped(emulator.axes[: len(names)], low, high, names)
     if beta:
         found: Uniform | Snapped | Prior = jax.tree.map(
-            jnp.asarray, make_prior(low, high, emulator.label_names, beta)
+            jnp.asarray, make_prior(low, high, names, beta)
         )
         return found
     return Uniform(jnp.asarray(low), jnp.asarray(high))
 
 
 def make_observer(config: DataConfig, label_names: tuple[str, ...]) -> Observer:
-    """The noise a configuration names, for spectra with these labels."""
+    """The noise and the conditions a configuration names, for spectra with these labels.
+
+    Velocity and width, which are in the noiseless spectra, are left alone.
+    """
     noise = builtin_noise() if config.noise is None else load_noise(config.noise)
     exposure = Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec)
-    return Observer(noise.with_exposure(exposure).with_level(config.noise_level), label_names)
+    noise = noise.with_exposure(exposure).with_level(config.noise_level)
+    return Observer(observing(noise, conditions_in(config.conditions)), label_names)
 
 
 def chunks(source: Simulator, key: Key[Array, ""], n: int, size: int | None = None) -> Iterator[Batch]:
@@ -234,7 +296,7 @@ def chunks(source: Simulator, key: Key[Array, ""], n: int, size: int | None = No
     sample = jax.jit(type(source).sample)
     for start in range(0, n, size):
         batch = sample(source, key, jnp.arange(start, start + size))
-        yield Batch(*(array[: n - start] for array in batch))
+        yield jax.tree.map(lambda array: array[: n - start], batch)
 
 
 @jax.jit

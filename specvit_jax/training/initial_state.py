@@ -8,16 +8,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import UsageError
+from crlb.observation.noise import background
+from crlb.observation.observe import Observing
 from specvit_jax.network.inference import Scalers
-from specvit_jax.network.standardise import fit_input_scaler, fit_label_scaler
+from specvit_jax.network.standardise import extra_arrays, fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.settings.config import Config
 from specvit_jax.spectra.feed import Source, training_rows
-from specvit_jax.spectra.file_sources import FedSpectra, stored_validation
-from specvit_jax.spectra.source import Batch
+from specvit_jax.spectra.file_sources import FedSpectra, StoredSpectra, stored_validation
+from specvit_jax.spectra.source import Batch, Simulator
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import TrainState, make_state, select
 
@@ -97,6 +99,8 @@ def fixed_settings(config: Config) -> dict[str, object]:
     return model | {
         "data.preprocess": data.preprocess,
         "data.components": None if data.preprocess == "none" else data.components,
+        "data.noise_component": data.noise_component,
+        "arrays of the scaler": ", ".join(extra_arrays(data, 0)) or "none",
     }
 
 
@@ -104,11 +108,27 @@ def fit_scalers(source: Source, config: Config) -> Scalers:
     """Scalers measured on ``data.n_scaling`` observed spectra: the same for every run on this source."""
     count = min(config.data.n_scaling, training_rows(source, config) or config.data.n_scaling)
     batch = observe(source, SCALING_SEED, np.arange(count), config)
-    noisy, clean, error, labels = map(np.asarray, (batch.flux, batch.clean, batch.error, batch.labels))
+    noisy, clean, labels = map(np.asarray, (batch.flux, batch.clean, batch.labels))
+    usable = None if batch.usable is None else np.asarray(batch.usable)
+    free = "level" in extra_arrays(config.data, 0)
+    level = 1 / np.asarray(background(_observing(source).noise), np.float64) if free else None
     return Scalers(
         fit_label_scaler(labels, config.data.label_scaling),
-        fit_input_scaler(noisy, clean, error, config.data),
+        fit_input_scaler(noisy, clean, noise_of(batch, source), config.data, usable=usable, level=level),
     )
+
+
+def noise_of(batch: Batch, source: Source) -> Float[np.ndarray, "n n_pix"]:
+    """1-sigma noise of observed spectra, with what is left of the sky."""
+    if batch.gain is None:
+        return np.asarray(batch.error)
+    sigma = jax.jit(jax.vmap(_observing(source).sky_sigma))(batch.clean / batch.gain[:, None], batch.mag)
+    return np.asarray(jnp.hypot(batch.error, batch.gain[:, None] * sigma))
+
+
+def _observing(source: Source) -> Observing:
+    assert isinstance(source, Simulator | StoredSpectra | FedSpectra)
+    return source.observer.observing
 
 
 def validation_batch(source: Source, config: Config) -> Batch:

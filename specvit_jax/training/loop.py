@@ -294,7 +294,7 @@ def score_names(config: Config) -> list[str]:
 def score(params: Params, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
     """The validation scores, in the order of ``score_names``."""
     truth = np.asarray(validation.labels)
-    pred = np.asarray(predict(params, validation.flux, scalers, config))
+    pred = np.asarray(predict(params, validation.flux, scalers, config, validation.usable))
     columns = range(truth.shape[1])
     r2, mae = (
         [float(metric(truth[:, i], pred[:, i])) for i in columns] for metric in (metrics.r2, metrics.mae)

@@ -74,8 +74,18 @@ def loss_of(
         loss: Array = optax.losses.huber_loss(error, delta=config.huber_delta)
         return loss
     if config.loss == "nll" and log_sigma is not None:
-        return log_sigma + 0.5 * (error * jnp.exp(-log_sigma)) ** 2 + HALF_LOG_2PI
-    raise ValueError(f"loss must be l1, mse, huber, or nll with a predicted sigma, found {config.loss!r}")
+        return _nll(error, log_sigma)
+    if config.loss == "mse_nll" and log_sigma is not None:
+        return error**2 + _nll(jax.lax.stop_gradient(error), log_sigma)
+    raise ValueError(
+        f"loss must be l1, mse, huber, or nll or mse_nll with a predicted sigma, found {config.loss!r}"
+    )
+
+
+def _nll(
+    error: Float[Array, "batch n_labels"], log_sigma: Float[Array, "batch n_labels"]
+) -> Float[Array, "batch n_labels"]:
+    return log_sigma + 0.5 * (error * jnp.exp(-log_sigma)) ** 2 + HALF_LOG_2PI
 
 
 def loss_and_gradient(
@@ -92,7 +102,8 @@ def loss_and_gradient(
     """
     model = make_network(config.model)
     key = jax.random.fold_in(stream(config, DROPOUT), state.step)
-    x, target = scalers.input.encode(batch.flux), jnp.asarray(scalers.label.encode(batch.labels))
+    x = scalers.input.encode(batch.flux, batch.usable)
+    target = jnp.asarray(scalers.label.encode(batch.labels))
 
     def mean_loss(params: Params) -> Float[Array, ""]:
         out = model.apply({"params": params}, x, train=True, index=index, rngs={"dropout": key})

@@ -15,6 +15,7 @@ import pytest
 
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
+from crlb.observation.observe import observing
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.spectra import feed as feeding
 from specvit_jax.spectra.feed import (
@@ -53,7 +54,7 @@ def shards(tmp_path_factory) -> Shards:
 @pytest.fixture(scope="module")
 def sources(shards) -> dict[str, StoredSpectra | FedSpectra]:
     order = np.random.default_rng(3).permutation(N).astype(np.int32)
-    observer = Observer(narrow_noise(N_PIX), LABELS)
+    observer = Observer(observing(narrow_noise(N_PIX)), LABELS)
     rows = Rows(*shards.read(order))
     return {
         "device": StoredSpectra(jax.tree.map(jnp.asarray, rows), observer),

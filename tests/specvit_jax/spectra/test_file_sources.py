@@ -8,6 +8,7 @@ import pytest
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.spectra import Spectra, write_spectra
+from crlb.observation.observe import observing
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra import file_sources as stored
 from specvit_jax.spectra.file_sources import (
@@ -32,7 +33,7 @@ def sources(tmp_path_factory) -> dict[str, StoredSpectra | FedSpectra]:
     folder = tmp_path_factory.mktemp("shards")
     paths = [write_clean(folder / f"{i}.h5", n, first, N_PIX) for i, n, first in ((0, 50, 0), (1, 40, 50))]
     shards, order = open_shards(paths, DETECTOR_WAVE[:N_PIX]), np.random.default_rng(3).permutation(N)
-    order, observer = order.astype(np.int32), Observer(narrow_noise(N_PIX), LABELS)
+    order, observer = order.astype(np.int32), Observer(observing(narrow_noise(N_PIX)), LABELS)
     rows = Rows(*shards.read(order))
     return {
         "device": StoredSpectra(jax.tree.map(jnp.asarray, rows), observer),

@@ -1,0 +1,138 @@
+"""What a network reads of a noisy spectrum: brought to a level, scaled, whitened, without what is lost.
+
+Scaled flux x of a star is taken as components of covariance C along orthonormal directions V (n_pix x k), and
+unit noise in every pixel. Where pixels are lost, U = diag(usable), the mean of the components given the rest is
+
+    z = (V^T U V + C^-1)^-1 V^T U x
+
+With the whitening analysis A = V W and M = A^T A + W^T C^-1 W this is, in whitened components,
+
+    y = M (M - sum over lost pixels of a_p a_p^T)^-1 A^T U x,     a_p = row p of A
+
+which is A^T x where nothing is lost.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from crlb.observation.observe import LEVEL
+
+PIECE = 128  # lost pixels of every spectrum that are taken out at once
+
+
+class InputScaler(NamedTuple):
+    """The input of a network from a noisy spectrum: scaled = (flux - mean) / scale, then whitened. A pytree.
+
+    Args:
+        mean: mean flux of every pixel.
+        scale: standard deviation of every pixel, or of its noise.
+        analysis: spectrum -> components of unit variance; None: no whitening.
+        synthesis: components -> whitened spectrum (ZCA); None: the components themselves (PCA).
+        level: weights of the mean flux that is brought to 0.5 first; None: flux is taken as it is.
+        gram: M; None: lost pixels are set to the mean.
+        rest: mean and standard deviation of the log of the rms outside of the components, which becomes one
+            more component, or is added to the whitened spectrum; None: it is not read.
+    """
+
+    mean: Float[Array | np.ndarray, " n_pix"]
+    scale: Float[Array | np.ndarray, " n_pix"]
+    analysis: Float[Array | np.ndarray, "n_pix k"] | None = None
+    synthesis: Float[Array | np.ndarray, "k n_pix"] | None = None
+    level: Float[Array | np.ndarray, " n_pix"] | None = None
+    gram: Float[Array | np.ndarray, "k k"] | None = None
+    rest: Float[Array | np.ndarray, " 2"] | None = None
+
+    def encode(
+        self,
+        flux: Float[Array | np.ndarray, "n n_pix"],
+        usable: Float[Array | np.ndarray, "n n_pix"] | None = None,
+    ) -> Float[Array | np.ndarray, "n n_in"]:
+        """The network input of noisy flux.
+
+        Args:
+            flux: as observed; of any scale where there is a `level`.
+            usable: 0 for lost pixels, whose flux is not read; None: none is lost.
+        """
+        x = self.scaled(flux, usable)
+        if self.analysis is None:
+            return x
+        seen = jnp.matmul(x, self.analysis, precision="highest")
+        y = self._whole(seen, usable)
+        more = None if self.rest is None else (self.log_rest(x, seen, usable) - self.rest[0]) / self.rest[1]
+        if self.synthesis is None:
+            return y if more is None else jnp.concatenate([y, more[:, None]], axis=1)
+        y = jnp.matmul(y, self.synthesis, precision="highest")
+        return y if more is None else y + more[:, None]
+
+    def scaled(
+        self,
+        flux: Float[Array | np.ndarray, "n n_pix"],
+        usable: Float[Array | np.ndarray, "n n_pix"] | None = None,
+    ) -> Float[Array | np.ndarray, "n n_pix"]:
+        """Flux at its level, shifted and scaled; 0 where lost."""
+        if usable is not None:
+            flux = jnp.where(usable > 0, flux, 0.0)
+        if self.level is not None:
+            weight = self.level[None, :] if usable is None else self.level[None, :] * (usable > 0)
+            level = jnp.sum(weight * flux, axis=1) / jnp.sum(weight, axis=1)
+            flux = flux * (LEVEL / level)[:, None]
+        x = (flux - self.mean[None, :]) / self.scale[None, :]
+        return x if usable is None else jnp.where(usable > 0, x, 0.0)
+
+    def log_rest(
+        self,
+        x: Float[Array | np.ndarray, "n n_pix"],
+        seen: Float[Array | np.ndarray, "n k"],
+        usable: Float[Array | np.ndarray, "n n_pix"] | None,
+    ) -> Float[Array, " n"]:
+        """Log of the rms of what is left of scaled flux outside of the components, per usable pixel."""
+        assert self.gram is not None
+        inside = jnp.sum(seen * _solved(self._left(usable, len(seen)), seen), axis=1)
+        count = x.shape[1] if usable is None else jnp.maximum(jnp.sum(usable > 0, axis=1), 1)
+        return 0.5 * jnp.log(jnp.maximum(jnp.sum(jnp.square(x), axis=1) - inside, 1e-30) / count)
+
+    def _whole(
+        self, seen: Float[Array, "n k"], usable: Float[Array | np.ndarray, "n n_pix"] | None
+    ) -> Float[Array, "n k"]:
+        """The components as they would be without losses."""
+        if usable is None or self.gram is None:
+            return seen
+        return jnp.matmul(_solved(self._left(usable, len(seen)), seen), self.gram, precision="highest")
+
+    def _left(
+        self, usable: Float[Array | np.ndarray, "n n_pix"] | None, n: int
+    ) -> Float[Array | np.ndarray, "n_or_1 k k"]:
+        """M without the lost pixels of every spectrum; of one for all where none is lost."""
+        assert self.analysis is not None
+        assert self.gram is not None
+        if usable is None:
+            return jnp.asarray(self.gram)[None]
+        analysis = jnp.pad(jnp.asarray(self.analysis), ((0, 1), (0, 0)))  # the row that stands for no pixel
+        count = jnp.cumsum(jnp.asarray(usable) <= 0, axis=1)
+
+        def taken(state: tuple[Int[Array, ""], Array]) -> tuple[Int[Array, ""], Array]:
+            done, left = state
+            wanted = done + 1 + jnp.arange(PIECE)
+            rows = analysis[jax.vmap(lambda one: jnp.searchsorted(one, wanted))(count)]
+            return done + PIECE, left - jnp.einsum("nik,nil->nkl", rows, rows, precision="highest")
+
+        start = jnp.broadcast_to(jnp.asarray(self.gram), (n, *self.gram.shape))
+        most = jnp.max(count[:, -1])
+        left: Array = jax.lax.while_loop(lambda state: state[0] < most, taken, (jnp.int32(0), start))[1]
+        return left
+
+
+def _solved(
+    matrix: Float[Array | np.ndarray, "n_or_1 k k"], right: Float[Array | np.ndarray, "n k"]
+) -> Float[Array, "n k"]:
+    """Solutions of positive definite systems; one matrix serves all."""
+    lower = jnp.linalg.cholesky(matrix)
+    if len(matrix) == 1:
+        solved: Array = jax.scipy.linalg.cho_solve((lower[0], True), right.T).T
+        return solved
+    found: Array = jax.scipy.linalg.cho_solve((lower, True), right[..., None])[..., 0]
+    return found

@@ -1,0 +1,47 @@
+"""The conditions that spectra are observed under, as one setting: a preset's name, or YAML on one line."""
+
+import dataclasses
+from pathlib import Path
+
+import yaml
+
+from crlb.errors import ConfigError, DataError, UsageError
+from crlb.observation.condition_file import find_conditions, name_of, parse_conditions
+from crlb.observation.conditions import PRESETS, Conditions
+
+
+def conditions_text(name: str | Path) -> str:
+    """Returns the setting for a preset or a YAML file, whose content it takes over.
+
+    Raises:
+        UsageError, MissingInputError, DataError: as `find_conditions`.
+    """
+    return text_of(find_conditions(name))
+
+
+def text_of(conditions: Conditions) -> str:
+    """Returns the setting that `conditions_in` reads as these conditions."""
+    name = name_of(conditions)
+    if name in PRESETS:
+        return name
+    default = dataclasses.asdict(Conditions())
+    given = {key: value for key, value in dataclasses.asdict(conditions).items() if value != default[key]}
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    return yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000).strip()
+
+
+def conditions_in(text: str) -> Conditions:
+    """Returns the conditions that a setting `data.conditions` names or holds.
+
+    Raises:
+        ConfigError: neither a preset's name nor YAML of conditions.
+    """
+    if text in PRESETS:
+        return PRESETS[text]
+    try:
+        return parse_conditions(text)
+    except (DataError, UsageError) as error:
+        raise ConfigError(
+            f"data.conditions must be {', '.join(PRESETS)} or YAML of conditions (a file: --conditions FILE): "
+            f"{error}"
+        ) from error
