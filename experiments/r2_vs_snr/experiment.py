@@ -26,7 +26,7 @@ from experiments.r2_vs_snr.result import FigureResult
 from experiments.r2_vs_snr.rows import Estimator, Limit, LimitRow, Published, PublishedCurve
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
-from experiments.study.rows import scored_spans, scores_by_snr
+from experiments.study.rows import efficiency, r2_bayes, scored_spans, scores_by_snr
 from experiments.study.stars import (
     CHOICE_SEED,
     FIT_SEED,
@@ -35,9 +35,7 @@ from experiments.study.stars import (
     Stars,
     about,
     by_type,
-    exact_posterior,
     limit,
-    stored_posteriors,
 )
 from specvit_jax import Simulator, metrics
 from specvit_jax.evaluation.explore import explore
@@ -70,7 +68,7 @@ PUBLISHED = Published(
 def run(work: Work[Size]) -> FigureResult:
     """All numbers of the figure."""
     found, absent = methods(work)
-    exact = posteriors(work)[:, work.column]
+    exact = work.some_posteriors(work.size.n_posterior)[:, work.column]
     if asked(work).explorer:
         write_explorer(work, found)
     result = FigureResult(
@@ -86,15 +84,6 @@ def run(work: Work[Size]) -> FigureResult:
     console.print(result.ceiling_table())
     console.print(result.snr_table())
     return result
-
-
-def posteriors(work: Work[Size]) -> Float[np.ndarray, "m n_labels 2"]:
-    """Exact posteriors of the test stars: all that are shipped, else those of the first `n_posterior`."""
-    path, n = work.folder / "posterior.npz", work.size.n_posterior
-    known = stored_posteriors(path, work.stars)
-    if len(known) >= min(n, len(work.stars.mag)):
-        return known
-    return exact_posterior(work.simulator, work.stars.take(slice(n)), path)
 
 
 def write_explorer(work: Work[Size], found: Mapping[str, Method]) -> None:
@@ -166,16 +155,6 @@ def efficiencies(
         place: dict[str, Json] = {"snr_low": low, "snr_high": high, "n": n, "snr_median": middle}
         rows.append(LimitRow.from_json(place | numbers))
     return tuple(rows)
-
-
-def r2_bayes(truth: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """1 - mean posterior variance / variance of the labels, along the last axis."""
-    return 1 - variance.mean(axis=-1) / truth.var(axis=-1, dtype=np.float64)
-
-
-def efficiency(truth: np.ndarray, variance: np.ndarray, pred: np.ndarray) -> np.ndarray:
-    """R2 over R2_Bayes of the same stars, along the last axis."""
-    return np.asarray(metrics.r2(truth, pred)) / r2_bayes(truth, variance)
 
 
 STUDY = Study(
