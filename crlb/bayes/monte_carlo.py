@@ -40,18 +40,18 @@ def largest_error(
         n_rounds: number of rounds.
         n_sets: number of sets in each.
     """
-
-    def star(args: tuple[Array, Array]) -> Array:
-        x, weight = args
-        each = [_errors(x[:, i], weight, levels, (n_rounds, n_sets)) for i in range(x.shape[1])]
-        return jnp.max(jnp.concatenate(each))
-
-    found: Array = jax.lax.map(star, (x, weight))
+    errors = jax.vmap(
+        partial(_errors, levels=jnp.asarray(levels, x.dtype), shape=(n_rounds, n_sets)), (1, None)
+    )
+    found: Array = jax.lax.map(lambda star: jnp.max(errors(*star)), (x, weight))
     return found
 
 
 def _errors(
-    x: Float[Array, " m"], weight: Float[Array, " m"], levels: tuple[float, ...], shape: tuple[int, int]
+    x: Float[Array, " m"],
+    weight: Float[Array, " m"],
+    levels: Float[Array, " n_q"],
+    shape: tuple[int, int],
 ) -> Float[Array, " n_numbers"]:
     """Standard errors of mean, sigma and quantiles of one label, in sigma."""
     mean = weight @ x
@@ -64,14 +64,12 @@ def _errors(
 
 
 def _of_quantiles(
-    z: Float[Array, " m"], weight: Float[Array, " m"], levels: tuple[float, ...]
+    z: Float[Array, " m"], weight: Float[Array, " m"], levels: Float[Array, " n_q"]
 ) -> Float[Array, "n_q m"]:
     """Influence of every point on the quantiles."""
     order = jnp.argsort(z)
     cumulative, ordered = jnp.cumsum(weight[order]) - 0.5 * weight[order], z[order]
-    rows = []
-    for level in levels:
-        step = min(SLOPE_STEP, level / 2, (1 - level) / 2)
-        low, middle, high = jnp.interp(jnp.array([level - step, level, level + step]), cumulative, ordered)
-        rows.append((level - (z < middle)) * (high - low) / (2 * step))
-    return jnp.stack(rows) if rows else jnp.zeros((0, len(z)))
+    step = jnp.minimum(SLOPE_STEP, jnp.minimum(levels, 1 - levels) / 2)
+    low, middle, high = jnp.interp(jnp.stack([levels - step, levels, levels + step]), cumulative, ordered)
+    below = jnp.where(z[None, :] < middle[:, None], 1.0, 0.0)
+    return (levels[:, None] - below) * ((high - low) / (2 * step))[:, None]
