@@ -2,8 +2,8 @@
 
 1. Templates: Sobol points of the prior, shared by all stars. Where enough of them carry weight, as at low
    SNR, they are the answer.
-2. Otherwise own points of the star (`crlb.bayes.refine`), round after round until enough carry weight and two
-   halves of them agree on every mean.
+2. Otherwise own points of the star (`crlb.bayes.refine`), round after round until enough carry weight and
+   mean, sigma and quantiles of every label scatter little between sets of them (`crlb.bayes.monte_carlo`).
 """
 
 from collections.abc import Iterator, Sequence
