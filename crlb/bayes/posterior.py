@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Key, Real
 from crlb.bayes.likelihood import Stars, make_likelihood
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior, joined, no_star
+from crlb.bayes.seen import with_seen_directions
 from crlb.bayes.solve import Inference, solve, summary
 from crlb.errors import DataError, UsageError
 from crlb.grids.emulator import Emulator
@@ -75,8 +76,9 @@ def posterior(
         rows, parts = [np.zeros(0, int)], [no_star(prior.label_names, len(inference.quantiles))]
         for group in _groups(np.asarray(stars.mag)):
             some, one_mag = stars.take(group), bool(np.ptp(stars.mag[group]) == 0)
+            seen = with_seen_directions(like, float(some.mag.min()))
             exact = one_mag and like.exact_at_templates
-            for done in solve(like, some, group, key=key, inference=inference, exact=exact):
+            for done in solve(seen, some, group, key=key, inference=inference, exact=exact):
                 rows.append(done.rows)
                 parts.append(summary(done, prior, known[done.rows], inference.quantiles))
                 if advance is not None:

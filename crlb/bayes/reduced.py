@@ -32,7 +32,13 @@ from crlb.observation.conditions import Conditions
 # chi2 that a spectrum of any node may lose with the directions cut. They are orthogonal to those kept: ln L
 # is off by how much of this changes within a posterior, which is far less.
 LOST = 0.1
-RANKS = (64, 96, 128, 192)  # sizes a basis is cut to, else it is kept whole: few, because each is compiled
+RANKS = (
+    64,
+    96,
+    128,
+    192,
+    256,
+)  # sizes a basis is cut to, else it is kept whole: few, because each is compiled
 NODES = 4096  # of the grid at most on which the cut is checked
 BLOCK = 1024  # points computed together: 8 MB per matrix of 128 directions
 # Effective templates among the first block below which the other blocks are left out: the star is bright.
@@ -145,6 +151,7 @@ def make_cut(
     ivar: Float[np.ndarray, " n_pix"],
     nodes: Float[np.ndarray, "n_nodes k"],
     rank: int | None = None,
+    lost: float = LOST,
 ) -> Cut:
     """Returns the directions that noise lets see, orthogonal under it: what is lost is a sum over the others.
 
@@ -153,6 +160,7 @@ def make_cut(
         ivar: inverse variance of the pixels.
         nodes: coefficients of the emulator between which the spectra in question lie.
         rank: number of directions to keep; None: as many as the spectra need.
+        lost: chi2 that a spectrum of any node may lose then.
     """
     nodes = nodes[:: -(-len(nodes) // NODES)]
     size = np.sqrt((nodes**2).mean(axis=0))
@@ -163,8 +171,8 @@ def make_cut(
     directions = vectors / size[:, None]
     if rank is None:
         seen = (nodes @ directions) ** 2 * power
-        lost = seen[:, ::-1].cumsum(axis=1)[:, ::-1].max(axis=0)  # with all directions from this one on
-        needed = int((lost > LOST).sum())
+        left = seen[:, ::-1].cumsum(axis=1)[:, ::-1].max(axis=0)  # in all directions from this one on
+        needed = int((left > lost).sum())
         rank = next((r for r in RANKS if needed <= r < len(power)), len(power))
     up = (size[:, None] * vectors[:, :rank]).T
     return Cut(directions[:, :rank], up, directions[:, rank:] * power[rank:] ** 0.5)

@@ -28,6 +28,7 @@ from crlb.bayes.importance import (
 )
 from crlb.bayes.likelihood import LogLikelihood
 from crlb.bayes.model_spectra import labels_of
+from crlb.bayes.monte_carlo import SETS, largest_error
 from crlb.bayes.optimise import (
     FIRST_DAMPING,
     UNIFORM_INFORMATION,
@@ -49,8 +50,7 @@ LEAST_SHARE = 0.03
 TEMPLATE_SHARE, TEMPLATE_SHARE_IF_FEW = 0.5, 0.03
 DEFENSIVE_SPREAD = 2.0  # widths of the defensive component, relative to the weighted templates
 REFIT_ESS = 4.0  # effective points per label and one more: enough for the moments of a refitted component
-# Two halves of the points must agree on every mean to this many sigma, each with this share of the weight.
-AGREEMENT, LEAST_HALF = 0.5, 0.3
+TOLERANCE = 0.03  # largest standard error of mean, sigma and quantiles of any label, in sigma of the label
 
 
 class Points(NamedTuple):
@@ -102,9 +102,24 @@ def start(
 
 
 def one_round(
-    like: LogLikelihood[S], state: State, base: Array, number: int, target_ess: float
+    like: LogLikelihood[S],
+    state: State,
+    base: Array,
+    number: int,
+    *,
+    target_ess: float,
+    levels: tuple[float, ...],
 ) -> tuple[State, Points, np.ndarray]:
-    """Returns the state with new points for every star, all its points with weights, and if they suffice."""
+    """Returns the state with new points for every star, all its points with weights, and if they suffice.
+
+    Args:
+        like: the likelihood.
+        state: the stars.
+        base: Sobol points of one set.
+        number: of the round.
+        target_ess: effective number of points that a star needs.
+        levels: probabilities of the quantiles, which must be right to `TOLERANCE`, as mean and sigma.
+    """
 
     def batch(state: State) -> tuple[tuple[Array, ...], Mixture]:
         newest = jax.tree.map(lambda a: jnp.asarray(a[:, -1]), state.mixtures)
@@ -112,8 +127,8 @@ def one_round(
         value = like.at_points(unit, state.stars)
         unit = jnp.concatenate([state.unit, unit], axis=1)
         value = jnp.concatenate([state.log_likelihood, value], axis=1)
-        weight, ess, agree, mixture = _weigh(like, state.mixtures, unit, value, len(base))
-        return (unit, value, weight, (ess >= target_ess) & agree), mixture
+        weight, ess, error, mixture = _weigh(like, state.mixtures, unit, value, levels)
+        return (unit, value, weight, (ess >= target_ess) & (error <= TOLERANCE)), mixture
 
     arrays, mixture = in_batches(batch, state, BATCH)
     unit, value, weight, good = map(np.asarray, arrays)
@@ -182,39 +197,26 @@ def find_modes(like: LogLikelihood[S], unit: Array, stars: S) -> tuple[Array, Ar
 
 @jax.jit
 def _draw_round(keys: Array, number: int | Array, mixture: Mixture, base: Array) -> Array:
-    """New points of every star: the same Sobol points, moved around the torus by a shift of its own."""
+    """New points of every star: sets of the same Sobol points, each moved around the torus by itself."""
 
     def one(key: Array, mixture: Mixture) -> Array:
-        shift = jax.random.uniform(jax.random.fold_in(key, number), (base.shape[1],), jnp.float64)
-        return draw(mixture, jnp.clip((base + shift[None, :]) % 1.0, EDGE, 1 - EDGE))
+        shift = jax.random.uniform(jax.random.fold_in(key, number), (SETS, base.shape[1]), jnp.float64)
+        moved = ((base[None] + shift[:, None, :]) % 1.0).reshape(-1, base.shape[1])
+        return draw(mixture, jnp.clip(moved, EDGE, 1 - EDGE))
 
     points: Array = jax.vmap(one)(keys, mixture)
     return points
 
 
-@partial(jax.jit, static_argnames="n_points")
+@partial(jax.jit, static_argnames="levels")
 def _weigh(
-    like: LogLikelihood[S], mixtures: Mixture, unit: Array, log_like: Array, n_points: int
+    like: LogLikelihood[S], mixtures: Mixture, unit: Array, log_like: Array, levels: tuple[float, ...]
 ) -> tuple[Array, Array, Array, Mixture]:
-    """Weights of all points so far, their effective number, whether halves agree, and the next proposal."""
+    """Weights of all points so far, their effective number, the largest error, and the next proposal."""
     log_prior = jax.vmap(jax.vmap(like.prior.log_density))(labels_of(like.prior, unit))
     log_weight = log_like + log_prior - jax.vmap(pooled_log_density)(mixtures, unit)
     weight = jax.nn.softmax(log_weight, axis=1)
     newest = jax.tree.map(lambda a: a[:, -1], mixtures)
     mixture = jax.vmap(refit)(newest, unit, tempered(log_weight, REFIT_ESS * (unit.shape[-1] + 1)))
-    return weight, ess_of(weight), _halves_agree(unit, weight, n_points), mixture
-
-
-def _halves_agree(unit: Array, weight: Array, n_points: int) -> Array:
-    """Whether first and second halves of the rounds agree on the mean of every label.
-
-    A half of a Sobol sequence is one itself; each must count, and hold enough of the weight.
-    """
-    mean = jnp.einsum("nm,nmi->ni", weight, unit)
-    sigma = jnp.sqrt(jnp.einsum("nm,nmi->ni", weight, (unit - mean[:, None, :]) ** 2))
-    n, _, d = unit.shape
-    part = weight.reshape(n, -1, 2, n_points // 2)
-    mass = part.sum(axis=(1, 3))
-    means = jnp.einsum("nrhm,nrhmi->nhi", part, unit.reshape(*part.shape, d)) / mass[:, :, None]
-    close = (jnp.abs(means[:, 0] - means[:, 1]) < AGREEMENT * sigma).all(axis=1)
-    return close & (mass.min(axis=1) > LEAST_HALF)
+    error = largest_error(unit, weight, levels=levels, n_rounds=mixtures.weight.shape[1])
+    return weight, ess_of(weight), error, mixture

@@ -29,7 +29,8 @@ class Posterior(Record):
         cumulative: posterior probability of a label below its true value, uniform over [0, 1] if all is
             right; NaN where no truth was given.
         ess: effective number of points behind these numbers.
-        converged: whether there are enough of them, and two halves of them agree.
+        converged: whether there are enough of them, and mean, sigma and quantiles of every label each have a
+            standard error, estimated from independent sets of points, of at most 3 % of sigma.
     """
 
     label_names: tuple[str, ...]

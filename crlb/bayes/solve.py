@@ -2,8 +2,8 @@
 
 1. Templates: Sobol points of the prior, shared by all stars. Where enough of them carry weight, as at low
    SNR, they are the answer.
-2. Otherwise own points of the star (`crlb.bayes.refine`), round after round until enough carry weight and two
-   halves of them agree on every mean.
+2. Otherwise own points of the star (`crlb.bayes.refine`), round after round until enough carry weight and
+   mean, sigma and quantiles of every label scatter little between sets of them (`crlb.bayes.monte_carlo`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,16 @@ from jaxtyping import Array, Int, Key
 
 from crlb.bayes.importance import ess_of, sobol
 from crlb.bayes.likelihood import LogLikelihood
+from crlb.bayes.monte_carlo import SETS, largest_error
 from crlb.bayes.prior import Prior
-from crlb.bayes.refine import Points, keep_stars, one_round, start
+from crlb.bayes.refine import TOLERANCE, Points, keep_stars, one_round, start
 from crlb.bayes.result import Posterior
 from crlb.errors import UsageError
 from crlb.observation.conditions import Conditions
 
 S = TypeVar("S")
 MAX_ROUNDS = 8
+TEMPLATE_SETS = 16  # blocks of the templates, between which their error is seen
 TEMPLATE_MARGIN = 2.0  # templates are shared, so they need this times the effective number of own points
 
 
@@ -89,11 +91,12 @@ def solve(
     n_labels = len(like.prior.label_names)
     seeds = [int(bits) for bits in jax.random.bits(key, (2,), jnp.uint32)]
     unit = like.prior.unit_quantile(sobol(seeds[0], inference.n_templates, n_labels))
-    base = jnp.asarray(sobol(seeds[1], inference.n_points, n_labels + 1))
+    base = jnp.asarray(sobol(seeds[1], inference.n_points // SETS, n_labels + 1))
     log_like = like.at_templates(unit, stars)
     weight = np.exp(log_like - log_like.max(axis=1, keepdims=True))
     enough = np.asarray(ess_of(jnp.asarray(weight))) >= TEMPLATE_MARGIN * inference.target_ess
     done = enough & exact
+    done[done] = _suffices(unit, weight[done], inference.quantiles)
     if done.any():
         yield Weighted(rows[done], Points(unit[None], weight[done]), done[done])
     left = np.flatnonzero(~done)
@@ -102,13 +105,25 @@ def solve(
     some, rows = jax.tree.map(lambda a: a[left], stars), rows[left]
     state = start(like, key, unit, log_like[left], some, rows)
     for number in range(MAX_ROUNDS):
-        state, points, good = one_round(like, state, base, number, inference.target_ess)
+        state, points, good = one_round(
+            like, state, base, number, target_ess=inference.target_ess, levels=inference.quantiles
+        )
         final = good | (number == MAX_ROUNDS - 1)
         if final.any():
             yield Weighted(rows[final], Points(points.unit[final], points.weight[final]), good[final])
         if final.all():
             return
         rows, state = rows[~final], keep_stars(state, ~final)
+
+
+def _suffices(unit: np.ndarray, weight: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
+    """Whether templates, whose blocks are scrambled Sobol points each, tell every number to `TOLERANCE`."""
+    found = np.zeros(len(weight), bool)
+    for i, row in enumerate(weight):
+        one = jnp.asarray(row / row.sum())[None]
+        error = largest_error(jnp.asarray(unit)[None], one, levels=levels, n_rounds=1, n_sets=TEMPLATE_SETS)
+        found[i] = float(error[0]) <= TOLERANCE
+    return found
 
 
 def summary(found: Weighted, prior: Prior, truth: np.ndarray, levels: Sequence[float]) -> Posterior:
