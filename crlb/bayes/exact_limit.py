@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 from scipy.stats import kstest
 
-from crlb.bayes.likelihood import Likelihood, make_likelihood, model_spectra
+from crlb.bayes.likelihood import Likelihood, make_likelihood
+from crlb.bayes.model_spectra import spectra
 from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior
@@ -207,7 +208,7 @@ def _simulate(
     label_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     labels = jax.vmap(lambda key: like.prior.draw(key, 1)[0])(label_keys)
     low, width = jnp.asarray(like.prior.low), jnp.asarray(like.prior.high - like.prior.low)
-    clean = model_spectra(like, (labels - low[None, :]) / width[None, :])
+    clean = spectra(like, (labels - low[None, :]) / width[None, :])
 
     def observe(key: Array, flux: Array) -> tuple[Array, Array, Array, Array]:
         seen = observer.see(key, flux, mag)

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb.bayes.linear import Solved, chi_squared, solve
+from crlb.bayes.model_spectra import Single, spectra, spectra_and_slopes
 from crlb.bayes.prior import Prior
 from crlb.bayes.sky import Sky, Weight, make_sky, make_weight
 from crlb.bayes.unknowns import Unknowns, check_axes, check_normals, make_unknowns
@@ -124,7 +125,7 @@ def make_likelihood(model: ForwardModel, prior: Prior, conditions: Conditions) -
     check_normals(conditions, model, prior)
     emulator, noise, prior = _single(model.emulator), _single(model.noise), _double(prior)
     centre = jnp.full((1, len(prior.label_names)), 0.5)
-    reference = _flux(emulator, jax.vmap(partial(_node_weights, emulator, prior))(centre))[0]
+    reference = spectra(Single(emulator, prior), centre)[0]
     error = jnp.asarray(conditions.model_error, jnp.float32)
     unknowns, sky = make_unknowns(conditions, model), make_sky(model.noise, conditions)
     return Likelihood(emulator, noise, prior, unknowns, error, reference, sky)
@@ -138,77 +139,6 @@ def _single(tree: T) -> T:
 def _double(tree: T) -> T:
     found: T = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), tree)
     return found
-
-
-def labels_of(prior: Prior, unit: Float[Array, "*n n_labels"]) -> Float[Array, "*n n_labels"]:
-    """Returns labels in their units at unit coordinates 0 to 1."""
-    row = (None,) * (unit.ndim - 1)
-    return jnp.asarray(prior.low)[row] + jnp.asarray(prior.high - prior.low)[row] * unit
-
-
-def spectra(like: Likelihood, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
-    """Returns the model flux at many points.
-
-    Matrix products over all nodes; gathering the coefficients of every point is four times slower.
-    """
-    weights = jax.vmap(partial(_node_weights, like.emulator, like.prior))(unit)
-    return _flux(like.emulator, weights)
-
-
-def spectra_and_slopes(
-    like: Likelihood, unit: Float[Array, "n n_labels"]
-) -> Float[Array, "n n_labels_plus_1 n_pix"]:
-    """Returns the model flux at many points, and row by row its derivatives by the unit coordinates."""
-
-    def one(unit: Float[Array, " n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
-        weights = partial(_node_weights, like.emulator, like.prior)
-        return jnp.concatenate([weights(unit)[None, :], jax.jacfwd(weights)(unit).T.astype(jnp.float32)])
-
-    rows = jax.vmap(one)(unit)
-    return _flux(like.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
-
-
-def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array, "n n_pix"]:
-    coefficients = emulator.coefficients.reshape(-1, emulator.basis.shape[0])
-    local = jnp.matmul(weights, coefficients, precision="highest")
-    return jnp.matmul(local, emulator.basis, precision="highest")
-
-
-def _node_weights(
-    emulator: Emulator, prior: Prior, unit: Float[Array, " n_labels"]
-) -> Float[Array, " n_nodes"]:
-    """Weight of every node's spline coefficients at one point: the outer product over the axes."""
-    total = jnp.ones(1, jnp.float32)
-    for i, (axis, label) in enumerate(zip(emulator.axes, labels_of(prior, unit), strict=True)):
-        first, values = emulator.splines(i, jnp.clip(label, axis[0], axis[-1]))
-        index = jnp.arange(len(axis))[:, None] - first
-        splines = jnp.where(index == jnp.arange(len(values))[None, :], values[None, :], 0.0).sum(axis=1)
-        total = (total[:, None] * splines.astype(jnp.float32)[None, :]).reshape(-1)
-    return total
-
-
-# Nodes from which on the coefficients around a point are read instead of all being multiplied.
-MANY_NODES = 8192
-
-
-def model_spectra(like: Likelihood, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
-    """As `spectra`, also for emulators of many nodes."""
-    if len(like.emulator.nodes) < MANY_NODES:
-        return spectra(like, unit)
-    weights = jax.lax.map(like.emulator.weights, labels_of(like.prior, unit).astype(jnp.float32))
-    return jnp.matmul(weights, like.emulator.basis, precision="highest")
-
-
-def _spectra_and_slopes(
-    like: Likelihood, unit: Float[Array, "n n_labels"]
-) -> Float[Array, "n n_labels_plus_1 n_pix"]:
-    """As `spectra_and_slopes`, also for emulators of many nodes."""
-    if len(like.emulator.nodes) < MANY_NODES:
-        return spectra_and_slopes(like, unit)
-    rows = jax.lax.map(like.emulator.tangent, labels_of(like.prior, unit).astype(jnp.float32))
-    width = jnp.asarray(like.prior.high - like.prior.low, jnp.float32)
-    rows = rows * jnp.append(jnp.ones(1, jnp.float32), width)[None, :, None]
-    return jnp.matmul(rows, like.emulator.basis, precision="highest")
 
 
 def variances(
@@ -268,7 +198,7 @@ def log_likelihood(
 
     def one(args: tuple[Array, Stars]) -> Float[Array, " n"]:
         unit, star = args
-        return _fit(like, model_spectra(like, unit), star).log_likelihood
+        return _fit(like, spectra(like, unit), star).log_likelihood
 
     values: Array = jax.lax.map(one, (unit, stars))
     return values
@@ -289,7 +219,7 @@ def log_likelihood_shared(
     dot = partial(jnp.matmul, precision="highest")
 
     def block(unit: Float[Array, "b n_labels"]) -> Float[Array, "n_star b"]:
-        flux = model_spectra(like, unit).astype(jnp.float64)
+        flux = spectra(like, unit).astype(jnp.float64)
         var = variances(like, flux, mag)
         if like.sky is not None:
             var = var + (like.sky.left * like.sky.flux(flux, mag, _double(like.noise))) ** 2
@@ -320,7 +250,7 @@ def newton(like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Sta
 
     def one(args: tuple[Array, Stars]) -> Newton:
         unit, star = args
-        rows = _spectra_and_slopes(like, unit)
+        rows = spectra_and_slopes(like, unit)
         fit = _fit(like, rows[:, 0], star)
         jac = fit.continuum[:, None, :] * rows[:, 1:]
         dot = partial(jnp.einsum, precision="highest")

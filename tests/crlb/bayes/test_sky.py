@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crlb.bayes.likelihood import Stars, labels_of, make_likelihood
+from crlb.bayes.likelihood import Stars, make_likelihood
+from crlb.bayes.model_spectra import labels_of
 from crlb.bayes.sky import make_sky
 from crlb.bayes.unknowns import prior_under
 from crlb.errors import UsageError
