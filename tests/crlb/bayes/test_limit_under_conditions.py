@@ -113,7 +113,7 @@ def test_limit_never_rises_when_an_unknown_is_added_and_ranks_are_flat_under_all
     rows = {"none": plain, **EACH, "all": ALL}
     variance_of, ranks = {}, {}
     for name, conditions in rows.items():
-        _, _, drawn, found = solved(conditions, n)
+        _, _, _, found = solved(conditions, n)
         variance_of[name] = found.sigma[:, :2] ** 2
         ranks[name] = found.cumulative[:, :2]
     for name in EACH:
