@@ -49,9 +49,8 @@ def closed_flux(labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     flux = np.array([toy_flux(one, own) for one, own in zip(flat, wave, strict=True)])
     level = (wave - 8000) / 1000
     continuum = 1 - 0.2 * level
-    return (continuum + (flux.reshape(wave.shape) - continuum) * (1.6 / width.reshape(-1, 1))).reshape(
-        *labels.shape[:-1], n_pix
-    )
+    seen = continuum * (flux.reshape(wave.shape) / continuum) ** (1.6 / width.reshape(-1, 1))
+    return seen.reshape(*labels.shape[:-1], n_pix)
 
 
 def dense_log_density(
