@@ -11,6 +11,7 @@ from .bayes.posterior import posterior as posterior
 from .bayes.prior import Prior as Prior
 from .bayes.prior import make_prior as make_prior
 from .bayes.result import Posterior as Posterior
+from .bayes.unknowns import prior_under as prior_under
 from .ceilings.ceiling import ceiling as ceiling
 from .ceilings.result import Ceiling as Ceiling
 from .ceilings.with_prior import with_bounds as with_bounds

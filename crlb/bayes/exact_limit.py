@@ -136,11 +136,24 @@ def bayes_limit(
         mag_key = jax.random.fold_in(key, i)
         drawn = simulate(mag_key, n, float(mag), model, prior, inference.conditions)
         own_key = jax.random.fold_in(mag_key, n)
-        observed = Observations(drawn.flux, drawn.mag, drawn.usable, drawn.labels)
-        found = posterior(observed, model, prior, key=own_key, inference=inference, advance=advance)
+        found = posterior_of(drawn, model, prior, key=own_key, inference=inference, advance=advance)
         seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
         limits.append(_limit(found, drawn, column, float(mag), float(prior.variance[column]), seed))
     return tuple(limits)
+
+
+def posterior_of(
+    drawn: "Drawn",
+    model: ForwardModel,
+    prior: Prior,
+    *,
+    key: Key[Array, ""],
+    inference: Inference,
+    advance: Callable[[int], None] | None = None,
+) -> Posterior:
+    """Returns the posteriors of drawn stars, as `posterior` does, with the ranks of their labels."""
+    observed = Observations(drawn.flux, drawn.mag, drawn.usable, drawn.labels)
+    return posterior(observed, model, prior, key=key, inference=inference, advance=advance)
 
 
 def _check(mags: Sequence[float], prior: Prior, label: str, n: int) -> None:
@@ -229,8 +242,8 @@ def _limit(found: Posterior, drawn: Drawn, column: int, mag: float, variance: fl
         mag=mag,
         n=len(sigma),
         snr_median=float(np.median(drawn.snr)),
-        r2_bayes=_one_minus_mean(sigma**2 / variance, seed),
-        r2_of_posterior_mean=_one_minus_mean(error**2 / variance, seed),
+        r2_bayes=one_minus_mean(sigma**2 / variance, seed),
+        r2_of_posterior_mean=one_minus_mean(error**2 / variance, seed),
         variance=variance,
         sigma=SigmaQuantiles(p10, median, p90),
         unconverged=int((~found.converged).sum()),
@@ -239,8 +252,8 @@ def _limit(found: Posterior, drawn: Drawn, column: int, mag: float, variance: fl
     )
 
 
-def _one_minus_mean(values: Float[np.ndarray, " n"], seed: int) -> Interval:
-    """1 - mean, and its 95 % interval from resampled stars."""
+def one_minus_mean(values: Float[np.ndarray, " n"], seed: int) -> Interval:
+    """Returns 1 - mean, and its 95 % interval from resampled stars."""
     rows = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(1 - values[rows].mean(axis=1), INTERVAL)
     return Interval(float(1 - values.mean()), float(low), float(high))

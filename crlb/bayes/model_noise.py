@@ -1,6 +1,6 @@
 """Observed spectra under a noise model: errors that follow from magnitude and labels, not from the file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -14,10 +14,12 @@ from crlb.bayes.observed_result import ObservedPosterior, unusable
 from crlb.bayes.posterior import Observations, posterior
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior
+from crlb.bayes.sky import make_sky
 from crlb.bayes.solve import Inference
 from crlb.files.flags import LEAST_PIXELS, LEAST_SNR
 from crlb.observation.conditions import Conditions, polynomials
 from crlb.observation.forward_model import ForwardModel
+from crlb.observation.moving import LSF, RV
 
 FEWEST = 30  # usable pixels: below, nothing is computed
 FAR = 0.1  # of the scale, beside five sigma: a known scale that is off by more is another one
@@ -37,10 +39,11 @@ def label_under_model(
     """Returns the exact posterior of every star under the noise model, in float64.
 
     A flux whose scale is free is brought to a median of 0.5 first. A star without a usable or positive
-    spectrum costs its own row only.
+    spectrum costs its own row only. Velocity and line-spread width, where these are axes of the model, are
+    integrated over; the velocity is given beside the labels.
 
     Args:
-        spectra: as observed, at rest.
+        spectra: as observed, at rest unless the velocity is an axis of the model.
         model: how they were seen.
         prior: of the labels.
         key: chooses the quasi-random points.
@@ -58,9 +61,9 @@ def label_under_model(
         observed = Observations(flux[good], spectra.mag[good], spectra.usable[good])
         found = posterior(observed, model, prior, key=key, inference=inference)
         answers = _each(found, observed, model, inference.conditions, scale[good], prior)
-    n_q = len(inference.quantiles)
+    n_q, names = len(inference.quantiles), tuple(prior.label_names[i] for i in _own(prior.label_names))
     return [
-        next(answers) if not why else unusable(prior.label_names, n_q, n, flags, why)
+        next(answers) if not why else unusable(names, n_q, n, flags, why)
         for (why, flags), n in zip(map(_flagged, reasons), n_usable, strict=True)
     ]
 
@@ -95,14 +98,34 @@ def _each(
         variance = np.asarray(
             jax.jit(jax.vmap(model.variance))(jnp.asarray(found.mean), jnp.asarray(observed.mag))
         )
+        sky = _left_over(model, conditions, found.mean, np.asarray(observed.mag))
     for i, flux in enumerate(np.asarray(mean)):
         assert observed.usable is not None
         some = np.asarray(observed.usable[i])
         level = variance[i][some] + (conditions.model_error * flux[some]) ** 2
-        fit = _Fitted.of(
-            wave[some], np.asarray(observed.flux[i])[some], flux[some], 1 / level, curves[:, some], conditions
-        )
+        y = np.asarray(observed.flux[i])[some]
+        fit = _Fitted.of(wave[some], y, flux[some], 1 / level, curves[:, some], sky(i)[:, some], conditions)
         yield _result(found, i, fit, conditions, float(scale[i]), prior)
+
+
+def _left_over(
+    model: ForwardModel, conditions: Conditions, labels: np.ndarray, mag: np.ndarray
+) -> Callable[[int], np.ndarray]:
+    """What gives every star's lines of the sky, one per row, times the 1-sigma share that is left of them."""
+    sky, n_pix = make_sky(model.noise, conditions), len(model.wave)
+    if sky is None:
+        return lambda i: np.zeros((0, n_pix))
+    chosen = np.arange(n_pix) if model.pixels is None else np.asarray(model.pixels)
+    lines, number = sky.lines, np.asarray(sky.lines.line)[chosen]
+    own = number[None, :] == np.arange(len(lines.n))[:, None]
+    at_mean = jax.jit(jax.vmap(lambda labels, mag: lines.flux(model.emulator(labels), mag, model.noise)))
+    shape = conditions.sky_left * np.asarray(at_mean(jnp.asarray(labels), jnp.asarray(mag)))[:, chosen]
+    return lambda i: own * shape[i]
+
+
+def _own(names: tuple[str, ...]) -> list[int]:
+    """Positions of the labels of the star itself."""
+    return [i for i, name in enumerate(names) if name not in (RV, LSF)]
 
 
 class _Fitted(NamedTuple):
@@ -124,33 +147,42 @@ class _Fitted(NamedTuple):
         mean: np.ndarray,
         ivar: np.ndarray,
         curves: np.ndarray,
+        sky: np.ndarray,
         conditions: Conditions,
     ) -> "_Fitted":
+        """The fit; `sky`: its lines times the 1 sigma of what is left, fitted under that prior."""
         rows = mean * (curves if conditions.scale else curves[1:])
         rest = y if conditions.scale else y - mean
-        root = np.sqrt(ivar)
-        best = np.linalg.lstsq((rows * root).T, rest * root, rcond=None)[0] if len(rows) else np.zeros(0)
-        chi2 = float(((rest - best @ rows) ** 2 * ivar).sum()) if len(rows) else float((rest**2 * ivar).sum())
+        root, zeros = np.sqrt(ivar), np.zeros((len(rows), len(sky)))
+        design = np.block([[rows * root, zeros], [sky * root, np.eye(len(sky))]])
+        target = np.concatenate([rest * root, np.zeros(len(sky))])
+        best = np.linalg.lstsq(design.T, target, rcond=None)[0] if len(design) else np.zeros(0)
+        chi2 = float(((target - best @ design) ** 2).sum())
+        both = np.concatenate([rows, sky])
         power = float((mean**2 * ivar).sum())
         own = float((mean * y * ivar).sum()) / power
-        fitted = mean + best @ rows - (mean if conditions.scale else 0.0)
+        fitted = mean + best @ both - (mean if conditions.scale else 0.0)
         bent = other_continuum(wave, y, fitted, ivar, conditions.continuum)
-        return cls(chi2, y.size, float(np.median(y * root)), best, power**-0.5, own, bent)
+        return cls(chi2, y.size, float(np.median(y * root)), best[: len(rows)], power**-0.5, own, bent)
 
 
 def _result(
     found: Posterior, i: int, fit: _Fitted, conditions: Conditions, scale: float, prior: Prior
 ) -> ObservedPosterior:
-    n_labels, nan = len(found.label_names), float("nan")
-    dof = fit.n - n_labels - len(conditions.unknowns)
+    names, nan, labels = found.label_names, float("nan"), _own(found.label_names)
+    dof = fit.n - len(names) - len(fit.coefficients)
+    moving = (found.mean[i], found.sigma[i]) if RV in names else None
+    rv, rv_sigma = (0.0, 0.0) if moving is None else (float(x[names.index(RV)]) for x in moving)
     p_value = float(chi2_distribution.sf(fit.chi2, dof))
     free = conditions.scale > 0
     own = float(fit.coefficients[0]) if free else 1.0
     return ObservedPosterior(
-        found.label_names, found.mean[i], found.sigma[i], found.quantiles[i], found.mean[i],
+        tuple(names[j] for j in labels), *(x[i][labels] for x in (found.mean, found.sigma, found.quantiles)),
+        found.mean[i][labels],
         ess=float(found.ess[i]), converged=bool(found.converged[i]), chi2=fit.chi2, dof=dof, p_value=p_value,
         n_pix=fit.n, snr=fit.snr, scale=own * scale, scale_sigma=fit.scale_sigma * scale if free else 0.0,
-        continuum=tuple(float(x) for x in fit.coefficients[int(free) :] / own), rv_kms=0.0, rv_sigma_kms=0.0,
+        continuum=tuple(float(x) for x in fit.coefficients[int(free) :] / own),
+        rv_kms=rv, rv_sigma_kms=rv_sigma,
         model_error=conditions.model_error, error=nan, gain=nan, p_star=nan, explained=nan,
         flags=_flags(found, i, fit, conditions, prior, p_value, dof),
     )  # fmt: skip

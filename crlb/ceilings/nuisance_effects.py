@@ -1,7 +1,7 @@
 """What each nuisance costs: the bound of a label with none, one or all of them unknown, over a grid."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -11,8 +11,9 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
+from crlb.ceilings.prices import Price, price_table
 from crlb.errors import UsageError
-from crlb.files.records import Json, Record
+from crlb.files.records import ABSENT, Json, Record
 from crlb.files.text import text_of
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
 from crlb.labels import unit_of
@@ -63,12 +64,14 @@ class NuisanceEffects(Record):
         label_names: labels of the grid.
         rows: one per set of unknown nuisances and magnitude.
         provenance: how the result was made.
+        prices: what they cost an estimator that knows a prior of each, where that was asked for.
     """
 
     target: str
     label_names: tuple[str, ...]
     rows: tuple[NuisanceEffect, ...]
     provenance: dict[str, Json]
+    prices: tuple[Price, ...] | None = field(default=None, metadata=ABSENT)
 
     def as_rows(self) -> list[dict[str, str | float | int]]:
         """Returns the rows as plain mappings, ready for a CSV file."""
@@ -86,7 +89,7 @@ class NuisanceEffects(Record):
         for row in self.rows:
             numbers = (f"{row.bound:.4g}", f"{row.schur_decay:.3f}", str(row.lost))
             table.add_row(f"{row.mag:g}", f"{row.snr:.1f}", row.nuisance, *numbers)
-        return text_of(table)
+        return text_of(table, *([] if self.prices is None else [price_table(self.prices, self.target)]))
 
 
 def nuisance_effects(

@@ -254,7 +254,19 @@ def _limits(result: Ceiling, prior: dict[str, LabelPrior]) -> "list[Table | str]
     reasons = {words for one in result.bins if one.prior_r2 is not None for words in one.prior_r2.reasons()}
     shapes = ", ".join(f"{name} {one.words()}" for name, one in prior.items())
     variance = f"Variance {prior[result.label].variance:.4g}."
-    return [_limits_table(result), *sorted(reasons), f"Prior: {shapes}. {variance}", NOT_A_CEILING]
+    words = [*sorted(reasons), f"Prior: {shapes}. {variance}", *_under(result), NOT_A_CEILING]
+    return [_limits_table(result), *words]
+
+
+def _under(result: Ceiling) -> list[str]:
+    """What else is unknown, where something is, and what does not hold then."""
+    unknown = result.provenance.get("unknown")
+    if not unknown:
+        return []
+    return [
+        f"Unknown besides the labels, for the exact limit: {unknown}. Van Trees and Ziv-Zakai are not "
+        "computed under such conditions, and the bounds at the nodes are those with nothing else unknown."
+    ]
 
 
 def _limits_table(result: Ceiling) -> "Table":

@@ -14,6 +14,7 @@ from crlb.ceilings.result import Ceiling, ExactR2, LabelPrior, PriorR2
 from crlb.errors import UsageError
 from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel
+from crlb.observation.moving import LSF, RV
 
 
 def with_bounds(
@@ -64,7 +65,7 @@ def with_exact_limit(
         prior: of all labels of the model.
         n: stars simulated per magnitude.
         seed: of their labels and noise.
-        conditions: what is unknown of a star besides its labels.
+        conditions: what is unknown of a star besides its labels; the model is made under the same.
         advance: called with the number of stars just finished.
 
     Raises:
@@ -75,8 +76,9 @@ def with_exact_limit(
         inference=Inference(conditions), advance=advance,
     )  # fmt: skip
     bins = tuple(replace(one, r2_bayes=_exact(limit)) for one, limit in zip(result.bins, found, strict=True))
-    provenance = result.provenance | {"seed": seed, "conditions": asdict(conditions)}
-    return replace(result, bins=bins, prior=_about(prior), provenance=provenance)
+    about = {"seed": seed, "conditions": asdict(conditions)}
+    about |= {"unknown": conditions.words} if conditions.words else {}
+    return replace(result, bins=bins, prior=_about(prior), provenance=result.provenance | about)
 
 
 def _exact(limit: BayesLimit) -> ExactR2:
@@ -88,7 +90,7 @@ def _exact(limit: BayesLimit) -> ExactR2:
 
 
 def _mags_of(result: Ceiling, model: ForwardModel) -> list[float]:
-    known = [name for name in model.label_names if name not in result.label_names]
+    known = [name for name in model.label_names if name not in (*result.label_names, RV, LSF)]
     if known:
         raise UsageError(
             f"the limits need every label to be free or held: hold {', '.join(known)} with --fix, or add to "

@@ -35,6 +35,7 @@ class Ceiling(WithPrior):
     To copy and paste:
       crlb ceiling --mag 20 21.5 22.5
       crlb ceiling --bayes --n-bayes 500 --json ceiling.json --plot ceiling.png
+      crlb ceiling --mag 21.5 --bayes --n-bayes 200 --conditions survey
       crlb ceiling --grid grid.h5 --noise noise.h5 --labels T_eff log_g --fix M_H=-0.5 --bayes
       crlb ceiling --derivative grid --variance 1.6667 --noise-level-known
     """
@@ -56,8 +57,9 @@ class Ceiling(WithPrior):
     must be free or held with --fix."""
     n_bayes: int = 2000
     """Stars simulated per magnitude for the exact limit."""
-    amplitude: Annotated[float | None, tyro.conf.arg(metavar="SIGMA")] = None
-    """1-sigma of a Gaussian prior around 1 on a free flux factor, for the exact limit; default: none."""
+    conditions: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "published"
+    """What is unknown of a star besides its labels, for the exact limit: published (nothing), survey, or a
+    YAML file. Only published has the van Trees and Ziv-Zakai bounds, too."""
     seed: int = 0
     """Seed of the simulated stars."""
     json: File = None
@@ -71,9 +73,12 @@ class Ceiling(WithPrior):
 
     def check(self) -> None:
         """Refuses what `ForwardModelOptions.check` does, options without effect, and numbers out of range."""
+        from crlb.observation.condition_file import find_conditions
+
         super().check()
-        check_used(self, "bayes", ("n_bayes", "amplitude", "seed", "prior_beta", "prior_sigma"))
+        check_used(self, "bayes", ("n_bayes", "conditions", "seed", "prior_beta", "prior_sigma"))
         check_finite("--mag", self.mag, "magnitude")
+        find_conditions(self.conditions)
         if self.n_bayes < 2:
             raise UsageError(f"--n-bayes must be 2 or more, found {self.n_bayes}")
 
@@ -109,18 +114,23 @@ class Ceiling(WithPrior):
         """The result with what binds estimators that use the prior."""
         from crlb.bayes.bounds import work
         from crlb.ceilings.with_prior import with_bounds, with_exact_limit
-        from crlb.observation.conditions import Conditions
+        from crlb.observation.condition_file import find_conditions
+        from crlb.observation.conditions import PUBLISHED
 
-        prior = self.make_prior(model.emulator)
-        with progress("bounds with the prior", work(len(prior.label_names)), unit="steps") as advance:
-            result = with_bounds(result, model, prior, advance=advance)
+        conditions = find_conditions(self.conditions)
+        if conditions == PUBLISHED:
+            prior = self.make_prior(model.emulator)
+            with progress("bounds with the prior", work(len(prior.label_names)), unit="steps") as advance:
+                result = with_bounds(result, model, prior, advance=advance)
+        else:
+            model = self.load_under(conditions)
         with progress("exact limit", self.n_bayes * len(self.mag)) as advance:
             return with_exact_limit(
                 result,
                 model,
-                prior,
+                self.prior_under(conditions, model),
                 n=self.n_bayes,
                 seed=self.seed,
-                conditions=Conditions(scale=self.amplitude or 0.0),
+                conditions=conditions,
                 advance=advance,
             )

@@ -1,6 +1,6 @@
 """`crlb fisher`: one star's Cramér-Rao bounds."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -17,6 +17,7 @@ from crlb.labels import LABELS, unit_of
 
 if TYPE_CHECKING:
     from crlb.fisher.algebra import LabelledFisher
+    from crlb.observation.nuisance import Nuisances
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,15 @@ class Fisher(StarWithNuisances):
       crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 21.5
       crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --amplitude --continuum 3 \
         --prior-sigma T_eff=4800,100
+      crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 21.5 --conditions survey
     """
 
     prior_sigma: Normals = ()
     """Gaussian prior of an unknown in its unit, mean and 1 sigma: T_eff=4800,100. The bound is that at the
     star, so the mean is the star's own value; 1 for amplitude, 0 for continuum_1 and so on and rv_kms."""
+    conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
+    """What is unknown besides the labels, each with its prior, instead of --amplitude, --continuum, --rv and
+    --lsf: published, survey, or a YAML file. With lines of the sky left over and pixels lost."""
     ellipse: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="LABEL LABEL")] = None
     """Two labels whose joint confidence ellipse is given."""
     probability: float = 0.6827
@@ -44,6 +49,7 @@ class Fisher(StarWithNuisances):
     def check(self) -> None:
         """Refuses what `StarWithNuisances.check` does, and priors and ellipses of what is not unknown."""
         super().check()
+        self._check_conditions()
         check_used(self, "ellipse", ("probability",))
         self.prior_sigmas()
         check_names("--ellipse", self.ellipse or (), self.unknowns(), "this star")
@@ -52,6 +58,25 @@ class Fisher(StarWithNuisances):
         check_positive(probability=self.probability)
         if self.probability >= 1:
             raise UsageError(f"--probability must lie between 0 and 1, found {self.probability:g}")
+
+    def _check_conditions(self) -> None:
+        """Refuses conditions beside options that say the same, and conditions that one star cannot have."""
+        if self.conditions is None:
+            return
+        self.nuisances()
+        defaults = {one.name: one.default for one in fields(self)}
+        for name in ("amplitude", "continuum", "rv", "lsf"):
+            if getattr(self, name) != defaults[name]:
+                raise UsageError(f"--{name} has no effect with --conditions {self.conditions}: leave it out")
+
+    def nuisances(self) -> "Nuisances":
+        """Returns what is unknown besides the labels."""
+        from crlb.observation.condition_file import find_conditions
+        from crlb.observation.star_under import nuisances_of
+
+        return (
+            super().nuisances() if self.conditions is None else nuisances_of(find_conditions(self.conditions))
+        )
 
     def prior_sigmas(self) -> dict[str, float]:
         """Returns 1 sigma of the Gaussian prior by name of the unknown.
@@ -79,12 +104,21 @@ class Fisher(StarWithNuisances):
     def _compute(self) -> "StarBounds":
         from crlb.fisher.algebra import add_prior, ellipse
 
-        star = self.observed()
-        fisher = add_prior(star.fisher(), self.prior_sigmas())
+        model, star = self.seen()
+        own, about = star.fisher(), self.provenance()
+        if self.conditions is not None:
+            from crlb.observation.condition_file import find_conditions
+            from crlb.observation.conditions import PUBLISHED
+            from crlb.observation.star_under import fisher_under
+
+            conditions = find_conditions(self.conditions)
+            about |= {"conditions": asdict(conditions)}
+            own = own if conditions == PUBLISHED else fisher_under(star, model, conditions)
+        fisher = add_prior(own, self.prior_sigmas())
         joint = None
         if self.ellipse is not None:
             joint = JointEllipse(**ellipse(fisher, self.ellipse, self.probability)._asdict())
-        return star_bounds(fisher, self.mag, star.snr, self.provenance(), joint)
+        return star_bounds(fisher, self.mag, star.snr, about, joint)
 
 
 @dataclass(frozen=True)

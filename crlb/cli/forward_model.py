@@ -15,6 +15,7 @@ from crlb.labels import SOLAR_SCALED
 if TYPE_CHECKING:
     from crlb.files.records import Json
     from crlb.grids.grid_file import SpectralGrid
+    from crlb.observation.conditions import Conditions
     from crlb.observation.forward_model import ForwardModel
     from crlb.observation.noise_curves import NoiseModel
 
@@ -113,11 +114,17 @@ class ForwardModelOptions(Checks):
 
     def load(self) -> "ForwardModel":
         """Returns the forward model, read and prepared."""
+        from crlb.observation.conditions import PUBLISHED
+
+        return self.load_under(PUBLISHED)
+
+    def load_under(self, conditions: "Conditions") -> "ForwardModel":
+        """Returns the forward model with axes for a velocity or a line-spread width that are unknown."""
         from crlb.observation.build import forward_model
 
         return forward_model(
             self.load_grid(), self.load_noise(), lsf_fwhm=self.lsf_fwhm, wave_range=self.wave_range,
-            degree=self.degree,
+            degree=self.degree, conditions=conditions,
         )  # fmt: skip
 
     def load_noise(self) -> "NoiseModel":

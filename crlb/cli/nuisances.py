@@ -1,11 +1,19 @@
 """`crlb nuisances`: what unknowns besides the labels cost."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated
 
+import tyro
+
+from crlb.cli.checks import check_used
 from crlb.cli.forward_model import File, ForwardModelOptions
 from crlb.cli.output import write_csv, write_outputs
+from crlb.errors import UsageError
 from crlb.files.progress import progress
 from crlb.files.records import write_json
+
+if TYPE_CHECKING:
+    from crlb.ceilings.nuisance_effects import NuisanceEffects
 
 CONTINUUM_ORDER = 3
 
@@ -19,6 +27,7 @@ class NuisancesOptions(ForwardModelOptions):
     To copy and paste:
       crlb nuisances
       crlb nuisances --mag 20 21.5 --no-lsf --csv nuisances.csv
+      crlb nuisances --mag 20 21.5 22.5 --bayes --n-bayes 200 --json prices.json
     """
 
     mag: tuple[float, ...] = (21.5,)
@@ -27,12 +36,31 @@ class NuisancesOptions(ForwardModelOptions):
     """The label whose bound is computed."""
     no_lsf: bool = False
     """Leave out the width of the line-spread function, for grids that are not sharper than it."""
+    bayes: bool = False
+    """Add what each unknown costs an estimator that knows its prior: the exact limit, the same stars in
+    every row."""
+    conditions: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "survey"
+    """Whose unknowns with which priors, for --bayes: published, survey, or a YAML file."""
+    n_bayes: int = 500
+    """Stars simulated per magnitude and row for --bayes."""
+    seed: int = 0
+    """Seed of these stars."""
     json: File = None
     """Write everything shown, with provenance."""
     csv: File = None
     """Write the table."""
     overwrite: bool = False
     """Allow output files to be replaced."""
+
+    def check(self) -> None:
+        """Refuses what `ForwardModelOptions.check` does, options without effect, no conditions."""
+        from crlb.observation.condition_file import find_conditions
+
+        super().check()
+        check_used(self, "bayes", ("conditions", "n_bayes", "seed"))
+        find_conditions(self.conditions)
+        if self.n_bayes < 2:
+            raise UsageError(f"--n-bayes must be 2 or more, found {self.n_bayes}")
 
     def __call__(self) -> None:
         from crlb.ceilings.nuisance_effects import nuisance_effects
@@ -52,6 +80,8 @@ class NuisancesOptions(ForwardModelOptions):
                 label=self.target,
                 advance=advance,
             )
+        if self.bayes:
+            result = self._with_prices(result)
         result = replace(result, provenance=result.provenance | self.provenance())
         print(result.table())
         write_outputs(
@@ -61,3 +91,20 @@ class NuisancesOptions(ForwardModelOptions):
             },
             self.overwrite,
         )
+
+    def _with_prices(self, result: "NuisanceEffects") -> "NuisanceEffects":
+        """The result with the exact limit under each unknown, and the conditions in its provenance."""
+        import jax
+
+        from crlb.ceilings.prices import prices, unknowns_one_by_one
+        from crlb.observation.condition_file import find_conditions
+
+        conditions = find_conditions(self.conditions)
+        rows = unknowns_one_by_one(conditions)
+        with progress("exact limits", len(rows) * len(self.mag) * self.n_bayes) as advance:
+            found = prices(
+                self.load_under, rows, self.mag, label=self.target, n=self.n_bayes,
+                key=jax.random.key(self.seed), advance=advance,
+            )  # fmt: skip
+        about = {"conditions": asdict(conditions), "seed": self.seed}
+        return replace(result, prices=found, provenance=result.provenance | about)

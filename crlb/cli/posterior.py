@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,6 +69,9 @@ class PosteriorOf(SpectraOptions, WithPrior):
     """1-sigma of a Gaussian prior around 1 on the flux scale; inf: any scale; 0: known, 0.5 at the median."""
     continuum: Annotated[int, tyro.conf.arg(metavar="ORDER")] = 3
     """Order of an unknown multiplicative polynomial; 0: the shape of the continuum is that of the model."""
+    conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
+    """What is unknown besides the labels, instead of --amplitude, --continuum and --rv: published, survey, or
+    a YAML file. With the errors of the file: scale, continuum, velocity (inf), model error."""
     model_error: Annotated[str | None, tyro.conf.arg(metavar="FRACTION|fit")] = None
     """Relative error of the model, added to every pixel's in quadrature; fit: as large as chi2 asks for.
     Default: 0.01 for spectra of real stars, 0 for those of this project's simulations."""
@@ -114,6 +117,7 @@ class PosteriorOf(SpectraOptions, WithPrior):
         super().check()
         self._check_numbers()
         self._check_effects()
+        self._check_conditions()
         for option, folder in (("--samples", self.samples), ("--plots", self.plots)):
             _check_folder(option, folder, self.overwrite or self._goes_on())
 
@@ -174,16 +178,47 @@ class PosteriorOf(SpectraOptions, WithPrior):
             )
         return value, False
 
-    def conditions(self, default_error: float) -> "Conditions":
+    def named_conditions(self) -> "Conditions | None":
+        """Returns the conditions of the option of that name; None: it was not given."""
+        from crlb.observation.condition_file import find_conditions
+
+        return None if self.conditions is None else find_conditions(self.conditions)
+
+    def unknown(self, default_error: float) -> "Conditions":
         """Returns what is unknown of a star besides its labels."""
         from crlb.observation.conditions import Conditions
 
+        error = self.error_of_model(default_error)[0]
+        if (named := self.named_conditions()) is not None:
+            return (
+                named if self.model_error is None and named.model_error else replace(named, model_error=error)
+            )
         return Conditions(
             scale=self.amplitude,
             continuum=self.continuum,
             rv_sigma_kms=0.0 if self.under_model() or self.rv is not None else math.inf,
-            model_error=self.error_of_model(default_error)[0],
+            model_error=error,
         )
+
+    def _check_conditions(self) -> None:
+        """Refuses conditions beside options that say the same, and what cannot be unknown here."""
+        if (named := self.named_conditions()) is None:
+            return
+        defaults = {one.name: one.default for one in fields(self)}
+        if twice := [name for name in ("amplitude", "continuum") if getattr(self, name) != defaults[name]]:
+            raise UsageError(f"--{twice[0]} has no effect with --conditions {self.conditions}: leave it out")
+        cannot = ("seeing_arcsec",) if self.under_model() else ("seeing_arcsec", "lsf_sigma", "sky_left")
+        if wrong := [name for name in cannot if getattr(named, name)]:
+            errors = f"--noise {self.noise}" if self.under_model() else "the errors of the file"
+            raise UsageError(
+                f"--conditions {self.conditions}: {', '.join(wrong)} cannot be unknown with {errors}; give a "
+                f"YAML file without{'' if self.under_model() else ', or add --noise model'}"
+            )
+        if not self.under_model() and named.rv_sigma_kms != (math.inf if self.rv is None else 0.0):
+            raise UsageError(
+                f"--conditions {self.conditions}: rv_sigma_kms = {named.rv_sigma_kms:g}, but with the errors "
+                "of the file a velocity is free (.inf) or known (0, with --rv)"
+            )
 
     def __call__(self) -> None:
         from crlb.cli.posterior_run import prepare

@@ -85,13 +85,13 @@ class PosteriorRun:
         """What is unknown, and how many points are used."""
         from crlb.bayes.solve import Inference
 
-        conditions = self.options.conditions(self.default_error)
+        conditions = self.options.unknown(self.default_error)
         return Inference(conditions, self.options.quantiles, self.options.target_ess)
 
     @cached_property
     def model(self) -> "ForwardModel":
         """How stars are seen, under a noise model."""
-        return self.options.load()
+        return self.options.load_under(self.inference.conditions)
 
     @cached_property
     def sight(self) -> "Sight":
@@ -108,9 +108,10 @@ class PosteriorRun:
 
     @cached_property
     def prior(self) -> "Prior":
-        """Of the labels, over the box of the grid."""
-        emulator = self.model.emulator if self.options.under_model() else self.sight.fine
-        return self.options.make_prior(emulator)
+        """Of the labels, and of a velocity and width that are axes of the model, over the box of the grid."""
+        if self.options.under_model():
+            return self.options.prior_under(self.inference.conditions, self.model)
+        return self.options.make_prior(self.sight.fine)
 
     @property
     def about(self) -> dict[str, Json]:
@@ -268,7 +269,7 @@ class PosteriorRun:
         """Where the numbers of all rows are kept for the scores."""
         from crlb.cli.scores import Tally
 
-        return Tally(self.prior.label_names)
+        return Tally(self.options.free_labels())
 
     def scores(self, tally: "Tally", about: dict[str, Json]) -> "PosteriorScores":
         """The scores of all rows."""
@@ -280,7 +281,7 @@ class PosteriorRun:
         """What is printed of a single star."""
         from crlb.cli.scores import star_text
 
-        return star_text(row, self.prior.label_names)
+        return star_text(row, self.options.free_labels())
 
 
 SAMPLES = 1024  # drawn from every posterior

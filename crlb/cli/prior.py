@@ -12,6 +12,8 @@ from crlb.errors import UsageError
 if TYPE_CHECKING:
     from crlb.bayes.prior import Prior
     from crlb.grids.emulator import Emulator
+    from crlb.observation.conditions import Conditions
+    from crlb.observation.forward_model import ForwardModel
 
 Shapes = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=A,B [...]")]
 Normals = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=MEAN,SIGMA [...]")]
@@ -43,6 +45,12 @@ class WithPrior(ForwardModelOptions):
         from crlb.bayes.prior import make_prior
 
         return make_prior(emulator.low, emulator.high, emulator.label_names, self.shapes(), self.normals())
+
+    def prior_under(self, conditions: "Conditions", model: "ForwardModel") -> "Prior":
+        """Returns the prior over the box of the grid, and that of velocity and width under conditions."""
+        from crlb.bayes.unknowns import prior_under
+
+        return prior_under(conditions, model, self.shapes(), self.normals())
 
     def shapes(self) -> dict[str, tuple[float, float]]:
         """Returns the two shapes of every label that has a Beta prior.

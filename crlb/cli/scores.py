@@ -143,11 +143,12 @@ def posterior_scores(tally: Tally, prior: "Prior", provenance: dict[str, Json]) 
     """
     found = tally.numbers()
     usable = np.isfinite(found.mean).all(axis=1)
+    variance = dict(zip(prior.label_names, np.asarray(prior.variance).tolist(), strict=True))
     scores = {
         name: _label_scores(
-            found.mean[usable, j], found.sigma[usable, j], found.truth[usable, j], float(variance)
+            found.mean[usable, j], found.sigma[usable, j], found.truth[usable, j], variance[name]
         )
-        for j, (name, variance) in enumerate(zip(prior.label_names, np.asarray(prior.variance), strict=True))
+        for j, name in enumerate(tally.label_names)
     }
     return PosteriorScores(
         n=len(usable),

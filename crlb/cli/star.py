@@ -13,6 +13,8 @@ from crlb.labels import LABEL_NAMES
 if TYPE_CHECKING:
     import numpy as np
 
+    from crlb.observation.forward_model import ForwardModel
+    from crlb.observation.nuisance import Nuisances
     from crlb.observation.star import Star
 
 Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
@@ -91,20 +93,31 @@ class StarWithNuisances(StarOptions):
 
     def unknowns(self) -> tuple[str, ...]:
         """Returns what is unknown of the star: its free labels, then the nuisances."""
-        tilts = [f"continuum_{k + 1}" for k in range(self.continuum)]
-        scale, velocity, width = (("amplitude", self.amplitude), ("rv_kms", self.rv), ("lsf_fwhm", self.lsf))
+        asked = self.nuisances()
+        tilts = [f"continuum_{k + 1}" for k in range(asked.continuum)]
+        scale, velocity, width = (
+            ("amplitude", asked.amplitude), ("rv_kms", asked.rv), ("lsf_fwhm", asked.lsf)
+        )  # fmt: skip
         nuisances = [scale, *((name, True) for name in tilts), velocity, width]
         return (*self.free_labels(), *(name for name, free in nuisances if free))
 
+    def nuisances(self) -> "Nuisances":
+        """Returns what is unknown besides the labels."""
+        from crlb.observation.nuisance import Nuisances
+
+        return Nuisances(self.amplitude, self.continuum, self.rv, self.lsf)
+
     def observed(self) -> "Star":
         """Returns the star's flux, derivatives and noise, with the nuisances among its unknowns."""
+        return self.seen()[1]
+
+    def seen(self) -> "tuple[ForwardModel, Star]":
+        """Returns how the star is seen, and the star."""
         from crlb.observation.build import with_unknowns
-        from crlb.observation.nuisance import Nuisances
         from crlb.observation.star import observe
 
-        unknown = Nuisances(self.amplitude, self.continuum, self.rv, self.lsf)
         model, nuisances = with_unknowns(
-            self.load_grid(), self.load_noise(), unknown, lsf_fwhm=self.lsf_fwhm,
+            self.load_grid(), self.load_noise(), self.nuisances(), lsf_fwhm=self.lsf_fwhm,
             wave_range=self.wave_range, degree=self.degree,
         )  # fmt: skip
-        return observe(model, self.star(model.label_names), self.mag, nuisances)
+        return model, observe(model, self.star(model.label_names), self.mag, nuisances)

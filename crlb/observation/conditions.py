@@ -86,6 +86,23 @@ class Conditions(Record):
             raise UsageError(f"model_error must be a fraction from 0 to below 1, found {self.model_error}")
 
     @property
+    def words(self) -> str:
+        """What is unknown, with its prior, in words; empty where nothing is."""
+        said = {
+            "scale free" if math.isinf(self.scale) else f"scale 1 +- {self.scale:g}": self.scale,
+            f"continuum of order {self.continuum}, sigma {self.continuum_sigma:g}": self.continuum,
+            f"velocity +- {self.rv_sigma_kms:g} km/s": self.rv_sigma_kms,
+            f"line-spread width +- {self.lsf_sigma:.1%}": self.lsf_sigma,
+            f"{self.lost:.1%} of the pixels lost": self.lost,
+            f"{self.sky_left:.1%} of the sky's lines left": self.sky_left,
+            f"model error {self.model_error:.1%}": self.model_error,
+        }
+        seeing = (
+            [] if self.seeing_arcsec is None else ["seeing {:g} to {:g} arcsec".format(*self.seeing_arcsec)]
+        )
+        return "; ".join([words for words, asked in said.items() if asked] + seeing)
+
+    @property
     def unknowns(self) -> tuple[str, ...]:
         """Names of the unknowns by which scale, continuum and velocity multiply the flux, in their order."""
         scale = ("scale",) if self.scale else ()

@@ -1,0 +1,148 @@
+"""Posteriors and limits with unknowns besides the labels, against integration by brute force in numpy."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import kstest, multivariate_normal
+
+from crlb.bayes.exact_limit import posterior_of, simulate
+from crlb.bayes.posterior import Inference
+from crlb.bayes.unknowns import prior_under
+from crlb.observation.conditions import PUBLISHED, Conditions, polynomials
+from crlb.observation.moving import LSF, RV
+from crlb.observation.noise import electrons_per_flux, variance
+from crlb.observation.sky_lines import sky_lines
+from tests.crlb.bayes.conditions_toy import toy_model
+from tests.crlb.bayes.test_posterior import WAVE
+
+MAG, KEY = 21.0, jax.random.key(3)
+EACH = {
+    "scale": Conditions(scale=0.1),
+    "continuum": Conditions(scale=0.05, continuum=1, continuum_sigma=0.1),
+    "velocity": Conditions(rv_sigma_kms=30.0),
+    "width": Conditions(lsf_sigma=0.15),
+    "lost pixels": Conditions(lost=0.2, lost_block=4),
+    "sky": Conditions(sky_left=0.2),
+}
+ALL = Conditions(
+    scale=0.05, continuum=1, continuum_sigma=0.1, rv_sigma_kms=30.0, lsf_sigma=0.15, lost=0.2, lost_block=4,
+    sky_left=0.1,
+)  # fmt: skip
+INFERENCE = {"target_ess": 800.0, "n_templates": 4096, "n_points": 1024}
+
+
+def solved(conditions, n, key=KEY, **options):
+    """Stars drawn under conditions and their posteriors."""
+    model = toy_model(conditions)
+    with jax.enable_x64(True):
+        prior = prior_under(conditions, model)
+        drawn = simulate(key, n, MAG, model, prior, conditions)
+        inference = Inference(conditions, **options)
+        found = posterior_of(drawn, model, prior, key=jax.random.key(1), inference=inference)
+    return model, prior, drawn, found
+
+
+def brute_force(model, conditions, drawn, star, size):
+    """Mean and sigma of log g and [M/H] from all nodes of a grid over the labels, velocity and width.
+
+    Scale, continuum and shares of the sky are in the covariance matrix of the pixels, written down whole.
+    """
+    prior = prior_under(conditions, model)
+    sizes = [size, size, *[15] * (len(prior.label_names) - 2)]
+    edges = [np.linspace(a, b, m + 1) for a, b, m in zip(prior.low, prior.high, sizes, strict=True)]
+    middles = [(e[1:] + e[:-1]) / 2 for e in edges]
+    points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, len(sizes))
+    with jax.enable_x64(True):
+        flux = np.asarray(jax.vmap(model.emulator)(jnp.asarray(points)))
+        noise = np.asarray(jax.vmap(lambda f: variance(f, MAG, model.noise))(jnp.asarray(flux)))
+        per_flux = np.asarray(jax.vmap(lambda f: electrons_per_flux(f, MAG, model.noise))(jnp.asarray(flux)))
+    usable, sky = drawn.usable[star], sky_lines(model.noise)
+    curves = polynomials(WAVE, WAVE[0], WAVE[-1], conditions.continuum)
+    sigmas = [conditions.scale, *[conditions.continuum_sigma] * conditions.continuum]
+    electrons = sky.electrons * model.noise.exposure.n_exp * model.noise.exposure.time
+    lines = np.array([np.where(sky.line == i, electrons, 0.0) for i in range(len(sky.n))])
+    log_p = np.empty(len(points))
+    for i, (mean, var, c) in enumerate(zip(flux, noise, per_flux, strict=True)):
+        rows = [s * mean * curve for s, curve in zip(sigmas, curves, strict=True)]
+        rows = np.array([*rows, *(conditions.sky_left * lines / c)])[:, usable]
+        gaussian = multivariate_normal(mean[usable], np.diag(var[usable]) + rows.T @ rows)
+        log_p[i] = gaussian.logpdf(drawn.flux[star][usable])
+    for name, sigma, centre in ((RV, conditions.rv_sigma_kms, 0.0), (LSF, 1.6 * conditions.lsf_sigma, 1.6)):
+        if sigma:
+            log_p -= 0.5 * ((points[:, prior.label_names.index(name)] - centre) / sigma) ** 2
+    p = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    mean = p @ points[:, :2]
+    return mean, np.sqrt(p @ (points[:, :2] - mean) ** 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*EACH, "all"])
+def test_posterior_is_that_of_brute_force_integration(name):
+    conditions = EACH.get(name, ALL)
+    model, _, drawn, found = solved(conditions, 2, **INFERENCE)
+    size = 16 if name == "all" else 40
+    for star in range(2):
+        mean, sigma = brute_force(model, conditions, drawn, star, size)
+        assert found.converged[star]
+        assert (np.abs(found.mean[star, :2] - mean) < 0.05 * sigma).all()
+        np.testing.assert_allclose(found.sigma[star, :2], sigma, rtol=0.04)
+
+
+def test_stars_are_the_same_whatever_is_unknown():
+    """Same labels, and the same noise where something is unknown: differences between rows are sharp."""
+    plain = Conditions(lost_block=1)
+    drawn = [
+        simulate(KEY, 4, MAG, toy_model(one), prior_under(one, toy_model(one)), one)
+        for one in (PUBLISHED, plain, EACH["velocity"], ALL)
+    ]
+    for other in drawn[1:]:
+        np.testing.assert_array_equal(other.labels[:, :2], drawn[0].labels)
+    scaled = simulate(KEY, 4, MAG, toy_model(plain), prior_under(plain, toy_model(plain)), EACH["sky"])
+    outside = sky_lines(toy_model(plain).noise).electrons == 0
+    np.testing.assert_allclose(scaled.flux[:, outside], drawn[1].flux[:, outside], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_limit_never_rises_when_an_unknown_is_added_and_ranks_are_flat_under_all():
+    n = 300
+    plain = Conditions(lost_block=1)
+    rows = {"none": plain, **EACH, "all": ALL}
+    variance_of, ranks = {}, {}
+    for name, conditions in rows.items():
+        _, _, _, found = solved(conditions, n)
+        variance_of[name] = found.sigma[:, :2] ** 2
+        ranks[name] = found.cumulative[:, :2]
+    for name in EACH:
+        cost = variance_of[name] - variance_of["none"]
+        error = cost.std(axis=0) / np.sqrt(n)
+        assert (cost.mean(axis=0) > -2.5 * error).all(), name
+    cost = variance_of["all"] - variance_of["sky"]
+    assert (cost.mean(axis=0) > 0).all()
+    for i in range(2):
+        assert kstest(ranks["all"][:, i], "uniform").pvalue > 0.01
+
+
+@pytest.mark.slow
+def test_limits_of_no_uncertainty_are_the_conditional_ones():
+    tiny = Conditions(
+        scale=1e-5, continuum=1, continuum_sigma=1e-5, rv_sigma_kms=0.01, lsf_sigma=1e-4, sky_left=1e-5
+    )
+    _, _, _, none = solved(Conditions(lost_block=1), 16, **INFERENCE)
+    _, _, _, found = solved(tiny, 16, **INFERENCE)
+    np.testing.assert_allclose(found.sigma[:, :2], none.sigma, rtol=0.05)
+    assert (np.abs(found.mean[:, :2] - none.mean) < 0.1 * none.sigma).all()
+
+
+def test_a_star_in_its_own_seeing_has_a_magnitude_of_its_own():
+    conditions = replace(PUBLISHED, seeing_arcsec=(0.5, 1.5))
+    model = toy_model(conditions)
+    drawn = simulate(KEY, 8, MAG, model, prior_under(conditions, model), conditions)
+    assert np.ptp(drawn.mag) > 0.1
+    best = simulate(KEY, 8, MAG, model, prior_under(PUBLISHED, model), PUBLISHED)
+    np.testing.assert_array_equal(best.mag, MAG)
+    brighter = drawn.mag < MAG
+    assert (drawn.snr[brighter] > best.snr[brighter]).all()
