@@ -228,5 +228,7 @@ def stored_validation(path: str | Path, label_names: tuple[str, ...]) -> Batch:
             f"pixel {pixel}; leave data.validation out and score with `specvit evaluate`"
         )
     labels = spectra.select(label_names)
-    arrays = (spectra.noisy, labels, spectra.mag, spectra.flux, spectra.error)
-    return Batch(*(jnp.asarray(array, jnp.float32) for array in arrays))
+    arrays = (
+        spectra.noisy, labels, spectra.mag, spectra.flux, spectra.error, spectra.usable, spectra.gain,
+    )  # fmt: skip
+    return Batch(*(None if array is None else jnp.asarray(array, jnp.float32) for array in arrays))

@@ -17,11 +17,13 @@ from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import extra_arrays, fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.settings.config import Config
+from specvit_jax.settings.observed_under import say_other_conditions
 from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, StoredSpectra, stored_validation
 from specvit_jax.spectra.source import Batch, Simulator
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import TrainState, make_state, select
+from specvit_jax.training.teacher import Teacher
 
 VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run, so that runs compare
 
@@ -47,6 +49,7 @@ class Start(NamedTuple):
     validation: Batch
     best: Best = Best()
     scored: bool = True  # whether this very state has been scored, or need not be
+    teacher: Teacher | None = None  # whose predictions are learned instead of the labels
 
 
 def begin(config: Config, source: Source, saved: Checkpoints | None, initial: Weights | None = None) -> Start:
@@ -137,6 +140,7 @@ def validation_batch(source: Source, config: Config) -> Batch:
     Where spectra come from files, their last rows are kept for validation and are not trained on.
     """
     if config.data.validation is not None:
+        say_other_conditions(config.data.validation, config.data.conditions)
         return stored_validation(config.data.validation, config.model.label_names)
     start = training_rows(source, config) or 0
     count = config.data.n_validation if source.rows is None else source.rows - start
