@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from crlb.errors import UsageError
 from crlb.files.records import Record
 from experiments.study.cells import log_ticks
 from experiments.study.frame import Options, Study, Work
@@ -28,7 +27,7 @@ from experiments.study.result import Result
 from experiments.study.rows import intervals
 from experiments.study.running import enter
 from experiments.study.stars import limit
-from experiments.study.training import read_label, reference
+from experiments.study.training import parse_networks, read_label, reference
 from specvit_jax import Weights, load_weights, metrics
 from specvit_jax.evaluation.scores import SNR_EDGES
 from specvit_jax.network.find import find_weights
@@ -137,19 +136,6 @@ def run(work: Work[Size]) -> AccuracyResult:
     estimates = {name: read_label(found, work.stars.noisy) for name, found in weights.items()}
     rows = snr_rows(work.truth, work.exact, work.stars.snr, estimates)
     return AccuracyResult(networks=networks, rows=tuple(rows))
-
-
-def parse_networks(settings: Sequence[str]) -> dict[str, str]:
-    """``["tiny=runs/tiny"]`` as name -> run.
-
-    Raises:
-        UsageError: not of that form.
-    """
-    pairs = [setting.partition("=") for setting in settings]
-    wrong = [setting for setting, pair in zip(settings, pairs, strict=True) if not (pair[0] and pair[2])]
-    if wrong:
-        raise UsageError(f"--network must read NAME=RUN, say tiny=runs/tiny; found {wrong[0]}")
-    return {name: run for name, _, run in pairs}
 
 
 def snr_rows(

@@ -1,7 +1,8 @@
 """How small the mean squared error of one label can be under a prior, per magnitude: all bounds together.
 
 R2 = 1 - bound / Var(label). Pooled and shrinkage speak of unbiased estimators, as they are and drawn towards
-the prior mean; van Trees, weighted van Trees and Ziv-Zakai bind every estimator: their R2 is a ceiling.
+the prior mean; van Trees and weighted van Trees bind every estimator: their R2 is a ceiling. So does
+Ziv-Zakai where both stars of a pair have the same noise, to the central-limit approximation elsewhere.
 """
 
 from collections.abc import Callable, Sequence

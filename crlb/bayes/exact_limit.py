@@ -9,24 +9,27 @@ Source: minimum-mean-squared-error estimation, van Trees 1968, section 2.4.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 from scipy.stats import kstest
 
-from crlb.bayes.likelihood import Likelihood, make_likelihood, spectra
+from crlb.bayes.likelihood import Likelihood, make_likelihood
+from crlb.bayes.model_spectra import spectra
 from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior
 from crlb.errors import UsageError
 from crlb.files.records import Record
-from crlb.observation.conditions import Conditions
+from crlb.observation.conditions import PUBLISHED, Conditions
 from crlb.observation.forward_model import ForwardModel, double_precision
-from crlb.observation.noise import draw, snr
+from crlb.observation.noise import snr
+from crlb.observation.observe import Observing, observing
 
 SIMULATED_AT_ONCE = 256  # spectra: 4 MB in float32
 RESAMPLES = 1000  # of the bootstrap
@@ -116,12 +119,12 @@ def bayes_limit(
     Args:
         model: how the stars are seen.
         mags: AB magnitudes in i.
-        prior: of all labels of the model, inside its box.
+        prior: of all labels of the model, inside its box (`prior_under`).
         label: the label whose limit is computed.
         key: same key, same answer.
         n: stars per magnitude.
-        inference: what is unknown besides the labels (the simulated flux scale is 1), and how many points to
-            use.
+        inference: what is unknown besides the labels, for the stars as for their posteriors, and how many
+            points to use. The true scale is 1 where it is free.
         advance: called with the number of stars just finished.
 
     Raises:
@@ -131,12 +134,12 @@ def bayes_limit(
     column, limits = prior.label_names.index(label), []
     for i, mag in enumerate(mags):
         mag_key = jax.random.fold_in(key, i)
-        truth, flux, ratio = simulate(mag_key, n, float(mag), model, prior)
+        drawn = simulate(mag_key, n, float(mag), model, prior, inference.conditions)
         own_key = jax.random.fold_in(mag_key, n)
-        observed = Observations(flux, np.full(n, float(mag)), truth=truth)
+        observed = Observations(drawn.flux, drawn.mag, drawn.usable, drawn.labels)
         found = posterior(observed, model, prior, key=own_key, inference=inference, advance=advance)
         seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
-        limits.append(_limit(found, observed, column, float(prior.variance[column]), ratio, seed))
+        limits.append(_limit(found, drawn, column, float(mag), float(prior.variance[column]), seed))
     return tuple(limits)
 
 
@@ -149,50 +152,83 @@ def _check(mags: Sequence[float], prior: Prior, label: str, n: int) -> None:
         raise UsageError(f"mags must hold at least one finite magnitude, found {list(mags)}")
 
 
+class Drawn(NamedTuple):
+    """Stars drawn from a prior and observed, on the pixels in use of a model.
+
+    Args:
+        labels: of the model, velocity and line-spread width among them where it has these axes.
+        flux: as observed, in the unit of the model's flux; 0 where lost.
+        snr: median over usable pixels of noiseless flux/error.
+        usable: False where a pixel was lost.
+        mag: AB magnitude in i, corrected for each star's own seeing.
+    """
+
+    labels: Float[np.ndarray, "n n_labels"]
+    flux: Float[np.ndarray, "n n_pix"]
+    snr: Float[np.ndarray, " n"]
+    usable: Bool[np.ndarray, "n n_pix"]
+    mag: Float[np.ndarray, " n"]
+
+
 def simulate(
-    key: Key[Array, ""], n: int, mag: float, model: ForwardModel, prior: Prior
-) -> tuple[Float[np.ndarray, "n n_labels"], Float[np.ndarray, "n n_pix"], Float[np.ndarray, " n"]]:
-    """Returns labels drawn from the prior, their noisy spectra, and the SNR per pixel (median) of each."""
+    key: Key[Array, ""],
+    n: int,
+    mag: float,
+    model: ForwardModel,
+    prior: Prior,
+    conditions: Conditions = PUBLISHED,
+) -> Drawn:
+    """Returns stars drawn from the prior and observed under these conditions.
+
+    Raises:
+        UsageError: as `observing` and `make_likelihood`.
+    """
     with jax.enable_x64(True):
-        like = make_likelihood(model, prior, Conditions())
+        like = make_likelihood(model, prior, conditions)
+        observer = replace(observing(like.noise, conditions), curves=like.unknowns.continuum)
+        observer = observer if like.sky is None else replace(observer, sky=like.sky.lines)
         parts = []
         for start in range(0, n, SIMULATED_AT_ONCE):
             stars = jnp.arange(start, start + SIMULATED_AT_ONCE)
-            parts.append([np.asarray(x) for x in _simulate(like, model.pixels, key, stars, jnp.asarray(mag))])
-    labels, flux, ratio = (np.concatenate(x)[:n] for x in zip(*parts, strict=True))
-    return labels, flux, ratio
+            part = _simulate(like, observer, model.pixels, key, stars, jnp.asarray(mag))
+            parts.append([np.asarray(x) for x in part])
+    return Drawn(*(np.concatenate(x)[:n] for x in zip(*parts, strict=True)))
 
 
 @jax.jit
 def _simulate(
-    like: Likelihood, pixels: Array | np.ndarray | None, key: Array, stars: Array, mag: Array
-) -> tuple[Array, Array, Array]:
+    like: Likelihood,
+    observer: Observing,
+    pixels: Array | np.ndarray | None,
+    key: Array,
+    stars: Array,
+    mag: Array,
+) -> tuple[Array, Array, Array, Array, Array]:
     keys = jax.vmap(partial(jax.random.fold_in, key))(stars)
     label_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     labels = jax.vmap(lambda key: like.prior.draw(key, 1)[0])(label_keys)
     low, width = jnp.asarray(like.prior.low), jnp.asarray(like.prior.high - like.prior.low)
     clean = spectra(like, (labels - low[None, :]) / width[None, :])
 
-    def observe(key: Array, flux: Array) -> tuple[Array, Array]:
-        noisy, error = draw(key, flux, mag, like.noise)
-        if pixels is None:
-            return noisy, snr(flux, error)
-        return noisy[pixels], snr(flux[pixels], error[pixels])
+    def observe(key: Array, flux: Array) -> tuple[Array, Array, Array, Array]:
+        seen = observer.see(key, flux, mag)
+        arm = (flux, seen.flux / seen.gain, seen.error / seen.gain, seen.usable > 0)
+        flux, noisy, error, usable = arm if pixels is None else (x[pixels] for x in arm)
+        ratio = snr(flux, jnp.where(usable, error, jnp.inf))
+        return noisy, ratio, usable, observer.magnitude(key, mag)
 
     return labels, *jax.vmap(observe)(noise_keys, clean)
 
 
-def _limit(
-    found: Posterior, observed: Observations, column: int, variance: float, ratio: np.ndarray, seed: int
-) -> BayesLimit:
-    """Both estimates of R2 with their intervals, and how far to trust them; `ratio`: SNR of each star."""
-    sigma, error = found.sigma[:, column], found.mean[:, column] - np.asarray(observed.truth)[:, column]
+def _limit(found: Posterior, drawn: Drawn, column: int, mag: float, variance: float, seed: int) -> BayesLimit:
+    """Both estimates of R2 with their intervals, and how far to trust them."""
+    sigma, error = found.sigma[:, column], found.mean[:, column] - drawn.labels[:, column]
     ks = kstest(found.cumulative[:, column], "uniform")
     p10, median, p90 = (float(x) for x in np.percentile(sigma, [10, 50, 90]))
     return BayesLimit(
-        mag=float(np.asarray(observed.mag)[0]),
+        mag=mag,
         n=len(sigma),
-        snr_median=float(np.median(ratio)),
+        snr_median=float(np.median(drawn.snr)),
         r2_bayes=_one_minus_mean(sigma**2 / variance, seed),
         r2_of_posterior_mean=_one_minus_mean(error**2 / variance, seed),
         variance=variance,

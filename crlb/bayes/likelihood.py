@@ -9,9 +9,10 @@ or, with scale and continuum unknown, c = sum_k a_k P_k, integrated over their G
     ln L = -1/2 { sum_p [ r_p^2 / V_p + ln(V_p / V0_p) ] + (a - m)^T L (a - m) + ln|H| },
     H = D W D^T + L,    D_k = P_k mu,    W = 1/V,      see `crlb.bayes.linear`,
 
-up to constants; V is that of mu, c = 1. V0 is a reference that keeps the sum short in float32. Labels enter
-as unit coordinates, 0 to 1 between the edges of the prior. Spectra are computed in float32, sums over
-templates and systems of the unknowns in float64. Spectra with errors of their own: `crlb.bayes.reduced`.
+up to constants; where the sky's lines are left over, W and its determinant are those of `crlb.bayes.sky`.
+V is that of mu, c = 1. V0 is a reference that keeps the sum short in float32. Labels enter as unit
+coordinates, 0 to 1 between the edges of the prior. Spectra are computed in float32, sums over templates and
+systems of the unknowns in float64. Spectra with errors of their own: `crlb.bayes.reduced`.
 """
 
 from functools import partial
@@ -22,18 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from crlb.bayes.linear import (
-    GaussianPrior,
-    Solved,
-    chi_squared,
-    prior_of,
-    products_of_legendre,
-    solve,
-)
+from crlb.bayes.linear import Solved, chi_squared, solve
+from crlb.bayes.model_spectra import Single, spectra, spectra_and_slopes
 from crlb.bayes.prior import Prior
-from crlb.errors import UsageError
+from crlb.bayes.sky import Sky, Weight, make_sky, make_weight
+from crlb.bayes.unknowns import Unknowns, check_axes, check_normals, make_unknowns
 from crlb.grids.emulator import Emulator
-from crlb.observation.conditions import Conditions, polynomials
+from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise import variance
 from crlb.observation.noise_curves import NoiseModel
@@ -61,23 +57,6 @@ class LogLikelihood(Protocol[S]):
         """Returns what a Gauss-Newton step needs at every star's points."""
 
 
-class Unknowns(NamedTuple):
-    """What multiplies the flux, c = sum_k a_k P_k, and the prior of a; a_0 = 1 where the scale is known.
-
-    `curves` are the Legendre polynomials up to twice the order of the continuum, in float32: with
-    P_j P_k = sum_l expand_jkl P_l they give all sums over pixels of products.
-    """
-
-    curves: Float[Array, "n_curves n_pix"]
-    expand: Float[Array, "q q n_curves"]
-    prior: GaussianPrior
-
-    @property
-    def continuum(self) -> Float[Array, "q n_pix"]:
-        """P_0 up to the order of the continuum."""
-        return self.curves[: len(self.expand)]
-
-
 class Stars(NamedTuple):
     """Observed spectra: flux (0 where not usable), weight 1 or 0 of every pixel, AB magnitude."""
 
@@ -94,7 +73,8 @@ class Likelihood(NamedTuple):
     """All that a likelihood needs besides the observed stars; a pytree.
 
     Emulator and noise are in float32 and have all pixels of the arm, the prior is in float64; `model_error`
-    is relative to the flux; `reference` is the flux whose variance is V0.
+    is relative to the flux; `reference` is the flux whose variance is V0. `sky` is what is left of the sky's
+    lines, None: nothing.
     """
 
     emulator: Emulator
@@ -103,6 +83,12 @@ class Likelihood(NamedTuple):
     unknowns: Unknowns
     model_error: Float[Array, ""]
     reference: Float[Array, " n_pix"]
+    sky: Sky | None = None
+
+    @property
+    def exact_at_templates(self) -> bool:
+        """Whether `at_templates` is exact: what is left of the sky counts as noise of single pixels there."""
+        return self.sky is None
 
     def at_templates(
         self, unit: Float[np.ndarray, "m n_labels"], stars: Stars
@@ -132,25 +118,17 @@ def make_likelihood(model: ForwardModel, prior: Prior, conditions: Conditions) -
     """Returns the likelihood with spectra in float32 and the prior in float64.
 
     Raises:
-        UsageError: the velocity is unknown; `crlb.bayes.observed` has that.
+        UsageError: a velocity or width that is unknown under `conditions` but no axis of the model, or
+            reversely, or with another prior.
     """
-    if conditions.rv_sigma_kms:
-        raise UsageError(
-            "rv_sigma_kms: under a noise model the velocity counts as known; free it for observed spectra"
-        )
+    check_axes(conditions, model.label_names)
+    check_normals(conditions, model, prior)
     emulator, noise, prior = _single(model.emulator), _single(model.noise), _double(prior)
     centre = jnp.full((1, len(prior.label_names)), 0.5)
-    reference = _flux(emulator, jax.vmap(partial(_node_weights, emulator, prior))(centre))[0]
+    reference = spectra(Single(emulator, prior), centre)[0]
     error = jnp.asarray(conditions.model_error, jnp.float32)
-    return Likelihood(emulator, noise, prior, make_unknowns(conditions, model), error, reference)
-
-
-def make_unknowns(conditions: Conditions, model: ForwardModel) -> Unknowns:
-    """Returns scale and continuum over the range of the pixels in use, on all pixels of the arm."""
-    low, high = float(model.wave[0]), float(model.wave[-1])
-    curves = polynomials(np.asarray(model.emulator.wave), low, high, 2 * conditions.continuum)
-    expand = products_of_legendre(conditions.continuum)
-    return Unknowns(jnp.asarray(curves, jnp.float32), jnp.asarray(expand, jnp.float64), prior_of(conditions))
+    unknowns, sky = make_unknowns(conditions, model), make_sky(model.noise, conditions)
+    return Likelihood(emulator, noise, prior, unknowns, error, reference, sky)
 
 
 def _single(tree: T) -> T:
@@ -161,53 +139,6 @@ def _single(tree: T) -> T:
 def _double(tree: T) -> T:
     found: T = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), tree)
     return found
-
-
-def labels_of(prior: Prior, unit: Float[Array, "*n n_labels"]) -> Float[Array, "*n n_labels"]:
-    """Returns labels in their units at unit coordinates 0 to 1."""
-    row = (None,) * (unit.ndim - 1)
-    return jnp.asarray(prior.low)[row] + jnp.asarray(prior.high - prior.low)[row] * unit
-
-
-def spectra(like: Likelihood, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
-    """Returns the model flux at many points.
-
-    Matrix products over all nodes; gathering the coefficients of every point is four times slower.
-    """
-    weights = jax.vmap(partial(_node_weights, like.emulator, like.prior))(unit)
-    return _flux(like.emulator, weights)
-
-
-def spectra_and_slopes(
-    like: Likelihood, unit: Float[Array, "n n_labels"]
-) -> Float[Array, "n n_labels_plus_1 n_pix"]:
-    """Returns the model flux at many points, and row by row its derivatives by the unit coordinates."""
-
-    def one(unit: Float[Array, " n_labels"]) -> Float[Array, "n_labels_plus_1 n_nodes"]:
-        weights = partial(_node_weights, like.emulator, like.prior)
-        return jnp.concatenate([weights(unit)[None, :], jax.jacfwd(weights)(unit).T.astype(jnp.float32)])
-
-    rows = jax.vmap(one)(unit)
-    return _flux(like.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
-
-
-def _flux(emulator: Emulator, weights: Float[Array, "n n_nodes"]) -> Float[Array, "n n_pix"]:
-    coefficients = emulator.coefficients.reshape(-1, emulator.basis.shape[0])
-    local = jnp.matmul(weights, coefficients, precision="highest")
-    return jnp.matmul(local, emulator.basis, precision="highest")
-
-
-def _node_weights(
-    emulator: Emulator, prior: Prior, unit: Float[Array, " n_labels"]
-) -> Float[Array, " n_nodes"]:
-    """Weight of every node's spline coefficients at one point: the outer product over the axes."""
-    total = jnp.ones(1, jnp.float32)
-    for i, (axis, label) in enumerate(zip(emulator.axes, labels_of(prior, unit), strict=True)):
-        first, values = emulator.splines(i, jnp.clip(label, axis[0], axis[-1]))
-        index = jnp.arange(len(axis))[:, None] - first
-        splines = jnp.where(index == jnp.arange(len(values))[None, :], values[None, :], 0.0).sum(axis=1)
-        total = (total[:, None] * splines.astype(jnp.float32)[None, :]).reshape(-1)
-    return total
 
 
 def variances(
@@ -222,11 +153,11 @@ def variances(
 
 
 class _Fit(NamedTuple):
-    """Model spectra against one star: ln L, r, 1/V, the continuum c, D W in the rows, the solved unknowns."""
+    """Model spectra against one star: ln L, r less the sky, W, the continuum c, D W, the solved unknowns."""
 
     log_likelihood: Float[Array, " n"]
     residual: Float[Array, "n n_pix"]
-    ivar: Float[Array, "n n_pix"]
+    weight: Weight
     continuum: Float[Array, "n n_pix"]
     weighted: Float[Array, "n q n_pix"]
     solved: Solved
@@ -236,19 +167,27 @@ def _fit(like: Likelihood, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
     """Compares `flux` with one star, in float32."""
     y, usable, mag = (jnp.asarray(x, jnp.float32) for x in star)
     var = variances(like, flux, mag)
-    ivar = usable[None, :] / var
+    weight = _weight(like, flux, usable[None, :] / var, mag)
     curves = like.unknowns.continuum
     rows = flux[:, None, :] * curves[None]
-    weighted = rows * ivar[:, None, :]
+    weighted = weight.times(rows)
     dot = partial(jnp.einsum, precision="highest")
     gram, cross = dot("nkp,nlp->nkl", weighted, rows), dot("nkp,p->nk", weighted, y)
     solved = solve(gram, cross, like.unknowns.prior)
     continuum = dot("nk,kp->np", solved.best.astype(jnp.float32), curves)
-    residual = y[None, :] - continuum * flux
+    residual, sky = weight.without_sky(y[None, :] - continuum * flux)
     reference = 1 / variance(like.reference, mag, like.noise)
-    terms = residual**2 * ivar + usable[None, :] * jnp.log(var * reference[None, :])
-    value = -0.5 * (jnp.sum(terms, axis=1).astype(jnp.float64) + solved.extra)
-    return _Fit(value, residual, ivar, continuum, weighted, solved)
+    terms = residual**2 * weight.ivar + usable[None, :] * jnp.log(var * reference[None, :])
+    value = -0.5 * (jnp.sum(terms, axis=1).astype(jnp.float64) + solved.extra + sky)
+    return _Fit(value, residual, weight, continuum, weighted, solved)
+
+
+def _weight(
+    like: Likelihood, flux: Float[Array, "n n_pix"], ivar: Float[Array, "n n_pix"], mag: Float[Array, ""]
+) -> Weight:
+    if like.sky is None:
+        return Weight(ivar)
+    return make_weight(like.sky, ivar, like.sky.flux(flux, mag, like.noise))
 
 
 @jax.jit
@@ -271,7 +210,8 @@ def log_likelihood_shared(
 ) -> Float[Array, "n_star m"]:
     """Returns ln L of every star at points shared by all, as matrix products over pixels; one magnitude.
 
-    chi2 = sum y^2/V - 2 a . D W y + a . D W D^T a, in float64 because these sums cancel.
+    chi2 = sum y^2/V - 2 a . D W y + a . D W D^T a, in float64 because these sums cancel. What is left of the
+    sky is approximated: as noise of single pixels, of the same variance.
     """
     y, usable = stars.flux.astype(jnp.float64), stars.usable.astype(jnp.float64)
     mag = jnp.mean(stars.mag.astype(jnp.float64))
@@ -281,6 +221,8 @@ def log_likelihood_shared(
     def block(unit: Float[Array, "b n_labels"]) -> Float[Array, "n_star b"]:
         flux = spectra(like, unit).astype(jnp.float64)
         var = variances(like, flux, mag)
+        if like.sky is not None:
+            var = var + (like.sky.left * like.sky.flux(flux, mag, _double(like.noise))) ** 2
         over, power = flux / var, flux**2 / var
         square, log_var = dot(y**2, (1 / var).T), dot(usable, jnp.log(var).T)
         cross = jnp.stack([dot(y * curve[None], over.T) for curve in unknowns.continuum], axis=-1)
@@ -312,8 +254,8 @@ def newton(like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Sta
         fit = _fit(like, rows[:, 0], star)
         jac = fit.continuum[:, None, :] * rows[:, 1:]
         dot = partial(jnp.einsum, precision="highest")
-        score = dot("nap,np->na", jac, fit.residual * fit.ivar)
-        fisher = dot("nap,nbp->nab", jac * fit.ivar[:, None, :], jac).astype(jnp.float64)
+        score = dot("nap,np->na", jac, fit.residual * fit.weight.ivar)
+        fisher = dot("nap,nbp->nab", fit.weight.times(jac), jac).astype(jnp.float64)
         weighted = fit.weighted[:, fit.weighted.shape[1] - fit.solved.scale.shape[1] :]
         shared = fit.solved.whiten(dot("nkp,nap->nka", weighted, jac).astype(jnp.float64))
         fisher = fisher - dot("nka,nkb->nab", shared, shared)

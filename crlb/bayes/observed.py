@@ -29,7 +29,7 @@ from crlb.bayes.best_fit import (
     with_sums,
 )
 from crlb.bayes.fit_quality import Quality, at_edge, flags_of, quality
-from crlb.bayes.likelihood import labels_of
+from crlb.bayes.model_spectra import labels_of
 from crlb.bayes.observed_result import ObservedPosterior, unusable
 from crlb.bayes.posterior import check_prior
 from crlb.bayes.prior import Prior

@@ -75,7 +75,8 @@ def posterior(
         rows, parts = [np.zeros(0, int)], [no_star(prior.label_names, len(inference.quantiles))]
         for group in _groups(np.asarray(stars.mag)):
             some, one_mag = stars.take(group), bool(np.ptp(stars.mag[group]) == 0)
-            for done in solve(like, some, group, key=key, inference=inference, exact=one_mag):
+            exact = one_mag and like.exact_at_templates
+            for done in solve(like, some, group, key=key, inference=inference, exact=exact):
                 rows.append(done.rows)
                 parts.append(summary(done, prior, known[done.rows], inference.quantiles))
                 if advance is not None:

@@ -69,6 +69,19 @@ class Prior:
         unit = jnp.where(jnp.broadcast_to(flat, shape), uniform, unit)
         return self._drawn_normal(uniform, jnp.asarray(self._scaled(unit)))
 
+    def beside(self, other: "Prior") -> "Prior":
+        """The prior of these labels and, independent of them, of those of another behind them (host)."""
+        n, m = len(self.label_names), len(other.label_names)
+        parts = (
+            [np.asarray(getattr(one, name)) for one in (self, other)] for name in ("low", "high", "a", "b")
+        )
+        centres, sigmas = (
+            [one if one is not None else np.full(size, fill) for one, size in zip(pair, (n, m), strict=True)]
+            for pair, fill in (((self.centre, other.centre), 0.0), ((self.sigma, other.sigma), np.inf))
+        )
+        names = self.label_names + other.label_names
+        return Prior(*map(np.concatenate, parts), names, np.concatenate(centres), np.concatenate(sigmas))
+
     def quantile(self, unit: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n n_labels"]:
         """Labels whose cumulative probability is `unit`, label by label (host): for quasi-random points."""
         from scipy.stats import beta

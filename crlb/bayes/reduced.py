@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from crlb.bayes.likelihood import Newton, labels_of
+from crlb.bayes.likelihood import Newton
 from crlb.bayes.linear import GaussianPrior, Solved, chi_squared, prior_of, products_of_legendre, solve
+from crlb.bayes.model_spectra import labels_of
 from crlb.bayes.prior import Prior
 from crlb.grids.emulator import Emulator
 from crlb.observation.conditions import Conditions

@@ -26,7 +26,8 @@ from crlb.bayes.importance import (
     refit,
     tempered,
 )
-from crlb.bayes.likelihood import LogLikelihood, labels_of
+from crlb.bayes.likelihood import LogLikelihood
+from crlb.bayes.model_spectra import labels_of
 from crlb.bayes.optimise import (
     FIRST_DAMPING,
     UNIFORM_INFORMATION,

@@ -5,7 +5,9 @@
 
 with e^T delta = h, d(x, delta) the distance of the two spectra in sigma, l = ln(pi(x)/pi(x + delta)), Q the
 upper tail of the normal distribution and Vf the running maximum from the right. Any continuous prior; unlike
-local bounds it accounts for confusion with distant labels.
+local bounds it accounts for confusion with distant labels. It bounds every estimator where both stars of each
+pair have the same noise: then Q is the error of the best choice, exactly. Where the noise depends on the star
+(`spectral_distance`), Q is the central-limit approximation for many pixels, and so is the bound.
 
 Sources: Ziv & Zakai 1969, IEEE Trans. IT 15, 386; Bell et al. 1997, IEEE Trans. IT 43, 624.
 """

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 Cell = float | int | None
 
 NOT_A_CEILING = (
-    "No estimator exceeds R2_Bayes on such stars. Van Trees and Ziv-Zakai bound it from above; the "
-    "pooled ones speak of unbiased estimators (shrunk: drawn towards the prior mean) and are no bounds."
+    "No estimator exceeds R2_Bayes on such stars. Van Trees bounds it from above; so does Ziv-Zakai, exactly "
+    "where the noise of both stars of a pair is equal, nearly where it depends on the star. The pooled ones "
+    "speak of unbiased estimators (shrunk: drawn towards the prior mean) and are no bounds."
 )
 
 

@@ -76,8 +76,7 @@ class Observing:
         if self.conditions == PUBLISHED:
             noisy, error = noise_module.draw(key, flux, mag, self.noise)
             return Seen(noisy, error, jnp.ones_like(noisy), jnp.ones((), flux.dtype), flux)
-        keys = jax.random.split(key, 5)
-        mag = mag - self.brighter(keys[0])
+        keys, mag = jax.random.split(key, 5), self.magnitude(key, mag)
         noisy, error = noise_module.draw(keys[1], flux, mag, self.noise)
         response = self._response(keys[2], flux)
         noisy = noisy + response + self._sky(keys[3], flux, mag)
@@ -88,6 +87,13 @@ class Observing:
     def sky_sigma(self, flux: Float[Array, " n_pix"], mag: Float[Array, ""]) -> Float[Array, " n_pix"]:
         """Returns the standard deviation of what is left over of the sky's lines, in the unit of the flux."""
         return self.conditions.sky_left * self.sky.flux(flux, mag, self.noise)
+
+    def magnitude(self, key: Key[Array, ""], mag: Float[Array, ""]) -> Float[Array, ""]:
+        """Returns the magnitude that the star of this key has in the seeing of the noise's exposure.
+
+        Its own seeing makes it brighter or fainter; an observer knows both.
+        """
+        return mag - self.brighter(jax.random.split(key, 5)[0])
 
     def brighter(self, key: Key[Array, ""]) -> Float[Array, ""]:
         """Returns by how many magnitudes the seeing of this key makes a star brighter."""

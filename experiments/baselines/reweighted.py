@@ -26,7 +26,8 @@ from jaxtyping import Array, Float
 from numpy.polynomial.legendre import legvander
 
 from crlb import fisher_information
-from crlb.bayes.likelihood import Likelihood, Newton, spectra, spectra_and_slopes
+from crlb.bayes.likelihood import Likelihood, Newton
+from crlb.bayes.model_spectra import spectra, spectra_and_slopes
 from crlb.bayes.optimise import FIRST_DAMPING, accept, damped_step, in_batches
 from crlb.observation.noise import variance
 

@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from crlb import ForwardModel, make_prior
-from crlb.bayes.likelihood import Likelihood, labels_of, make_likelihood
+from crlb.bayes.likelihood import Likelihood, make_likelihood
+from crlb.bayes.model_spectra import labels_of
 from crlb.bayes.optimise import far_apart
 from crlb.errors import UsageError
 from crlb.fisher.matrix import bounds

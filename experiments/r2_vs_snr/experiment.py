@@ -26,7 +26,7 @@ from experiments.r2_vs_snr.result import FigureResult
 from experiments.r2_vs_snr.rows import Estimator, Limit, LimitRow, Published, PublishedCurve
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
-from experiments.study.rows import scored_spans, scores_by_snr
+from experiments.study.rows import efficiency, r2_bayes, scored_spans, scores_by_snr
 from experiments.study.stars import (
     CHOICE_SEED,
     FIT_SEED,
@@ -35,9 +35,7 @@ from experiments.study.stars import (
     Stars,
     about,
     by_type,
-    exact_posterior,
     limit,
-    stored_posteriors,
 )
 from specvit_jax import Simulator, metrics
 from specvit_jax.evaluation.explore import explore
@@ -47,12 +45,12 @@ MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published SNR table
 BAYES_SEED = 20_004  # of the stars of the exact limit's curve; training: 42, test: 20_001
 
 # R2 of log g as published for the original PyTorch system: project report, December 2025 to February 2026,
-# BOSZ 2017 over the same label box. Its SNR column is close to the 95 % quantile of flux/error, 1.18 times
-# the median; the centres of its bins are divided by that here.
+# BOSZ 2017 over the same label box. Its SNR column seems to be the 95 % quantile of flux/error, 1.18 times
+# the median (inferred from its values, stated nowhere); the centres of its bins are divided by that here.
 _CENTRES = (2.54, 3.39, 4.24, 5.08, 6.36, 8.90, 12.92, 19.49)
 PUBLISHED = Published(
     source="report on the original PyTorch SpecViT (2026), test set of 10,000 BOSZ 2017 spectra",
-    note="another grid, label prior and test set; estimator SNR = bin centre / 1.18",
+    note="another grid, label prior and test set; estimator SNR = bin centre / 1.18, an inference",
     curves={
         "Cramer-Rao": PublishedCurve(
             snr=(87.4, 24.0, 7.1, 4.6, 3.0, 1.9), r2=(0.9994, 0.9906, 0.8914, 0.7396, 0.3658, 0.0)
@@ -70,7 +68,7 @@ PUBLISHED = Published(
 def run(work: Work[Size]) -> FigureResult:
     """All numbers of the figure."""
     found, absent = methods(work)
-    exact = posteriors(work)[:, work.column]
+    exact = work.some_posteriors(work.size.n_posterior)[:, work.column]
     if asked(work).explorer:
         write_explorer(work, found)
     result = FigureResult(
@@ -86,15 +84,6 @@ def run(work: Work[Size]) -> FigureResult:
     console.print(result.ceiling_table())
     console.print(result.snr_table())
     return result
-
-
-def posteriors(work: Work[Size]) -> Float[np.ndarray, "m n_labels 2"]:
-    """Exact posteriors of the test stars: all that are shipped, else those of the first `n_posterior`."""
-    path, n = work.folder / "posterior.npz", work.size.n_posterior
-    known = stored_posteriors(path, work.stars)
-    if len(known) >= min(n, len(work.stars.mag)):
-        return known
-    return exact_posterior(work.simulator, work.stars.take(slice(n)), path)
 
 
 def write_explorer(work: Work[Size], found: Mapping[str, Method]) -> None:
@@ -166,16 +155,6 @@ def efficiencies(
         place: dict[str, Json] = {"snr_low": low, "snr_high": high, "n": n, "snr_median": middle}
         rows.append(LimitRow.from_json(place | numbers))
     return tuple(rows)
-
-
-def r2_bayes(truth: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """1 - mean posterior variance / variance of the labels, along the last axis."""
-    return 1 - variance.mean(axis=-1) / truth.var(axis=-1, dtype=np.float64)
-
-
-def efficiency(truth: np.ndarray, variance: np.ndarray, pred: np.ndarray) -> np.ndarray:
-    """R2 over R2_Bayes of the same stars, along the last axis."""
-    return np.asarray(metrics.r2(truth, pred)) / r2_bayes(truth, variance)
 
 
 STUDY = Study(

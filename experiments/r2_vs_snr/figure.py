@@ -109,7 +109,7 @@ def plot_method(
 
 def plot_published(axes: Axes, published: Published) -> None:
     """The curves of the original study, thin: they belong to another grid and another SNR column."""
-    label: str | None = "thin dots: as published (another grid)"
+    label: str | None = "thin dots: as published (another grid;\ntheir SNR divided by 1.18, inferred)"
     for name, curve in published.curves.items():
         color = COLORS[name]
         axes.plot(curve.snr, curve.r2, ":", color=color, linewidth=0.7, zorder=1, label=label)

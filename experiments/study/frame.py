@@ -20,6 +20,7 @@ from crlb.errors import DataError, UsageError
 from crlb.files.input import sha256
 from crlb.files.output import writing
 from crlb.files.records import Json, Record, plain, write_json
+from crlb.observation.conditions import PUBLISHED, Conditions
 from experiments.study import stars
 from experiments.study.clock import Clock
 from experiments.study.result import Result
@@ -74,6 +75,7 @@ class Study(Generic[S]):
         seeds: of the random numbers, for the record.
         leaves: files and folders of its own in the output folder.
         unavailable: why it cannot run with these options on this machine, in a sentence; empty if it can.
+        conditions: what is unknown of its stars besides their labels.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Study(Generic[S]):
     seeds: Mapping[str, Json] = field(default_factory=lambda: {"test": stars.TEST_SEED})
     leaves: frozenset[str] = frozenset()
     unavailable: Callable[[Options], str] = lambda options: ""
+    conditions: Conditions = PUBLISHED
 
 
 SomeStudy: TypeAlias = Study[Any]
@@ -102,7 +105,8 @@ class Work(Generic[S]):
     @cached_property
     def simulator(self) -> Simulator:
         """Of training and test spectra."""
-        return make_simulator(self.options.grid, self.options.noise, self.size.mag)
+        options, conditions = self.options, self.study.conditions
+        return make_simulator(options.grid, options.noise, self.size.mag, conditions=conditions)
 
     @cached_property
     def stars(self) -> Stars:
@@ -123,6 +127,14 @@ class Work(Generic[S]):
     def posteriors(self) -> Float[np.ndarray, "n n_labels 2"]:
         """Exact posterior mean and standard deviation of every label of every test star, in its unit."""
         return stars.exact_posterior(self.simulator, self.stars, self.folder / "posterior.npz")
+
+    def some_posteriors(self, n: int) -> Float[np.ndarray, "m n_labels 2"]:
+        """Those of all test stars if they are shipped, else of the first `n`, which are computed."""
+        path = self.folder / "posterior.npz"
+        known = stars.stored_posteriors(path, self.stars)
+        if len(known) >= min(n, len(self.stars.mag)):
+            return known
+        return stars.exact_posterior(self.simulator, self.stars.take(slice(n)), path)
 
     @cached_property
     def checksums(self) -> list[str]:

@@ -113,3 +113,13 @@ def scored_spans(snr: Float[np.ndarray, " n"], whole: bool = False) -> list[Span
 def counted(rows: Sequence[Run]) -> str:
     """What the intervals of rows hold: test stars, and seeds where there were several."""
     return "stars and seeds" if any(row.seeds > 1 for row in rows) else "stars"
+
+
+def r2_bayes(truth: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """1 - mean posterior variance / variance of the labels, along the last axis."""
+    return 1 - variance.mean(axis=-1) / truth.var(axis=-1, dtype=np.float64)
+
+
+def efficiency(truth: np.ndarray, variance: np.ndarray, pred: np.ndarray) -> np.ndarray:
+    """R2 over R2_Bayes of the same stars, along the last axis."""
+    return np.asarray(metrics.r2(truth, pred)) / r2_bayes(truth, variance)

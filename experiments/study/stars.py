@@ -33,7 +33,8 @@ FIT_SEED, CHOICE_SEED = 20_002, 20_003  # spectra that baselines learn from, and
 TYPES = (("giants", -np.inf, 2.5), ("subgiants", 2.5, 3.5), ("dwarfs", 3.5, np.inf))  # log g, dex
 
 PIECE = 500  # stars between two savings of their posteriors
-SHIPPED = Path("results/accuracy/posterior.npz")  # of the 10,000 stars of the embedded grid, mag 20.5-22.5
+# Of the 10,000 stars of the embedded grid, mag 20.5-22.5, under published and survey conditions.
+SHIPPED = (Path("results/accuracy/posterior.npz"), Path("results/survey/posterior.npz"))
 SAME = 1e-5  # difference of marks, relative or absolute, of one star: float32 of another machine
 PIXELS_APART = 1024  # of the noisy pixels that tell stars apart
 
@@ -49,17 +50,22 @@ class Sample(Record):
 
 
 class Stars(NamedTuple):
-    """A set of stars on the host: spectra as observed and without noise, labels, magnitude, SNR per pixel."""
+    """A set of stars on the host: spectra as observed and without noise, labels, magnitude, SNR per pixel.
+
+    `usable`: 0 for lost pixels; `gain`: what the flux was multiplied by; None: none is lost, by 1.
+    """
 
     noisy: Float[np.ndarray, "n n_pix"]
     labels: Float[np.ndarray, "n n_labels"]
     mag: Float[np.ndarray, " n"]
     snr: Float[np.ndarray, " n"]
     clean: Float[np.ndarray, "n n_pix"]
+    usable: Float[np.ndarray, "n n_pix"] | None = None
+    gain: Float[np.ndarray, " n"] | None = None
 
     def take(self, rows: np.ndarray | slice) -> "Stars":
         """Some of the stars."""
-        return Stars(*(array[rows] for array in self))
+        return Stars(*(array if array is None else array[rows] for array in self))
 
 
 def source_files(grid: Path | None, noise: Path | None) -> list[Path]:
@@ -75,7 +81,8 @@ def test_stars(simulator: Simulator, n: int) -> Stars:
 def stars_of(simulator: Simulator, seed: int, n: int, what: str) -> Stars:
     """The first stars of a seed, drawn under a progress bar."""
     pieces = [on_host(batch) for batch in drawn(simulator, seed, n, what)]
-    return Stars(*map(np.concatenate, zip(*pieces, strict=True)))
+    whole = (None if parts[0] is None else np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return Stars(*whole)
 
 
 def drawn(simulator: Simulator, seed: int, n: int, what: str) -> Iterator[Batch]:
@@ -85,8 +92,9 @@ def drawn(simulator: Simulator, seed: int, n: int, what: str) -> Iterator[Batch]
 
 def on_host(batch: Batch) -> Stars:
     """A piece of a set of stars."""
-    noisy, labels, mag, clean, error = map(np.asarray, batch)
-    return Stars(noisy, labels, mag, median_snr(clean, error), clean)
+    noisy, labels, mag, clean, error = map(np.asarray, batch[:5])
+    usable, gain = (part if part is None else np.asarray(part) for part in (batch.usable, batch.gain))
+    return Stars(noisy, labels, mag, median_snr(clean, error), clean, usable, gain)
 
 
 def about(stars: Stars, mag: tuple[float, float]) -> Sample:
@@ -138,7 +146,7 @@ def exact_posterior(simulator: Simulator, stars: Stars, path: Path) -> Float[np.
 
 def stored_posteriors(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
     """The posteriors of the first of these stars that `path` holds, or that are shipped."""
-    return max((_stored(source, stars) for source in (path, SHIPPED)), key=len)
+    return max((_stored(source, stars) for source in (path, *SHIPPED)), key=len)
 
 
 def store(path: Path, found: Float[np.ndarray, "m n_labels 2"], stars: Stars) -> None:
@@ -168,7 +176,7 @@ def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
 
 def _solve(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels 2"]:
     """Posterior mean and standard deviation of some stars, in float64."""
-    exact = bounds.exact_posterior(simulator, stars.noisy, stars.mag)
+    exact = bounds.exact_posterior(simulator, stars.noisy, stars.mag, usable=stars.usable, gain=stars.gain)
     return np.stack([exact.mean, exact.sigma], axis=-1)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from crlb.errors import UsageError
 from experiments.study.frame import S, Work, digest_of
 from experiments.study.rows import ArmRow, Intervals, Run, intervals, scores_by_snr, widened
 from experiments.study.stars import LABEL, Stars, source_files
@@ -113,6 +114,19 @@ def reference(work: Work[S]) -> Weights:
     if work.options.grid is None and work.options.noise is None:
         return load_weights(shipped_weights("tiny"))
     return weights_of(work, "tiny", base(work.options.preset))
+
+
+def parse_networks(settings: Sequence[str]) -> dict[str, str]:
+    """``["tiny=runs/tiny"]`` as name -> run.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    pairs = [setting.partition("=") for setting in settings]
+    wrong = [setting for setting, pair in zip(settings, pairs, strict=True) if not (pair[0] and pair[2])]
+    if wrong:
+        raise UsageError(f"--network must read NAME=RUN, say tiny=runs/tiny; found {wrong[0]}")
+    return {name: run for name, _, run in pairs}
 
 
 def row_of(work: Work[S], name: str, weights: Weights, step_s: float) -> ArmRow:

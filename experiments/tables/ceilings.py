@@ -70,7 +70,8 @@ def recipe(results: Results) -> str:
         f"""The recipe gives the published curve to {fixed(_apart(curves["published"], curves["BOSZ"]), 2)},
         on another grid. The variance and the median matter most; the derivative moves the curve by
         {fixed(_apart(curves["exact"], curves["differences"]), 2)} at the most, what the noise level tells by
-        {fixed(_apart(curves["exact"], curves["noise level known"]), 3)}."""
+        {fixed(_apart(curves["exact"], curves["noise level known"]), 3)}. With five labels, and percentile by
+        percentile: [docs/ceilings.md](docs/ceilings.md)."""
     )
     heads = ["choice", "option", *_magnitudes(results.ceiling.rows("bins"))]
     return f"{words}\n\n{table(heads, cells)}\n\n{end}"

@@ -5,15 +5,16 @@ from functools import partial
 from pathlib import Path
 
 from crlb.files.output import new_file
-from experiments.tables import ceilings, findings, grid, scores, speed
+from experiments.tables import ceilings, findings, grid, published, scores, speed
 from experiments.tables.results import Results
 from experiments.tables.text import Rewritten, rewrite
 
-DOCUMENTS = ("README.md", "specvit_jax/weights/tiny.md")
+DOCUMENTS = ("README.md", "docs/ceilings.md", "specvit_jax/weights/tiny.md")
 BLOCKS: dict[str, Callable[[Results], str]] = {
     "median-star": ceilings.median_star,
     "ceiling": ceilings.ceiling,
     "recipe": ceilings.recipe,
+    "published": published.published,
     "scores": scores.scores,
     "whitening": scores.whitening,
     "missing": scores.missing,

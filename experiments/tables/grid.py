@@ -67,6 +67,7 @@ def _bias(row: Result, quantile: str, mag: int = 1) -> float:
     return max(row.number("bias_over_bound", mag, name, quantile) for name in AXES)
 
 
+WARM = 4250.0  # K: nodes from here on count in `benchmarks/synthesis_realism.py`
 REFERENCES = {
     "bosz2017_8000_8860": "BOSZ 2017, 8000-8860 Å",
     "peer": "peer-made SYNSPEC grid, whole arm",
@@ -79,7 +80,7 @@ def realism(results: Results) -> str:
     rows = [
         [
             name,
-            str(found.number(key, "nodes")),
+            str(_counted(found.at(key))),
             fixed(found.number(key, "flux_correlation", "median"), 3),
             fixed(found.number(key, "log_g_derivative_correlation", "median"), 3),
             fixed(found.number(key, "log_g_bound_ratio_ours_over_theirs", "median"), 2),
@@ -87,7 +88,7 @@ def realism(results: Results) -> str:
         for key, name in REFERENCES.items()
     ]
     words = paragraph(
-        f"""How real is it? Medians over common nodes at R = 5000, from `python
+        f"""How real is it? Medians over common nodes of T_eff >= {WARM:g} K at R = 5000, from `python
         benchmarks/synthesis_realism.py` (which needs reference spectra that are not part of this project; its
         numbers are kept in [benchmarks/results](benchmarks/results/synthesis_realism.json), of
         {found.date}):"""
@@ -100,3 +101,9 @@ def realism(results: Results) -> str:
         "log g bound, ours / theirs",
     ]
     return f"{words}\n\n{table(heads, rows)}"
+
+
+def _counted(run: Result) -> int:
+    """Common nodes that the medians count: those of the temperatures from `WARM` on."""
+    temperatures = [float(name) for name in run.at("by_T_eff").names()]
+    return round(run.number("nodes") * sum(t >= WARM for t in temperatures) / len(temperatures))

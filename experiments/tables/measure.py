@@ -28,6 +28,7 @@ RECIPE = {
     "published": "--derivative grid --noise-level-known --variance 1.6667",
     "4 exposures": "--n-exp 4",
 }
+FIVE_LABELS = "--labels T_eff log_g M_H a_M C_M"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ MEASUREMENTS = {
     "recipe": Measurement(
         {name: f"crlb ceiling {options} --json recipe.json" for name, options in RECIPE.items()},
         ("label", "variance", "bins"),
+    ),
+    "five_labels": Measurement(
+        {
+            "exact": f"crlb ceiling {FIVE_LABELS} --json five_labels.json",
+            "published": f"crlb ceiling {FIVE_LABELS} {RECIPE['published']} --json five_labels.json",
+        },
+        ("label", "label_names", "variance", "bins"),
     ),
     "nuisances": Measurement({"nuisances": "crlb nuisances --json nuisances.json"}, ("target", "rows")),
     "interpolation": Measurement(

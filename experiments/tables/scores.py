@@ -79,8 +79,38 @@ def missing(results: Results) -> str:
         f"""The exact limit is that of the same {found.number("test", "n"):,} stars, from the posterior of
         each (`python -m experiments.accuracy`, {found.date}; [results/accuracy](results/accuracy/table.md)):
         {fixed(lost[0], 3)} is missing overall, {fixed(max(lost[2:]), 3)} at the most in every bin but the
-        faintest, where the posterior mean itself reaches {best} on these {faint.number("n"):,} stars."""
+        faintest, where the posterior mean itself reaches {best} on these {faint.number("n"):,} stars.
+        {by_chance(results)}"""
     )
+
+
+def by_chance(results: Results) -> str:
+    """How far the posterior mean misses its limit on faint stars of the test set, and on independent ones."""
+    found = results.experiment("chance")
+    faint = [found.one("rows", stars=name, what="mag", low=22.25) for name in ("test set", "fresh")]
+    snr = found.one("rows", stars="test set", what="SNR", low=SHOWN[0])
+    wide = found.one("rows", stars="fresh", what="SNR", low=SHOWN[0])
+    all_fresh = found.one("rows", stars="fresh", what="all")
+    missed = [row.number("r2_bayes") - row.number("r2_mean") for row in faint]
+    reach = 2 * faint[1].number("excess_error") / faint[1].number("variance")
+    n, p = all_fresh.number("n"), fixed(all_fresh.number("rank_p"), 2)
+    others = results.ceiling.one("bins", mag=22.5).at("r2_bayes")
+    limit, best = fixed(others.number("value"), 3), fixed(others.number("r2_of_posterior_mean", "value"), 3)
+    return (
+        f"That is {_errors_of(snr)} standard errors below the limit of the same stars, "
+        f"{_errors_of(faint[0])} at mag 22.25-22.5, and mostly chance: on {n:,} stars of another seed, mag "
+        "22-22.5, it is "
+        f"{_errors_of(wide)} and {_errors_of(faint[1])} there ({fixed(missed[1], 3)} in R² at mag 22.25-22.5 "
+        f"instead of {fixed(missed[0], 3)}, ±{fixed(reach, 2)} at two standard errors, so that a small "
+        f"deficit is not excluded), and ranks of the truth are uniform (p = {p}; `chance`, {found.date}). On "
+        f"the {others.number('n'):,} stars of mag 22.5 in docs/ceiling.json it has {best}, their limit is "
+        f"{limit}."
+    )
+
+
+def _errors_of(row: Result) -> str:
+    """The excess of the squared error over the posterior variance, in its standard errors."""
+    return fixed(row.number("excess") / row.number("excess_error"), 1)
 
 
 def card(results: Results) -> str:
@@ -91,7 +121,7 @@ def card(results: Results) -> str:
     best = fixed(faint.number("methods", "posterior mean", "r2"), 3)
     words = paragraph(
         f"""In the faintest bin the posterior mean itself reaches {best} on these {faint.number("n")}
-        stars: most of what is missing there is chance. Scores of {found.date}, limits of {limits.date}."""
+        stars. {by_chance(results)} Scores of {found.date}, limits of {limits.date}."""
     )
     head = f"R² on {found.number('evaluate', 'n'):,} test spectra, mag {_span_of(limits.at('test'))}"
     return f"{table([head, 'log g', 'exact limit, log g', 'T_eff', '[M/H]'], rows)}\n\n{words}"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from crlb.bayes.posterior import Observations, posterior
+from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior, make_prior
 from crlb.bayes.result import Posterior
 from crlb.errors import UsageError
@@ -55,22 +55,37 @@ def exact_posterior(
     flux: Float[np.ndarray, "n n_pix"],
     mag: Float[np.ndarray, " n"],
     truth: Float[np.ndarray, "n n_labels"] | None = None,
+    *,
+    usable: Float[np.ndarray, "n n_pix"] | None = None,
+    gain: Float[np.ndarray, " n"] | None = None,
 ) -> Posterior:
-    """The exact posterior of observed stars under the simulator's prior; float64.
+    """The exact posterior of observed stars under the simulator's prior and conditions; float64.
+
+    Velocity and line-spread width, where unknown, are labels behind the simulator's.
 
     Args:
         simulator: what the spectra were drawn from.
         flux: observed spectra.
         mag: AB magnitude in i of every star, taken as known.
         truth: true labels, whose ranks among the points are wanted.
+        usable: 0 for pixels that are lost; None: none is.
+        gain: what the flux was multiplied by; None: 1.
 
     Raises:
         UsageError: the simulator's prior has no density (snapped), or holds a label.
     """
-    prior = _density(simulator)
+    prior, conditions = _density(simulator), simulator.observing.conditions
+    if conditions.seeing_arcsec is not None:
+        raise UsageError("the posterior needs the seeing of every star; conditions without seeing_arcsec")
+    flux = flux if gain is None else flux / gain[:, None]
+    if truth is not None and simulator.moved:
+        truth = np.hstack([truth, [[centre for centre, _ in simulator.moved]] * len(truth)])
     with jax.enable_x64(True):
-        observed = Observations(flux, mag, truth=truth)
-        return posterior(observed, in_float64(simulator), prior, key=jax.random.key(SEED))
+        observed = Observations(flux, mag, None if usable is None else usable > 0, truth)
+        inference = Inference(conditions)
+        return posterior(
+            observed, in_float64(simulator), prior, key=jax.random.key(SEED), inference=inference
+        )
 
 
 def has_density(simulator: Simulator) -> bool:
@@ -85,8 +100,15 @@ def in_float64(simulator: Simulator) -> ForwardModel:
 
 
 def _density(simulator: Simulator) -> Prior:
-    if isinstance(simulator.prior, Prior):
-        return simulator.prior
-    if not isinstance(simulator.prior, Uniform):
+    """The prior of all labels of the model; those of velocity and width as they are drawn."""
+    prior = simulator.prior
+    if isinstance(prior, Uniform):
+        prior = make_prior(*label_box(simulator), simulator.label_names)
+    if not isinstance(prior, Prior):
         raise UsageError("the posterior needs a prior with a density; data.prior must be continuous")
-    return make_prior(*label_box(simulator), simulator.label_names)
+    if not simulator.moved:
+        return prior
+    n, emulator = len(simulator.label_names), simulator.emulator
+    names = emulator.label_names[n:]
+    moved = dict(zip(names, simulator.moved, strict=True))
+    return prior.beside(make_prior(emulator.low[n:], emulator.high[n:], names, normal=moved))

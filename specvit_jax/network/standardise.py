@@ -146,7 +146,10 @@ def _standardisation(
         n_pix = noisy.shape[1]
         return InputScaler(np.zeros(n_pix, np.float32), np.ones(n_pix, np.float32))
     if input_scaling == "noise":
-        mean, scale = clean.mean(axis=0, dtype=np.float64), np.sqrt((error.astype(np.float64) ** 2).mean(axis=0))
+        mean, scale = (
+            clean.mean(axis=0, dtype=np.float64),
+            np.sqrt((error.astype(np.float64) ** 2).mean(axis=0)),
+        )
         return InputScaler(mean.astype(np.float32), scale.astype(np.float32))
     if input_scaling not in ("pixel", "overall"):
         raise ValueError(f"input_scaling must be pixel, overall, noise or none, found {input_scaling!r}")

@@ -156,7 +156,9 @@ class Simulator:
         """Noiseless spectra at labels on the grid, at the mean velocity and width; NaN outside."""
         labels = jnp.asarray(labels)
         means = jnp.asarray([mean for mean, _ in self.moved], labels.dtype)
-        return self._flux(jnp.concatenate([labels, jnp.broadcast_to(means, (len(labels), len(means)))], axis=1))
+        return self._flux(
+            jnp.concatenate([labels, jnp.broadcast_to(means, (len(labels), len(means)))], axis=1)
+        )
 
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices."""
@@ -251,7 +253,9 @@ def _moving(grid: SpectralGrid, conditions: Conditions) -> Emulator:
     return replace(found, coefficients=coefficients, basis=basis)
 
 
-def _box(emulator: Emulator, names: tuple[str, ...], ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+def _box(
+    emulator: Emulator, names: tuple[str, ...], ranges: Mapping[str, tuple[float, float]]
+) -> tuple[np.ndarray, np.ndarray]:
     low, high = emulator.low[: len(names)], emulator.high[: len(names)]
     for i, (name, (start, stop)) in zip(label_columns(names, tuple(ranges)), ranges.items(), strict=True):
         if not low[i] <= start <= stop <= high[i]:
@@ -272,9 +276,7 @@ def _prior(emulator: Emulator, names: tuple[str, ...], drawn: LabelsDrawn) -> Un
     if kind == "snapped":
         return make_snapped(emulator.axes[: len(names)], low, high, names)
     if beta:
-        found: Uniform | Snapped | Prior = jax.tree.map(
-            jnp.asarray, make_prior(low, high, names, beta)
-        )
+        found: Uniform | Snapped | Prior = jax.tree.map(jnp.asarray, make_prior(low, high, names, beta))
         return found
     return Uniform(jnp.asarray(low), jnp.asarray(high))
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from crlb.bayes.likelihood import Stars, labels_of, make_likelihood
+from crlb.bayes.likelihood import Stars, make_likelihood
+from crlb.bayes.model_spectra import labels_of
 from crlb.bayes.prior import make_prior
 from crlb.errors import UsageError
 from crlb.observation.conditions import Conditions, polynomials

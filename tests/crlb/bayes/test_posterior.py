@@ -214,7 +214,7 @@ def sample(star):
     """300 stars of SNR near 8 with their posteriors."""
     with jax.enable_x64(True):
         prior = box_prior(star)
-        truth, flux, _ = simulate(jax.random.key(5), 300, 21.3, ForwardModel(star, NOISE), prior)
+        truth, flux, *_ = simulate(jax.random.key(5), 300, 21.3, ForwardModel(star, NOISE), prior)
         mags = np.full(300, 21.3)
         return (
             truth,
@@ -235,7 +235,7 @@ def test_ranks_of_the_truth_are_uniform(sample):
 def test_no_estimator_beats_the_posterior_mean(star, sample):
     truth, flux, found = sample
     ours = ((found.mean - truth) ** 2).mean(axis=0)
-    labels, spectra, _ = simulate(jax.random.key(6), 4000, 21.3, ForwardModel(star, NOISE), box_prior(star))
+    labels, spectra, *_ = simulate(jax.random.key(6), 4000, 21.3, ForwardModel(star, NOISE), box_prior(star))
     centre, offset = spectra.mean(axis=0), labels.mean(axis=0)
     x = (spectra - centre).astype(float)
     for penalty in (0.1, 1.0, 10.0):
@@ -268,7 +268,7 @@ def test_at_high_snr_the_limit_is_that_of_the_cramer_rao_bound(star):
         n=n,
         inference=Inference(target_ess=100.0),
     )
-    truth, _, _ = simulate(jax.random.fold_in(KEY, 0), n, mag, ForwardModel(star, NOISE), prior)
+    truth, *_ = simulate(jax.random.fold_in(KEY, 0), n, mag, ForwardModel(star, NOISE), prior)
 
     def squared_bound(labels):
         of = lambda x: variance(star(x), mag, NOISE)  # noqa: E731

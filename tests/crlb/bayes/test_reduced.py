@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import crlb.bayes.reduced as module
-from crlb.bayes.likelihood import labels_of
+from crlb.bayes.model_spectra import labels_of
 from crlb.bayes.prior import make_prior
 from crlb.bayes.reduced import Pixels, make_cut, make_reduced_likelihood, reduce, stacked
 from crlb.observation.conditions import Conditions, polynomials

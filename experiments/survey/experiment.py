@@ -1,0 +1,140 @@
+"""R2 of log g under the conditions of a survey: the limit, and networks that live with them or do not.
+
+Claim:    scale, continuum, velocity, line width, lost pixels and sky lines that are left over cost the limit
+          some, and a network that never saw them nearly everything; one trained under them comes close to
+          the limit again, and its sigma is honest.
+Command:  make figure            (python -m experiments.survey --help lists the options)
+Hardware: two CPU cores; with the shipped posteriors under two minutes, without them a quarter of an hour for
+          every thousand stars.
+Expect:   the numbers of results/survey.
+
+The stars have the labels and magnitudes of the R2-SNR figure's, but are seen under
+`crlb.observation.conditions.SURVEY`, each at the level of its own noisy flux. The limit is that of their
+exact posteriors, all unknowns integrated out.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import norm
+
+from crlb.files.records import Json
+from crlb.observation.conditions import SURVEY
+from experiments.study.frame import Options, Study, Work
+from experiments.study.resampling import with_ends
+from experiments.study.rows import Span, efficiency, r2_bayes, scored_spans, widened
+from experiments.study.stars import LABEL
+from experiments.study.training import parse_networks
+from experiments.survey.result import SurveyResult
+from experiments.survey.rows import LimitRow, Network, NetworkRow
+from specvit_jax import Weights, load_weights, metrics, predict
+from specvit_jax.network.find import find_weights, read_metadata
+
+
+@dataclass(frozen=True)
+class SurveyOptions(Options):
+    """Networks beside the exact limit of stars as a survey sees them.
+
+    Examples:
+      python -m experiments.survey
+      python -m experiments.survey --network survey=survey mine=runs/mine --n-posterior 500
+    """
+
+    network: tuple[str, ...] = ("survey=survey", "tiny=tiny")
+    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped."""
+    n_test: int | None = None
+    """Test spectra; default: 10,000."""
+    n_posterior: int | None = None
+    """Test spectra whose exact posterior is computed where all are not shipped; default: 1000."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything; `SurveyOptions` says what each is."""
+
+    n_test: int = 10_000
+    n_posterior: int = 1000
+    mag: tuple[float, float] = (20.5, 22.5)
+
+
+SIZES = {
+    "smoke": Size(300, 20),
+    "cpu": Size(),
+    "gpu": Size(n_posterior=10_000),
+}
+
+
+def run(work: Work[Size]) -> SurveyResult:
+    """The limit of the stars, and what every network reads from them."""
+    assert isinstance(work.options, SurveyOptions)
+    exact = work.some_posteriors(work.size.n_posterior)[:, work.column]
+    spans = scored_spans(work.stars.snr[: len(exact)], whole=True)
+    truth, snr = work.truth[: len(exact)], work.stars.snr[: len(exact)]
+    networks = {}
+    for name, run in parse_networks(work.options.network).items():
+        path = find_weights(run)
+        told = read(load_weights(path), work)
+        networks[name] = Network(training=training_of(path), rows=network_rows(spans, truth, exact, told))
+    return SurveyResult(
+        conditions=work.study.conditions,
+        limit=tuple(limit_row(span, truth, exact[:, 1], snr) for span in spans),
+        networks=networks,
+    )
+
+
+def training_of(path: Path) -> str:
+    """What a network was trained on, in words."""
+    metadata = read_metadata(path)
+    config, step = json.loads(metadata["config"]), json.loads(metadata["about"])["step"]
+    spectra = f"{step:,} steps of {config['train']['batch_size']} fresh spectra"
+    return f"{spectra}, conditions {config['data'].get('conditions', 'published')}"
+
+
+def read(weights: Weights, work: Work[Size]) -> Float[np.ndarray, "n 2"]:
+    """Mean and sigma (NaN: it tells none) of the label that a network reads from every test star, dex."""
+    found = predict(weights, work.stars.noisy, usable=work.stars.usable)
+    column = found.label_names.index(LABEL)
+    sigma = np.full(len(found.labels), np.nan) if found.sigma is None else found.sigma[:, column]
+    return np.stack([found.labels[:, column], sigma], axis=1)
+
+
+def limit_row(
+    span: Span, truth: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"], snr: Float[np.ndarray, " n"]
+) -> LimitRow:
+    """The limit of the stars of a bin."""
+    inside = span.inside
+    numbers = with_ends("r2_bayes", r2_bayes, truth[inside], sigma[inside] ** 2)
+    place = {"snr_low": span.low, "snr_high": span.high if np.isfinite(span.high) else None}
+    place |= {"snr_median": float(np.median(snr[inside])), "n": int(inside.sum())}
+    return LimitRow.from_json(place | numbers | {"sigma": float(np.median(sigma[inside]))})
+
+
+def network_rows(
+    spans: Sequence[Span],
+    truth: Float[np.ndarray, " n"],
+    exact: Float[np.ndarray, "n 2"],
+    told: Float[np.ndarray, "m 2"],
+) -> tuple[NetworkRow, ...]:
+    """A network on the stars of every bin whose limit is known."""
+    return tuple(network_row(truth[s.inside], exact[s.inside], told[: len(truth)][s.inside]) for s in spans)
+
+
+def network_row(
+    truth: Float[np.ndarray, " n"], exact: Float[np.ndarray, "n 2"], told: Float[np.ndarray, "n 2"]
+) -> NetworkRow:
+    """Scores, efficiency, and how honest sigma is."""
+    pred, sigma = told.T
+    numbers: dict[str, Json] = dict(with_ends("efficiency", efficiency, truth, exact[:, 1] ** 2, pred))
+    if np.isfinite(sigma).all():
+        off = np.abs(truth - pred) / sigma
+        for level in (0.68, 0.95):
+            numbers[f"cover_{round(100 * level)}"] = float((off <= norm.ppf(0.5 + level / 2)).mean())
+        numbers["sigma_ratio"] = float(np.median(sigma / exact[:, 1]))
+    return widened(NetworkRow, metrics.summary(truth, pred), **numbers)
+
+
+STUDY = Study("survey", __doc__, SIZES, run, SurveyResult, SurveyOptions, conditions=SURVEY)
