@@ -42,7 +42,9 @@ def other_conditions(stored: str | None, trained: str) -> str:
     """
     if stored is None or conditions_in(stored) == conditions_in(trained):
         return ""
-    return f"conditions differ: the spectra were drawn under {stored}, the network was trained under {trained}"
+    return (
+        f"conditions differ: the spectra were drawn under {stored}, the network was trained under {trained}"
+    )
 
 
 def say_other_conditions(path: str | Path, trained: str) -> None:

@@ -140,9 +140,7 @@ def _store(
     labels = {name: piece["labels"][:, i] for i, name in enumerate(source.label_names)}
     arrays = {name: piece[name] for name in ("flux", "error", "noisy") if name in piece}
     wave = np.asarray(source.wave, np.float64)
-    spectra = Spectra(
-        wave, labels, mag=piece["mag"], snr=piece["snr"], gain=piece.get("gain"), **arrays
-    )
+    spectra = Spectra(wave, labels, mag=piece["mag"], snr=piece["snr"], gain=piece.get("gain"), **arrays)
     for name, array in stored.items():
         array[at : at + spectra.n] = piece[name]
     return spectra.columns()

@@ -59,7 +59,9 @@ def test_relative_entropy_is_that_of_two_gaussians():
     p, q = (
         np.exp(-0.5 * ((y - m) / s) ** 2) / s / np.sqrt(2 * np.pi) for m, s in ((mean, sigma), (other, wide))
     )
-    expected = np.sum(p * np.log(p / np.maximum(q, 1e-300), where=p > 0, out=np.zeros_like(p))) * (y[1] - y[0])
+    expected = np.sum(p * np.log(p / np.maximum(q, 1e-300), where=p > 0, out=np.zeros_like(p))) * (
+        y[1] - y[0]
+    )
     out = jnp.array([[other, np.log(wide)]])
     found = taught_loss(out, jnp.array([[mean]]), jnp.array([[np.log(sigma)]]), TrainConfig(loss="nll"))
     np.testing.assert_allclose(found, [[expected]], rtol=1e-5)
