@@ -26,8 +26,8 @@ class Evaluate:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|WEIGHTS|PRESET")]
     """Run directory (its best weights are used), a weights file, or tiny for the shipped network."""
     data: Out
-    """Observed spectra in the pfsspec layout, as `specvit simulate` writes them; lost pixels as the mask says.
-    Conditions other than those of the training are named on stderr."""
+    """Observed spectra in the pfsspec layout, as `specvit simulate` writes them; lost pixels as their mask
+    says. Conditions other than those of the training are named on stderr."""
     json: Out
     """Write the scores."""
     predictions: File = None

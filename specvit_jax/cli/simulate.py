@@ -46,7 +46,7 @@ class Simulate:
     """Factor on the 1-sigma noise."""
     conditions: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "published"
     """What is unknown of a star besides its labels, drawn for each: published (nothing), survey, or a YAML
-    file with fields of `crlb.Conditions`. Lost pixels are marked in the mask; the file says the conditions."""
+    file of conditions. Lost pixels are marked in the mask; the file says the conditions."""
     labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL [LABEL ...]")] = ()
     """Labels that vary; default: all of the grid's but a_M and C_M, which are held at 0."""
     range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=LOW:HIGH")] = ()

@@ -67,7 +67,7 @@ def _compared(
 
 
 def _mask(stars: Sequence[Prepared | Spoilt], weights: Weights, batch: int) -> np.ndarray | None:
-    """1 for usable pixels, 0 for the others, for a network that was taught lost pixels; None: they are filled.
+    """1 for usable pixels, 0 for others, for a network that was taught lost pixels; None: they are filled.
 
     A spectrum that cannot be used counts as usable throughout: it only keeps a place.
     """

@@ -19,10 +19,10 @@ from jaxtyping import Float
 from crlb.errors import DataError, DiskError, MissingInputError, OutputError
 from crlb.files.output import new_file
 from crlb.files.spectra import label_columns
-from crlb.observation.conditions import PUBLISHED
 from specvit_jax.network.standardise import leading
 from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, DataConfig
+from specvit_jax.settings.observed_under import PUBLISHED
 from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.spectra.shards import find_shards, open_shards
 from specvit_jax.spectra.source import Batch, Observer, Rows, fold_in, make_observer, snr_of
@@ -167,7 +167,7 @@ def _under_conditions(observer: Observer, rows: Rows) -> tuple[Rows, Observer]:
     if seeing.conditions == PUBLISHED:
         return rows, observer
     seen = [
-        np.asarray(_observed(observer, rows.clean[part], rows.mag[part]).clean)
+        np.asarray(_observed(observer, np.asarray(rows.clean)[part], np.asarray(rows.mag)[part]).clean)
         for part in np.array_split(np.arange(len(rows.mag)), max(1, len(rows.mag) // N_EDGES))
     ]
     known = dataclasses.replace(observer, observing=dataclasses.replace(seeing, conditions=PUBLISHED))

@@ -10,7 +10,10 @@ import yaml
 from crlb.errors import ConfigError, DataError, UsageError
 from crlb.files.pfsspec import read_conditions
 from crlb.observation.condition_file import find_conditions, name_of, parse_conditions
-from crlb.observation.conditions import PRESETS, Conditions
+from crlb.observation.conditions import LEVEL as LEVEL  # handed on: of flux of unknown scale
+from crlb.observation.conditions import PRESETS
+from crlb.observation.conditions import PUBLISHED as PUBLISHED  # handed on: nothing is unknown
+from crlb.observation.conditions import Conditions as Conditions  # handed on
 
 
 def conditions_text(name: str | Path) -> str:
@@ -34,7 +37,7 @@ def text_of(conditions: Conditions) -> str:
 
 
 def other_conditions(stored: str | None, trained: str) -> str:
-    """Returns a line on spectra and a network being of other conditions; empty if they are not, or unknown.
+    """Returns a line on spectra and a network being of other conditions; empty if not, or unknown.
 
     Args:
         stored: conditions of the spectra, as their file says; None: it does not.
@@ -48,7 +51,7 @@ def other_conditions(stored: str | None, trained: str) -> str:
 
 
 def say_other_conditions(path: str | Path, trained: str) -> None:
-    """Prints that line for a file of spectra on stderr; nothing for files that do not say their conditions."""
+    """Prints that line for a file of spectra on stderr; nothing for files that do not say theirs."""
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
             line = other_conditions(read_conditions(file), trained)
@@ -68,6 +71,6 @@ def conditions_in(text: str) -> Conditions:
         return parse_conditions(text)
     except (DataError, UsageError) as error:
         raise ConfigError(
-            f"data.conditions must be {', '.join(PRESETS)} or YAML of conditions (a file: --conditions FILE): "
-            f"{error}"
+            f"data.conditions must be {', '.join(PRESETS)} or YAML of conditions "
+            f"(a file: --conditions FILE): {error}"
         ) from error

@@ -20,8 +20,7 @@ from crlb.files import pfsspec
 from crlb.files.input import sha256
 from crlb.files.output import new_file
 from crlb.files.spectra import Spectra, table_columns
-from crlb.observation.conditions import PUBLISHED
-from specvit_jax.settings.observed_under import text_of
+from specvit_jax.settings.observed_under import PUBLISHED, text_of
 from specvit_jax.spectra.shard_set import ARRAYS, check
 from specvit_jax.spectra.source import CHUNK, SNR_DEFINITION, Simulator, snr_of
 from specvit_jax.stopping import Signals

@@ -8,11 +8,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int, Key
 
 from crlb.errors import UsageError
-from crlb.observation.noise import background
-from crlb.observation.observe import Observing
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import extra_arrays, fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
@@ -113,25 +111,13 @@ def fit_scalers(source: Source, config: Config) -> Scalers:
     batch = observe(source, SCALING_SEED, np.arange(count), config)
     noisy, clean, labels = map(np.asarray, (batch.flux, batch.clean, batch.labels))
     usable = None if batch.usable is None else np.asarray(batch.usable)
-    free = "level" in extra_arrays(config.data, 0)
-    level = 1 / np.asarray(background(_observing(source).noise), np.float64) if free else None
+    level, error = None, np.asarray(batch.error)
+    if isinstance(source, Simulator | StoredSpectra | FedSpectra):
+        level, error = source.observer.level_weights, source.observer.sigma(batch)
     return Scalers(
         fit_label_scaler(labels, config.data.label_scaling),
-        fit_input_scaler(noisy, clean, noise_of(batch, source), config.data, usable=usable, level=level),
+        fit_input_scaler(noisy, clean, error, config.data, usable=usable, level=level),
     )
-
-
-def noise_of(batch: Batch, source: Source) -> Float[np.ndarray, "n n_pix"]:
-    """1-sigma noise of observed spectra, with what is left of the sky."""
-    if batch.gain is None:
-        return np.asarray(batch.error)
-    sigma = jax.jit(jax.vmap(_observing(source).sky_sigma))(batch.clean / batch.gain[:, None], batch.mag)
-    return np.asarray(jnp.hypot(batch.error, batch.gain[:, None] * sigma))
-
-
-def _observing(source: Source) -> Observing:
-    assert isinstance(source, Simulator | StoredSpectra | FedSpectra)
-    return source.observer.observing
 
 
 def validation_batch(source: Source, config: Config) -> Batch:

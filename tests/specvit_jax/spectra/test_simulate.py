@@ -16,7 +16,7 @@ from specvit_jax.spectra import simulate as simulating
 from specvit_jax.spectra import source as data
 from specvit_jax.spectra.file_sources import StoredSpectra, open_source
 from specvit_jax.spectra.simulate import simulate
-from specvit_jax.spectra.source import Batch, Simulator, make_simulator
+from specvit_jax.spectra.source import Simulator, make_simulator
 from tests.specvit_jax.toy import PIECE
 
 pytestmark = pytest.mark.usefixtures("small_pieces")

@@ -13,9 +13,9 @@ from crlb.files.spectra import read_spectra
 from crlb.observation.conditions import PUBLISHED, SURVEY, Conditions
 from crlb.observation.noise import background, draw
 from specvit_jax.cli.command import main
-from specvit_jax.network.weights import load_weights, save_weights, Weights
-from specvit_jax.settings.config_file import from_yaml, override, to_yaml
+from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.settings.config import DataConfig, preset
+from specvit_jax.settings.config_file import from_yaml, override, to_yaml
 from specvit_jax.settings.observed_under import conditions_in, conditions_text, text_of
 from specvit_jax.spectra.file_sources import open_source
 from specvit_jax.spectra.source import make_simulator
@@ -97,7 +97,7 @@ def test_conditions_are_one_setting():
     config = override(preset("tiny"), ["data.conditions=survey"])
     own = from_yaml(to_yaml(config).replace("conditions: survey", f"conditions: '{text}'"))
     assert conditions_in(from_yaml(to_yaml(own)).data.conditions) == SOME
-    with pytest.raises(ConfigError, match="data.conditions must be published, survey or YAML"):
+    with pytest.raises(ConfigError, match=r"data.conditions must be published, survey or YAML"):
         conditions_in("surwey")
 
 
@@ -117,7 +117,7 @@ def test_stored_spectra_take_conditions_that_need_no_axis(tmp_path, two_line_gri
     from tests.specvit_jax.toy import write_clean
 
     path = write_clean(tmp_path / "clean.h5", 3)
-    with pytest.raises(UsageError, match="rv_kms and lsf_fwhm afresh .* take `emulator`"):
+    with pytest.raises(UsageError, match=r"rv_kms and lsf_fwhm afresh .* take `emulator`"):
         open_source(DataConfig(source=str(path), conditions="survey"))
     source, _ = open_source(DataConfig(source=str(path), conditions="{lost: 0.1, scale: .inf}"))
     batch = source.sample(KEY, jnp.arange(3))
