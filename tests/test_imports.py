@@ -16,6 +16,8 @@ PLUMBING = ("crlb.errors", "crlb.files", "crlb.labels", "crlb.readers")
 # observed ones, the names of their lines.
 DOORS = {
     "specvit_jax/spectra/source.py",
+    "specvit_jax/spectra/observer.py",
+    "specvit_jax/settings/observed_under.py",
     "specvit_jax/evaluation/limits.py",
     "specvit_jax/evaluation/posterior_columns.py",
     "specvit_jax/evaluation/instrument.py",

@@ -21,6 +21,7 @@ from crlb.files.hdf5 import dataset, read_numbers
 
 WAVE, WAVE_EDGES, TABLE = "spectrumdataset/wave", "spectrumdataset/wave_edges", "dataset/params/table"
 ARRAYS = {name: f"dataset/arrays/{name}/value" for name in ("flux", "error", "noisy", "mask")}
+CONDITIONS = "conditions"  # attribute of a file: the conditions its spectra were drawn under, as text
 WAVE_TOLERANCE = 0.004  # Å, a hundredth of a pixel; a float32 wavelength is good to 0.0005 Å
 NAME_OPCODES = {"UNICODE", "STRING"}  # protocol 0: the names themselves ...
 LIST_OPCODES = {"MARK", "LIST", "PUT", "APPEND", "STOP"}  # ... and the list around them
@@ -56,6 +57,24 @@ def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.n
     if found != shape:
         raise DataError(f"'{ARRAYS[name]}' must have shape {shape} (labels, wave), found {found}")
     return read_numbers(file, ARRAYS[name], ("n", "n_pix")).astype(np.float32, copy=False)
+
+
+def read_usable(file: h5py.File, shape: tuple[int, int]) -> Float[np.ndarray, "n n_pix"] | None:
+    """1 for pixels that can be used, 0 for those that the mask marks; None: no mask, or none is marked.
+
+    Raises:
+        DataError: the mask has another shape.
+    """
+    if ARRAYS["mask"] not in file:
+        return None
+    marked = read_array(file, "mask", shape) != 0
+    return 1 - marked.astype(np.float32) if marked.any() else None
+
+
+def read_conditions(file: h5py.File) -> str | None:
+    """The conditions that the spectra of a file were drawn under, as text; None: the file does not say."""
+    found = file.attrs.get(CONDITIONS)
+    return found.decode() if isinstance(found, bytes) else found
 
 
 def read_table(file: h5py.File, part: slice = slice(None)) -> dict[str, Float[np.ndarray, " n"]]:

@@ -30,6 +30,9 @@ class Spectra:
         noisy: flux as observed; NaN only where the error is NaN.
         mag: AB magnitude in i.
         snr: signal-to-noise ratio of every spectrum as stored; files of other origin may define it otherwise.
+        usable: 0 for pixels that the mask marks as lost, else 1; None: none is.
+        gain: what flux, error and noisy flux were multiplied by, where the scale is unknown; None: 1.
+        conditions: that they were drawn under, a preset's name or YAML; None: not said.
 
     Raises:
         DataError: NaN or infinity in labels, flux or noisy; an error that is not positive, or is NaN at
@@ -43,6 +46,9 @@ class Spectra:
     noisy: Float[np.ndarray, "n n_pix"] | None = None
     mag: Float[np.ndarray, " n"] | None = None
     snr: Float[np.ndarray, " n"] | None = None
+    usable: Float[np.ndarray, "n n_pix"] | None = None
+    gain: Float[np.ndarray, " n"] | None = None
+    conditions: str | None = None
 
     def __post_init__(self) -> None:
         for name, column in self.columns().items():
@@ -64,19 +70,26 @@ class Spectra:
         """The set reduced to these spectra and pixels."""
         part = {
             name: None if array is None else array[rows][:, pixels]
-            for name, array in (("flux", self.flux), ("error", self.error), ("noisy", self.noisy))
+            for name, array in (
+                ("flux", self.flux),
+                ("error", self.error),
+                ("noisy", self.noisy),
+                ("usable", self.usable),
+            )
         }
         return Spectra(
             wave=self.wave[pixels],
             labels={name: column[rows] for name, column in self.labels.items()},
             mag=None if self.mag is None else self.mag[rows],
             snr=None if self.snr is None else self.snr[rows],
+            gain=None if self.gain is None else self.gain[rows],
+            conditions=self.conditions,
             **part,
         )
 
     def columns(self) -> dict[str, Float[np.ndarray, " n"]]:
-        """Labels, magnitude and SNR by the names of their columns in a file."""
-        extra = {"mag": self.mag, "snr": self.snr}
+        """Labels, magnitude, SNR and gain by the names of their columns in a file."""
+        extra = {"mag": self.mag, "snr": self.snr, "gain": self.gain}
         return self.labels | {name: column for name, column in extra.items() if column is not None}
 
     def select(self, names: tuple[str, ...]) -> Float[np.ndarray, "n n_labels"]:
@@ -125,6 +138,8 @@ def read_spectra(
 ) -> Spectra:
     """Reads a pfsspec file: the arrays in `need` (of flux, error, noisy), labels, magnitude and SNR.
 
+    With noisy flux comes the mask of lost pixels, where the file has one.
+
     Raises:
         MissingInputError: the file does not exist.
         DataError: the file is not HDF5, is truncated or lacks something; it has other wavelengths than `wave`
@@ -140,7 +155,16 @@ def read_spectra(
             )
         shape = (len(next(iter(labels.values()))), len(found))
         arrays = {name: pfsspec.read_array(file, name, shape) for name in need}
-        return Spectra(found, labels, mag=table.get("mag"), snr=table.get("snr"), **arrays)
+        return Spectra(
+            found,
+            labels,
+            mag=table.get("mag"),
+            snr=table.get("snr"),
+            usable=pfsspec.read_usable(file, shape) if "noisy" in need else None,
+            gain=table.get("gain"),
+            conditions=pfsspec.read_conditions(file),
+            **arrays,
+        )
 
 
 def write_spectra(path: str | Path, spectra: Spectra, overwrite: bool = False) -> None:
@@ -161,16 +185,19 @@ def write(file: h5py.File, spectra: Spectra) -> None:
         if array is not None
     }
     if spectra.noisy is not None and spectra.error is not None:
-        arrays["mask"] = ~np.isfinite(spectra.error)
+        lost = False if spectra.usable is None else spectra.usable == 0
+        arrays["mask"] = ~np.isfinite(spectra.error) | lost
     created = pfsspec.create(file, spectra.wave, spectra.n, tuple(arrays))
     for name, array in arrays.items():
         created[name][...] = array
+    if spectra.conditions is not None:
+        file.attrs[pfsspec.CONDITIONS] = spectra.conditions
     pfsspec.write_table(file, table_columns(spectra.columns()))
 
 
 def table_columns(columns: Mapping[str, Float[np.ndarray, " n"]]) -> dict[str, Float[np.ndarray, " n"]]:
     """The columns of a label table in pfsspec's order, with redshift 0: every spectrum is at rest."""
-    last = {"mag", "snr"}
+    last = {"mag", "snr", "gain"}
     labels = {name: column for name, column in columns.items() if name not in last}
     rest = {name: column for name, column in columns.items() if name in last}
     n = len(next(iter(columns.values())))

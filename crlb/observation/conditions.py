@@ -26,6 +26,7 @@ from crlb.files.records import Record
 MAX_CONTINUUM = 20  # order above which polynomials follow lines instead of a response
 MAX_MODEL_ERROR = 1.0  # relative: a model that is wrong by more than the flux says nothing
 MAX_LOST = 0.5  # of the pixels
+LEVEL = 0.5  # of the flux that an observer hands on, where its scale is unknown
 MAX_LSF_SIGMA = 0.2  # relative: four sigma of more would reach a width of zero
 
 

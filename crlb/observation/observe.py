@@ -17,12 +17,11 @@ from jaxtyping import Array, Float, Key
 
 from crlb.errors import UsageError
 from crlb.observation import noise as noise_module
-from crlb.observation.conditions import PUBLISHED, Conditions, polynomials
+from crlb.observation.conditions import LEVEL, PUBLISHED, Conditions, polynomials
 from crlb.observation.exposure import SEEING_ARCSEC, SEEING_FACTOR
 from crlb.observation.noise_curves import NoiseModel
 from crlb.observation.sky_lines import SkyLines, sky_lines
 
-LEVEL = 0.5  # of the flux that is handed on, where the scale is unknown
 MAX_DRAWN_SCALE = 0.3  # 1-sigma: of more, some fluxes would be negative
 
 

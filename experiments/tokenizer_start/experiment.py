@@ -166,7 +166,8 @@ def draw_spectra(simulator: Simulator, size: Size) -> Spectra:
 def drawn(simulator: Simulator, seed: int, n: int, pixels: int) -> Batch:
     """So many noisy spectra, neighbouring pixels averaged."""
     parts = [averaged(batch, pixels) for batch in chunks(simulator, jax.random.key(seed), n)]
-    return Batch(*map(jnp.concatenate, zip(*parts, strict=True)))
+    joined: Batch = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)
+    return joined
 
 
 def averaged(batch: Batch, pixels: int) -> Batch:

@@ -54,6 +54,7 @@ def check_config(config: Config, out: Path | None = None) -> None:
     inputs = grid_and_noise(config.data) | {
         "data.validation": _path(config.data.validation),
         "--init-weights": _path(config.train.init_weights),
+        "train.teacher": _path(config.train.teacher),
     }
     check_inputs(inputs)
     if out is not None:

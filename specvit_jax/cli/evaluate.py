@@ -9,7 +9,7 @@ import tyro
 from crlb.files.input import check_inputs
 from crlb.files.output import check_outputs
 from specvit_jax.cli.arguments import File, Out
-from specvit_jax.network.find import find_weights
+from specvit_jax.network.find import conditions_of, find_weights
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Evaluate:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|WEIGHTS|PRESET")]
     """Run directory (its best weights are used), a weights file, or tiny for the shipped network."""
     data: Out
-    """Observed spectra in the pfsspec layout, as `specvit simulate` writes them."""
+    """Observed spectra in the pfsspec layout, as `specvit simulate` writes them; lost pixels as their mask
+    says. Conditions other than those of the training are named on stderr."""
     json: Out
     """Write the scores."""
     predictions: File = None
@@ -41,7 +42,9 @@ class Evaluate:
         check_outputs({"--json": self.json, "--predictions": stars}, inputs, self.overwrite)
         check_inputs(inputs)
         from specvit_jax.evaluation.evaluate import evaluate
+        from specvit_jax.settings.observed_under import say_other_conditions
 
+        say_other_conditions(self.data, conditions_of(weights))
         found = evaluate(weights, self.data)
         found.write(self.json, stars, self.overwrite)
         print(f"{found.scores.table()}\nwrote {self.json}")

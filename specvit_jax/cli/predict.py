@@ -67,9 +67,12 @@ class Predict(SpectraOptions):
         next(spectra_of(self.spectra, options))  # what is wrong with all files is said before jax is loaded
         from specvit_jax.evaluation.label_files import label_files, summary
         from specvit_jax.evaluation.trained import load
+        from specvit_jax.settings.observed_under import say_other_conditions
 
         network = load(self.run)
         print(f"{self.run} {network.assumes()}", file=sys.stderr, flush=True)
+        for path in self.spectra:
+            say_other_conditions(path, network.weights.config.data.conditions)
         if network.training[0] is None:
             reason = network.training[1]
             print(f"distance from the training unknown: {reason}", file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from crlb.errors import DataError, UsageError
 from crlb.files.output import check_outputs
 from specvit_jax.cli.arguments import File
 from specvit_jax.settings.config import DataConfig
+from specvit_jax.settings.observed_under import conditions_text
 
 Magnitudes = Annotated[tuple[float, float], tyro.conf.arg(metavar="BRIGHT FAINT")]
 Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
@@ -25,6 +26,7 @@ class Simulate:
       specvit simulate --n 10000 --mag 20.5 22.5 --seed 42 --out test.h5
       specvit simulate --n 2000 --mag 18 20 --seed 7 --out cool.h5 --range T_eff=4000:5000 log_g=1:3
       specvit simulate --n 1000000 --seed 1 --out train --shards 100 --arrays flux --sampling snapped
+      specvit simulate --n 10000 --seed 3 --out survey.h5 --conditions survey
       specvit simulate --out train --verify
     """
 
@@ -42,6 +44,9 @@ class Simulate:
     """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
     noise_level: float = 1.0
     """Factor on the 1-sigma noise."""
+    conditions: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "published"
+    """What is unknown of a star besides its labels, drawn for each: published (nothing), survey, or a YAML
+    file of conditions. Lost pixels are marked in the mask; the file says the conditions."""
     labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL [LABEL ...]")] = ()
     """Labels that vary; default: all of the grid's but a_M and C_M, which are held at 0."""
     range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=LOW:HIGH")] = ()
@@ -88,6 +93,7 @@ class Simulate:
             prior=self.sampling,
             beta=self.beta,
             noise_level=self.noise_level,
+            conditions=conditions_text(self.conditions),
         )
 
     def _check(self, n: int) -> None:

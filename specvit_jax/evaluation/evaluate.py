@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from crlb.files.output import new_file
 from crlb.files.records import write_json
-from specvit_jax.evaluation.observed import fill_unusable, read_observed
+from specvit_jax.evaluation.observed import read_observed, usable_pixels
 from specvit_jax.evaluation.predict import Predictions, predict
 from specvit_jax.evaluation.scores import SNR_EDGES, Scores, score
 from specvit_jax.network.weights import load_weights
@@ -78,9 +78,12 @@ def evaluate(
     weights = load_weights(weights_path)
     spectra = read_observed(data, weights.config.model.label_names)
     assert spectra.noisy is not None
-    flux, filled = fill_unusable(spectra.noisy, weights.input_scaler.mean)
-    found = evaluated(spectra, predict(weights, flux), edges=edges, seed=seed)
-    about = replace(found.scores, weights=str(weights_path), data=str(data), unusable_pixels_filled=filled)
+    usable = usable_pixels(spectra)
+    lost = 0 if usable is None else int((usable == 0).sum())
+    found = evaluated(spectra, predict(weights, spectra.noisy, usable), edges=edges, seed=seed)
+    about = replace(found.scores, weights=str(weights_path), data=str(data), unusable_pixels_filled=lost)
+    if spectra.conditions is not None or weights.config.data.conditions != "published":
+        about = replace(about, conditions=spectra.conditions, trained_under=weights.config.data.conditions)
     return replace(found, scores=about)
 
 
@@ -106,4 +109,7 @@ def _snr(spectra: Spectra) -> Float[np.ndarray, " n"]:
     """Median over usable pixels of flux/error of every spectrum."""
     assert spectra.flux is not None
     assert spectra.error is not None
-    return median_snr(spectra.flux, spectra.error)
+    error = spectra.error
+    if spectra.usable is not None:
+        error = np.where(spectra.usable > 0, error, np.nan)
+    return median_snr(spectra.flux, error)

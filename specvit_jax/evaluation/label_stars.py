@@ -13,6 +13,7 @@ from specvit_jax.evaluation.labelled import LabelledStars
 from specvit_jax.evaluation.predict import BATCH, Predictions, predict
 from specvit_jax.evaluation.prepared import Prepared, Reads, prepare
 from specvit_jax.network.weights import Weights
+from specvit_jax.settings.observed_under import conditions_in
 
 STRANGE = 1e-3  # p-value below which a spectrum is unlike those of the training
 
@@ -41,7 +42,7 @@ def label_stars(
         stars = [one if isinstance(one, Spoilt) else prepare(one, reads) for one in group]
         origins = tuple(one.origin for one in group)
         compared = _compared(stars, np.asarray(weights.input_scaler.mean), frame, batch)
-        found = predict(weights, compared.flux, batch)
+        found = predict(weights, compared.flux, _mask(stars, weights, batch), batch)
         yield _table(stars, origins, compared, found, reads)
 
 
@@ -63,6 +64,20 @@ def _compared(
             scale[i] = np.median(mean[usable]) / np.median(one.flux[usable])
     filled = np.where(ivar > 0, flux * scale[:, None], mean[None]).astype(np.float32)
     return Compared(filled, scale, unknown, unknown, unknown)
+
+
+def _mask(stars: Sequence[Prepared | Spoilt], weights: Weights, batch: int) -> np.ndarray | None:
+    """1 for usable pixels, 0 for others, for a network that was taught lost pixels; None: they are filled.
+
+    A spectrum that cannot be used counts as usable throughout: it only keeps a place.
+    """
+    if not conditions_in(weights.config.data.conditions).lost:
+        return None
+    found = np.ones((batch, len(weights.input_scaler.mean)), np.float32)
+    for i, one in enumerate(stars):
+        if isinstance(one, Prepared):
+            found[i] = one.ivar > 0
+    return found
 
 
 def _table(

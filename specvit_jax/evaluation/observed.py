@@ -29,6 +29,16 @@ def read_observed(data: str | Path, names: tuple[str, ...]) -> Spectra:
     return read_spectra(data, need=("flux", "error", "noisy"))
 
 
+def usable_pixels(spectra: Spectra) -> Float[np.ndarray, "n n_pix"] | None:
+    """1 for pixels with noisy flux that no mask marks, 0 for the others; None: there are no others."""
+    assert spectra.noisy is not None
+    known = np.isfinite(spectra.noisy)
+    if spectra.usable is None and known.all():
+        return None
+    found: np.ndarray = known * (1 if spectra.usable is None else spectra.usable)
+    return found.astype(np.float32)
+
+
 def fill_unusable(
     flux: Float[np.ndarray, "n n_pix"], mean: Float[Array | np.ndarray, " n_pix"]
 ) -> tuple[Float[np.ndarray, "n n_pix"], int]:

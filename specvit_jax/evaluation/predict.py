@@ -40,17 +40,26 @@ class Predictions(Record):
         return self.labels[:, self.label_names.index(label)]
 
 
-def predict(weights: Weights, flux: Float[np.ndarray, "n n_pix"], batch: int = BATCH) -> Predictions:
+def predict(
+    weights: Weights,
+    flux: Float[np.ndarray, "n n_pix"],
+    usable: Float[np.ndarray, "n n_pix"] | None = None,
+    batch: int = BATCH,
+) -> Predictions:
     """The labels of noisy spectra.
 
     Args:
         weights: a trained network with its scalers.
-        flux: as observed, median about 0.5 over the arm.
+        flux: as observed, median about 0.5 over the arm; of any scale for a network that was trained under
+            conditions in which it is free.
+        usable: 0 for lost pixels, whose flux is not read, else 1; None: none is lost.
         batch: spectra in one call of the network.
 
     Raises:
         DataError: no spectra, another number of pixels than the network reads, or flux that is not finite.
     """
+    if usable is not None:
+        flux = np.where(usable > 0, flux, 0.0)
     check_flux(flux, len(weights.input_scaler.mean))
     scalers = Scalers(weights.label_scaler, weights.input_scaler)
     pieces = []
@@ -58,8 +67,9 @@ def predict(weights: Weights, flux: Float[np.ndarray, "n n_pix"], batch: int = B
         piece = flux[start : start + batch]
         # The last piece is filled up, so that one compiled program serves all.
         rows = np.minimum(np.arange(batch), len(piece) - 1)
+        mask = None if usable is None else jnp.asarray(usable[start : start + batch][rows], jnp.float32)
         found = predict_with_sigma(
-            weights.params, jnp.asarray(piece[rows], jnp.float32), scalers, weights.config
+            weights.params, jnp.asarray(piece[rows], jnp.float32), scalers, weights.config, mask
         )
         pieces.append(jax.tree.map(np.asarray, found))
     labels, sigma = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(flux)], *pieces)

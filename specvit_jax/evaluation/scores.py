@@ -44,6 +44,8 @@ class Scores(Record):
         name: of that method.
         data: file of the spectra.
         unusable_pixels_filled: pixels in which the method was shown the mean of its training spectra.
+        conditions: of the spectra, where their file says them.
+        trained_under: conditions of the network's training, where these or the others are not the published.
         n: number of spectra.
         snr_definition: of the bins, in words.
         labels: name -> scores.
@@ -54,6 +56,8 @@ class Scores(Record):
     name: str | None = field(default=None, metadata=ABSENT)
     data: str | None = field(default=None, metadata=ABSENT)
     unusable_pixels_filled: int | None = field(default=None, metadata=ABSENT)
+    conditions: str | None = field(default=None, metadata=ABSENT)
+    trained_under: str | None = field(default=None, metadata=ABSENT)
     n: int
     snr_definition: str
     labels: dict[str, LabelScores]

@@ -69,7 +69,7 @@ class TrainedNetwork:
         return None if self.training[0] is None else make_frame(self.training[0])
 
     @overload
-    def predict(self, spectra: Flux) -> Predictions: ...  # type: ignore[overload-overlap]
+    def predict(self, spectra: Flux, *, usable: Flux | None = ...) -> Predictions: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, spectra: Spectra, options: ReadOptions = ...) -> LabelledStars: ...
@@ -78,6 +78,8 @@ class TrainedNetwork:
         self,
         spectra: object,
         options: ReadOptions = ReadOptions(),  # noqa: B008
+        *,
+        usable: Flux | None = None,
     ) -> Predictions | LabelledStars:
         """Returns the labels of one spectrum or of many, and their 1-sigma errors where it predicts these.
 
@@ -88,6 +90,7 @@ class TrainedNetwork:
                 pixels, scale and rest frame first, and come back as `LabelledStars`: with SNR, distance from
                 the training, flags.
             options: how files are to be understood.
+            usable: beside an array of flux: 0 for lost pixels, whose flux is not read, else 1; None: all are.
 
         Raises:
             DataError: flux of another number of pixels, or not finite; files that cannot be read.
@@ -95,7 +98,8 @@ class TrainedNetwork:
             UsageError: no spectra; an option that does not fit the files.
         """
         if _is_flux(spectra):
-            return predict(self.weights, np.atleast_2d(np.asarray(spectra)))
+            mask = None if usable is None else np.atleast_2d(np.asarray(usable))
+            return predict(self.weights, np.atleast_2d(np.asarray(spectra)), mask)
         return joined(list(self.label(_observed(spectra, options))))
 
     def label(self, spectra: Iterable[Observed | Spoilt], batch: int = BATCH) -> Iterator[LabelledStars]:
@@ -112,8 +116,9 @@ class TrainedNetwork:
             config.mag if training is None else (float(training.mag_range[0]), float(training.mag_range[1]))
         )
         snr = "" if training is None else " (SNR {:.2g} to {:.2g})".format(*training.snr_range)
+        under = "" if config.conditions == "published" else f", conditions {config.conditions}"
         return (
-            f"assumes {source}, at rest, {wave[0]:.0f} to {wave[-1]:.0f} Å in vacuum in pixels of "
+            f"assumes {source}{under}, at rest, {wave[0]:.0f} to {wave[-1]:.0f} Å in vacuum in pixels of "
             f"{self.reads.spacing:.3g} Å, lines {LSF_FWHM:g} Å wide, noise of i = {mags[0]:g} to "
             f"{mags[1]:g} mag{snr}; other spectra are flagged CONDITIONS"
         )

@@ -22,6 +22,7 @@ from crlb.files.spectra import label_columns
 from specvit_jax.network.standardise import leading
 from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, DataConfig
+from specvit_jax.settings.observed_under import PUBLISHED
 from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.spectra.shards import find_shards, open_shards
 from specvit_jax.spectra.source import Batch, Observer, Rows, fold_in, make_observer, snr_of
@@ -32,6 +33,7 @@ N_BASIS = 1500  # spectra the components are found from
 N_SPECTRA = 3000  # spectra others are compared with: p-values from 1/3000 on
 N_EDGES = 500  # spectra whose SNR is found at the brightest and the faintest magnitude
 SEED = 7  # of their labels
+YOUNGER = {"conditions": "published", "noise_component": False}  # settings that came later, and their default
 FAINTEST_SNR = 1e-6  # that has a logarithm of use
 HALF = ("basis", "coefficients", "rest", "errors")  # kept with 11 bits, others with 24
 # Magnitudes at which the errors are kept, beyond the brightest and the faintest: the SNR of other stars.
@@ -131,6 +133,7 @@ def make_training_set(config: Config, n: int = N_SPECTRA) -> TrainingSet:
         DataError: they are damaged or others.
     """
     observer, rows = _rows(config.data, n)
+    rows, observer = _under_conditions(observer, rows)
     labels = np.asarray(rows.labels)[:, label_columns(observer.label_names, config.model.label_names)]
     clean = np.asarray(rows.clean, np.float64)
     mean = clean.mean(axis=0)
@@ -158,9 +161,25 @@ def make_training_set(config: Config, n: int = N_SPECTRA) -> TrainingSet:
     )
 
 
+def _under_conditions(observer: Observer, rows: Rows) -> tuple[Rows, Observer]:
+    """Spectra on the scale and with the continuum they are observed with, and an observer who knows both."""
+    seeing = observer.observing
+    if seeing.conditions == PUBLISHED:
+        return rows, observer
+    seen = [
+        np.asarray(_observed(observer, np.asarray(rows.clean)[part], np.asarray(rows.mag)[part]).clean)
+        for part in np.array_split(np.arange(len(rows.mag)), max(1, len(rows.mag) // N_EDGES))
+    ]
+    known = dataclasses.replace(observer, observing=dataclasses.replace(seeing, conditions=PUBLISHED))
+    return dataclasses.replace(rows, clean=np.concatenate(seen)), known
+
+
 def fingerprint(config: Config) -> str:
     """A short text that changes with the spectra and the labels of a training."""
     told = dataclasses.asdict(config.data) | {"label_names": config.model.label_names}
+    for name, default in YOUNGER.items():  # so that training sets that lie beside older weights stay theirs
+        if told[name] == default:
+            del told[name]
     text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -62,6 +62,11 @@ def outputs_of(path: Path) -> tuple[tuple[str, ...], bool]:
         raise DataError(f"weights {path} is not a weights file of this project: {error}") from error
 
 
+def conditions_of(path: Path) -> str:
+    """The conditions that the network in a weights file was trained under."""
+    return str(json.loads(read_metadata(path)["config"])["data"].get("conditions", "published"))
+
+
 def grid_of(path: Path) -> Path | None:
     """The grid file that the network in a weights file was trained with; None: the embedded grid.
 

@@ -1,7 +1,7 @@
 """What a network reads of a noisy spectrum: brought to a level, scaled, whitened, without what is lost.
 
-Scaled flux x of a star is taken as components of covariance C along orthonormal directions V (n_pix x k), and
-unit noise in every pixel. Where pixels are lost, U = diag(usable), the mean of the components given the rest is
+Scaled flux x of a star is taken as components of covariance C along orthonormal directions V (n_pix x k),
+and unit noise in every pixel. Where pixels are lost, U = diag(usable), the mean of the components given the rest is
 
     z = (V^T U V + C^-1)^-1 V^T U x
 
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from crlb.observation.observe import LEVEL
+from specvit_jax.settings.observed_under import LEVEL
 
 PIECE = 128  # lost pixels of every spectrum that are taken out at once
 

@@ -127,6 +127,7 @@ def _with_rest(
     scaler: InputScaler, noisy: Float[np.ndarray, "n n_pix"], usable: Float[np.ndarray, "n n_pix"] | None
 ) -> InputScaler:
     """With the mean and the standard deviation of the log of the scatter outside of the components."""
+    assert scaler.analysis is not None
     found = []
     for start in range(0, len(noisy), PIECE):
         mask = None if usable is None else usable[start : start + PIECE]

@@ -1,13 +1,19 @@
 """The conditions that spectra are observed under, as one setting: a preset's name, or YAML on one line."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
+import h5py
 import yaml
 
 from crlb.errors import ConfigError, DataError, UsageError
+from crlb.files.pfsspec import read_conditions
 from crlb.observation.condition_file import find_conditions, name_of, parse_conditions
-from crlb.observation.conditions import PRESETS, Conditions
+from crlb.observation.conditions import LEVEL as LEVEL  # handed on: of flux of unknown scale
+from crlb.observation.conditions import PRESETS
+from crlb.observation.conditions import PUBLISHED as PUBLISHED  # handed on: nothing is unknown
+from crlb.observation.conditions import Conditions as Conditions  # handed on
 
 
 def conditions_text(name: str | Path) -> str:
@@ -30,6 +36,29 @@ def text_of(conditions: Conditions) -> str:
     return yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000).strip()
 
 
+def other_conditions(stored: str | None, trained: str) -> str:
+    """Returns a line on spectra and a network being of other conditions; empty if not, or unknown.
+
+    Args:
+        stored: conditions of the spectra, as their file says; None: it does not.
+        trained: conditions the network was trained under.
+    """
+    if stored is None or conditions_in(stored) == conditions_in(trained):
+        return ""
+    return (
+        f"conditions differ: the spectra were drawn under {stored}, the network was trained under {trained}"
+    )
+
+
+def say_other_conditions(path: str | Path, trained: str) -> None:
+    """Prints that line for a file of spectra on stderr; nothing for files that do not say theirs."""
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            line = other_conditions(read_conditions(file), trained)
+        if line:
+            print(f"{path}: {line}", file=sys.stderr, flush=True)
+
+
 def conditions_in(text: str) -> Conditions:
     """Returns the conditions that a setting `data.conditions` names or holds.
 
@@ -42,6 +71,6 @@ def conditions_in(text: str) -> Conditions:
         return parse_conditions(text)
     except (DataError, UsageError) as error:
         raise ConfigError(
-            f"data.conditions must be {', '.join(PRESETS)} or YAML of conditions (a file: --conditions FILE): "
-            f"{error}"
+            f"data.conditions must be {', '.join(PRESETS)} or YAML of conditions "
+            f"(a file: --conditions FILE): {error}"
         ) from error

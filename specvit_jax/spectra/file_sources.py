@@ -13,9 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from crlb.detector import DEFAULT_LSF_FWHM
 from crlb.errors import DataError, UsageError
-from crlb.observation.moving import axis_priors
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.settings.observed_under import conditions_in
 from specvit_jax.spectra.priors import LabelsDrawn
@@ -27,6 +25,7 @@ from specvit_jax.spectra.source import (
     Observer,
     Rows,
     Simulator,
+    check_stored,
     make_observer,
     make_simulator,
     read_spectra,
@@ -122,7 +121,7 @@ def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSp
             f"data.{(drawn or ['prior'])[0]} is about labels that are drawn, but the files of data.source "
             "bring their own; leave it out, or use the emulator"
         )
-    _check_at_rest(config)
+    check_stored(config)
     observer = make_observer(config, ())
     shards = open_shards(find_shards(config.source), np.asarray(observer.noise.wave, np.float64))
     observer = replace(observer, label_names=shards.label_names)
@@ -157,16 +156,6 @@ def simulator_of(config: DataConfig) -> Simulator:
         noise_level=config.noise_level,
         conditions=conditions_in(config.conditions),
     )
-
-
-def _check_at_rest(config: DataConfig) -> None:
-    """Refuses conditions that stored spectra cannot be brought into: they have one velocity and one width."""
-    if axes := axis_priors(conditions_in(config.conditions), DEFAULT_LSF_FWHM):
-        raise UsageError(
-            f"data.conditions (--conditions) draws {' and '.join(axes)} afresh for every star, but the spectra "
-            f"in {config.source} are stored at one; take `emulator` as data, or conditions with rv_sigma_kms "
-            "and lsf_sigma 0"
-        )
 
 
 def residency(size: int, where: str, limit: int, platform: str, free: int) -> tuple[str, str]:
@@ -228,5 +217,7 @@ def stored_validation(path: str | Path, label_names: tuple[str, ...]) -> Batch:
             f"pixel {pixel}; leave data.validation out and score with `specvit evaluate`"
         )
     labels = spectra.select(label_names)
-    arrays = (spectra.noisy, labels, spectra.mag, spectra.flux, spectra.error)
-    return Batch(*(jnp.asarray(array, jnp.float32) for array in arrays))
+    arrays = (
+        spectra.noisy, labels, spectra.mag, spectra.flux, spectra.error, spectra.usable, spectra.gain,
+    )  # fmt: skip
+    return Batch(*(None if array is None else jnp.asarray(array, jnp.float32) for array in arrays))

@@ -22,7 +22,17 @@ from specvit_jax.spectra.shards import DATASET, INDEX
 
 MANIFEST = "manifest.json"
 ARRAYS = ("flux", "error", "noisy", "mask")
-CONTENT = ("labels", "ranges", "prior", "beta", "mag", "grid", "noise", "noise_level")  # of a DataConfig
+CONTENT = (
+    "labels",
+    "ranges",
+    "prior",
+    "beta",
+    "mag",
+    "grid",
+    "noise",
+    "noise_level",
+    "conditions",
+)  # of a DataConfig
 Spans = dict[str, tuple[int, int]]  # shard -> global index of its first spectrum, and the one after its last
 
 
@@ -52,6 +62,8 @@ class Recipe:
     def settings(self) -> dict[str, Json]:
         """The recipe as plain JSON values, files with their checksums."""
         data = {name: value for name, value in asdict(self.data).items() if name in CONTENT}
+        if data["conditions"] == "published":  # sets that were begun before there were others
+            del data["conditions"]
         sums = {f"{name}_sha256": sha256(data[name]) for name in ("grid", "noise") if data[name] is not None}
         own = {"n": self.n, "seed": self.seed, "shards": self.shards, "arrays": self.arrays}
         return dict(json.loads(json.dumps(own | data | sums)))

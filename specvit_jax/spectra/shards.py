@@ -151,6 +151,7 @@ def open_shards(paths: Sequence[Path], wave: Float[np.ndarray, " n_pix"]) -> Sha
         with open_input(path, KIND) as file:
             pfsspec.read_wave(file, wave)
             found, table = _read_labels(file)
+            _check_noiseless(file)
             if names and found != names:
                 raise DataError(
                     f"labels must be {', '.join(names)} as in {paths[0]}, found {', '.join(found)}"
@@ -175,6 +176,14 @@ def _read_labels(file: h5py.File) -> tuple[tuple[str, ...], Float[np.ndarray, "n
     columns = np.stack([table[name].astype(np.float32) for name in (*names, "mag")], axis=1)
     _check_finite("labels and mag", columns, np.arange(len(columns)))
     return names, columns
+
+
+def _check_noiseless(file: h5py.File) -> None:
+    if (conditions := pfsspec.read_conditions(file)) not in (None, "published"):
+        raise DataError(
+            "spectra to train on must be noiseless, at rest and on the grid's scale, but these were simulated "
+            f"under the conditions {conditions}; simulate them without --conditions and give those to train"
+        )
 
 
 def _flux(file: h5py.File, rows: int, n_pix: int) -> h5py.Dataset:

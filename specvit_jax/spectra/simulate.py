@@ -20,6 +20,7 @@ from crlb.files import pfsspec
 from crlb.files.input import sha256
 from crlb.files.output import new_file
 from crlb.files.spectra import Spectra, table_columns
+from specvit_jax.settings.observed_under import PUBLISHED, text_of
 from specvit_jax.spectra.shard_set import ARRAYS, check
 from specvit_jax.spectra.source import CHUNK, SNR_DEFINITION, Simulator, snr_of
 from specvit_jax.stopping import Signals
@@ -93,6 +94,8 @@ def write_rows(
             joined = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
             pfsspec.write_table(file, table_columns(joined))
             file.attrs.update(seed=seed, first_index=start, snr_definition=np.bytes_(SNR_DEFINITION))
+            if (conditions := source.observing.conditions) != PUBLISHED:
+                file.attrs[pfsspec.CONDITIONS] = text_of(conditions)
         return sha256(temporary)
 
 
@@ -120,8 +123,12 @@ def _drawn(
     """What is stored of these spectra; what is not is not computed."""
     batch = source.sample(key, index)
     mask = ~jnp.isfinite(batch.error)
+    if batch.usable is not None:
+        mask = mask | (batch.usable == 0)
     every = {"flux": batch.clean, "error": batch.error, "noisy": batch.flux, "mask": mask.astype(jnp.uint8)}
     columns = {"labels": batch.labels, "mag": batch.mag, "snr": snr_of(batch.clean, batch.error)}
+    if batch.gain is not None:
+        columns["gain"] = batch.gain
     return {name: every[name] for name in arrays} | columns
 
 
@@ -132,7 +139,7 @@ def _store(
     labels = {name: piece["labels"][:, i] for i, name in enumerate(source.label_names)}
     arrays = {name: piece[name] for name in ("flux", "error", "noisy") if name in piece}
     wave = np.asarray(source.wave, np.float64)
-    spectra = Spectra(wave, labels, mag=piece["mag"], snr=piece["snr"], **arrays)
+    spectra = Spectra(wave, labels, mag=piece["mag"], snr=piece["snr"], gain=piece.get("gain"), **arrays)
     for name, array in stored.items():
         array[at : at + spectra.n] = piece[name]
     return spectra.columns()

@@ -7,8 +7,8 @@ looks like depends on the key and on its own global index only, not on the batch
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,71 +34,15 @@ from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
 from crlb.observation.observe import Observing, observing
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.settings.observed_under import conditions_in
+from specvit_jax.spectra.observer import Batch as Batch  # handed on
+from specvit_jax.spectra.observer import Observer as Observer
+from specvit_jax.spectra.observer import Rows as Rows
+from specvit_jax.spectra.observer import fold_in as fold_in
+from specvit_jax.spectra.observer import make_observer as make_observer
 from specvit_jax.spectra.priors import LabelsDrawn, Snapped, Uniform, make_snapped
 
 CHUNK = 250  # spectra per piece when many are drawn on the host: 4 MB per array
 SNR_DEFINITION = "median over usable pixels of flux/error"
-
-
-class Batch(NamedTuple):
-    """Observed spectra. A network reads `flux` and `usable` only: `error` is of the clean flux and leaks labels.
-
-    Flux, clean flux and error are those of the conditions of the observation, on the same scale.
-    """
-
-    flux: Float[Array, "n n_pix"]  # as observed, noise included; 0 where lost
-    labels: Float[Array, "n n_labels"]
-    mag: Float[Array, " n"]
-    clean: Float[Array, "n n_pix"]
-    error: Float[Array, "n n_pix"]
-    usable: Float[Array, "n n_pix"] | None = None  # 0 for lost pixels, else 1; None: none is lost
-    gain: Float[Array, " n"] | None = None  # flux, clean flux and error were multiplied by it; None: 1
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Noiseless spectra in memory, one after the other along the first axis of every array."""
-
-    clean: Float[Array | np.ndarray, "*n n_pix"]
-    labels: Float[Array | np.ndarray, "*n n_labels"]
-    mag: Float[Array | np.ndarray, "*n"]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Observer:
-    """What turns noiseless spectra into observed ones; the same in every step of a run.
-
-    Args:
-        observing: noise, exposure and conditions.
-        label_names: order of the labels in a batch.
-    """
-
-    observing: Observing
-    label_names: tuple[str, ...] = field(metadata={"static": True})
-
-    @property
-    def noise(self) -> NoiseModel:
-        """Curves of the instrument and the sky, with exposure and level."""
-        return self.observing.noise
-
-    @property
-    def observer(self) -> "Observer":
-        """Itself, as every source has one."""
-        return self
-
-    def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"], rows: Rows) -> Batch:
-        """The spectra `rows`, observed; row i is the spectrum of global index `index[i]`."""
-        return self.observe(fold_in(key, index), rows)
-
-    def observe(self, keys: Key[Array, " n"], rows: Rows) -> Batch:
-        """The spectra `rows`, each observed with a key of its own."""
-        clean, mag = jnp.asarray(rows.clean), jnp.asarray(rows.mag)
-        seen = jax.vmap(self.observing.see)(keys, clean, mag)
-        usable = seen.usable if self.observing.conditions.lost else None
-        gain = None if self.observing.conditions == PUBLISHED else seen.gain
-        return Batch(seen.flux, jnp.asarray(rows.labels), mag, seen.clean, seen.error, usable, gain)
 
 
 @jax.tree_util.register_dataclass
@@ -186,11 +130,6 @@ class Simulator:
         """Velocity and width from their priors, within the reach of the model's axes."""
         mean, sigma = jnp.asarray(self.moved, dtype).T
         return mean + sigma * jax.random.truncated_normal(key, -REACH_SIGMA, REACH_SIGMA, mean.shape, dtype)
-
-
-def fold_in(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Array, " n"]:
-    """The key of every spectrum, from its global index."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
 
 
 def make_simulator(
@@ -281,15 +220,18 @@ def _prior(emulator: Emulator, names: tuple[str, ...], drawn: LabelsDrawn) -> Un
     return Uniform(jnp.asarray(low), jnp.asarray(high))
 
 
-def make_observer(config: DataConfig, label_names: tuple[str, ...]) -> Observer:
-    """The noise and the conditions a configuration names, for spectra with these labels.
+def check_stored(config: DataConfig) -> None:
+    """Refuses conditions that stored spectra cannot be brought into: they have one velocity and one width.
 
-    Velocity and width, which are in the noiseless spectra, are left alone.
+    Raises:
+        UsageError: velocity or width is to be drawn.
     """
-    noise = builtin_noise() if config.noise is None else load_noise(config.noise)
-    exposure = Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec)
-    noise = noise.with_exposure(exposure).with_level(config.noise_level)
-    return Observer(observing(noise, conditions_in(config.conditions)), label_names)
+    if axes := axis_priors(conditions_in(config.conditions), DEFAULT_LSF_FWHM):
+        raise UsageError(
+            f"data.conditions (--conditions) draws {' and '.join(axes)} afresh for every star, but the "
+            f"spectra in {config.source} are stored at one; take `emulator` as data, or conditions with "
+            "rv_sigma_kms and lsf_sigma 0"
+        )
 
 
 def chunks(source: Simulator, key: Key[Array, ""], n: int, size: int | None = None) -> Iterator[Batch]:
@@ -298,7 +240,11 @@ def chunks(source: Simulator, key: Key[Array, ""], n: int, size: int | None = No
     sample = jax.jit(type(source).sample)
     for start in range(0, n, size):
         batch = sample(source, key, jnp.arange(start, start + size))
-        yield jax.tree.map(lambda array: array[: n - start], batch)
+        yield jax.tree.map(partial(_first, count=n - start), batch)
+
+
+def _first(array: Array, count: int) -> Array:
+    return array[:count]
 
 
 @jax.jit

@@ -8,20 +8,20 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int, Key
 
 from crlb.errors import UsageError
-from crlb.observation.noise import background
-from crlb.observation.observe import Observing
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import extra_arrays, fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.settings.config import Config
+from specvit_jax.settings.observed_under import say_other_conditions
 from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, StoredSpectra, stored_validation
 from specvit_jax.spectra.source import Batch, Simulator
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import TrainState, make_state, select
+from specvit_jax.training.teacher import Teacher
 
 VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run, so that runs compare
 
@@ -47,6 +47,7 @@ class Start(NamedTuple):
     validation: Batch
     best: Best = Best()
     scored: bool = True  # whether this very state has been scored, or need not be
+    teacher: Teacher | None = None  # whose predictions are learned instead of the labels
 
 
 def begin(config: Config, source: Source, saved: Checkpoints | None, initial: Weights | None = None) -> Start:
@@ -110,25 +111,13 @@ def fit_scalers(source: Source, config: Config) -> Scalers:
     batch = observe(source, SCALING_SEED, np.arange(count), config)
     noisy, clean, labels = map(np.asarray, (batch.flux, batch.clean, batch.labels))
     usable = None if batch.usable is None else np.asarray(batch.usable)
-    free = "level" in extra_arrays(config.data, 0)
-    level = 1 / np.asarray(background(_observing(source).noise), np.float64) if free else None
+    level, error = None, np.asarray(batch.error)
+    if isinstance(source, Simulator | StoredSpectra | FedSpectra):
+        level, error = source.observer.level_weights, source.observer.sigma(batch)
     return Scalers(
         fit_label_scaler(labels, config.data.label_scaling),
-        fit_input_scaler(noisy, clean, noise_of(batch, source), config.data, usable=usable, level=level),
+        fit_input_scaler(noisy, clean, error, config.data, usable=usable, level=level),
     )
-
-
-def noise_of(batch: Batch, source: Source) -> Float[np.ndarray, "n n_pix"]:
-    """1-sigma noise of observed spectra, with what is left of the sky."""
-    if batch.gain is None:
-        return np.asarray(batch.error)
-    sigma = jax.jit(jax.vmap(_observing(source).sky_sigma))(batch.clean / batch.gain[:, None], batch.mag)
-    return np.asarray(jnp.hypot(batch.error, batch.gain[:, None] * sigma))
-
-
-def _observing(source: Source) -> Observing:
-    assert isinstance(source, Simulator | StoredSpectra | FedSpectra)
-    return source.observer.observing
 
 
 def validation_batch(source: Source, config: Config) -> Batch:
@@ -137,6 +126,7 @@ def validation_batch(source: Source, config: Config) -> Batch:
     Where spectra come from files, their last rows are kept for validation and are not trained on.
     """
     if config.data.validation is not None:
+        say_other_conditions(config.data.validation, config.data.conditions)
         return stored_validation(config.data.validation, config.model.label_names)
     start = training_rows(source, config) or 0
     count = config.data.n_validation if source.rows is None else source.rows - start

@@ -26,6 +26,7 @@ from specvit_jax.training.initial_state import Start, begin, initial_weights
 from specvit_jax.training.parallel import Layout, make_layout
 from specvit_jax.training.progress import Progress
 from specvit_jax.training.step import TrainState, fresh_step
+from specvit_jax.training.teacher import Lesson, find_teacher
 
 UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
 NAMED = 8  # spectra of a batch that an error names
@@ -75,7 +76,7 @@ def train(
     layout = layout or make_layout()
     layout.check(config.train.batch_size, config.train.accumulate)
     step_index(source, config, 0)  # refuses at once what cannot run
-    initial = initial_weights(config)
+    initial, teacher = initial_weights(config), find_teacher(config)
     opened = open_run(
         out, config, resume=resume, overwrite=overwrite, layout=str(layout), tensorboard=tensorboard
     )
@@ -83,6 +84,7 @@ def train(
     with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
         call = partial(begin, config, source, saved if resume else None, initial)
         start = signals.until(call, "it was set up")
+        start = start._replace(teacher=teacher)
         run.rewind(int(start.state.step), scored=start.scored)
         loop = Loop(config, source, run, layout, saved, signals, stop, start)
         with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:
@@ -114,8 +116,8 @@ class Loop:
     ) -> None:
         self.config, self.run, self.layout, self.saved = config, run, layout, saved
         self.signals, self.stop = signals, stop
-        self.scalers, self.validation, self.best, self.scored = start[1:]
-        self.source, self.done = source, int(start.state.step)
+        self.scalers, self.validation, self.best, self.scored = start[1:5]
+        self.source, self.done, self.teacher = source, int(start.state.step), start.teacher
         self.state = layout.replicate(start.state)
         self.step = compiled_step(config, layout)
         self.compiled = False
@@ -132,7 +134,8 @@ class Loop:
             self.pause()  # the stop came before it
         part = self.layout.part(self.config.train.batch_size)
         with make_feed(self.source, self.config, self.done, part=part, place=self.layout.spread) as feed:
-            shared = self.layout.share((feed.shared, self.scalers))
+            source = feed.shared if self.teacher is None else Lesson(feed.shared, self.teacher)
+            shared = self.layout.share((source, self.scalers))
             while self.done < self.config.train.steps and not self.settled:
                 self.advance(shared, next(feed))
                 self.attend()
@@ -161,7 +164,7 @@ class Loop:
         patience = self.config.train.early_stopping
         return patience is not None and self.best.stale >= patience
 
-    def advance(self, shared: tuple[Source | Observer, Scalers], batch: TrainBatch) -> None:
+    def advance(self, shared: tuple[Source | Observer | Lesson, Scalers], batch: TrainBatch) -> None:
         """One step; the first one is compiled before."""
         call = partial(self.step, self.state, *shared, batch)
         if self.compiled:

@@ -20,6 +20,7 @@ from specvit_jax.spectra.feed import Source, TrainBatch
 from specvit_jax.spectra.source import Batch, Observer
 from specvit_jax.training import parallel
 from specvit_jax.training.optimizer import learning_rate, optimizer
+from specvit_jax.training.teacher import Lesson, Teacher
 
 Tree = TypeVar("Tree")
 Mean = TypeVar("Mean")
@@ -82,6 +83,27 @@ def loss_of(
     )
 
 
+def taught_loss(
+    out: Float[Array, "batch n_out"],
+    target: Float[Array, "batch n_labels"],
+    target_log_sigma: Float[Array, "batch n_labels"] | None,
+    config: TrainConfig,
+) -> Float[Array, "batch n_labels"]:
+    """The loss against what a teacher says, zero where the network says the same.
+
+    With sigma: for ``nll`` the relative entropy of both Gaussians, for ``mse_nll`` the squared differences of
+    mean and log sigma. Without: that of the config.
+    """
+    labels, log_sigma = split(out, target.shape[1])
+    if log_sigma is None or target_log_sigma is None:
+        return loss_of(out, target, config)
+    wider = log_sigma - target_log_sigma
+    if config.loss == "mse_nll":
+        return (labels - target) ** 2 + wider**2
+    distance = (labels - target) * jnp.exp(-log_sigma)
+    return wider + 0.5 * (jnp.exp(-2 * wider) + distance**2 - 1)
+
+
 def _nll(
     error: Float[Array, "batch n_labels"], log_sigma: Float[Array, "batch n_labels"]
 ) -> Float[Array, "batch n_labels"]:
@@ -89,7 +111,12 @@ def _nll(
 
 
 def loss_and_gradient(
-    state: TrainState, batch: Batch, index: Int[Array, " batch"], scalers: Scalers, config: Config
+    state: TrainState,
+    batch: Batch,
+    index: Int[Array, " batch"],
+    scalers: Scalers,
+    config: Config,
+    teacher: Teacher | None = None,
 ) -> tuple[Float[Array, ""], Params]:
     """The mean loss (scaled units) of noisy spectra, with dropout by their index, and its gradient.
 
@@ -99,15 +126,20 @@ def loss_and_gradient(
         index: index of each spectrum in the whole batch.
         scalers: scalings of labels and input.
         config: config of the run; static.
+        teacher: whose predictions are the target; None: the labels are.
     """
     model = make_network(config.model)
     key = jax.random.fold_in(stream(config, DROPOUT), state.step)
     x = scalers.input.encode(batch.flux, batch.usable)
-    target = jnp.asarray(scalers.label.encode(batch.labels))
+    if teacher is None:
+        loss = partial(loss_of, target=jnp.asarray(scalers.label.encode(batch.labels)), config=config.train)
+    else:
+        target, log_sigma = teacher.target(batch, scalers.label)
+        loss = partial(taught_loss, target=target, target_log_sigma=log_sigma, config=config.train)
 
     def mean_loss(params: Params) -> Float[Array, ""]:
         out = model.apply({"params": params}, x, train=True, index=index, rngs={"dropout": key})
-        return jnp.mean(loss_of(cast(Array, out), target, config.train))
+        return jnp.mean(loss(cast(Array, out)))
 
     return jax.value_and_grad(mean_loss)(state.params)
 
@@ -154,7 +186,7 @@ def train_step(
 
 def fresh_step(
     state: TrainState,
-    source: Source | Observer,
+    source: Source | Observer | Lesson,
     scalers: Scalers,
     batch: TrainBatch,
     config: Config,
@@ -164,17 +196,18 @@ def fresh_step(
 
     Args:
         state: the state before.
-        source: source of the spectra, as a feed shares it.
+        source: source of the spectra, as a feed shares it; or one with a teacher.
         scalers: scalings of labels and input.
         batch: what the feed gives: indices, and rows where the source is not on the device.
         config: config of the run; static.
         axis: device axis to average over, when inside one.
     """
     key = jax.random.fold_in(stream(config, NOISE), state.step)
+    spectra, teacher = (source.source, source.teacher) if isinstance(source, Lesson) else (source, None)
 
     def observed(part: TrainBatch) -> tuple[Float[Array, ""], Params]:
-        seen = select(part.sample(key, source), source.label_names, config)
-        return loss_and_gradient(state, seen, jnp.asarray(part.index), scalers, config)
+        seen = select(part.sample(key, spectra), spectra.label_names, config)
+        return loss_and_gradient(state, seen, jnp.asarray(part.index), scalers, config, teacher)
 
     loss, grads = accumulated(observed, batch, config.train.accumulate)
     return update(state, loss, grads, config, axis)

@@ -45,7 +45,7 @@ def dense(spectra, usable):
 def test_components_of_spectra_with_lost_pixels_are_their_conditional_mean(spectra):
     noisy, clean, error, usable = spectra
     scaler = fit_input_scaler(noisy, clean, error, LOST)
-    expected, covariance = dense(spectra, usable)
+    expected, _ = dense(spectra, usable)
     # The network's components are a fixed linear map of those: found from spectra without losses.
     whole, _ = dense(spectra, np.ones_like(usable))
     turn = np.linalg.lstsq(whole, np.asarray(scaler.encode(noisy)), rcond=None)[0]

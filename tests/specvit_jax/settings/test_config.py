@@ -21,6 +21,7 @@ COMPANY = {
     "train.loss": ["train.loss=nll", "model.predict_sigma=true"],
     "model.predict_sigma": ["train.loss=nll", "model.predict_sigma=true"],
     "data.preprocess": ["data.preprocess=pca", "model.input_size=64"],
+    "data.noise_component": ["data.noise_component=true", "data.preprocess=zca"],
     "data.components": ["data.components=32"],
     "model.num_heads": ["model.num_heads=4"],
     "model.wave_range": ["model.wave_range=8000,8860.5"],

@@ -162,7 +162,7 @@ def test_stored_validation_is_the_file_with_the_labels_asked_for(tmp_path):
     np.testing.assert_array_equal(batch.clean, np.full((3, 4096), 0.5))
     np.testing.assert_allclose(batch.error, 0.05)
     np.testing.assert_array_equal(batch.mag, [20.5, 21.5, 22.5])
-    assert {array.dtype for array in batch} == {np.dtype("float32")}
+    assert {array.dtype for array in batch[:5]} == {np.dtype("float32")}
     with pytest.raises(UsageError, match="a_M"):
         stored_validation(path, ("a_M",))
 

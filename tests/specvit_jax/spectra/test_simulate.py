@@ -16,7 +16,7 @@ from specvit_jax.spectra import simulate as simulating
 from specvit_jax.spectra import source as data
 from specvit_jax.spectra.file_sources import StoredSpectra, open_source
 from specvit_jax.spectra.simulate import simulate
-from specvit_jax.spectra.source import Batch, Simulator, make_simulator
+from specvit_jax.spectra.source import Simulator, make_simulator
 from tests.specvit_jax.toy import PIECE
 
 pytestmark = pytest.mark.usefixtures("small_pieces")
@@ -41,7 +41,7 @@ def test_a_simulated_file_holds_the_spectra_of_its_seed(simulator, file):
     found = data.read_spectra(file, need=("flux", "error", "noisy"))
     assert found.n == N_FILE
     expected = [sample(simulator, jax.random.key(7), jnp.arange(PIECE) + start) for start in (0, PIECE)]
-    stars = Batch(*(np.concatenate(parts)[:N_FILE] for parts in zip(*expected, strict=True)))
+    stars = jax.tree.map(lambda *parts: np.concatenate(parts)[:N_FILE], *expected)
     np.testing.assert_allclose(found.noisy, stars.flux, rtol=2e-6, atol=1e-6)
     np.testing.assert_allclose(found.flux, stars.clean, rtol=2e-6)
     np.testing.assert_allclose(found.error, stars.error, rtol=1e-5)
