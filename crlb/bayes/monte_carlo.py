@@ -72,4 +72,5 @@ def _of_quantiles(
     step = jnp.minimum(SLOPE_STEP, jnp.minimum(levels, 1 - levels) / 2)
     low, middle, high = jnp.interp(jnp.stack([levels - step, levels, levels + step]), cumulative, ordered)
     below = jnp.where(z[None, :] < middle[:, None], 1.0, 0.0)
-    return (levels[:, None] - below) * ((high - low) / (2 * step))[:, None]
+    found: Array = (levels[:, None] - below) * ((high - low) / (2 * step))[:, None]
+    return found
