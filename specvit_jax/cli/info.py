@@ -18,7 +18,7 @@ class Info:
     """
 
     preset: Preset
-    """paper, small or tiny."""
+    """paper, small, tiny, survey or teacher."""
     json: bool = False
     """Print JSON instead of a table."""
     set: Settings = ()
@@ -66,6 +66,7 @@ class Description(Record):
     parameters: Parameters
     tokens: int
     batch_size: int
+    conditions: str  # that its spectra are drawn under
     memory_bytes: Memory
     flops: Flops
 
@@ -87,7 +88,8 @@ class Description(Record):
             console.print(table)
         memory, flops = self.memory_bytes, self.flops
         return text.get() + (
-            f"{self.tokens} tokens. Memory, float32: parameters {memory.parameters / 2**20:.1f} MiB; "
+            f"{self.tokens} tokens. Conditions of the spectra: {self.conditions}. "
+            f"Memory, float32: parameters {memory.parameters / 2**20:.1f} MiB; "
             f"training state {memory.training_state / 2**20:.1f} MiB and, for a batch of {self.batch_size}, "
             f"activations of about {memory.activations_of_a_batch / 2**20:.0f} MiB. Matrix products: "
             f"{flops.forward_per_spectrum / 1e6:.1f} MFLOP a spectrum forward, "
@@ -106,6 +108,7 @@ def describe(config: Config) -> Description:
         parameters=Parameters(total, modules),
         tokens=per_spectrum["tokens"],
         batch_size=batch,
+        conditions=config.data.conditions,
         memory_bytes=Memory(4 * total, 16 * total, batch * per_spectrum["activation_bytes"]),
         flops=Flops(per_spectrum["forward_flops"], batch * per_spectrum["train_flops"]),
     )

@@ -53,8 +53,8 @@ class Train:
     mag: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="BRIGHT FAINT")] = None
     """AB magnitudes in i, drawn uniformly (a file brings its own); default: the preset's, 20.5 22.5."""
     conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
-    """What is unknown of a star besides its labels: published (nothing), survey, or a YAML file of conditions,
-    which is stored with the run; default: the preset's."""
+    """What is unknown of a star besides its labels: published (nothing), survey, or a YAML file of
+    conditions, which is stored with the run; default: the preset's."""
     set: Settings = ()
     """Other settings, named as in a run's config.yaml."""
     precision: Literal["float32", "bfloat16"] | None = None

@@ -1,7 +1,8 @@
 """What a network reads of a noisy spectrum: brought to a level, scaled, whitened, without what is lost.
 
-Scaled flux x of a star is taken as components of covariance C along orthonormal directions V (n_pix x k),
-and unit noise in every pixel. Where pixels are lost, U = diag(usable), the mean of the components given the rest is
+Scaled flux x of a star is taken as components of covariance C along orthonormal directions V (n_pix x k)
+and unit noise in every pixel. Where pixels are lost, U = diag(usable), the mean of the components given the
+rest is
 
     z = (V^T U V + C^-1)^-1 V^T U x
 

@@ -217,7 +217,11 @@ def stored_validation(path: str | Path, label_names: tuple[str, ...]) -> Batch:
             f"pixel {pixel}; leave data.validation out and score with `specvit evaluate`"
         )
     labels = spectra.select(label_names)
-    arrays = (
-        spectra.noisy, labels, spectra.mag, spectra.flux, spectra.error, spectra.usable, spectra.gain,
-    )  # fmt: skip
-    return Batch(*(None if array is None else jnp.asarray(array, jnp.float32) for array in arrays))
+    flux, clean, error = (
+        jnp.asarray(one, jnp.float32) for one in (spectra.noisy, spectra.flux, spectra.error)
+    )
+    usable, gain = (
+        None if one is None else jnp.asarray(one, jnp.float32) for one in (spectra.usable, spectra.gain)
+    )
+    label_values, mag = (jnp.asarray(one, jnp.float32) for one in (labels, spectra.mag))
+    return Batch(flux, label_values, mag, clean, error, usable, gain)

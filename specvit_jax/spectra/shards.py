@@ -181,8 +181,8 @@ def _read_labels(file: h5py.File) -> tuple[tuple[str, ...], Float[np.ndarray, "n
 def _check_noiseless(file: h5py.File) -> None:
     if (conditions := pfsspec.read_conditions(file)) not in (None, "published"):
         raise DataError(
-            "spectra to train on must be noiseless, at rest and on the grid's scale, but these were simulated "
-            f"under the conditions {conditions}; simulate them without --conditions and give those to train"
+            "spectra to train on must be noiseless, at rest and on the grid's scale, but these were drawn "
+            f"under the conditions {conditions}; leave --conditions out to train on them"
         )
 
 

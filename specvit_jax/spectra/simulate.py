@@ -137,9 +137,15 @@ def _store(
 ) -> dict[str, np.ndarray]:
     """Checks a piece, writes its arrays from row `at` on, and returns the columns of its table."""
     labels = {name: piece["labels"][:, i] for i, name in enumerate(source.label_names)}
-    arrays = {name: piece[name] for name in ("flux", "error", "noisy") if name in piece}
     wave = np.asarray(source.wave, np.float64)
-    spectra = Spectra(wave, labels, mag=piece["mag"], snr=piece["snr"], gain=piece.get("gain"), **arrays)
+    spectra = Spectra(
+        wave,
+        labels,
+        *(piece.get(name) for name in ("flux", "error", "noisy")),
+        mag=piece["mag"],
+        snr=piece["snr"],
+        gain=piece.get("gain"),
+    )
     for name, array in stored.items():
         array[at : at + spectra.n] = piece[name]
     return spectra.columns()

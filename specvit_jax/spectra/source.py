@@ -129,7 +129,10 @@ class Simulator:
     def _moved(self, key: Key[Array, ""], dtype: np.dtype) -> Float[Array, " n_moved"]:
         """Velocity and width from their priors, within the reach of the model's axes."""
         mean, sigma = jnp.asarray(self.moved, dtype).T
-        return mean + sigma * jax.random.truncated_normal(key, -REACH_SIGMA, REACH_SIGMA, mean.shape, dtype)
+        found: Array = mean + sigma * jax.random.truncated_normal(
+            key, -REACH_SIGMA, REACH_SIGMA, mean.shape, dtype
+        )
+        return found
 
 
 def make_simulator(
@@ -244,7 +247,8 @@ def chunks(source: Simulator, key: Key[Array, ""], n: int, size: int | None = No
 
 
 def _first(array: Array, count: int) -> Array:
-    return array[:count]
+    found: Array = array[:count]
+    return found
 
 
 @jax.jit
