@@ -24,6 +24,7 @@ from crlb.bayes.model_spectra import spectra
 from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior
+from crlb.bayes.solve import AVERAGED
 from crlb.errors import UsageError
 from crlb.files.records import Record
 from crlb.observation.conditions import PUBLISHED, Conditions
@@ -108,7 +109,7 @@ def bayes_limit(
     label: str,
     key: Key[Array, ""],
     n: int = 2000,
-    inference: Inference = Inference(),
+    inference: Inference = Inference(tolerance=AVERAGED),
     advance: Callable[[int], None] | None = None,
 ) -> tuple[BayesLimit, ...]:
     """Returns the Bayesian limit of one label at each magnitude.

@@ -50,7 +50,6 @@ LEAST_SHARE = 0.03
 TEMPLATE_SHARE, TEMPLATE_SHARE_IF_FEW = 0.5, 0.03
 DEFENSIVE_SPREAD = 2.0  # widths of the defensive component, relative to the weighted templates
 REFIT_ESS = 4.0  # effective points per label and one more: enough for the moments of a refitted component
-TOLERANCE = 0.03  # largest standard error of mean, sigma and quantiles of any label, in sigma of the label
 
 
 class Points(NamedTuple):
@@ -109,6 +108,7 @@ def one_round(
     *,
     target_ess: float,
     levels: tuple[float, ...],
+    tolerance: float,
 ) -> tuple[State, Points, np.ndarray]:
     """Returns the state with new points for every star, all its points with weights, and if they suffice.
 
@@ -118,7 +118,8 @@ def one_round(
         base: Sobol points of one set.
         number: of the round.
         target_ess: effective number of points that a star needs.
-        levels: probabilities of the quantiles, which must be right to `TOLERANCE`, as mean and sigma.
+        levels: probabilities of the quantiles.
+        tolerance: largest standard error of mean, sigma and quantiles of any label, in sigma of the label.
     """
 
     def batch(state: State) -> tuple[tuple[Array, ...], Mixture]:
@@ -128,7 +129,7 @@ def one_round(
         unit = jnp.concatenate([state.unit, unit], axis=1)
         value = jnp.concatenate([state.log_likelihood, value], axis=1)
         weight, ess, error, mixture = _weigh(like, state.mixtures, unit, value, levels)
-        return (unit, value, weight, (ess >= target_ess) & (error <= TOLERANCE)), mixture
+        return (unit, value, weight, (ess >= target_ess) & (error <= tolerance)), mixture
 
     arrays, mixture = in_batches(batch, state, BATCH)
     unit, value, weight, good = map(np.asarray, arrays)

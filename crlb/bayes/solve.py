@@ -19,7 +19,7 @@ from crlb.bayes.importance import ess_of, sobol
 from crlb.bayes.likelihood import LogLikelihood
 from crlb.bayes.monte_carlo import SETS, largest_error
 from crlb.bayes.prior import Prior
-from crlb.bayes.refine import TOLERANCE, Points, keep_stars, one_round, start
+from crlb.bayes.refine import Points, keep_stars, one_round, start
 from crlb.bayes.result import Posterior
 from crlb.errors import UsageError
 from crlb.observation.conditions import Conditions
@@ -27,6 +27,8 @@ from crlb.observation.conditions import Conditions
 S = TypeVar("S")
 MAX_ROUNDS = 8
 TEMPLATE_SETS = 16  # blocks of the templates, between which their error is seen
+# Tolerance for averages over many stars, in which the errors of single ones average out.
+AVERAGED = 0.1
 TEMPLATE_MARGIN = 2.0  # templates are shared, so they need this times the effective number of own points
 
 
@@ -40,6 +42,8 @@ class Inference:
         target_ess: effective number of points that every star needs.
         n_templates: points shared by all stars of one magnitude, a power of two.
         n_points: own points of a star per round, a power of two.
+        tolerance: largest standard error of mean, sigma and quantiles of any label, in sigma of the label,
+            with which a posterior counts as converged.
 
     Raises:
         UsageError: a value out of range.
@@ -50,10 +54,13 @@ class Inference:
     target_ess: float = 256.0
     n_templates: int = 8192
     n_points: int = 512
+    tolerance: float = 0.03
 
     def __post_init__(self) -> None:
         if not all(0 < q < 1 for q in self.quantiles):
             raise UsageError(f"quantiles must lie between 0 and 1, found {list(self.quantiles)}")
+        if not self.tolerance > 0:
+            raise UsageError(f"tolerance must be positive, found {self.tolerance}")
         if not self.target_ess > 1:
             raise UsageError(f"target_ess must be above 1, found {self.target_ess}")
         for name, size in (("n_templates", self.n_templates), ("n_points", self.n_points)):
@@ -96,7 +103,7 @@ def solve(
     weight = np.exp(log_like - log_like.max(axis=1, keepdims=True))
     enough = np.asarray(ess_of(jnp.asarray(weight))) >= TEMPLATE_MARGIN * inference.target_ess
     done = enough & exact
-    done[done] = _suffices(unit, weight[done], inference.quantiles)
+    done[done] = _suffices(unit, weight[done], inference)
     if done.any():
         yield Weighted(rows[done], Points(unit[None], weight[done]), done[done])
     left = np.flatnonzero(~done)
@@ -106,7 +113,13 @@ def solve(
     state = start(like, key, unit, log_like[left], some, rows)
     for number in range(MAX_ROUNDS):
         state, points, good = one_round(
-            like, state, base, number, target_ess=inference.target_ess, levels=inference.quantiles
+            like,
+            state,
+            base,
+            number,
+            target_ess=inference.target_ess,
+            levels=inference.quantiles,
+            tolerance=inference.tolerance,
         )
         final = good | (number == MAX_ROUNDS - 1)
         if final.any():
@@ -116,13 +129,14 @@ def solve(
         rows, state = rows[~final], keep_stars(state, ~final)
 
 
-def _suffices(unit: np.ndarray, weight: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
-    """Whether templates, whose blocks are scrambled Sobol points each, tell every number to `TOLERANCE`."""
+def _suffices(unit: np.ndarray, weight: np.ndarray, inference: Inference) -> np.ndarray:
+    """Whether templates, whose blocks are scrambled Sobol points each, tell every number well enough."""
+    levels = inference.quantiles
     found = np.zeros(len(weight), bool)
     for i, row in enumerate(weight):
         one = jnp.asarray(row / row.sum())[None]
         error = largest_error(jnp.asarray(unit)[None], one, levels=levels, n_rounds=1, n_sets=TEMPLATE_SETS)
-        found[i] = float(error[0]) <= TOLERANCE
+        found[i] = float(error[0]) <= inference.tolerance
     return found
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 from scipy.stats import kstest
 
 from crlb.bayes.exact_limit import Interval, RankTest, one_minus_mean, posterior_of, simulate
-from crlb.bayes.solve import Inference
+from crlb.bayes.solve import AVERAGED, Inference
 from crlb.bayes.unknowns import prior_under
 from crlb.errors import UsageError
 from crlb.files.records import Record
@@ -135,7 +135,9 @@ def _price(
     prior = prior_under(conditions, model)
     drawn = simulate(key, n, mag, model, prior, conditions)
     own = jax.random.fold_in(key, n)
-    found = posterior_of(drawn, model, prior, key=own, inference=Inference(conditions), advance=advance)
+    found = posterior_of(
+        drawn, model, prior, key=own, inference=Inference(conditions, tolerance=AVERAGED), advance=advance
+    )
     column = prior.label_names.index(label)
     total, sigma = float(prior.variance[column]), found.sigma[:, column]
     error, ks = (

@@ -8,8 +8,8 @@ import numpy as np
 
 from crlb.bayes.bounds import bayesian_bounds
 from crlb.bayes.exact_limit import BayesLimit, bayes_limit
-from crlb.bayes.posterior import Inference
 from crlb.bayes.prior import Prior
+from crlb.bayes.solve import AVERAGED, Inference
 from crlb.ceilings.result import Ceiling, ExactR2, LabelPrior, PriorR2
 from crlb.errors import UsageError
 from crlb.observation.conditions import Conditions
@@ -73,7 +73,7 @@ def with_exact_limit(
     """
     found = bayes_limit(
         model, _mags_of(result, model), prior, label=result.label, n=n, key=jax.random.key(seed),
-        inference=Inference(conditions), advance=advance,
+        inference=Inference(conditions, tolerance=AVERAGED), advance=advance,
     )  # fmt: skip
     bins = tuple(replace(one, r2_bayes=_exact(limit)) for one, limit in zip(result.bins, found, strict=True))
     about = {"seed": seed, "conditions": asdict(conditions)}
