@@ -177,8 +177,8 @@ def _result(
     free = conditions.scale > 0
     own = float(fit.coefficients[0]) if free else 1.0
     return ObservedPosterior(
-        tuple(names[j] for j in labels), *(x[i][labels] for x in (found.mean, found.sigma, found.quantiles)),
-        found.mean[i][labels],
+        tuple(names[j] for j in labels), found.mean[i][labels], found.sigma[i][labels],
+        found.quantiles[i][labels], found.mean[i][labels],
         ess=float(found.ess[i]), converged=bool(found.converged[i]), chi2=fit.chi2, dof=dof, p_value=p_value,
         n_pix=fit.n, snr=fit.snr, scale=own * scale, scale_sigma=fit.scale_sigma * scale if free else 0.0,
         continuum=tuple(float(x) for x in fit.coefficients[int(free) :] / own),

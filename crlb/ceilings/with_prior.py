@@ -12,6 +12,7 @@ from crlb.bayes.prior import Prior
 from crlb.bayes.solve import AVERAGED, Inference
 from crlb.ceilings.result import Ceiling, ExactR2, LabelPrior, PriorR2
 from crlb.errors import UsageError
+from crlb.files.records import Json
 from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel
 from crlb.observation.moving import LSF, RV
@@ -76,7 +77,7 @@ def with_exact_limit(
         inference=Inference(conditions, tolerance=AVERAGED), advance=advance,
     )  # fmt: skip
     bins = tuple(replace(one, r2_bayes=_exact(limit)) for one, limit in zip(result.bins, found, strict=True))
-    about = {"seed": seed, "conditions": asdict(conditions)}
+    about: dict[str, Json] = {"seed": seed, "conditions": asdict(conditions)}
     about |= {"unknown": conditions.words} if conditions.words else {}
     return replace(result, bins=bins, prior=_about(prior), provenance=result.provenance | about)
 

@@ -10,7 +10,7 @@ from crlb.cli.forward_model import File, ForwardModelOptions
 from crlb.cli.output import write_csv, write_outputs
 from crlb.errors import UsageError
 from crlb.files.progress import progress
-from crlb.files.records import write_json
+from crlb.files.records import Json, write_json
 
 if TYPE_CHECKING:
     from crlb.ceilings.nuisance_effects import NuisanceEffects
@@ -106,5 +106,5 @@ class NuisancesOptions(ForwardModelOptions):
                 self.load_under, rows, self.mag, label=self.target, n=self.n_bayes,
                 key=jax.random.key(self.seed), advance=advance,
             )  # fmt: skip
-        about = {"conditions": asdict(conditions), "seed": self.seed}
+        about: dict[str, Json] = {"conditions": asdict(conditions), "seed": self.seed}
         return replace(result, prices=found, provenance=result.provenance | about)

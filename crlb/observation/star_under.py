@@ -72,4 +72,5 @@ def _lines(star: Star, model: ForwardModel) -> np.ndarray:
     some = slice(None) if model.pixels is None else np.asarray(model.pixels)
     own = np.asarray(lines.line)[None, :] == np.arange(len(lines.n))[:, None]
     found: np.ndarray = (own * shape)[:, some]
-    return found[(found != 0).any(axis=1)]
+    kept: np.ndarray = found[(found != 0).any(axis=1)]
+    return kept
