@@ -4,11 +4,9 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import h5py
 import yaml
 
 from crlb.errors import ConfigError, DataError, UsageError
-from crlb.files.pfsspec import read_conditions
 from crlb.observation.condition_file import find_conditions, name_of, parse_conditions
 from crlb.observation.conditions import LEVEL as LEVEL  # handed on: of flux of unknown scale
 from crlb.observation.conditions import PRESETS
@@ -52,6 +50,10 @@ def other_conditions(stored: str | None, trained: str) -> str:
 
 def say_other_conditions(path: str | Path, trained: str) -> None:
     """Prints that line for a file of spectra on stderr; nothing for files that do not say theirs."""
+    import h5py
+
+    from crlb.files.pfsspec import read_conditions
+
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
             line = other_conditions(read_conditions(file), trained)

@@ -141,7 +141,9 @@ def _store(
     spectra = Spectra(
         wave,
         labels,
-        *(piece.get(name) for name in ("flux", "error", "noisy")),
+        flux=piece.get("flux"),
+        error=piece.get("error"),
+        noisy=piece.get("noisy"),
         mag=piece["mag"],
         snr=piece["snr"],
         gain=piece.get("gain"),
