@@ -210,7 +210,7 @@ def rows_of(name: str, known: Known, stars: Stars) -> list[ExcessRow]:
     for what, values, edges in by:
         bins += [(what, low, high, (values >= low) & (values < high)) for low, high in pairwise(edges)]
     return [
-        excess(name, what, (low, high), Known(*(None if x is None else x[inside] for x in known)))
+        excess(name, what, (low, high), Known._make(None if x is None else x[inside] for x in known))
         for what, low, high, inside in bins
         if inside.sum() >= metrics.MIN_BIN
     ]

@@ -71,16 +71,22 @@ class Prior:
 
     def beside(self, other: "Prior") -> "Prior":
         """The prior of these labels and, independent of them, of those of another behind them (host)."""
-        n, m = len(self.label_names), len(other.label_names)
-        parts = (
-            [np.asarray(getattr(one, name)) for one in (self, other)] for name in ("low", "high", "a", "b")
-        )
-        centres, sigmas = (
-            [one if one is not None else np.full(size, fill) for one, size in zip(pair, (n, m), strict=True)]
-            for pair, fill in (((self.centre, other.centre), 0.0), ((self.sigma, other.sigma), np.inf))
+        pair = (self, other)
+        whole = {
+            name: np.concatenate([np.asarray(getattr(one, name)) for one in pair])
+            for name in ("low", "high", "a", "b")
+        }
+        normals = [
+            (one.centre, one.sigma)
+            if one.centre is not None
+            else (np.zeros(len(one.low)), np.full(len(one.low), np.inf))
+            for one in pair
+        ]
+        centre, sigma = (
+            np.concatenate([np.asarray(x) for x in parts]) for parts in zip(*normals, strict=True)
         )
         names = self.label_names + other.label_names
-        return Prior(*map(np.concatenate, parts), names, np.concatenate(centres), np.concatenate(sigmas))
+        return Prior(**whole, label_names=names, centre=centre, sigma=sigma)
 
     def quantile(self, unit: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n n_labels"]:
         """Labels whose cumulative probability is `unit`, label by label (host): for quasi-random points."""

@@ -65,7 +65,7 @@ class Stars(NamedTuple):
 
     def take(self, rows: np.ndarray | slice) -> "Stars":
         """Some of the stars."""
-        return Stars(*(array if array is None else array[rows] for array in self))
+        return self._make(array if array is None else array[rows] for array in self)
 
 
 def source_files(grid: Path | None, noise: Path | None) -> list[Path]:
@@ -81,8 +81,8 @@ def test_stars(simulator: Simulator, n: int) -> Stars:
 def stars_of(simulator: Simulator, seed: int, n: int, what: str) -> Stars:
     """The first stars of a seed, drawn under a progress bar."""
     pieces = [on_host(batch) for batch in drawn(simulator, seed, n, what)]
-    whole = (None if parts[0] is None else np.concatenate(parts) for parts in zip(*pieces, strict=True))
-    return Stars(*whole)
+    columns = zip(*pieces, strict=True)
+    return Stars._make(None if parts[0] is None else np.concatenate(parts) for parts in columns)
 
 
 def drawn(simulator: Simulator, seed: int, n: int, what: str) -> Iterator[Batch]:
