@@ -267,16 +267,25 @@ TINY = Config(
     ),
     data=DataConfig(preprocess="zca", components=24),
 )
-# survey: for stars as a survey observes them, with sigma for every label, on noise-scaled spectra.
+# survey: for stars as a survey observes them, with sigma for every label, on noise-scaled spectra. Whitened
+# pixels hold 40 numbers: eight tokens of 512 pixels read them as well as 64 of 64, in a tenth of the time.
 SURVEY = Config(
     preset="survey",
-    model=replace(TINY.model, predict_sigma=True),
-    train=replace(TINY.train, steps=24_000, loss="mse_nll", learning_rate=5e-3, ema=0.999),
+    model=replace(TINY.model, patch_size=512, predict_sigma=True),
+    train=replace(
+        TINY.train,
+        steps=6_000,
+        batch_size=256,
+        loss="mse_nll",
+        ema=0.999,
+        eval_every=500,
+        checkpoint_every=500,
+    ),
     data=DataConfig(
         conditions="survey",
         input_scaling="noise",
         preprocess="zca",
-        components=64,
+        components=40,
         noise_component=True,
     ),
 )
