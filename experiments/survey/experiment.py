@@ -3,10 +3,9 @@
 Claim:    scale, continuum, velocity, line width, lost pixels and sky lines that are left over cost the limit
           some, and a network that never saw them nearly everything; one trained under them comes close to
           the limit again, and its sigma is honest.
-Command:  make figure            (python -m experiments.survey --help lists the options)
-Hardware: two CPU cores; with the shipped posteriors under two minutes, without them a quarter of an hour for
-          every thousand stars.
-Expect:   the numbers of results/survey.
+Command:  python -m experiments.survey [--preset smoke|cpu|gpu] [--network NAME=RUN ...]
+Hardware: two CPU cores, two minutes and, for every star whose posterior is not shipped, up to a second.
+Expect:   was not known before the first run.
 
 The stars have the labels and magnitudes of the R2-SNR figure's, but are seen under
 `crlb.observation.conditions.SURVEY`, each at the level of its own noisy flux. The limit is that of their
@@ -32,7 +31,7 @@ from experiments.study.training import parse_networks
 from experiments.survey.result import SurveyResult
 from experiments.survey.rows import LimitRow, Network, NetworkRow
 from specvit_jax import Weights, load_weights, metrics, predict
-from specvit_jax.network.find import find_weights, read_metadata
+from specvit_jax.network.find import find_weights, has_weights, read_metadata
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,12 @@ class SurveyOptions(Options):
 
     Examples:
       python -m experiments.survey
-      python -m experiments.survey --network survey=survey mine=runs/mine --n-posterior 500
+      python -m experiments.survey --network mine=runs/mine tiny=tiny --n-posterior 500
     """
 
-    network: tuple[str, ...] = ("survey=survey", "tiny=tiny")
-    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped."""
+    network: tuple[str, ...] = ()
+    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped; default: tiny
+    and, where its weights are shipped, survey."""
     n_test: int | None = None
     """Test spectra; default: 10,000."""
     n_posterior: int | None = None
@@ -62,7 +62,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(300, 20),
+    "smoke": Size(60, 20),
     "cpu": Size(),
     "gpu": Size(n_posterior=10_000),
 }
@@ -75,7 +75,7 @@ def run(work: Work[Size]) -> SurveyResult:
     spans = scored_spans(work.stars.snr[: len(exact)], whole=True)
     truth, snr = work.truth[: len(exact)], work.stars.snr[: len(exact)]
     networks = {}
-    for name, run in parse_networks(work.options.network).items():
+    for name, run in (parse_networks(work.options.network) or shipped()).items():
         path = find_weights(run)
         told = read(load_weights(path), work)
         networks[name] = Network(training=training_of(path), rows=network_rows(spans, truth, exact, told))
@@ -84,6 +84,11 @@ def run(work: Work[Size]) -> SurveyResult:
         limit=tuple(limit_row(span, truth, exact[:, 1], snr) for span in spans),
         networks=networks,
     )
+
+
+def shipped() -> dict[str, str]:
+    """The networks of the figure whose weights come with the package."""
+    return {name: name for name in ("survey", "tiny") if has_weights(name)}
 
 
 def training_of(path: Path) -> str:

@@ -38,6 +38,11 @@ def shipped_weights(preset: str) -> Path:
     return path
 
 
+def has_weights(preset: str) -> bool:
+    """Whether weights come with the package for a preset."""
+    return (resources.files("specvit_jax") / "weights" / f"{preset}.safetensors").is_file()
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The texts stored with a weights file: ``format``, ``config``, ``label_names``, ``about``."""
     import safetensors
