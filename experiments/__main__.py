@@ -21,6 +21,7 @@ NAMES = (
     "r2_vs_snr",
     "accuracy",
     "scaling",
+    "original_recipe",
     "tokenization",
     "residuals",
     "uncertainty",
