@@ -85,6 +85,7 @@ def run(work: Work[Size]) -> RecipeResult:
     found = chain(
         (by_recipe(work, n) for n in size.n),
         (by_steps(work, n) for n in size.same_steps),
+        (by_epochs(work, n) for n in size.replicated),
         compared(work),
         (by_recipe(work, n, seed) for seed in seeds for n in size.replicated),
     )
@@ -113,6 +114,11 @@ def by_recipe(work: Work[Size], n: int, seed: int = FIRST_SEED, settings: Sequen
     config = recipe(work.size, n, seed, settings)
     patience = replace(config.train, early_stopping=work.size.patience)
     return training(work, "recipe", n, replace(config, train=patience))
+
+
+def by_epochs(work: Work[Size], n: int) -> Training:
+    """The recipe on n spectra to the last of its epochs, however validation stands."""
+    return training(work, "no stopping", n, recipe(work.size, n, FIRST_SEED))
 
 
 def by_steps(work: Work[Size], n: int) -> Training:

@@ -21,6 +21,8 @@ from experiments.study.plotting import (
 from experiments.study.result import Result
 from experiments.study.rows import Run, column, counted, intervals
 
+LINES = {"recipe": "-", "no stopping": ":", "same steps": "--"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Run):
@@ -29,9 +31,7 @@ class Row(Run):
     method: str
     whitened: bool
     n: int  # training spectra
-    mode: str | None = (
-        None  # recipe: epochs and stopping of the original; same steps: those of the largest set
-    )
+    mode: str | None = None  # recipe, it without stopping, or it with the steps of the largest set
     schedule: int | None = None  # steps after which the cosine ends
     steps: int | None = None  # that the weights have behind them
     batch: int | None = None
@@ -121,7 +121,7 @@ class RecipeResult(Result):
         axes.set_xlabel("training spectra")
 
     def plot_steps(self, axes: Axes) -> None:
-        """Validation R2 of SpecViT on z-scores along its steps; dashes: those of the largest set."""
+        """Validation R2 of SpecViT on z-scores along its steps."""
         runs = [
             run
             for run in self.trainings
@@ -131,10 +131,10 @@ class RecipeResult(Result):
         for run in runs:
             label = f"{run.best.n:,}" if run.best.mode == "recipe" else None
             color = plt.get_cmap("viridis")(0.9 * sizes.index(run.best.n) / max(1, len(sizes) - 1))
-            style = "-" if run.best.mode == "recipe" else "--"
+            style = LINES[str(run.best.mode)]
             steps, r2 = [point.step for point in run.curve], [point.r2 for point in run.curve]
             axes.plot(steps, r2, linestyle=style, color=color, label=label)
-        axes.set_xlabel("training steps (dashed: those of the largest set)")
+        axes.set_xlabel("steps; dotted: no stopping, dashed: those of the largest set")
 
 
 def raw_vit(row: Row) -> bool:

@@ -78,6 +78,13 @@ def test_steps_follow_from_epochs_in_one_mode_and_from_the_largest_set_in_the_ot
         assert replace(second[2], train=replace(second[2].train, **times)) == first[2]
 
 
+def test_without_stopping_nothing_else_changes(work, asked):
+    by_recipe(work, 5_000)
+    experiment.by_epochs(work, 5_000)
+    first, second = (config for _, _, config in asked)
+    assert second == replace(first, train=replace(first.train, early_stopping=None))
+
+
 def test_whitening_is_all_that_differs_beside_the_network(work, asked):
     list(compared(work))
     by_recipe(work, CPU.compared)
