@@ -1,7 +1,8 @@
 """How many training spectra a method needs: R2 of log g against their number.
 
-Claim:    the published curve trained every size for the same epochs, so that small sets got few steps too;
-          here the number of steps and the number of spectra are told apart.
+Claim:    with the same epochs at every size, as published, small sets get few steps too; here the number of
+          steps and the number of spectra are told apart, by the recipe of `tiny`. What that says of the
+          published curve is for `original_recipe`, which runs the original's.
 Command:  python -m experiments.scaling [--preset smoke|cpu|gpu]
 Hardware: cpu: two CPU cores, about 35 minutes a seed, under 6 GB; gpu: one GPU, hours.
 Expect:   cpu, one seed: SpecViT after 600 steps 0.66 to 0.67 from 1,000 spectra to endless ones; after one
@@ -10,7 +11,7 @@ Expect:   cpu, one seed: SpecViT after 600 steps 0.66 to 0.67 from 1,000 spectra
 
 A training set is the first n spectra of a seed's own key. SpecViT sees each with fresh noise every time, the
 baselines once; all choose their settings or weights on n/10 (at most 2,000) further spectra of the same set.
-SpecViT is trained twice: for the same steps at every size, and for the same epochs, as published.
+SpecViT is trained twice: for the same steps at every size, and for the same epochs.
 """
 
 import sys

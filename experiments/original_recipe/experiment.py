@@ -12,8 +12,8 @@ pixels and label as z-scores, L1, AdamW (3e-4, decay 0.01 on everything), cosine
 without warm-up, clip 0.5; a fixed set of n noiseless spectra, seen with fresh noise in every epoch; validated
 after every epoch, ended where that has stood still.
 Reduced (preset cpu; the original's in brackets): width 64 (256), 2 blocks (6), 4 heads (8), patches of 256
-pixels (16), batch 64 (256), 1,000 to 20,000 spectra (50,000 to 1,000,000), at most 10 epochs (200), that is
-150 to 3,120 steps (39,000 to 781,000), patience 2 epochs (20). Spectra are the embedded grid's (BOSZ). Of
+pixels (16), batch 64 (256), 1,000 to 80,000 spectra (50,000 to 1,000,000), at most 10 epochs (200), that is
+150 to 12,500 steps (39,000 to 781,000), patience 2 epochs (20). Spectra are the embedded grid's (BOSZ). Of
 validation there are n/10, at most 2,000; the best weights are those of its best R2 (in the original perhaps
 of its least loss).
 """
@@ -53,9 +53,12 @@ class Size:
     """How much of everything; the defaults are those of two cores."""
 
     n_test: int = 10_000
-    n: tuple[int, ...] = (1_000, 5_000, 20_000)
+    n: tuple[int, ...] = (1_000, 5_000, 20_000, 80_000)
     replicated: tuple[int, ...] = (1_000, 5_000)  # with `seeds` seeds; all others with one
-    same_steps: tuple[int, ...] = (5_000, 1_000)  # with the steps of the largest, to their end
+    # (n, m): n spectra with as many steps as m get, to their end
+    same_steps: tuple[tuple[int, int], ...] = (
+        (1_000, 20_000), (5_000, 20_000), (5_000, 80_000),
+    )  # fmt: skip
     compared: int = 5_000  # spectra of the comparison with and without whitening
     epochs: int = 10
     patience: int = 2  # epochs
@@ -71,10 +74,13 @@ class Size:
 QUICK = ("model.embed_dim=16", "model.depth=1", "model.num_heads=2", "model.patch_size=256")
 QUICK += ("model.hidden=[16]", "train.batch_size=32")
 SIZES = {
-    "smoke": Size(300, (300, 600), (300,), (300,), 300, 2, 1, QUICK, (1.0,), seeds=1),
+    "smoke": Size(300, (300, 600), (300,), ((300, 600),), 300, 2, 1, QUICK, (1.0,), seeds=1),
     "cpu": Size(),
-    "gpu": Size(n=PUBLISHED.n, replicated=PUBLISHED.n[:3], same_steps=PUBLISHED.n[:3], compared=200_000,
-                epochs=200, patience=20, network=()),
+    "gpu": Size(
+        n=PUBLISHED.n, replicated=PUBLISHED.n[:3], 
+        same_steps=tuple((n, PUBLISHED.n[-1]) for n in PUBLISHED.n[:3]),
+        compared=200_000, epochs=200, patience=20, network=(),
+    ),
 }  # fmt: skip
 
 
@@ -84,7 +90,7 @@ def run(work: Work[Size]) -> RecipeResult:
     seeds = range(FIRST_SEED + 1, FIRST_SEED + size.seeds)
     found = chain(
         (by_recipe(work, n) for n in size.n),
-        (by_steps(work, n) for n in size.same_steps),
+        (by_steps(work, *sizes) for sizes in size.same_steps),
         (by_epochs(work, n) for n in size.replicated),
         compared(work),
         (by_recipe(work, n, seed) for seed in seeds for n in size.replicated),
@@ -121,9 +127,9 @@ def by_epochs(work: Work[Size], n: int) -> Training:
     return training(work, "no stopping", n, recipe(work.size, n, FIRST_SEED))
 
 
-def by_steps(work: Work[Size], n: int) -> Training:
-    """The recipe on n spectra with the steps, and so the cosine, of the largest set, and without stopping."""
-    config, longest = (recipe(work.size, count, FIRST_SEED) for count in (n, max(work.size.n)))
+def by_steps(work: Work[Size], n: int, steps_of: int) -> Training:
+    """The recipe on n spectra with the steps, and so the cosine, of more, and without stopping."""
+    config, longest = (recipe(work.size, count, FIRST_SEED) for count in (n, steps_of))
     every = max(1, longest.train.steps // work.size.epochs)
     train = replace(
         config.train,
@@ -132,7 +138,7 @@ def by_steps(work: Work[Size], n: int) -> Training:
         checkpoint_every=every,
         log_every=min(50, every),
     )
-    return training(work, "same steps", n, replace(config, train=train))
+    return training(work, f"steps of {steps_of:,}", n, replace(config, train=train))
 
 
 def recipe(size: Size, n: int, seed: int, settings: Sequence[str] = ()) -> Config:

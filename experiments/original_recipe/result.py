@@ -21,7 +21,7 @@ from experiments.study.plotting import (
 from experiments.study.result import Result
 from experiments.study.rows import Run, column, counted, intervals
 
-LINES = {"recipe": "-", "no stopping": ":", "same steps": "--"}
+LINES = {"recipe": "-", "no stopping": ":"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Row(Run):
     method: str
     whitened: bool
     n: int  # training spectra
-    mode: str | None = None  # recipe, it without stopping, or it with the steps of the largest set
+    mode: str | None = None  # recipe, it without stopping, or it with the steps of more spectra
     schedule: int | None = None  # steps after which the cosine ends
     steps: int | None = None  # that the weights have behind them
     batch: int | None = None
@@ -111,14 +111,19 @@ class RecipeResult(Result):
         arms: list[tuple[str, Sequence[Row], str, Style]] = [
             ("recipe, best weights", self.best, "recipe", red | full | {"marker": "o"}),
             ("recipe, last weights", self.last, "recipe", red | open_ | {"marker": "D"}),
-            ("steps of the largest set, best", self.best, "same steps", blue | full | {"marker": "s"}),
-            ("steps of the largest set, last", self.last, "same steps", blue | open_ | {"marker": "^"}),
         ]
+        for mode, marker in zip(self.same_steps(), "s^v", strict=False):
+            arms.append((f"{mode}, best weights", self.best, mode, blue | full | {"marker": marker}))
         for label, rows, mode, style in arms:
             mine = sorted((row for row in rows if raw_vit(row) and row.mode == mode), key=lambda row: row.n)
             found = intervals(mine)
             axes.errorbar(column(mine, "n"), found.value, yerr=found.reach, capsize=2, label=label, **style)
         axes.set_xlabel("training spectra")
+
+    def same_steps(self) -> list[str]:
+        """The modes in which few spectra get the steps of more, in order."""
+        modes = dict.fromkeys(str(row.mode) for row in self.best)
+        return [mode for mode in modes if mode not in ("recipe", "no stopping", "None")]
 
     def plot_steps(self, axes: Axes) -> None:
         """Validation R2 of SpecViT on z-scores along its steps."""
@@ -131,10 +136,10 @@ class RecipeResult(Result):
         for run in runs:
             label = f"{run.best.n:,}" if run.best.mode == "recipe" else None
             color = plt.get_cmap("viridis")(0.9 * sizes.index(run.best.n) / max(1, len(sizes) - 1))
-            style = LINES[str(run.best.mode)]
+            style = LINES.get(str(run.best.mode), "--")
             steps, r2 = [point.step for point in run.curve], [point.r2 for point in run.curve]
             axes.plot(steps, r2, linestyle=style, color=color, label=label)
-        axes.set_xlabel("steps; dotted: no stopping, dashed: those of the largest set")
+        axes.set_xlabel("steps; dotted: no stopping, dashed: steps of more spectra")
 
 
 def raw_vit(row: Row) -> bool:
