@@ -6,8 +6,8 @@ Claim:    the published R2 rises with the number of training spectra; `scaling` 
 Command:  python -m experiments.original_recipe [--preset smoke|cpu|gpu] [--seeds N]
 Hardware: one CPU core that others use as well, about 20 minutes; gpu: the published sizes, days on one GPU.
 Expect:   cpu: the recipe has -0.003, 0.23, 0.45 and 0.57 from 1,000, 5,000, 20,000 and 80,000 spectra; with
-          the steps of 20,000 spectra 1,000 have 0.447, 5,000 have 0.449 (20,000: 0.450). From 5,000, as they are
-          and whitened: SpecViT 0.26 and 0.57, MLP 0.57 and 0.65, Ridge 0.42 and 0.52. Exact limit: 0.736.
+          the steps of 20,000 spectra 1,000 have 0.447, 5,000 have 0.449 (20,000: 0.450). From 5,000, as they
+          are and whitened: SpecViT 0.26 and 0.57, MLP 0.57 and 0.65, Ridge 0.42 and 0.52. Exact limit: 0.736.
 
 As in the original: conv tokenizer and its start, class token, learned position, dropout 0.1, exact GELU,
 pixels and label as z-scores, L1, AdamW (3e-4, decay 0.01 on everything), cosine to 1e-5 over the most epochs
@@ -35,8 +35,8 @@ from experiments.baselines.finite import FiniteSet, chunks_of, finite_set, n_val
 from experiments.baselines.protocol import Chunk
 from experiments.baselines.ridge import ALPHAS, Ridge
 from experiments.original_recipe.result import Point, RecipeResult, Row, Training, reading
-from experiments.scaling import PUBLISHED
 from experiments.study.frame import Study, Work
+from experiments.study.published import PUBLISHED
 from experiments.study.rows import widened
 from experiments.study.stars import source_files
 from experiments.study.training import FIRST_SEED, combined, read_label, slug, trained

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from crlb.files.records import Record
-from experiments.scaling import Published
 from experiments.study.plotting import (
     COLORS,
     PAGE_WIDTH_IN,
@@ -18,6 +17,7 @@ from experiments.study.plotting import (
     light_grid,
     markdown,
 )
+from experiments.study.published import Published
 from experiments.study.result import Result
 from experiments.study.rows import Run, column, counted, intervals
 
