@@ -72,7 +72,7 @@ class Size:
     mag: tuple[float, float] = (20.5, 22.5)
 
 
-QUICK = ("model.embed_dim=16", "model.depth=1", "model.num_heads=2", "model.patch_size=256")
+QUICK: tuple[str, ...] = ("model.embed_dim=16", "model.depth=1", "model.num_heads=2", "model.patch_size=256")
 QUICK += ("model.hidden=[16]", "train.batch_size=32")
 SIZES = {
     "smoke": Size(300, (300, 600), (300,), ((300, 600),), (300,), 300, 2, 1, QUICK, (1.0,), seeds=1),
@@ -154,8 +154,10 @@ def recipe(size: Size, n: int, seed: int, settings: Sequence[str] = ()) -> Confi
 
 def scheduled(config: Config, steps: int, every: int) -> Config:
     """So many steps, the spectra of validation scored every so often."""
-    times = {"eval_every": every, "checkpoint_every": every, "log_every": min(50, every)}
-    return replace(config, train=replace(config.train, steps=steps, **times))
+    train = replace(
+        config.train, steps=steps, eval_every=every, checkpoint_every=every, log_every=min(50, every)
+    )
+    return replace(config, train=train)
 
 
 def training(work: Work[Size], mode: str, n: int, config: Config) -> Training:
@@ -176,11 +178,11 @@ def training(work: Work[Size], mode: str, n: int, config: Config) -> Training:
             arm=arm, method=method, whitened=whitened, mode=mode, n=n, seed=seed,
             schedule=config.train.steps, batch=config.train.batch_size,
         )  # fmt: skip
-        rows = (
+        best_row, last_row = (
             scored(work, read_label(load_weights(path), work.stars.noisy), row | {"steps": step})
             for path, step in zip((best, best.with_name("last.safetensors")), steps, strict=True)
         )
-        return Training(*rows, curve)
+        return Training(best_row, last_row, curve)
 
     return work.part(slug(f"{arm} {seed}"), asked, Training, compute)
 
@@ -200,7 +202,8 @@ def scored(work: Work[Size], pred: Float[np.ndarray, " n"], about: Mapping[str, 
 def linear(work: Work[Size], whitened: bool) -> Row:
     """Ridge on the spectra of the comparison, each observed once, or on the whitened components of them."""
     size, n = work.size, work.size.compared
-    row = {"arm": f"Ridge {reading(whitened)} {n}", "method": "Ridge", "whitened": whitened, "n": n}
+    arm = f"Ridge {reading(whitened)} {n}"
+    row = {"arm": arm, "method": "Ridge", "whitened": whitened, "n": n}
 
     def compute() -> Row:
         source = finite_set(work.simulator, n, FIRST_SEED)
@@ -212,7 +215,7 @@ def linear(work: Work[Size], whitened: bool) -> Row:
         return scored(work, fitted.predict(noisy, work.stars.mag)[:, 0], row | {"seed": FIRST_SEED})
 
     asked = {"alphas": size.alphas, "n_test": size.n_test, "mag": list(size.mag), "components": COMPONENTS}
-    return work.part(slug(row["arm"]), asked, Row, compute)
+    return work.part(slug(arm), asked, Row, compute)
 
 
 def whitening(source: FiniteSet, n: int) -> InputScaler:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from crlb.files.records import Json
 from experiments.tables.results import Result, Results
 from experiments.tables.text import fixed, items, paragraph, percent, span
 
@@ -94,13 +95,13 @@ def _scaling(run: Result) -> str:
 
 
 def _original_recipe(run: Result) -> str:
-    def r2(n: int, mode: str | None = "recipe", method: str = "SpecViT", whitened: bool = False) -> str:
+    def r2(n: Json, mode: str | None = "recipe", method: str = "SpecViT", whitened: bool = False) -> str:
         row = run.one("best", method=method, whitened=whitened, mode=mode, n=n)
         return fixed(row.number("r2"), 2)
 
-    sizes, pairs, few = (run.at("size", key).value for key in ("n", "same_steps", "compared"))
+    sizes, few = (run.at("size", key).value for key in ("n", "compared"))
     assert isinstance(sizes, list)
-    assert isinstance(pairs, list)
+    pairs = [(pair.at(0).value, pair.at(1).value) for pair in run.rows("size", "same_steps")]
     same = [f"{n:,} {r2(n, f'steps of {most:,}')} with those of {most:,}" for n, most in pairs]
     modes = {"SpecViT": "recipe", "MLP": "recipe", "Ridge": None}
     read = [f"{name} {r2(few, mode, name)} and {r2(few, mode, name, True)}" for name, mode in modes.items()]
