@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_whitening_is_all_that_differs_beside_the_network(work, asked):
 
 
 def run_of(seed: int, steps: int) -> Training:
-    scores = dict.fromkeys(metrics.Metrics.__dataclass_fields__, 0.5)
+    scores: dict[str, Any] = dict.fromkeys(metrics.Metrics.__dataclass_fields__, 0.5)
     row = Row(
         arm="a", method="SpecViT", whitened=False, n=1000, mode="recipe", seed=seed, schedule=300,
         steps=steps, batch=64, **scores,
