@@ -23,6 +23,7 @@ NAMES = (
     "accuracy",
     "chance",
     "scaling",
+    "original_recipe",
     "tokenization",
     "residuals",
     "uncertainty",

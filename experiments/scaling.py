@@ -1,7 +1,8 @@
 """How many training spectra a method needs: R2 of log g against their number.
 
-Claim:    the published curve trained every size for the same epochs, so that small sets got few steps too;
-          here the number of steps and the number of spectra are told apart.
+Claim:    with the same epochs at every size, as published, small sets get few steps too; here the number of
+          steps and the number of spectra are told apart, by the recipe of `tiny`. What that says of the
+          published curve is for `original_recipe`, which runs the original's.
 Command:  python -m experiments.scaling [--preset smoke|cpu|gpu]
 Hardware: cpu: two CPU cores, about 35 minutes a seed, under 6 GB; gpu: one GPU, hours.
 Expect:   cpu, one seed: SpecViT after 600 steps 0.66 to 0.67 from 1,000 spectra to endless ones; after one
@@ -10,7 +11,7 @@ Expect:   cpu, one seed: SpecViT after 600 steps 0.66 to 0.67 from 1,000 spectra
 
 A training set is the first n spectra of a seed's own key. SpecViT sees each with fresh noise every time, the
 baselines once; all choose their settings or weights on n/10 (at most 2,000) further spectra of the same set.
-SpecViT is trained twice: for the same steps at every size, and for the same epochs, as published.
+SpecViT is trained twice: for the same steps at every size, and for the same epochs.
 """
 
 import sys
@@ -23,39 +24,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from crlb.errors import MissingInputError
-from crlb.files.records import Record
 from experiments.baselines.boosting import LightGBM, Settings, import_lightgbm
 from experiments.baselines.finite import chunks_of, finite_set, n_validation
 from experiments.baselines.protocol import Baseline
 from experiments.baselines.ridge import ALPHAS, Ridge
 from experiments.study.frame import Study, Work
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, curve, interval, light_grid, markdown
+from experiments.study.published import PUBLISHED, Published
 from experiments.study.result import Result
 from experiments.study.rows import CurvePoint, counted, widened
 from experiments.study.running import enter
 from experiments.study.training import FIRST_SEED, base, combined, run_arm
 from specvit_jax import metrics
-
-
-@dataclass(frozen=True)
-class Published(Record):
-    """R2 of log g by number of training spectra, as published."""
-
-    note: str
-    n: tuple[int, ...]
-    SpecViT: tuple[float, ...]
-    LightGBM: tuple[float, ...]
-    Ridge: tuple[float, ...]
-
-
-# Of the original PyTorch system (project report, December 2025 to February 2026).
-PUBLISHED = Published(
-    note="BOSZ 2017 spectra; different test sets, weights of the last epoch",
-    n=(50_000, 100_000, 200_000, 500_000, 1_000_000),
-    SpecViT=(0.4339, 0.5963, 0.6733, 0.7087, 0.7111),
-    LightGBM=(0.4879, 0.5533, 0.5466, 0.5743, 0.614),
-    Ridge=(0.4419, 0.4753, 0.4738, 0.4898, 0.4957),
-)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def whitening(results: Results) -> str:
     r2 = [found.number("estimators", name, "overall", "r2") for name in WHITENED]
     raw = trees.one("rows", method="LightGBM", n=20000).number("r2")
     return paragraph(
-        f"""What a method is given to read matters more than the method: on components whitened with the
+        f"""Much depends on what a method is given to read: on components whitened with the
         computed covariance of the noise, MLP, CNN and trees come within {fixed(r2[0] - min(r2), 2)} of the
         transformer (`make figure`, {found.date}); on principal and PLS components of as many noisy spectra,
         20,000, the trees have {fixed(raw, 2)} (`scaling`, {trees.date}). (Published: {PUBLISHED}.) The
