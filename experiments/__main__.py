@@ -19,7 +19,6 @@ from experiments.study.running import report
 # Those that a reader of the main figure asks for next come first.
 NAMES = (
     "r2_vs_snr",
-    "survey",
     "accuracy",
     "chance",
     "scaling",

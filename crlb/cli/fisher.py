@@ -17,7 +17,7 @@ from crlb.labels import LABELS, unit_of
 
 if TYPE_CHECKING:
     from crlb.fisher.algebra import LabelledFisher
-    from crlb.observation.nuisance import Nuisances
+    from crlb.observation.nuisances import Nuisances
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Fisher(StarWithNuisances):
     def nuisances(self) -> "Nuisances":
         """Returns what is unknown besides the labels."""
         from crlb.observation.condition_file import find_conditions
-        from crlb.observation.star_under import nuisances_of
+        from crlb.observation.nuisances import nuisances_of
 
         return (
             super().nuisances() if self.conditions is None else nuisances_of(find_conditions(self.conditions))

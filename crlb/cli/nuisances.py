@@ -65,7 +65,7 @@ class NuisancesOptions(ForwardModelOptions):
     def __call__(self) -> None:
         from crlb.ceilings.nuisance_effects import nuisance_effects
         from crlb.observation.build import with_unknowns
-        from crlb.observation.nuisance import Nuisances
+        from crlb.observation.nuisances import Nuisances
 
         unknown = Nuisances(amplitude=True, continuum=CONTINUUM_ORDER, rv=True, lsf=not self.no_lsf)
         model, nuisances = with_unknowns(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from crlb.observation.forward_model import ForwardModel
-    from crlb.observation.nuisance import Nuisances
+    from crlb.observation.nuisances import Nuisances
     from crlb.observation.star import Star
 
 Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
@@ -103,7 +103,7 @@ class StarWithNuisances(StarOptions):
 
     def nuisances(self) -> "Nuisances":
         """Returns what is unknown besides the labels."""
-        from crlb.observation.nuisance import Nuisances
+        from crlb.observation.nuisances import Nuisances
 
         return Nuisances(self.amplitude, self.continuum, self.rv, self.lsf)
 

@@ -20,7 +20,8 @@ from crlb.observation.kernel import inside
 from crlb.observation.line_spread import lsf_fwhm_used
 from crlb.observation.moving import moving_emulator
 from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
-from crlb.observation.nuisance import NuisanceModel, Nuisances, with_nuisances
+from crlb.observation.nuisance import NuisanceModel, with_nuisances
+from crlb.observation.nuisances import Nuisances
 
 
 def forward_model(

@@ -24,33 +24,10 @@ from crlb.errors import DataError, UsageError
 from crlb.grids.emulator import Emulator
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.observation.instrument import MAX_TRACED_SIGMA, detector_flux
+from crlb.observation.nuisances import Nuisances
 from crlb.observation.pixels import before_instrument
 
 ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 Å per sample in float64
-
-
-@dataclass(frozen=True)
-class Nuisances:
-    """What is unknown besides the labels; nothing unless asked for.
-
-    Args:
-        amplitude: a free flux scale, rest 1.
-        continuum: highest order of a free multiplicative Legendre polynomial, rest 0; order 0 is `amplitude`.
-        rv: a free radial velocity, km/s, rest 0.
-        lsf: a free width of the line-spread function, FWHM in Å, rest that of the instrument.
-
-    Raises:
-        UsageError: `continuum` is negative.
-    """
-
-    amplitude: bool = False
-    continuum: int = 0
-    rv: bool = False
-    lsf: bool = False
-
-    def __post_init__(self) -> None:
-        if self.continuum < 0:
-            raise UsageError(f"continuum must be an order of 0 or more, found {self.continuum}")
 
 
 class InstrumentDerivatives(NamedTuple):

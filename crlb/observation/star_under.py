@@ -4,29 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crlb.errors import UsageError
 from crlb.fisher.algebra import LabelledFisher, add_prior, labelled
 from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel
-from crlb.observation.nuisance import Nuisances
 from crlb.observation.sky_lines import sky_lines
 from crlb.observation.star import Star
-
-
-def nuisances_of(conditions: Conditions) -> Nuisances:
-    """Returns what is unknown besides the labels, as `with_nuisances` needs it.
-
-    Raises:
-        UsageError: a seeing that is unknown: one star has the seeing of its exposure.
-    """
-    if conditions.seeing_arcsec is not None:
-        raise UsageError("seeing_arcsec: one star has one seeing, that of --seeing-arcsec; leave it out")
-    return Nuisances(
-        amplitude=conditions.scale > 0,
-        continuum=conditions.continuum,
-        rv=conditions.rv_sigma_kms > 0,
-        lsf=conditions.lsf_sigma > 0,
-    )
 
 
 def prior_sigmas(conditions: Conditions, lsf_fwhm: float) -> dict[str, float]:

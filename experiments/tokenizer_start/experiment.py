@@ -157,7 +157,7 @@ def draw_spectra(simulator: Simulator, size: Size) -> Spectra:
         select(drawn(simulator, seed, n, size.average), simulator.label_names, config)
         for seed, n in ((POOL_SEED, size.n_train), (TEST_SEED, size.n_test))
     )
-    noisy, labels, _, clean, error = map(np.asarray, pool)
+    noisy, labels, _, clean, error = map(np.asarray, pool[:5])
     data = DataConfig()
     scalers = Scalers(fit_label_scaler(labels, "zscore"), fit_input_scaler(noisy, clean, error, data))
     return Spectra(pool, test, scalers)

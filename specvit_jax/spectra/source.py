@@ -55,7 +55,7 @@ class Simulator:
             labels where these are unknown.
         prior: of the labels but velocity and width.
         mag_range: AB magnitudes in i, bright and faint.
-        observing: noise, exposure and conditions.
+        observing: conditions, polynomials, lines of the sky; the noise that counts is that of the model.
         moved: mean and standard deviation of velocity and width, km/s and Å; empty where they are known.
     """
 
@@ -73,12 +73,12 @@ class Simulator:
     @property
     def noise(self) -> NoiseModel:
         """Curves of the instrument and the sky, with exposure and level."""
-        return self.observing.noise
+        return self.model.noise
 
     @property
     def observer(self) -> Observer:
         """What adds the noise to spectra that are at hand."""
-        return Observer(self.observing, self.label_names)
+        return Observer(replace(self.observing, noise=self.noise), self.label_names)
 
     @property
     def label_names(self) -> tuple[str, ...]:

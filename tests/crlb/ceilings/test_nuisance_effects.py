@@ -24,7 +24,8 @@ from crlb.grids.grid_file import load_grid
 from crlb.observation.build import with_unknowns
 from crlb.observation.instrument import to_detector
 from crlb.observation.noise import snr, variance
-from crlb.observation.nuisance import Nuisances, with_nuisances
+from crlb.observation.nuisance import with_nuisances
+from crlb.observation.nuisances import Nuisances
 from tests.crlb.toy import toy_grid
 
 MODEL_WAVE = np.arange(8140.0, 8240.0, 0.15)

@@ -12,7 +12,8 @@ from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import flux_jacobian
 from crlb.grids.emulator import make_emulator
 from crlb.observation.instrument import detector_flux, to_detector
-from crlb.observation.nuisance import Nuisances, instrument_derivatives, with_nuisances
+from crlb.observation.nuisance import instrument_derivatives, with_nuisances
+from crlb.observation.nuisances import Nuisances
 from tests.crlb.toy import LABEL_NAMES, toy_grid
 
 MODEL_WAVE = np.arange(8140.0, 8240.0, 0.15)

@@ -11,9 +11,10 @@ from crlb.observation.build import with_unknowns
 from crlb.observation.conditions import SURVEY, Conditions
 from crlb.observation.noise import electrons_per_flux
 from crlb.observation.noise_curves import builtin_noise
+from crlb.observation.nuisances import nuisances_of
 from crlb.observation.sky_lines import sky_lines
 from crlb.observation.star import observe
-from crlb.observation.star_under import fisher_under, nuisances_of, prior_sigmas
+from crlb.observation.star_under import fisher_under, prior_sigmas
 from tests.crlb.toy import toy_grid
 
 MAG, LABELS = 21.0, np.array([4620.0, 2.3, -0.4])

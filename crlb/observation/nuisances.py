@@ -1,0 +1,46 @@
+"""Which unknowns a Fisher matrix has besides the labels. What they do to the flux: `nuisance.py`."""
+
+from dataclasses import dataclass
+
+from crlb.errors import UsageError
+from crlb.observation.conditions import Conditions
+
+
+@dataclass(frozen=True)
+class Nuisances:
+    """What is unknown besides the labels; nothing unless asked for.
+
+    Args:
+        amplitude: a free flux scale, rest 1.
+        continuum: highest order of a free multiplicative Legendre polynomial, rest 0; order 0 is `amplitude`.
+        rv: a free radial velocity, km/s, rest 0.
+        lsf: a free width of the line-spread function, FWHM in Å, rest that of the instrument.
+
+    Raises:
+        UsageError: `continuum` is negative.
+    """
+
+    amplitude: bool = False
+    continuum: int = 0
+    rv: bool = False
+    lsf: bool = False
+
+    def __post_init__(self) -> None:
+        if self.continuum < 0:
+            raise UsageError(f"continuum must be an order of 0 or more, found {self.continuum}")
+
+
+def nuisances_of(conditions: Conditions) -> Nuisances:
+    """Returns what is unknown besides the labels, as `with_nuisances` needs it.
+
+    Raises:
+        UsageError: a seeing that is unknown: one star has the seeing of its exposure.
+    """
+    if conditions.seeing_arcsec is not None:
+        raise UsageError("seeing_arcsec: one star has one seeing, that of --seeing-arcsec; leave it out")
+    return Nuisances(
+        amplitude=conditions.scale > 0,
+        continuum=conditions.continuum,
+        rv=conditions.rv_sigma_kms > 0,
+        lsf=conditions.lsf_sigma > 0,
+    )
