@@ -41,7 +41,7 @@ from .observation.instrument import to_detector as to_detector
 from .observation.noise_curves import NoiseModel as NoiseModel
 from .observation.noise_curves import builtin_noise as builtin_noise
 from .observation.noise_curves import load_noise as load_noise
-from .observation.nuisance import Nuisances as Nuisances
+from .observation.nuisances import Nuisances as Nuisances
 from .observation.star import Star as Star
 from .readers.objects import observed_from as observed_from
 from .readers.options import ReadOptions as ReadOptions

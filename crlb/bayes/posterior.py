@@ -71,12 +71,14 @@ def posterior(
     stars = _check_stars(observed, model)
     check_prior(model.emulator, prior)
     known = _check_truth(observed.truth, prior, len(stars.mag))
+    if not len(stars.mag):
+        return no_star(prior.label_names, len(inference.quantiles))
     with jax.enable_x64(True):  # sums over points in float64 whatever the caller computes in
         like = make_likelihood(model, prior, inference.conditions)
         rows, parts = [np.zeros(0, int)], [no_star(prior.label_names, len(inference.quantiles))]
+        seen = with_seen_directions(like, float(stars.mag.min()))  # one for all: its size is compiled
         for group in _groups(np.asarray(stars.mag)):
             some, one_mag = stars.take(group), bool(np.ptp(stars.mag[group]) == 0)
-            seen = with_seen_directions(like, float(some.mag.min()))
             exact = one_mag and like.exact_at_templates
             for done in solve(seen, some, group, key=key, inference=inference, exact=exact):
                 rows.append(done.rows)

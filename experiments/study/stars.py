@@ -65,7 +65,7 @@ class Stars(NamedTuple):
 
     def take(self, rows: np.ndarray | slice) -> "Stars":
         """Some of the stars."""
-        return self._make(array if array is None else array[rows] for array in self)
+        return Stars._make(array if array is None else array[rows] for array in self)
 
 
 def source_files(grid: Path | None, noise: Path | None) -> list[Path]:
