@@ -17,7 +17,7 @@ from crlb.bayes.likelihood import Stars, make_likelihood
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior, joined, no_star
 from crlb.bayes.seen import with_seen_directions
-from crlb.bayes.solve import Inference, solve, summary
+from crlb.bayes.solve import Group, Inference, solve, summary
 from crlb.errors import DataError, UsageError
 from crlb.grids.emulator import Emulator
 from crlb.observation.forward_model import ForwardModel
@@ -77,10 +77,10 @@ def posterior(
         like = make_likelihood(model, prior, inference.conditions)
         rows, parts = [np.zeros(0, int)], [no_star(prior.label_names, len(inference.quantiles))]
         seen = with_seen_directions(like, float(stars.mag.min()))  # one for all: its size is compiled
-        for group in _groups(np.asarray(stars.mag)):
-            some, one_mag = stars.take(group), bool(np.ptp(stars.mag[group]) == 0)
-            exact = one_mag and like.exact_at_templates
-            for done in solve(seen, some, group, key=key, inference=inference, exact=exact):
+        for chunk in _chunks(np.asarray(stars.mag)):
+            some = stars.take(chunk)
+            groups = _groups(np.asarray(some.mag), like.exact_at_templates)
+            for done in solve(seen, some, chunk, key=key, inference=inference, groups=groups):
                 rows.append(done.rows)
                 parts.append(summary(done, prior, known[done.rows], inference.quantiles))
                 if advance is not None:
@@ -88,11 +88,17 @@ def posterior(
     return joined(np.concatenate(rows), parts)
 
 
-def _groups(mag: np.ndarray) -> list[np.ndarray]:
-    """Row numbers of stars that share templates: within `MAG_BIN`, at most `STARS_AT_ONCE`."""
+def _chunks(mag: np.ndarray) -> list[np.ndarray]:
+    """Row numbers of stars that are solved together, neighbours in magnitude, at most `STARS_AT_ONCE`."""
+    order = np.argsort(mag, kind="stable")
+    return [order[i : i + STARS_AT_ONCE] for i in range(0, len(order), STARS_AT_ONCE)]
+
+
+def _groups(mag: np.ndarray, exact: bool) -> list[Group]:
+    """Places of stars that share templates: within `MAG_BIN`; exact where their magnitudes are equal."""
     bins = np.floor(mag / MAG_BIN + 0.5)
-    groups = [np.flatnonzero(bins == b) for b in np.unique(bins)]
-    return [g[i : i + STARS_AT_ONCE] for g in groups for i in range(0, len(g), STARS_AT_ONCE)]
+    members = [np.flatnonzero(bins == b) for b in np.unique(bins)]
+    return [Group(some, exact and bool(np.ptp(mag[some]) == 0)) for some in members]
 
 
 def _check_stars(observed: Observations, model: ForwardModel) -> Stars:

@@ -76,6 +76,16 @@ class Weighted(NamedTuple):
     good: np.ndarray
 
 
+class Group(NamedTuple):
+    """Places of stars that share templates, and whether `at_templates` is exact for them.
+
+    Where it is not, it serves as a first guess only.
+    """
+
+    members: Int[np.ndarray, " m"]
+    exact: bool = True
+
+
 def solve(
     like: LogLikelihood[S],
     stars: S,
@@ -83,7 +93,7 @@ def solve(
     *,
     key: Key[Array, ""],
     inference: Inference = Inference(),
-    exact: bool = True,
+    groups: Sequence[Group] | None = None,
 ) -> Iterator[Weighted]:
     """Yields stars as they finish, in float64: call it where jax knows that type.
 
@@ -93,13 +103,16 @@ def solve(
         rows: row numbers of the stars among all that were asked for; a star's points follow from its own.
         key: of the points.
         inference: how many points.
-        exact: whether `at_templates` is exact; else it serves as a first guess only.
+        groups: stars that share templates, all stars in all; None: all of them, exactly.
     """
     n_labels = len(like.prior.label_names)
     seeds = [int(bits) for bits in jax.random.bits(key, (2,), jnp.uint32)]
     unit = like.prior.unit_quantile(sobol(seeds[0], inference.n_templates, n_labels))
     base = jnp.asarray(sobol(seeds[1], inference.n_points // SETS, n_labels + 1))
-    log_like = like.at_templates(unit, stars)
+    log_like, exact = np.empty((len(rows), len(unit))), np.ones(len(rows), bool)
+    for group in groups or [Group(np.arange(len(rows)))]:
+        some = jax.tree.map(lambda a: a[group.members], stars)  # noqa: B023
+        log_like[group.members], exact[group.members] = like.at_templates(unit, some), group.exact
     weight = np.exp(log_like - log_like.max(axis=1, keepdims=True))
     enough = np.asarray(ess_of(jnp.asarray(weight))) >= TEMPLATE_MARGIN * inference.target_ess
     done = enough & exact
