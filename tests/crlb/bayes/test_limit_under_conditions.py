@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kstest, multivariate_normal
+from scipy.stats import kstest
 
 from crlb.bayes.exact_limit import posterior_of, simulate
 from crlb.bayes.posterior import Inference
@@ -31,6 +31,7 @@ ALL = Conditions(
     scale=0.05, continuum=1, continuum_sigma=0.1, rv_sigma_kms=30.0, lsf_sigma=0.15, lost=0.2, lost_block=4,
     sky_left=0.1,
 )  # fmt: skip
+ADDED = ("continuum", "velocity", "sky")
 INFERENCE = {"target_ess": 800.0, "n_templates": 4096, "n_points": 1024}
 
 
@@ -51,7 +52,7 @@ def brute_force(model, conditions, drawn, star, size):
     Scale, continuum and shares of the sky are in the covariance matrix of the pixels, written down whole.
     """
     prior = prior_under(conditions, model)
-    sizes = [size, size, *[15] * (len(prior.label_names) - 2)]
+    sizes = [size, size, *[12] * (len(prior.label_names) - 2)]
     edges = [np.linspace(a, b, m + 1) for a, b, m in zip(prior.low, prior.high, sizes, strict=True)]
     middles = [(e[1:] + e[:-1]) / 2 for e in edges]
     points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, len(sizes))
@@ -65,11 +66,18 @@ def brute_force(model, conditions, drawn, star, size):
     electrons = sky.electrons * model.noise.exposure.n_exp * model.noise.exposure.time
     lines = np.array([np.where(sky.line == i, electrons, 0.0) for i in range(len(sky.n))])
     log_p = np.empty(len(points))
-    for i, (mean, var, c) in enumerate(zip(flux, noise, per_flux, strict=True)):
-        rows = [s * mean * curve for s, curve in zip(sigmas, curves, strict=True)]
-        rows = np.array([*rows, *(conditions.sky_left * lines / c)])[:, usable]
-        gaussian = multivariate_normal(mean[usable], np.diag(var[usable]) + rows.T @ rows)
-        log_p[i] = gaussian.logpdf(drawn.flux[star][usable])
+    for some in np.array_split(np.arange(len(points)), max(1, len(points) // 1024)):
+        rows = [s * flux[some] * curve[None] for s, curve in zip(sigmas, curves, strict=True)]
+        rows += [conditions.sky_left * line[None] / per_flux[some] for line in lines]
+        rows = np.stack(rows, axis=1)[:, :, usable]
+        covariance = np.einsum("nkp,nkq->npq", rows, rows) + noise[some][:, usable, None] * np.eye(
+            usable.sum()
+        )
+        factor = np.linalg.cholesky(covariance)
+        residual = (drawn.flux[star] - flux[some])[:, usable, None]
+        white = np.linalg.solve(factor, residual)[..., 0]
+        log_det = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+        log_p[some] = -0.5 * (white**2).sum(axis=1) - log_det
     for name, sigma, centre in ((RV, conditions.rv_sigma_kms, 0.0), (LSF, 1.6 * conditions.lsf_sigma, 1.6)):
         if sigma:
             log_p -= 0.5 * ((points[:, prior.label_names.index(name)] - centre) / sigma) ** 2
@@ -83,9 +91,9 @@ def brute_force(model, conditions, drawn, star, size):
 @pytest.mark.parametrize("name", [*EACH, "all"])
 def test_posterior_is_that_of_brute_force_integration(name):
     conditions = EACH.get(name, ALL)
-    model, _, drawn, found = solved(conditions, 2, **INFERENCE)
-    size = 16 if name == "all" else 40
-    for star in range(2):
+    n, size = (1, 16) if name == "all" else (2, 40)
+    model, _, drawn, found = solved(conditions, n, **INFERENCE)
+    for star in range(n):
         mean, sigma = brute_force(model, conditions, drawn, star, size)
         assert found.converged[star]
         assert (np.abs(found.mean[star, :2] - mean) < 0.05 * sigma).all()
@@ -108,15 +116,14 @@ def test_stars_are_the_same_whatever_is_unknown():
 
 @pytest.mark.slow
 def test_limit_never_rises_when_an_unknown_is_added_and_ranks_are_flat_under_all():
-    n = 300
-    plain = Conditions(lost_block=1)
-    rows = {"none": plain, **EACH, "all": ALL}
+    n = 96
+    rows = {"none": Conditions(lost_block=1), **{name: EACH[name] for name in ADDED}, "all": ALL}
     variance_of, ranks = {}, {}
     for name, conditions in rows.items():
         _, _, _, found = solved(conditions, n)
         variance_of[name] = found.sigma[:, :2] ** 2
         ranks[name] = found.cumulative[:, :2]
-    for name in EACH:
+    for name in ADDED:
         cost = variance_of[name] - variance_of["none"]
         error = cost.std(axis=0) / np.sqrt(n)
         assert (cost.mean(axis=0) > -2.5 * error).all(), name
