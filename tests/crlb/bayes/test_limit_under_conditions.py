@@ -88,6 +88,7 @@ def brute_force(model, conditions, drawn, star, size):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [*EACH, "all"])
 def test_posterior_is_that_of_brute_force_integration(name):
     conditions = EACH.get(name, ALL)
@@ -115,6 +116,7 @@ def test_stars_are_the_same_whatever_is_unknown():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_limit_never_rises_when_an_unknown_is_added_and_ranks_are_flat_under_all():
     n = 96
     rows = {"none": Conditions(lost_block=1), **{name: EACH[name] for name in ADDED}, "all": ALL}
@@ -134,6 +136,7 @@ def test_limit_never_rises_when_an_unknown_is_added_and_ranks_are_flat_under_all
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_limits_of_no_uncertainty_are_the_conditional_ones():
     tiny = Conditions(
         scale=1e-5, continuum=1, continuum_sigma=1e-5, rv_sigma_kms=0.01, lsf_sigma=1e-4, sky_left=1e-5
