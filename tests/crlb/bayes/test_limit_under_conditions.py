@@ -57,7 +57,9 @@ def brute_force(model, conditions, drawn, star, size):
     middles = [(e[1:] + e[:-1]) / 2 for e in edges]
     points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, len(sizes))
     with jax.enable_x64(True):
-        flux = np.asarray(jax.vmap(model.emulator)(jnp.asarray(points)))
+        flux = np.asarray(
+            jax.jit(model.emulator.batch)(jnp.asarray(points))
+        )  # star after star: little memory
         noise = np.asarray(jax.vmap(lambda f: variance(f, MAG, model.noise))(jnp.asarray(flux)))
         per_flux = np.asarray(jax.vmap(lambda f: electrons_per_flux(f, MAG, model.noise))(jnp.asarray(flux)))
     usable, sky = drawn.usable[star], sky_lines(model.noise)
