@@ -13,6 +13,7 @@ from specvit_jax.settings.observed_under import conditions_in
 
 PIECE = 256  # spectra at once
 LEAST_SIGNAL = 1e-6  # variance of a component, in that of the noise
+LEAST_NOISE = 1e-12  # variance of a scaled pixel, of spectra without noise
 
 
 class LabelScaler(NamedTuple):
@@ -229,7 +230,7 @@ def _gram(
 
     Directions in which clean spectra do not differ count as such of a millionth of the noise.
     """
-    covariance = covariance / unit + LEAST_SIGNAL * np.eye(len(covariance))
+    covariance = covariance / max(unit, LEAST_NOISE) + LEAST_SIGNAL * np.eye(len(covariance))
     wide = analysis.astype(np.float64)
     found: np.ndarray = wide.T @ wide + turn.T @ np.linalg.solve(covariance, turn)
     return found.astype(np.float32)
