@@ -32,13 +32,8 @@ from crlb.observation.conditions import Conditions
 # chi2 that a spectrum of any node may lose with the directions cut. They are orthogonal to those kept: ln L
 # is off by how much of this changes within a posterior, which is far less.
 LOST = 0.1
-RANKS = (
-    64,
-    96,
-    128,
-    192,
-    256,
-)  # sizes a basis is cut to, else it is kept whole: few, because each is compiled
+# Sizes a basis is cut to, else it is kept whole: few, because each is compiled.
+RANKS = (64, 96, 128, 192, 256)
 NODES = 4096  # of the grid at most on which the cut is checked
 BLOCK = 1024  # points computed together: 8 MB per matrix of 128 directions
 # Effective templates among the first block below which the other blocks are left out: the star is bright.

@@ -30,10 +30,9 @@ REACH_SIGMA = 4.0  # of the prior on either side that an axis covers; 6e-5 of it
 RV_STEP = 0.6
 LSF_STEP = 0.25  # ratio of neighbouring widths, minus one
 MOST_NODES = 64  # of the velocity axis: beyond, measure the velocity first
-LOST = (
-    1e-4  # of the flux, rms: what leaving out directions may cost; a hundredth of the noise at an SNR of 100
-)
-MOST_DIRECTIONS = 512
+# Of the flux, rms: what leaving out directions may cost; a hundredth of the noise at an SNR of 100.
+LOST = 1e-4
+MOST_DIRECTIONS = 512  # that are looked for
 
 
 def axis_nodes(conditions: Conditions, lsf_fwhm: float) -> dict[str, Float[np.ndarray, " n"]]:

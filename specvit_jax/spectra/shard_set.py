@@ -22,17 +22,8 @@ from specvit_jax.spectra.shards import DATASET, INDEX
 
 MANIFEST = "manifest.json"
 ARRAYS = ("flux", "error", "noisy", "mask")
-CONTENT = (
-    "labels",
-    "ranges",
-    "prior",
-    "beta",
-    "mag",
-    "grid",
-    "noise",
-    "noise_level",
-    "conditions",
-)  # of a DataConfig
+# Of a DataConfig.
+CONTENT = ("labels", "ranges", "prior", "beta", "mag", "grid", "noise", "noise_level", "conditions")
 Spans = dict[str, tuple[int, int]]  # shard -> global index of its first spectrum, and the one after its last
 
 
