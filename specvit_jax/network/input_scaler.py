@@ -112,8 +112,8 @@ class InputScaler(NamedTuple):
     ) -> Float[Array, "n k"]:
         """Solutions z of (M without the lost pixels of every spectrum) z = right, by conjugate gradients.
 
-        Not by LAPACK: of two solvers of many systems in one compiled step, each can wait for a thread that the
-        other one holds; jaxlib 0.10 came to a halt there on two cores.
+        Not by LAPACK: of two solvers of many systems in one compiled step, each can wait for a thread that
+        the other one holds; jaxlib 0.10 came to a halt there on two cores.
         """
         gram = jnp.asarray(self.gram)
         inverse = jnp.linalg.inv(gram)
