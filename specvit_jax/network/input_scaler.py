@@ -96,6 +96,7 @@ class InputScaler(NamedTuple):
         usable: Float[Array | np.ndarray, "n n_pix"] | None,
     ) -> Float[Array, " n"]:
         """Log of the rms of what is left of scaled flux outside of the components, per usable pixel."""
+        assert self.analysis is not None
         seen = jnp.matmul(x, self.analysis, precision="highest")
         return _log_rest(x, jnp.sum(seen * self._solved(seen, usable), axis=1), usable)
 
