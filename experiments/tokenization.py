@@ -24,9 +24,7 @@ from experiments.study.plotting import PAGE_WIDTH_IN, bars, interval, markdown
 from experiments.study.result import Result
 from experiments.study.rows import ArmRow, counted
 from experiments.study.running import enter
-from experiments.study.training import Arm, combined, run_arms
-from specvit_jax import preset
-from specvit_jax.settings.config_file import override
+from experiments.study.training import Arm, base, combined, run_arms
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def in_pieces(arm: Arm) -> Arm:
 
     With 256 tokens a step of 128 spectra takes 0.6 of the time in 8 pieces, with 512 half of it in 32.
     """
-    tokens = override(preset("tiny"), arm.settings).model.num_patches
+    tokens = base("cpu", arm.settings).model.num_patches
     return arm._replace(settings=(*arm.settings, f"train.accumulate={max(1, round(tokens**2 / 8192))}"))
 
 

@@ -16,7 +16,7 @@ from specvit_jax.spectra.source import make_simulator
 from tests.crlb.conftest import MODEL_WAVE, SMALL_AXES
 from tests.crlb.toy import toy_grid
 
-PLUMBING = {"crlb.files", "crlb.errors", "crlb.labels", "crlb.detector"}
+PLUMBING = {"crlb.files", "crlb.errors", "crlb.labels", "crlb.detector", "specvit_jax.settings"}
 
 
 def room(frame: FrameType | None) -> str:

@@ -195,8 +195,13 @@ def simulate(
     """Returns stars drawn from the prior and observed under these conditions.
 
     Raises:
-        UsageError: as `observing` and `make_likelihood`.
+        UsageError: exposures other than the model's, or as `observing` and `make_likelihood`.
     """
+    if others := [name for name in conditions.drawn if name != "seeing_arcsec"]:
+        raise UsageError(
+            f"{others[0]}: the exact limit takes the exposures of its model; give conditions without, and "
+            f"one limit for each with --{others[0].replace('_', '-')}"
+        )
     with jax.enable_x64(True):
         like = make_likelihood(model, prior, conditions)
         observer = replace(observing(like.noise, conditions), curves=like.unknowns.continuum)

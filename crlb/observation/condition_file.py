@@ -61,18 +61,23 @@ def parse_conditions(text: str) -> Conditions:
 
 def _value(name: str, value: object, kind: object) -> typing.Any:
     """A value as its field's type; text is tried as a number, for YAML reads 1e-2 as text."""
-    if kind in (int, float):
-        number = _number(name, value)
-        if kind is float:
-            return number
-        if not number.is_integer():
-            raise DataError(f"{name}: needed a whole number, found {value!r}")
-        return int(number)
+    if kind is float:
+        return _number(name, value)
+    if kind is int:
+        return _whole(name, value)
     if value is None:
         return None
     if not (isinstance(value, list) and len(value) == 2):
         raise DataError(f"{name}: needed two numbers or null, found {value!r}")
-    return (_number(name, value[0]), _number(name, value[1]))
+    read = _whole if kind == tuple[int, int] | None else _number
+    return (read(name, value[0]), read(name, value[1]))
+
+
+def _whole(name: str, value: object) -> int:
+    number = _number(name, value)
+    if not number.is_integer():
+        raise DataError(f"{name}: needed a whole number, found {value!r}")
+    return int(number)
 
 
 def _number(name: str, value: object) -> float:

@@ -27,6 +27,12 @@ MAX_CONTINUUM = 20  # order above which polynomials follow lines instead of a re
 MAX_MODEL_ERROR = 1.0  # relative: a model that is wrong by more than the flux says nothing
 MAX_LOST = 0.5  # of the pixels
 LEVEL = 0.5  # of the flux that an observer hands on, where its scale is unknown
+DRAWN = ("seeing_arcsec", "exptime_s", "n_exp")  # of the exposures, which may differ from star to star
+DRAWN_WORDS = {
+    "seeing_arcsec": "seeing {:g} to {:g} arcsec",
+    "exptime_s": "exposures of {:g} to {:g} s",
+    "n_exp": "{:g} to {:g} exposures",
+}
 MAX_LSF_SIGMA = 0.2  # relative: four sigma of more would reach a width of zero
 
 
@@ -49,6 +55,8 @@ class Conditions(Record):
             from line to line.
         seeing_arcsec: smallest and largest seeing, drawn uniformly for every star and known then; None: that
             of the exposure.
+        exptime_s: shortest and longest exposure, s, likewise.
+        n_exp: smallest and largest number of exposures, whole numbers, likewise.
         model_error: 1-sigma error of the model relative to the flux: it adds (model_error x flux level)^2 to
             the variance of every pixel. For observed spectra it is the same over 10 Å, for chi2 each pixel
             has its own (`crlb.bayes.best_fit`).
@@ -66,6 +74,8 @@ class Conditions(Record):
     lost_block: int = 16
     sky_left: float = 0.0
     seeing_arcsec: tuple[float, float] | None = None
+    exptime_s: tuple[float, float] | None = None
+    n_exp: tuple[int, int] | None = None
     model_error: float = 0.0
 
     def __post_init__(self) -> None:
@@ -85,6 +95,15 @@ class Conditions(Record):
             raise UsageError(f"lost_block must be at least one pixel, found {self.lost_block}")
         if not 0 <= self.model_error < MAX_MODEL_ERROR:
             raise UsageError(f"model_error must be a fraction from 0 to below 1, found {self.model_error}")
+        for name in DRAWN[1:]:
+            low, high = getattr(self, name) or (1, 1)
+            if not 0 < low <= high < math.inf:
+                raise UsageError(f"{name} must be two numbers above 0, least first; found {low:g}, {high:g}")
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """What of the exposures is drawn star by star: names of fields."""
+        return tuple(name for name in DRAWN if getattr(self, name) is not None)
 
     @property
     def words(self) -> str:
@@ -98,10 +117,8 @@ class Conditions(Record):
             f"{self.sky_left:.1%} of the sky's lines left": self.sky_left,
             f"model error {self.model_error:.1%}": self.model_error,
         }
-        seeing = (
-            [] if self.seeing_arcsec is None else ["seeing {:g} to {:g} arcsec".format(*self.seeing_arcsec)]
-        )
-        return "; ".join([words for words, asked in said.items() if asked] + seeing)
+        drawn = [DRAWN_WORDS[name].format(*getattr(self, name)) for name in self.drawn]
+        return "; ".join([words for words, asked in said.items() if asked] + drawn)
 
     @property
     def unknowns(self) -> tuple[str, ...]:

@@ -86,6 +86,15 @@ class NoiseModel:
         """The noise of other exposures."""
         return replace(self, exposure=exposure)
 
+    def stretched(self, longer: Float[Array, ""], more: Float[Array, ""]) -> "NoiseModel":
+        """The noise of exposures `longer` times as long and `more` times as many, which may be traced.
+
+        As `with_exposure`, but in the curves: those of one exposure then stand for that many of these.
+        """
+        curves = ("signal_e", "sky_e", "skymax_e", "stray_e", "dark_var")
+        total = {name: getattr(self, name) * (longer * more) for name in curves}
+        return replace(self, **total, read_var=self.read_var * more)
+
     def with_level(self, level: float) -> "NoiseModel":
         """The noise `level` times as strong (1 sigma) as the curves say.
 

@@ -34,10 +34,11 @@ def nuisances_of(conditions: Conditions) -> Nuisances:
     """Returns what is unknown besides the labels, as `with_nuisances` needs it.
 
     Raises:
-        UsageError: a seeing that is unknown: one star has the seeing of its exposure.
+        UsageError: exposures that are drawn: one star has those it has.
     """
-    if conditions.seeing_arcsec is not None:
-        raise UsageError("seeing_arcsec: one star has one seeing, that of --seeing-arcsec; leave it out")
+    if conditions.drawn:
+        name = conditions.drawn[0]
+        raise UsageError(f"{name}: one star has one value, that of --{name.replace('_', '-')}; leave it out")
     return Nuisances(
         amplitude=conditions.scale > 0,
         continuum=conditions.continuum,

@@ -76,7 +76,7 @@ class Observing:
             noisy, error = noise_module.draw(key, flux, mag, self.noise)
             return Seen(noisy, error, jnp.ones_like(noisy), jnp.ones((), flux.dtype), flux)
         keys, mag = jax.random.split(key, 5), self.magnitude(key, mag)
-        noisy, error = noise_module.draw(keys[1], flux, mag, self.noise)
+        noisy, error = noise_module.draw(keys[1], flux, mag, self._exposed(keys[0]))
         response = self._response(keys[2], flux)
         noisy = noisy + response + self._sky(keys[3], flux, mag)
         usable = lost_pixels(keys[4], self.conditions, flux.shape[0], flux.dtype)
@@ -102,6 +102,18 @@ class Observing:
         seeing = jax.random.uniform(key, (), minval=low, maxval=high)
         factor = jnp.interp(seeing, jnp.asarray(SEEING_ARCSEC), jnp.asarray(SEEING_FACTOR))
         return 2.5 * jnp.log10(factor / self.noise.exposure.seeing_factor)
+
+    def _exposed(self, key: Key[Array, ""]) -> NoiseModel:
+        """The noise of the exposures of the star with this key."""
+        exposure, conditions = self.noise.exposure, self.conditions
+        time_key, number_key = jax.random.split(jax.random.fold_in(key, 1))
+        longer = more = jnp.ones(())
+        if (time := conditions.exptime_s) is not None:
+            longer = jax.random.uniform(time_key, (), minval=time[0], maxval=time[1]) / exposure.exptime_s
+        if (n := conditions.n_exp) is not None:
+            more = jax.random.randint(number_key, (), int(n[0]), int(n[1]) + 1) / exposure.n_exp
+        drawn = conditions.exptime_s or conditions.n_exp
+        return self.noise.stretched(longer, more) if drawn else self.noise
 
     def level(self, flux: Float[Array, " n_pix"], usable: Float[Array, " n_pix"]) -> Float[Array, ""]:
         """Returns the mean flux over the pixels that can be used, weighted by 1/variance of the sky.

@@ -1,13 +1,14 @@
 """What brings a small network to the limit: its input, an average of its weights, a teacher.
 
 Claim:    spectra scaled by their noise and the answers of a cheaper network that has seen more of them bring
-          SpecViT of the size of `tiny` closer to the exact limit than its own recipe does after as many steps.
+          SpecViT of the size of `tiny` closer to the exact limit than its former recipe does after as many
+          steps.
 Command:  python -m experiments.distillation [--preset smoke|cpu|gpu] [--steps N ...] [--seeds N]
 Hardware: two CPU cores; how long it takes is measured and said before the first training.
 Expect:   was not known before the first run.
 
-Every arm is one change from another: the recipe of `tiny` with patches of 512 pixels; the spectra scaled by
-their noise, whitened to 40 components, with the scatter outside of them as one more; the average of the
+Every arm is one change from another: the recipe that `tiny` had until 2026-11-29, with patches of 512 pixels;
+the spectra scaled by their noise, whitened to 40 components, with the scatter outside of them as one more; the average of the
 weights over about the last sixth of the steps; targets that a teacher reads from the same noisy spectra
 instead of the labels. With the average, two more: patches of 256 pixels, and sigma as a second output, from
 labels or from the teacher's sigma.
@@ -27,8 +28,8 @@ from experiments.study.beside_limit import limit_run, over_seeds
 from experiments.study.frame import Options, Study, Work
 from experiments.study.pace import Planned, announce
 from experiments.study.rows import widened
-from experiments.study.training import FIRST_SEED, base, run_folder
-from specvit_jax import Config
+from experiments.study.training import FIRST_SEED, base, cut, run_folder
+from specvit_jax import Config, preset
 from specvit_jax.network.find import find_weights
 
 TEACHER, TEACHER_SEED = "teacher", 142  # its spectra are none of its pupils'
@@ -81,7 +82,7 @@ INPUT = ("data.input_scaling=noise", "data.components=40", "data.noise_component
 SIGMA = ("model.predict_sigma=true", "train.loss=mse_nll")
 WIDE, FINER = "model.patch_size=512", "model.patch_size=256"
 CHANGES = (
-    Change("tiny, patch 512", (WIDE,)),
+    Change("former recipe of tiny, patch 512", (WIDE,)),
     Change("+ scaled by noise", (WIDE, *INPUT)),
     Change("+ average of weights", (WIDE, *INPUT), averaged=True),
     Change("+ teacher", (WIDE, *INPUT), averaged=True, taught=True),
@@ -139,7 +140,7 @@ def teacher_config(work: Work[Size]) -> Config:
     size = work.size
     settings = [f"train.steps={size.teacher_steps}", f"train.batch_size={size.teacher_batch}"]
     settings += [f"train.seed={TEACHER_SEED}", f"train.ema={average(size.teacher_steps)}"]
-    return base(work.options.preset, [*INPUT, *settings], network="teacher")
+    return cut(preset(TEACHER), work.options.preset, [*INPUT, *settings])
 
 
 def average(steps: int) -> float:

@@ -4,7 +4,6 @@ All read the same test spectra and are told the magnitude, which only the templa
 LightGBM learn from the same noisy spectra; the networks from fresh ones.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +22,9 @@ from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
 from experiments.study.frame import Options, Work
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
-from experiments.study.training import trained
+from experiments.study.training import trained, training_of
 from specvit_jax import Config, load_weights, predict, preset
-from specvit_jax.network.find import read_metadata, shipped_weights
+from specvit_jax.network.find import shipped_weights
 from specvit_jax.settings.config_file import override
 
 MAX_TREES = 1000  # of LightGBM, with early stopping
@@ -127,8 +126,7 @@ def specvit(work: Work[Size]) -> Method:
         path = trained(config, work.simulator, work.folder / "specvit", files)
         return network(path, f"tiny, {work.size.steps:,} steps of 128 fresh spectra on this grid")
     path = shipped_weights("tiny")
-    step = json.loads(read_metadata(path)["about"])["step"]
-    return network(path, f"tiny as shipped, {step:,} steps of 128 fresh spectra")
+    return network(path, f"tiny as shipped, {training_of(path)}")
 
 
 def rival(work: Work[Size], name: str, config: Config) -> Path:

@@ -15,7 +15,7 @@ from experiments.study.frame import S, Work, digest_of
 from experiments.study.rows import ArmRow, Intervals, Run, intervals, scores_by_snr, widened
 from experiments.study.stars import LABEL, Stars, source_files
 from specvit_jax import Config, Weights, load_weights, metrics, predict, preset, train
-from specvit_jax.network.find import find_weights, shipped_weights
+from specvit_jax.network.find import find_weights, read_metadata, shipped_weights
 from specvit_jax.network.networks import cost, parameter_counts
 from specvit_jax.runs.listing import read_metrics
 from specvit_jax.runs.manifest import read_manifest
@@ -34,7 +34,18 @@ class Arm(NamedTuple):
     settings: tuple[str, ...] = ()
 
 
-# The base of every comparison: `tiny`, cut to the time a preset has.
+# The base of every comparison: the network that was shipped as `tiny` until 2026-11-29, cut to the time a
+# preset has. It learns labels alone, from more tokens and fewer components than `tiny` does now.
+_BASE = (
+    "model.patch_size=64",
+    "model.predict_sigma=false",
+    "train.loss=mse",
+    "train.batch_size=128",
+    "train.ema=0",
+    "data.input_scaling=pixel",
+    "data.components=24",
+    "data.noise_component=false",
+)
 _QUICK = (
     "train.steps=6",
     "train.batch_size=32",
@@ -52,12 +63,14 @@ BASES: dict[str, tuple[str, ...]] = {
 }
 
 
-def base(name: str, settings: Iterable[str] = (), network: str = "tiny") -> Config:
-    """`tiny`, or another preset of networks, as a preset of the experiments trains it.
+def base(name: str, settings: Iterable[str] = ()) -> Config:
+    """The base as a preset trains it, scored and saved on the way; best weights are kept."""
+    return cut(override(preset("tiny"), _BASE), name, settings)
 
-    It is scored and saved on the way; the best weights are kept.
-    """
-    config = override(preset(network), [*BASES[name], *settings])
+
+def cut(config: Config, name: str, settings: Iterable[str] = ()) -> Config:
+    """A configuration cut to the time a preset has, with changes, scored and saved on the way."""
+    config = override(config, [*BASES[name], *settings])
     every = max(3, config.train.steps // 10)
     return replace(
         config,
@@ -196,6 +209,16 @@ def read_label(weights: Weights, noisy: Float[np.ndarray, "n n_pix"]) -> Float[n
 def spectra_of(config: Config) -> int:
     """Number of training spectra of a network, each drawn anew."""
     return config.train.steps * config.train.batch_size
+
+
+def training_of(path: Path) -> str:
+    """What the network in a weights file was trained on, in words."""
+    metadata = read_metadata(path)
+    config, step = json.loads(metadata["config"]), json.loads(metadata["about"])["step"]
+    spectra = f"{step:,} steps of {config['train']['batch_size']} fresh spectra"
+    taught = ", taught by a network" if config["train"].get("teacher") else ""
+    conditions = config["data"].get("conditions", "published")
+    return f"{spectra}{taught}" + ("" if conditions == "published" else f", conditions {conditions}")
 
 
 def step_seconds(folder: Path, config: Config) -> float:

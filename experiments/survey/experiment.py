@@ -12,10 +12,8 @@ The stars have the labels and magnitudes of the R2-SNR figure's, but are seen un
 exact posteriors, all unknowns integrated out.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -25,11 +23,11 @@ from experiments.study.beside_limit import NetworkRow, network_row, read
 from experiments.study.frame import Options, Study, Work
 from experiments.study.resampling import with_ends
 from experiments.study.rows import Span, r2_bayes, scored_spans
-from experiments.study.training import parse_networks
+from experiments.study.training import parse_networks, training_of
 from experiments.survey.result import SurveyResult
 from experiments.survey.rows import LimitRow, Network
 from specvit_jax import load_weights
-from specvit_jax.network.find import find_weights, has_weights, read_metadata
+from specvit_jax.network.find import find_weights, has_weights
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,8 @@ class SurveyOptions(Options):
     """
 
     network: tuple[str, ...] = ()
-    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped; default: tiny
-    and, where its weights are shipped, survey."""
+    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped; default:
+    survey, survey-teacher, and tiny, which was trained under published conditions."""
     n_test: int | None = None
     """Test spectra; default: 10,000."""
     n_posterior: int | None = None
@@ -86,15 +84,7 @@ def run(work: Work[Size]) -> SurveyResult:
 
 def shipped() -> dict[str, str]:
     """The networks of the figure whose weights come with the package."""
-    return {name: name for name in ("survey", "tiny") if has_weights(name)}
-
-
-def training_of(path: Path) -> str:
-    """What a network was trained on, in words."""
-    metadata = read_metadata(path)
-    config, step = json.loads(metadata["config"]), json.loads(metadata["about"])["step"]
-    spectra = f"{step:,} steps of {config['train']['batch_size']} fresh spectra"
-    return f"{spectra}, conditions {config['data'].get('conditions', 'published')}"
+    return {name: name for name in ("survey", "survey-teacher", "tiny") if has_weights(name)}
 
 
 def limit_row(

@@ -75,8 +75,9 @@ def exact_posterior(
         UsageError: the simulator's prior has no density (snapped), or holds a label.
     """
     prior, conditions = _density(simulator), simulator.observing.conditions
-    if conditions.seeing_arcsec is not None:
-        raise UsageError("the posterior needs the seeing of every star; conditions without seeing_arcsec")
+    if conditions.drawn:
+        drawn = ", ".join(conditions.drawn)
+        raise UsageError(f"the posterior needs {drawn} of every star; give conditions without")
     flux = flux if gain is None else flux / gain[:, None]
     if truth is not None and simulator.moved:
         truth = np.hstack([truth, [[centre for centre, _ in simulator.moved]] * len(truth)])

@@ -13,16 +13,19 @@ With the whitening analysis A = V W and M = A^T A + W^T C^-1 W this is, in white
 which is A^T x where nothing is lost.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Float, Int
 
 from specvit_jax.settings.observed_under import LEVEL
 
 PIECE = 128  # lost pixels of every spectrum that are taken out at once
+RESIDUAL = 1e-7  # of the right side, to which components of spectra with lost pixels are solved
 
 
 class InputScaler(NamedTuple):
@@ -62,8 +65,11 @@ class InputScaler(NamedTuple):
         if self.analysis is None:
             return x
         seen = jnp.matmul(x, self.analysis, precision="highest")
-        y = self._whole(seen, usable)
-        more = None if self.rest is None else (self.log_rest(x, seen, usable) - self.rest[0]) / self.rest[1]
+        y, more = seen, None
+        if self.gram is not None:
+            solved = self._solved(seen, usable)
+            y = seen if usable is None else jnp.matmul(solved, self.gram, precision="highest")
+            more = self._scaled_rest(x, jnp.sum(seen * solved, axis=1), usable)
         if self.synthesis is None:
             return y if more is None else jnp.concatenate([y, more[:, None]], axis=1)
         y = jnp.matmul(y, self.synthesis, precision="highest")
@@ -87,31 +93,46 @@ class InputScaler(NamedTuple):
     def log_rest(
         self,
         x: Float[Array | np.ndarray, "n n_pix"],
-        seen: Float[Array | np.ndarray, "n k"],
         usable: Float[Array | np.ndarray, "n n_pix"] | None,
     ) -> Float[Array, " n"]:
         """Log of the rms of what is left of scaled flux outside of the components, per usable pixel."""
-        assert self.gram is not None
-        inside = jnp.sum(seen * _solved(self._left(usable, len(seen)), seen), axis=1)
-        count = x.shape[1] if usable is None else jnp.maximum(jnp.sum(usable > 0, axis=1), 1)
-        return 0.5 * jnp.log(jnp.maximum(jnp.sum(jnp.square(x), axis=1) - inside, 1e-30) / count)
+        seen = jnp.matmul(x, self.analysis, precision="highest")
+        return _log_rest(x, jnp.sum(seen * self._solved(seen, usable), axis=1), usable)
 
-    def _whole(
-        self, seen: Float[Array, "n k"], usable: Float[Array | np.ndarray, "n n_pix"] | None
+    def _scaled_rest(
+        self, x: Array | np.ndarray, inside: Float[Array, " n"], usable: Array | np.ndarray | None
+    ) -> Float[Array, " n"] | None:
+        """The noise component, where it is read."""
+        if self.rest is None:
+            return None
+        return (_log_rest(x, inside, usable) - self.rest[0]) / self.rest[1]
+
+    def _solved(
+        self, right: Float[Array, "n k"], usable: Float[Array | np.ndarray, "n n_pix"] | None
     ) -> Float[Array, "n k"]:
-        """The components as they would be without losses."""
-        if usable is None or self.gram is None:
-            return seen
-        return jnp.matmul(_solved(self._left(usable, len(seen)), seen), self.gram, precision="highest")
+        """Solutions z of (M without the lost pixels of every spectrum) z = right, by conjugate gradients.
 
-    def _left(
-        self, usable: Float[Array | np.ndarray, "n n_pix"] | None, n: int
-    ) -> Float[Array | np.ndarray, "n_or_1 k k"]:
-        """M without the lost pixels of every spectrum; of one for all where none is lost."""
+        Not by LAPACK: of two solvers of many systems in one compiled step, each can wait for a thread that
+        the other one holds; jaxlib 0.10 came to a halt there on two cores.
+        """
+        gram = jnp.asarray(self.gram)
+        inverse = jnp.linalg.inv(gram)
+        first = jnp.matmul(right, inverse, precision="highest")
+        if usable is None:
+            return first
+
+        def one(matrix: Float[Array, "k k"], right: Float[Array, " k"]) -> Float[Array, " k"]:
+            times, nearly = (partial(jnp.matmul, m, precision="highest") for m in (matrix, inverse))
+            found: Array = cg(times, right, M=nearly, tol=RESIDUAL, maxiter=2 * len(right))[0]
+            return found
+
+        solved: Array = jax.vmap(one)(self._left(usable, len(right)), right)
+        return solved
+
+    def _left(self, usable: Float[Array | np.ndarray, "n n_pix"], n: int) -> Float[Array, "n k k"]:
+        """M without the lost pixels of every spectrum."""
         assert self.analysis is not None
         assert self.gram is not None
-        if usable is None:
-            return jnp.asarray(self.gram)[None]
         analysis = jnp.pad(jnp.asarray(self.analysis), ((0, 1), (0, 0)))  # the row that stands for no pixel
         count = jnp.cumsum(jnp.asarray(usable) <= 0, axis=1)
 
@@ -127,13 +148,11 @@ class InputScaler(NamedTuple):
         return left
 
 
-def _solved(
-    matrix: Float[Array | np.ndarray, "n_or_1 k k"], right: Float[Array | np.ndarray, "n k"]
-) -> Float[Array, "n k"]:
-    """Solutions of positive definite systems; one matrix serves all."""
-    lower = jnp.linalg.cholesky(matrix)
-    if len(matrix) == 1:
-        solved: Array = jax.scipy.linalg.cho_solve((lower[0], True), right.T).T
-        return solved
-    found: Array = jax.scipy.linalg.cho_solve((lower, True), right[..., None])[..., 0]
-    return found
+def _log_rest(
+    x: Float[Array | np.ndarray, "n n_pix"],
+    inside: Float[Array, " n"],
+    usable: Float[Array | np.ndarray, "n n_pix"] | None,
+) -> Float[Array, " n"]:
+    """Log of the rms of scaled flux without what lies inside of the components, per usable pixel."""
+    count = x.shape[1] if usable is None else jnp.maximum(jnp.sum(usable > 0, axis=1), 1)
+    return 0.5 * jnp.log(jnp.maximum(jnp.sum(jnp.square(x), axis=1) - inside, 1e-30) / count)

@@ -133,7 +133,7 @@ def _with_rest(
     for start in range(0, len(noisy), PIECE):
         mask = None if usable is None else usable[start : start + PIECE]
         x = scaler.scaled(noisy[start : start + PIECE], mask)
-        found.append(np.asarray(scaler.log_rest(x, x @ scaler.analysis, mask), np.float64))
+        found.append(np.asarray(scaler.log_rest(x, mask), np.float64))
     rest = np.concatenate(found)
     return scaler._replace(rest=np.array([rest.mean(), rest.std()], np.float32))
 

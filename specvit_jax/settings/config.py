@@ -1,4 +1,4 @@
-"""Every setting of a run: frozen dataclasses and the three presets."""
+"""Every setting of a run: frozen dataclasses and the presets."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -127,7 +127,8 @@ class TrainConfig:
     clip_norm: float = 0.5  # of the gradient over all parameters
     # nll: Gaussian, with the sigma the network predicts; mse_nll: mse, and nll for sigma alone
     loss: Literal["l1", "mse", "huber", "nll", "mse_nll"] = "l1"
-    teacher: str | None = None  # weights file whose predictions of the same noisy spectra are the target
+    # weights file, run, or preset with shipped weights, whose predictions of the same spectra are the target
+    teacher: str | None = None
     huber_delta: float = 1.0  # in scaled label units
     ema: float = 0.0  # decay per step of the average of the weights that is scored and kept; 0: none
     init_weights: str | None = None  # weights file a run begins with, its scalers as well; null: at random
@@ -240,10 +241,12 @@ SMALL = Config(
 )
 # tiny: learns on two CPU cores. Whitened spectra, a head that reads every token by its place, and Muon each
 # make it learn several times faster; other labels learned beside log g come free (experiments/LOG.md).
+# Whitened pixels hold 41 numbers: eight tokens of 512 pixels read them as well as 64 of 64, in a tenth of the
+# time.
 TINY = Config(
     preset="tiny",
     model=ModelConfig(
-        patch_size=64,
+        patch_size=512,
         embed_dim=64,
         depth=3,
         num_heads=4,
@@ -254,51 +257,36 @@ TINY = Config(
         init="scaled",
         token_std=0.02,
         label_names=("log_g", "T_eff", "M_H"),
+        predict_sigma=True,
     ),
     train=TrainConfig(
         steps=6_000,
-        batch_size=128,
+        batch_size=256,
         optimizer="muon",
         learning_rate=5e-3,
         clip_norm=1.0,
-        loss="mse",
-        eval_every=250,
-        checkpoint_every=250,
-    ),
-    data=DataConfig(preprocess="zca", components=24),
-)
-# survey: for stars as a survey observes them, with sigma for every label, on noise-scaled spectra. Whitened
-# pixels hold 40 numbers: eight tokens of 512 pixels read them as well as 64 of 64, in a tenth of the time.
-SURVEY = Config(
-    preset="survey",
-    model=replace(TINY.model, patch_size=512, predict_sigma=True),
-    train=replace(
-        TINY.train,
-        steps=6_000,
-        batch_size=256,
         loss="mse_nll",
         ema=0.999,
         eval_every=500,
         checkpoint_every=500,
     ),
-    data=DataConfig(
-        conditions="survey",
-        input_scaling="noise",
-        preprocess="zca",
-        components=40,
-        noise_component=True,
-    ),
+    data=DataConfig(input_scaling="noise", preprocess="zca", components=40, noise_component=True),
 )
+# survey: the same, for stars as a survey observes them.
+SURVEY = replace(TINY, preset="survey", data=replace(TINY.data, conditions="survey"))
 # teacher: a perceptron on the components, cheap enough to see millions of spectra; others learn from it.
 TEACHER = Config(
     preset="teacher",
-    model=replace(
-        TINY.model, network="mlp", hidden=(256, 256, 256), input_size=41, patch_size=16, predict_sigma=True
-    ),
-    train=replace(TINY.train, steps=6_000, batch_size=1024, loss="mse_nll", ema=0.999),
-    data=DataConfig(input_scaling="noise", preprocess="pca", components=40, noise_component=True),
+    model=replace(TINY.model, network="mlp", hidden=(256, 256, 256), input_size=41, patch_size=16),
+    train=replace(TINY.train, batch_size=1024, eval_every=250, checkpoint_every=250),
+    data=replace(TINY.data, preprocess="pca"),
 )
-PRESETS: dict[str, Config] = {config.preset: config for config in (PAPER, SMALL, TINY, SURVEY, TEACHER)}
+SURVEY_TEACHER = replace(
+    TEACHER, preset="survey-teacher", data=replace(TEACHER.data, conditions=SURVEY.data.conditions)
+)
+PRESETS: dict[str, Config] = {
+    config.preset: config for config in (PAPER, SMALL, TINY, SURVEY, TEACHER, SURVEY_TEACHER)
+}
 
 
 def preset(name: str) -> Config:

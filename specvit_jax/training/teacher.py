@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb.errors import UsageError
+from specvit_jax.network.find import find_weights
 from specvit_jax.network.inference import Params, Scalers, eval_step
 from specvit_jax.network.standardise import LabelScaler
 from specvit_jax.network.weights import load_weights
@@ -69,7 +70,7 @@ def find_teacher(config: Config) -> Teacher | None:
     """
     if config.train.teacher is None:
         return None
-    weights = load_weights(config.train.teacher)
+    weights = load_weights(find_weights(config.train.teacher))
     who, model = f"train.teacher {config.train.teacher}", weights.config.model
     missing = [name for name in config.model.label_names if name not in model.label_names]
     if missing:

@@ -41,6 +41,7 @@ def test_conditions_survive_json():
         ("continuum: 1.5", "continuum: needed a whole number"),
         ("continuum: .inf", "continuum: needed a whole number"),
         ("seeing_arcsec: 0.8", "seeing_arcsec: needed two numbers or null"),
+        ("n_exp: [4, 7.5]", "n_exp: needed a whole number, found 7.5"),
         ("scale: [", "not YAML"),
     ],
 )

@@ -97,6 +97,35 @@ def test_better_seeing_is_a_brighter_star():
     np.testing.assert_allclose(best.error[0], right, rtol=1e-4)
 
 
+def test_exposures_of_one_length_and_number_are_those_of_the_noise():
+    found = seen(Conditions(exptime_s=(450.0, 450.0), n_exp=(5, 5)))
+    same = replace(NOISE, exposure=replace(NOISE.exposure, exptime_s=450.0, n_exp=5))
+    np.testing.assert_allclose(found.error[0], draw(KEYS[0], FLUX, MAG, same)[1], rtol=1e-4)
+
+
+def test_exposures_differ_from_star_to_star_within_their_range():
+    errors = np.asarray(seen(Conditions(n_exp=(4, 6))).error)
+    expected = [
+        draw(KEYS[0], FLUX, MAG, replace(NOISE, exposure=replace(NOISE.exposure, n_exp=n)))[1]
+        for n in (4, 5, 6)
+    ]
+    nearest = np.abs(errors[:, None] / np.stack(expected)[None] - 1).max(axis=2)
+    assert nearest.min(axis=1).max() < 1e-4
+    assert set(nearest.argmin(axis=1)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"n_exp": (4, 2)}, "n_exp must be two numbers above 0, least first; found 4, 2"),
+        ({"exptime_s": (0.0, 900.0)}, "exptime_s must be two numbers above 0"),
+    ],
+)
+def test_exposures_that_cannot_be(values, words):
+    with pytest.raises(UsageError, match=words):
+        Conditions(**values)
+
+
 @pytest.mark.parametrize(
     ("conditions", "words"),
     [
