@@ -7,11 +7,11 @@ Command:  python -m experiments.distillation [--preset smoke|cpu|gpu] [--steps N
 Hardware: two CPU cores; how long it takes is measured and said before the first training.
 Expect:   was not known before the first run.
 
-Every arm is one change from another: the recipe that `tiny` had until 2026-11-29, with patches of 512 pixels;
-the spectra scaled by their noise, whitened to 40 components, with the scatter outside of them as one more; the average of the
-weights over about the last sixth of the steps; targets that a teacher reads from the same noisy spectra
-instead of the labels. With the average, two more: patches of 256 pixels, and sigma as a second output, from
-labels or from the teacher's sigma.
+Every arm is one change from another: the recipe that `tiny` had until 2026-11-29, with patches of 512
+pixels; the spectra scaled by their noise, whitened to 40 components, with the scatter outside of them as one
+more; the average of the weights over about the last sixth of the steps; targets that a teacher reads from the
+same noisy spectra instead of the labels. With the average, two more: patches of 256 pixels, and sigma as a
+second output, from labels or from the teacher's sigma.
 
 The teacher is the preset of that name, a perceptron on the components, trained first and once. Whoever learns
 from it has its spectra behind it as well: the table tells how many. All learn three labels; R2 and sigma are
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.distillation.result import DistilledRow, DistillationResult
+from experiments.distillation.result import DistillationResult, DistilledRow
 from experiments.study.beside_limit import limit_run, over_seeds
 from experiments.study.frame import Options, Study, Work
 from experiments.study.pace import Planned, announce
@@ -63,7 +63,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(60, (6, 12), 32, 12, 32),
+    "smoke": Size(60, (12,), 32, 12, 32),
     "cpu": Size(),
     "gpu": Size(steps=(2_000, 20_000), batch=1024, teacher_steps=20_000, seeds=3),
 }
@@ -125,9 +125,7 @@ def pupil(work: Work[Size], change: Change, steps: int, seed: int, teacher: Path
     return widened(DistilledRow, row, change=change.name, taught=change.taught)
 
 
-def config_of(
-    work: Work[Size], change: Change, steps: int, seed: int, teacher: Path | None = None
-) -> Config:
+def config_of(work: Work[Size], change: Change, steps: int, seed: int, teacher: Path | None = None) -> Config:
     """The configuration of an arm."""
     settings = [f"train.steps={steps}", f"train.batch_size={work.size.batch}", f"train.seed={seed}"]
     settings += [f"train.ema={average(steps)}"] if change.averaged else []

@@ -6,7 +6,15 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from experiments.study.beside_limit import LimitRun
-from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, interval, legend_below, light_grid, markdown
+from experiments.study.plotting import (
+    COLORS,
+    PAGE_WIDTH_IN,
+    Style,
+    interval,
+    legend_below,
+    light_grid,
+    markdown,
+)
 from experiments.study.result import Result
 from experiments.study.rows import counted, intervals
 
@@ -60,8 +68,9 @@ class DistillationResult(Result):
             mine = [row for row in self.rows if row.steps == steps]
             found = intervals(mine)
             places = [changes.index(row.change) + APART * (i - (len(budgets) - 1) / 2) for row in mine]
-            style = {"marker": marker, "color": color, "linestyle": "none", "capsize": 2, "elinewidth": 0.8}
-            axes.errorbar(found.value, places, xerr=found.reach, label=f"{mine[0].spectra:,} spectra", **style)
+            style: Style = {"marker": marker, "color": color, "linestyle": "none", "capsize": 2}
+            label = f"{mine[0].spectra:,} spectra"
+            axes.errorbar(found.value, places, xerr=found.reach, label=label, elinewidth=0.8, **style)
         label = f"teacher ({self.teacher.spectra:,} spectra)"
         axes.axvline(self.teacher.r2, color=COLORS["MLP"], linestyle="--", linewidth=0.8, label=label)
         axes.axvline(self.limit, color=COLORS["limit"], linewidth=0.8, label="exact limit of these stars")

@@ -107,7 +107,7 @@ def scored(work: Work[S], weights: Weights) -> tuple[NetworkRow, dict[str, float
 
 
 def limit_run(work: Work[S], name: str, config: Config) -> LimitRun:
-    """Trains a network and scores it beside the limit, unless that was done; the part of the study it makes."""
+    """Trains a network and scores it beside the limit, unless that was done; the part of the study it is."""
     folder = run_folder(work, name, config)
 
     def compute() -> LimitRun:
@@ -129,7 +129,7 @@ def limit_run(work: Work[S], name: str, config: Config) -> LimitRun:
 
 
 def over_seeds(rows: Sequence[LimitRunT]) -> list[LimitRunT]:
-    """One row per arm: means over its seeds; intervals of R2, efficiency and MAE with the scatter of seeds."""
+    """One row per arm: means over its seeds; R2, efficiency and MAE with intervals of stars and seeds."""
     found = []
     for arms in zip(*(combined(rows, key) for key in ("r2", "efficiency", "mae")), strict=True):
         row, mine = arms[0], [one for one in rows if one.arm == arms[0].arm]
