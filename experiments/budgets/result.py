@@ -18,6 +18,7 @@ STYLES: dict[str, Style] = {
     "LightGBM": {"marker": "s", "linestyle": "-."},
     "Ridge": {"marker": "^", "linestyle": ":"},
 }
+APART = 0.03  # of the points of one budget, in units of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +63,13 @@ class BudgetsResult(Result):
     def plot(self) -> Figure:
         """R2 against the number of spectra, a curve for every method."""
         figure, axes = plt.subplots(figsize=(0.75 * PAGE_WIDTH_IN, 3.0))
-        for method, style in STYLES.items():
+        for i, (method, style) in enumerate(STYLES.items()):
             mine = sorted((row for row in self.rows if row.method == method), key=lambda row: row.spectra)
             if mine:
                 found, color = intervals(mine), COLORS[method]
+                x = column(mine, "spectra") * (1 + APART * (i - len(STYLES) // 2))
                 axes.errorbar(
-                    column(mine, "spectra"), found.value, yerr=found.reach, capsize=2, color=color,
-                    label=method, **style,
+                    x, found.value, yerr=found.reach, capsize=2, color=color, label=method, **style
                 )  # fmt: skip
         axes.axhline(self.limit, color=COLORS["limit"], linewidth=0.8, label="exact limit of these stars")
         axes.set_xscale("log")
