@@ -1,7 +1,7 @@
 """Networks trained for an experiment: a base that learns in minutes, arms that change it, scores."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -10,18 +10,21 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.errors import UsageError
+from crlb.files.input import sha256
 from experiments.study.frame import S, Work, digest_of
 from experiments.study.rows import ArmRow, Intervals, Run, intervals, scores_by_snr, widened
 from experiments.study.stars import LABEL, Stars, source_files
 from specvit_jax import Config, Weights, load_weights, metrics, predict, preset, train
 from specvit_jax.network.find import find_weights, read_metadata, shipped_weights
 from specvit_jax.network.networks import cost, parameter_counts
+from specvit_jax.runs.listing import read_metrics
 from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.settings.config_file import from_yaml, override
 from specvit_jax.spectra.feed import Source
 
 FIRST_SEED = 42
 RunT = TypeVar("RunT", bound=Run)
+T = TypeVar("T")
 
 
 class Arm(NamedTuple):
@@ -62,7 +65,12 @@ BASES: dict[str, tuple[str, ...]] = {
 
 def base(name: str, settings: Iterable[str] = ()) -> Config:
     """The base as a preset trains it, scored and saved on the way; best weights are kept."""
-    config = override(preset("tiny"), [*_BASE, *BASES[name], *settings])
+    return cut(override(preset("tiny"), _BASE), name, settings)
+
+
+def cut(config: Config, name: str, settings: Iterable[str] = ()) -> Config:
+    """A configuration cut to the time a preset has, with changes, scored and saved on the way."""
+    config = override(config, [*BASES[name], *settings])
     every = max(3, config.train.steps // 10)
     return replace(
         config,
@@ -102,22 +110,38 @@ def run_arms(
 
 def run_arm(work: Work[S], name: str, config: Config, source: Source | None = None) -> ArmRow:
     """Trains and scores one network on the test set, unless that was done; the part of the study it makes."""
-    tag = f"{slug(name)}-{config.train.seed}"
-    asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": list(work.size.mag)}
+    folder = run_folder(work, name, config)
 
     def compute() -> ArmRow:
-        print(f"{work.study.name}: {name}, seed {config.train.seed}")
         weights = weights_of(work, name, config, source)
-        return row_of(work, name, weights, step_seconds(work.folder / "runs" / tag, config))
+        return row_of(work, name, weights, step_seconds(folder, config))
 
-    return work.part(tag, asked, ArmRow, compute)
+    return arm_part(work, name, config, ArmRow, compute)
+
+
+def arm_part(work: Work[S], name: str, config: Config, kind: type[T], compute: Callable[[], T]) -> T:
+    """What is computed of one network, kept as a part of the study under all that it depends on."""
+    asked = {"config": asdict(config), "n_test": work.size.n_test, "mag": list(work.size.mag)}
+    if config.train.teacher is not None:
+        asked["teacher"] = sha256(Path(config.train.teacher))
+
+    def told() -> T:
+        print(f"{work.study.name}: {name}, seed {config.train.seed}", flush=True)
+        return compute()
+
+    return work.part(run_folder(work, name, config).name, asked, kind, told)
+
+
+def run_folder(work: Work[S], name: str, config: Config) -> Path:
+    """The run directory of an arm."""
+    return work.folder / "runs" / f"{slug(name)}-{config.train.seed}"
 
 
 def weights_of(work: Work[S], name: str, config: Config, source: Source | None = None) -> Weights:
-    """The network of an arm, trained if need be."""
-    folder = work.folder / "runs" / f"{slug(name)}-{config.train.seed}"
+    """The network of an arm, trained if need be: also where its teacher is newer than it is."""
     files = source_files(work.options.grid, work.options.noise)
-    return load_weights(trained(config, source or work.simulator, folder, files))
+    files += [] if config.train.teacher is None else [Path(config.train.teacher)]
+    return load_weights(trained(config, source or work.simulator, run_folder(work, name, config), files))
 
 
 def reference(work: Work[S]) -> Weights:
@@ -202,6 +226,12 @@ def step_seconds(folder: Path, config: Config) -> float:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     rates = [line["spectra_per_s"] for line in lines if "spectra_per_s" in line]
     return config.train.batch_size / max(rates)
+
+
+def validation_r2(folder: Path) -> float:
+    """R2 of the study's label on the spectra of validation, at the step whose weights a run keeps."""
+    scored = [row for row in read_metrics(folder) if "val_r2" in row]
+    return float(max(scored, key=lambda row: row["val_r2"])[f"val_r2_{LABEL}"])
 
 
 def combined(rows: Sequence[RunT], key: str = "r2") -> list[RunT]:

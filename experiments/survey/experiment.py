@@ -17,18 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm
 
-from crlb.files.records import Json
 from crlb.observation.conditions import SURVEY
+from experiments.study.beside_limit import NetworkRow, network_row, read
 from experiments.study.frame import Options, Study, Work
 from experiments.study.resampling import with_ends
-from experiments.study.rows import Span, efficiency, r2_bayes, scored_spans, widened
-from experiments.study.stars import LABEL
+from experiments.study.rows import Span, r2_bayes, scored_spans
 from experiments.study.training import parse_networks, training_of
 from experiments.survey.result import SurveyResult
-from experiments.survey.rows import LimitRow, Network, NetworkRow
-from specvit_jax import Weights, load_weights, metrics, predict
+from experiments.survey.rows import LimitRow, Network
+from specvit_jax import load_weights
 from specvit_jax.network.find import find_weights, has_weights
 
 
@@ -75,7 +73,7 @@ def run(work: Work[Size]) -> SurveyResult:
     networks = {}
     for name, run in (parse_networks(work.options.network) or shipped()).items():
         path = find_weights(run)
-        told = read(load_weights(path), work)
+        told = read(load_weights(path), work.stars)
         networks[name] = Network(training=training_of(path), rows=network_rows(spans, truth, exact, told))
     return SurveyResult(
         conditions=work.study.conditions,
@@ -87,14 +85,6 @@ def run(work: Work[Size]) -> SurveyResult:
 def shipped() -> dict[str, str]:
     """The networks of the figure whose weights come with the package."""
     return {name: name for name in ("survey", "survey-teacher", "tiny") if has_weights(name)}
-
-
-def read(weights: Weights, work: Work[Size]) -> Float[np.ndarray, "n 2"]:
-    """Mean and sigma (NaN: it tells none) of the label that a network reads from every test star, dex."""
-    found = predict(weights, work.stars.noisy, usable=work.stars.usable)
-    column = found.label_names.index(LABEL)
-    sigma = np.full(len(found.labels), np.nan) if found.sigma is None else found.sigma[:, column]
-    return np.stack([found.labels[:, column], sigma], axis=1)
 
 
 def limit_row(
@@ -116,20 +106,6 @@ def network_rows(
 ) -> tuple[NetworkRow, ...]:
     """A network on the stars of every bin whose limit is known."""
     return tuple(network_row(truth[s.inside], exact[s.inside], told[: len(truth)][s.inside]) for s in spans)
-
-
-def network_row(
-    truth: Float[np.ndarray, " n"], exact: Float[np.ndarray, "n 2"], told: Float[np.ndarray, "n 2"]
-) -> NetworkRow:
-    """Scores, efficiency, and how honest sigma is."""
-    pred, sigma = told.T
-    numbers: dict[str, Json] = dict(with_ends("efficiency", efficiency, truth, exact[:, 1] ** 2, pred))
-    if np.isfinite(sigma).all():
-        off = np.abs(truth - pred) / sigma
-        for level in (0.68, 0.95):
-            numbers[f"cover_{round(100 * level)}"] = float((off <= norm.ppf(0.5 + level / 2)).mean())
-        numbers["sigma_ratio"] = float(np.median(sigma / exact[:, 1]))
-    return widened(NetworkRow, metrics.summary(truth, pred), **numbers)
 
 
 STUDY = Study("survey", __doc__, SIZES, run, SurveyResult, SurveyOptions, conditions=SURVEY)

@@ -1,9 +1,9 @@
-"""Rows of `survey`: the limit of the stars of a bin, and how a network does beside it."""
+"""Rows of `survey`: the limit of the stars of a bin, and how a network does beside it, bin by bin."""
 
 from dataclasses import dataclass
 
 from crlb.files.records import Record
-from specvit_jax import metrics
+from experiments.study.beside_limit import NetworkRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,22 +23,6 @@ class LimitRow(Record):
     def snr(self) -> str:
         """The bin in words."""
         return "all" if self.snr_high is None else f"{self.snr_low:g}-{self.snr_high:g}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkRow(metrics.Score):
-    """Scores of a network on the stars of a `LimitRow`.
-
-    `efficiency` is R2 over R2_Bayes. Where the network tells a sigma: the share of truths within its central
-    68 and 95 %, and the median ratio of its sigma to the exact one.
-    """
-
-    efficiency: float
-    efficiency_low: float
-    efficiency_high: float
-    cover_68: float | None = None
-    cover_95: float | None = None
-    sigma_ratio: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

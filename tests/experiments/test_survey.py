@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import norm
 
 from crlb.observation.conditions import SURVEY
+from experiments.study.beside_limit import network_row
 from experiments.study.rows import scored_spans
-from experiments.survey.experiment import limit_row, network_row, network_rows
+from experiments.survey.experiment import limit_row, network_rows
 from experiments.survey.result import SurveyResult
 from experiments.survey.rows import Network
 

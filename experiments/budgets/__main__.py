@@ -1,0 +1,6 @@
+"""`python -m experiments.budgets`."""
+
+from experiments.budgets.experiment import STUDY
+from experiments.study.running import enter
+
+enter(STUDY)
