@@ -34,8 +34,8 @@ class Arm(NamedTuple):
     settings: tuple[str, ...] = ()
 
 
-# The base of every comparison: the network that was shipped as `tiny` until 2026-11-29, cut to the time a
-# preset has. It learns labels alone, from more tokens and fewer components than `tiny` does now.
+# The base of every comparison: `tiny` of 2026-11-25, cut to the time a preset has. Named here, so that results
+# compare with one another whatever becomes of the preset.
 _BASE = (
     "model.patch_size=64",
     "model.predict_sigma=false",

@@ -41,7 +41,7 @@ class SurveyOptions(Options):
 
     network: tuple[str, ...] = ()
     """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped; default:
-    survey, survey-teacher, and tiny, which was trained under published conditions."""
+    those of survey, survey-teacher and tiny (of published conditions) that are shipped."""
     n_test: int | None = None
     """Test spectra; default: 10,000."""
     n_posterior: int | None = None
