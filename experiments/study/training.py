@@ -34,7 +34,7 @@ class Arm(NamedTuple):
     settings: tuple[str, ...] = ()
 
 
-# The base of every comparison: `tiny` of 2026-11-25, cut to the time a preset has. Named here, so that results
+# The base of every comparison: `tiny` of 2026-11-25, cut to the time a preset has. Spelt out, so that results
 # compare with one another whatever becomes of the preset.
 _BASE = (
     "model.patch_size=64",
