@@ -10,7 +10,7 @@ Expect:   was not known before the first run.
 The input of all: spectra scaled by their noise, whitened to 40 components, and the scatter outside of them.
 SpecViT and the CNN read it as whitened pixels, the perceptron, the trees and Ridge as components: the same
 41 numbers. The networks share the optimiser (Muon for matrices, AdamW for the rest, as for the kernels of
-convolutions), the schedule, the loss and the three labels of the recipe that `tiny` had until 2026-11-29;
+convolutions), the schedule, the loss and the three labels of the recipe of `tiny` (of 2026-11-25);
 each sees every spectrum once. Trees and Ridge learn log g alone, from sets of fixed size, each spectrum
 observed once, by the scaler of the perceptron.
 

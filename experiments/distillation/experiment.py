@@ -1,13 +1,13 @@
 """What brings a small network to the limit: its input, an average of its weights, a teacher.
 
 Claim:    spectra scaled by their noise and the answers of a cheaper network that has seen more of them bring
-          SpecViT of the size of `tiny` closer to the exact limit than its former recipe does after as many
+          SpecViT of the size of `tiny` closer to the exact limit than the recipe of that does after as many
           steps.
 Command:  python -m experiments.distillation [--preset smoke|cpu|gpu] [--steps N ...] [--seeds N]
 Hardware: two CPU cores; how long it takes is measured and said before the first training.
 Expect:   was not known before the first run.
 
-Every arm is one change from another: the recipe that `tiny` had until 2026-11-29, with patches of 512
+Every arm is one change from another: the recipe of `tiny` (of 2026-11-25), with patches of 512
 pixels; the spectra scaled by their noise, whitened to 40 components, with the scatter outside of them as one
 more; the average of the weights over about the last sixth of the steps; targets that a teacher reads from the
 same noisy spectra instead of the labels. With the average, two more: patches of 256 pixels, and sigma as a
@@ -82,7 +82,7 @@ INPUT = ("data.input_scaling=noise", "data.components=40", "data.noise_component
 SIGMA = ("model.predict_sigma=true", "train.loss=mse_nll")
 WIDE, FINER = "model.patch_size=512", "model.patch_size=256"
 CHANGES = (
-    Change("former recipe of tiny, patch 512", (WIDE,)),
+    Change("recipe of tiny, patch 512", (WIDE,)),
     Change("+ scaled by noise", (WIDE, *INPUT)),
     Change("+ average of weights", (WIDE, *INPUT), averaged=True),
     Change("+ teacher", (WIDE, *INPUT), averaged=True, taught=True),

@@ -54,10 +54,10 @@ def test_every_arm_changes_what_it_says_and_nothing_else(work, tmp_path):
     assert changed(averaged, sigma) == changed(taught, both) == {"loss", "predict_sigma"}
 
 
-def test_the_last_arm_is_todays_tiny_taught(work, tmp_path):
+def test_the_last_arm_is_the_survey_network_taught_under_published_conditions(work, tmp_path):
     config = config_of(work, NAMED["teacher, sigma"], 6000, 42, tmp_path)
-    own = {"teacher", "eval_every", "checkpoint_every", "log_every"}
-    assert changed(config, preset("tiny")) <= own
+    own = {"teacher", "conditions", "eval_every", "checkpoint_every", "log_every"}
+    assert changed(config, preset("survey")) <= own
 
 
 def test_the_teacher_is_the_preset_but_for_its_length(work):
@@ -68,7 +68,7 @@ def test_the_teacher_is_the_preset_but_for_its_length(work):
 @pytest.mark.parametrize("steps", [600, 2000, 6000, 20_000])
 def test_the_average_forgets_the_start_alike_in_every_run(steps):
     assert np.log(average(steps) ** steps) == pytest.approx(-6, rel=0.01)
-    assert average(6000) == preset("tiny").train.ema
+    assert average(6000) == preset("survey").train.ema
 
 
 def test_the_teacher_comes_first_and_only_its_pupils_know_it(work, monkeypatch):
