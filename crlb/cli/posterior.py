@@ -209,7 +209,7 @@ class PosteriorOf(SpectraOptions, WithPrior):
         defaults = {one.name: one.default for one in fields(self)}
         if twice := [name for name in ("amplitude", "continuum") if getattr(self, name) != defaults[name]]:
             raise UsageError(f"--{twice[0]} has no effect with --conditions {self.conditions}: leave it out")
-        cannot = DRAWN if self.under_model() else (*DRAWN, "lsf_sigma", "sky_left")
+        cannot = (*DRAWN,) if self.under_model() else (*DRAWN, "lsf_sigma", "sky_left")
         if wrong := [name for name in cannot if getattr(named, name)]:
             errors = f"--noise {self.noise}" if self.under_model() else "the errors of the file"
             raise UsageError(

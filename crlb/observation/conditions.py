@@ -27,8 +27,7 @@ MAX_CONTINUUM = 20  # order above which polynomials follow lines instead of a re
 MAX_MODEL_ERROR = 1.0  # relative: a model that is wrong by more than the flux says nothing
 MAX_LOST = 0.5  # of the pixels
 LEVEL = 0.5  # of the flux that an observer hands on, where its scale is unknown
-DRAWN = ("seeing_arcsec", "exptime_s", "n_exp")  # of the exposures, which may differ from star to star
-DRAWN_WORDS = {
+DRAWN = {  # of the exposures, what may differ from star to star, in words
     "seeing_arcsec": "seeing {:g} to {:g} arcsec",
     "exptime_s": "exposures of {:g} to {:g} s",
     "n_exp": "{:g} to {:g} exposures",
@@ -95,7 +94,7 @@ class Conditions(Record):
             raise UsageError(f"lost_block must be at least one pixel, found {self.lost_block}")
         if not 0 <= self.model_error < MAX_MODEL_ERROR:
             raise UsageError(f"model_error must be a fraction from 0 to below 1, found {self.model_error}")
-        for name in DRAWN[1:]:
+        for name in ("exptime_s", "n_exp"):
             low, high = getattr(self, name) or (1, 1)
             if not 0 < low <= high < math.inf:
                 raise UsageError(f"{name} must be two numbers above 0, least first; found {low:g}, {high:g}")
@@ -117,7 +116,7 @@ class Conditions(Record):
             f"{self.sky_left:.1%} of the sky's lines left": self.sky_left,
             f"model error {self.model_error:.1%}": self.model_error,
         }
-        drawn = [DRAWN_WORDS[name].format(*getattr(self, name)) for name in self.drawn]
+        drawn = [DRAWN[name].format(*getattr(self, name)) for name in self.drawn]
         return "; ".join([words for words, asked in said.items() if asked] + drawn)
 
     @property

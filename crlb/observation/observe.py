@@ -106,14 +106,15 @@ class Observing:
     def _exposed(self, key: Key[Array, ""]) -> NoiseModel:
         """The noise of the exposures of the star with this key."""
         exposure, conditions = self.noise.exposure, self.conditions
+        if conditions.exptime_s is None and conditions.n_exp is None:
+            return self.noise
         time_key, number_key = jax.random.split(jax.random.fold_in(key, 1))
         longer = more = jnp.ones(())
         if (time := conditions.exptime_s) is not None:
             longer = jax.random.uniform(time_key, (), minval=time[0], maxval=time[1]) / exposure.exptime_s
         if (n := conditions.n_exp) is not None:
             more = jax.random.randint(number_key, (), int(n[0]), int(n[1]) + 1) / exposure.n_exp
-        drawn = conditions.exptime_s or conditions.n_exp
-        return self.noise.stretched(longer, more) if drawn else self.noise
+        return self.noise.stretched(longer, more)
 
     def level(self, flux: Float[Array, " n_pix"], usable: Float[Array, " n_pix"]) -> Float[Array, ""]:
         """Returns the mean flux over the pixels that can be used, weighted by 1/variance of the sky.

@@ -37,11 +37,10 @@ from experiments.study.frame import Study, Work
 from experiments.study.pace import Planned, announce
 from experiments.study.rows import widened
 from experiments.study.stars import LABEL
-from experiments.study.training import FIRST_SEED, base, weights_of
+from experiments.study.training import FIRST_SEED, NOISE_SCALED, base, weights_of
 from specvit_jax import Config
 from specvit_jax.network.standardise import InputScaler
 
-INPUT = ("data.input_scaling=noise", "data.components=40", "data.noise_component=true")
 NETWORKS: dict[str, tuple[str, ...]] = {
     "SpecViT": ("model.patch_size=512",),
     "MLP": ("model.network=mlp", "model.hidden=[256,256,256]", "model.patch_size=16",
@@ -146,13 +145,18 @@ def config_of(work: Work[Size], method: str, n: int, rate: float, seed: int) -> 
     batch = work.size.batch
     settings = [f"train.steps={n // batch}", f"train.batch_size={batch}", f"train.seed={seed}"]
     settings += [f"train.learning_rate={rate:g}"]
-    return base(work.options.preset, [*INPUT, *NETWORKS[method], *settings])
+    return base(work.options.preset, [*NOISE_SCALED, *NETWORKS[method], *settings])
+
+
+def name_of(method: str, n: int, rate: float) -> str:
+    """The name of the run of a network that sees n spectra."""
+    return f"{method}, {n:,} spectra, rate {rate:g}"
 
 
 def trained_on(work: Work[Size], method: str, n: int, rate: float, seed: int) -> BudgetRow:
     """A network that sees n spectra, each once."""
     config = config_of(work, method, n, rate, seed)
-    row = limit_run(work, f"{method}, {n:,} spectra, rate {rate:g}", config)
+    row = limit_run(work, name_of(method, n, rate), config)
     return widened(BudgetRow, row, method=method, rate=rate)
 
 
@@ -170,7 +174,7 @@ def fits_of(work: Work[Size], n: int, seed: int, rate: float) -> Fits:
 
     def compute() -> Fits:
         print(f"{work.study.name}: {n:,} spectra to fit, seed {seed}", flush=True)
-        name = f"{SCALED_BY}, {work.size.budgets[0]:,} spectra, rate {rate:g}"
+        name = name_of(SCALED_BY, work.size.budgets[0], rate)
         scaler = weights_of(work, name, config).input_scaler
         train, validation = learnt_from(work, n, seed, scaler)
         rows = tuple(fitted(work, method, train, validation, scaler, seed) for method in methods)

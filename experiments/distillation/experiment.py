@@ -28,7 +28,7 @@ from experiments.study.beside_limit import limit_run, over_seeds
 from experiments.study.frame import Options, Study, Work
 from experiments.study.pace import Planned, announce
 from experiments.study.rows import widened
-from experiments.study.training import FIRST_SEED, base, cut, run_folder
+from experiments.study.training import FIRST_SEED, NOISE_SCALED, base, cut, run_folder
 from specvit_jax import Config, preset
 from specvit_jax.network.find import find_weights
 
@@ -78,17 +78,16 @@ class Change(NamedTuple):
     taught: bool = False
 
 
-INPUT = ("data.input_scaling=noise", "data.components=40", "data.noise_component=true")
 SIGMA = ("model.predict_sigma=true", "train.loss=mse_nll")
 WIDE, FINER = "model.patch_size=512", "model.patch_size=256"
 CHANGES = (
     Change("recipe of tiny, patch 512", (WIDE,)),
-    Change("+ scaled by noise", (WIDE, *INPUT)),
-    Change("+ average of weights", (WIDE, *INPUT), averaged=True),
-    Change("+ teacher", (WIDE, *INPUT), averaged=True, taught=True),
-    Change("average, patch 256", (FINER, *INPUT), averaged=True),
-    Change("average, sigma", (WIDE, *INPUT, *SIGMA), averaged=True),
-    Change("teacher, sigma", (WIDE, *INPUT, *SIGMA), averaged=True, taught=True),
+    Change("+ scaled by noise", (WIDE, *NOISE_SCALED)),
+    Change("+ average of weights", (WIDE, *NOISE_SCALED), averaged=True),
+    Change("+ teacher", (WIDE, *NOISE_SCALED), averaged=True, taught=True),
+    Change("average, patch 256", (FINER, *NOISE_SCALED), averaged=True),
+    Change("average, sigma", (WIDE, *NOISE_SCALED, *SIGMA), averaged=True),
+    Change("teacher, sigma", (WIDE, *NOISE_SCALED, *SIGMA), averaged=True, taught=True),
 )
 
 
@@ -138,7 +137,7 @@ def teacher_config(work: Work[Size]) -> Config:
     size = work.size
     settings = [f"train.steps={size.teacher_steps}", f"train.batch_size={size.teacher_batch}"]
     settings += [f"train.seed={TEACHER_SEED}", f"train.ema={average(size.teacher_steps)}"]
-    return cut(preset(TEACHER), work.options.preset, [*INPUT, *settings])
+    return cut(preset(TEACHER), work.options.preset, [*NOISE_SCALED, *settings])
 
 
 def average(steps: int) -> float:

@@ -15,7 +15,7 @@ from experiments.study.frame import S, Work, digest_of
 from experiments.study.rows import ArmRow, Intervals, Run, intervals, scores_by_snr, widened
 from experiments.study.stars import LABEL, Stars, source_files
 from specvit_jax import Config, Weights, load_weights, metrics, predict, preset, train
-from specvit_jax.network.find import find_weights, read_metadata, shipped_weights
+from specvit_jax.network.find import conditions_of, find_weights, read_metadata, shipped_weights
 from specvit_jax.network.networks import cost, parameter_counts
 from specvit_jax.runs.listing import read_metrics
 from specvit_jax.runs.manifest import read_manifest
@@ -46,6 +46,8 @@ _BASE = (
     "data.components=24",
     "data.noise_component=false",
 )
+# Spectra scaled by their noise, whitened to 40 components, with the scatter outside of them as one more.
+NOISE_SCALED = ("data.input_scaling=noise", "data.components=40", "data.noise_component=true")
 _QUICK = (
     "train.steps=6",
     "train.batch_size=32",
@@ -217,14 +219,13 @@ def training_of(path: Path) -> str:
     config, step = json.loads(metadata["config"]), json.loads(metadata["about"])["step"]
     spectra = f"{step:,} steps of {config['train']['batch_size']} fresh spectra"
     taught = ", taught by a network" if config["train"].get("teacher") else ""
-    conditions = config["data"].get("conditions", "published")
+    conditions = conditions_of(path)
     return f"{spectra}{taught}" + ("" if conditions == "published" else f", conditions {conditions}")
 
 
 def step_seconds(folder: Path, config: Config) -> float:
     """Time of a training step in the fastest stretch that the run logged: other work only slows it down."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    rates = [line["spectra_per_s"] for line in lines if "spectra_per_s" in line]
+    rates = [row["spectra_per_s"] for row in read_metrics(folder) if "spectra_per_s" in row]
     return config.train.batch_size / max(rates)
 
 
