@@ -240,10 +240,12 @@ SMALL = Config(
 )
 # tiny: learns on two CPU cores. Whitened spectra, a head that reads every token by its place, and Muon each
 # make it learn several times faster; other labels learned beside log g come free (experiments/LOG.md).
+# Whitened pixels hold 41 numbers: eight tokens of 512 pixels read them as well as 64 of 64, in a tenth of the
+# time. Best with train.teacher=FILE, the weights of a `teacher`.
 TINY = Config(
     preset="tiny",
     model=ModelConfig(
-        patch_size=64,
+        patch_size=512,
         embed_dim=64,
         depth=3,
         num_heads=4,
@@ -254,49 +256,29 @@ TINY = Config(
         init="scaled",
         token_std=0.02,
         label_names=("log_g", "T_eff", "M_H"),
+        predict_sigma=True,
     ),
     train=TrainConfig(
         steps=6_000,
-        batch_size=128,
+        batch_size=256,
         optimizer="muon",
         learning_rate=5e-3,
         clip_norm=1.0,
-        loss="mse",
-        eval_every=250,
-        checkpoint_every=250,
-    ),
-    data=DataConfig(preprocess="zca", components=24),
-)
-# survey: for stars as a survey observes them, with sigma for every label, on noise-scaled spectra. Whitened
-# pixels hold 40 numbers: eight tokens of 512 pixels read them as well as 64 of 64, in a tenth of the time.
-SURVEY = Config(
-    preset="survey",
-    model=replace(TINY.model, patch_size=512, predict_sigma=True),
-    train=replace(
-        TINY.train,
-        steps=6_000,
-        batch_size=256,
         loss="mse_nll",
         ema=0.999,
         eval_every=500,
         checkpoint_every=500,
     ),
-    data=DataConfig(
-        conditions="survey",
-        input_scaling="noise",
-        preprocess="zca",
-        components=40,
-        noise_component=True,
-    ),
+    data=DataConfig(input_scaling="noise", preprocess="zca", components=40, noise_component=True),
 )
+# survey: the same for stars as a survey observes them. Best with the weights of a `survey-teacher`.
+SURVEY = replace(TINY, preset="survey", data=replace(TINY.data, conditions="survey"))
 # teacher: a perceptron on the components, cheap enough to see millions of spectra; others learn from it.
 TEACHER = Config(
     preset="teacher",
-    model=replace(
-        TINY.model, network="mlp", hidden=(256, 256, 256), input_size=41, patch_size=16, predict_sigma=True
-    ),
-    train=replace(TINY.train, steps=6_000, batch_size=1024, loss="mse_nll", ema=0.999),
-    data=DataConfig(input_scaling="noise", preprocess="pca", components=40, noise_component=True),
+    model=replace(TINY.model, network="mlp", hidden=(256, 256, 256), input_size=41, patch_size=16),
+    train=replace(TINY.train, batch_size=1024, eval_every=250, checkpoint_every=250),
+    data=replace(TINY.data, preprocess="pca"),
 )
 SURVEY_TEACHER = replace(
     TEACHER, preset="survey-teacher", data=replace(TEACHER.data, conditions=SURVEY.data.conditions)
