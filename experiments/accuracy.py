@@ -3,7 +3,7 @@
 Claim:    no estimator reaches more than the posterior mean; what is missing to it belongs to the network.
 Command:  python -m experiments.accuracy [--preset smoke|cpu|gpu] [--network NAME=RUN|WEIGHTS ...]
 Hardware: two CPU cores; the posteriors of 10,000 stars take five minutes, kept in the output folder.
-Expect:   `tiny` within 0.02 of the limit overall.
+Expect:   `tiny` within 0.01 of the limit overall.
 
 The limit of a set of stars is 1 - mean(posterior variance) / variance(truth), with the posterior of every
 star under the prior it was drawn from and the noise it was given. The posterior mean is an estimator as well;

@@ -7,12 +7,14 @@ Command:  python -m experiments.transfer_learning [--preset smoke|cpu|gpu] [--ta
 Hardware: cpu: two CPU cores, about 20 minutes a seed; gpu: one GPU.
 Expect:   from the embedded to the SYNSPEC grid (cpu, one seed): zero-shot R2 0.785, recalibrated 0.79; from
           100, 1,000, 10,000 and endless spectra 0.797, 0.809, 0.815, 0.814 fine-tuned, and 0.778, 0.816,
-          0.818, 0.817 from scratch. Exact limit: 0.867.
+          0.818, 0.817 from scratch. Exact limit: 0.867. That was `tiny` and the recipe of 2026-11-25; of
+          its successor it is not known.
 
 Source: `tiny` as shipped (of --grid, where given, a base trained on it). Target: another grid's stars, which
 are the test set here. Zero-shot: the source network reads them. Recalibrated: log g as a linear function of
 its outputs, by least squares on n spectra observed once. Fine-tuned and from scratch: the same steps on n
-spectra with fresh noise (baselines/finite.py); fine-tuning keeps the source's scalers and has a lower rate.
+spectra with fresh noise (baselines/finite.py) by the recipe of `tiny`, without a teacher; fine-tuning keeps
+the source's scalers and has a lower rate.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,11 +39,12 @@ from experiments.study.result import GridName, Result
 from experiments.study.rows import CurvePoint, widened
 from experiments.study.running import enter
 from experiments.study.stars import about, exact_posterior, limit, source_files
-from experiments.study.training import FIRST_SEED, base, combined, label_scores, run_arm, trained
-from specvit_jax import Simulator, Weights, load_weights, metrics, predict
+from experiments.study.training import FIRST_SEED, combined, cut, label_scores, run_arm, trained
+from specvit_jax import Simulator, Weights, load_weights, metrics, predict, preset
 from specvit_jax.network.find import shipped_weights
 
 DEFAULT_TARGET = Path("../shared/reference/synspec_grid_coarse.h5")  # not part of this project
+NETWORK = "tiny"
 FINE_TUNING_RATE = 1e-3  # a fifth of that from scratch
 TILT, PIVOT_A = 2.0, 8000.0  # of the stand-in: flux times (wavelength / pivot)^tilt
 
@@ -223,9 +226,11 @@ def source_weights(work: Work[Size]) -> Path:
     """The network of the source grid: as shipped for the embedded one, else trained here."""
     options = work.options
     if options.preset != "smoke" and options.grid is None and options.noise is None:
-        return shipped_weights("tiny")
+        return shipped_weights(NETWORK)
     files = source_files(options.grid, options.noise)
-    return trained(base(options.preset), work.simulator, work.folder / "runs" / "source", files)
+    return trained(
+        cut(preset(NETWORK), options.preset), work.simulator, work.folder / "runs" / "source", files
+    )
 
 
 def scored(work: Work[Size], weights: Weights) -> ReadScores:
@@ -247,10 +252,10 @@ def network(
     target: Work[Size], method: str, n: int | None, seed: int, source: Path | None = None
 ) -> CurvePoint:
     """A network trained on n spectra of the target, from the weights of the source or from random ones."""
-    preset = target.options.preset
+    size = target.options.preset
     settings = [f"train.seed={seed}"]
     if n is not None:
-        usual = base(preset)
+        usual = cut(preset(NETWORK), size)
         settings += [
             f"data.n_validation={n_validation(n)}",
             f"data.n_scaling={min(n, usual.data.n_scaling)}",
@@ -259,7 +264,7 @@ def network(
     if source is not None:
         settings += [f"train.init_weights={source}", f"train.learning_rate={FINE_TUNING_RATE}"]
     spectra = target.simulator if n is None else finite_set(target.simulator, n, seed)
-    row = run_arm(target, f"{method} {n or 'endless'}", base(preset, settings), spectra)
+    row = run_arm(target, f"{method} {n or 'endless'}", cut(preset(NETWORK), size, settings), spectra)
     return widened(CurvePoint, row, method=method, n=n)
 
 

@@ -12,16 +12,18 @@ SpecViT and the CNN read it as whitened pixels, the perceptron, the trees and Ri
 41 numbers. The networks share the optimiser (Muon for matrices, AdamW for the rest, as for the kernels of
 convolutions), the schedule, the loss and the three labels of the recipe of `tiny` (of 2026-11-25);
 each sees every spectrum once. Trees and Ridge learn log g alone, from sets of fixed size, each spectrum
-observed once, by the scaler of the perceptron.
+observed once, by the scaler of the perceptron; beyond the small budget with the first seed only.
 
 The learning rate of every network is the one of the best R2 of log g in validation at the small budget: of
 three, and of others beyond the end of these while the best one is at that end. The large budget takes it
-over. The test stars choose nothing. The CNN is smaller than the one of the R2-SNR figure, whose step takes
-four times as long as one of SpecViT: kernels of 8 pixels, 8 to 32 channels, strides of 4.
+over. The test stars choose nothing. The CNN is small, kernels of 8 pixels, 8 to 32 channels, strides of 4: a
+step of the one of `experiments.baselines` takes four times as long as one of SpecViT.
 """
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -37,8 +39,9 @@ from experiments.study.frame import Study, Work
 from experiments.study.pace import Planned, announce
 from experiments.study.rows import widened
 from experiments.study.stars import LABEL
-from experiments.study.training import FIRST_SEED, NOISE_SCALED, base, weights_of
+from experiments.study.training import FIRST_SEED, NOISE_SCALED, base, run_folder, weights_of
 from specvit_jax import Config
+from specvit_jax.network.find import find_weights
 from specvit_jax.network.standardise import InputScaler
 
 NETWORKS: dict[str, tuple[str, ...]] = {
@@ -47,6 +50,7 @@ NETWORKS: dict[str, tuple[str, ...]] = {
             "data.preprocess=pca", "model.input_size=41"),
     "CNN": ("model.network=cnn", "model.channels=[8,16,32,32]", "model.patch_size=8", "model.hidden=[128]"),
 }  # fmt: skip
+SHIPPED = Path("results/budgets/weights")  # networks of the large budget and the first seed
 SCALED_BY = "MLP"  # whose scaler the trees and Ridge read the spectra with
 # The rate of `tiny`, a third and three times as much; the kernels of the CNN take AdamW, which wants less.
 RATES: dict[str, tuple[float, ...]] = {
@@ -90,7 +94,12 @@ def run(work: Work[Size]) -> BudgetsResult:
         for seed in seeds_of(work)
         for method in NETWORKS
     ]
-    fits = [fits_of(work, n, seed, rates[SCALED_BY]) for n in work.size.fitted for seed in seeds_of(work)]
+    keep_weights(work, rates)
+    fits = [
+        fits_of(work, n, seed, rates[SCALED_BY])
+        for n in work.size.fitted
+        for seed in (seeds_of(work) if n <= work.size.budgets[0] else (FIRST_SEED,))
+    ]
     runs += [row for one in fits for row in one.rows]
     return BudgetsResult(
         tuning=tuple(row for rows in tuning.values() for row in rows),
@@ -160,6 +169,16 @@ def trained_on(work: Work[Size], method: str, n: int, rate: float, seed: int) ->
     return widened(BudgetRow, row, method=method, rate=rate)
 
 
+def keep_weights(work: Work[Size], rates: Mapping[str, float]) -> None:
+    """Copies the networks of the large budget and the first seed to weights/, for the R2-SNR figure."""
+    n, folder = work.size.budgets[-1], work.folder / SHIPPED.name
+    folder.mkdir(exist_ok=True)
+    for method in NETWORKS:
+        config = config_of(work, method, n, rates[method], FIRST_SEED)
+        found = find_weights(run_folder(work, name_of(method, n, rates[method]), config))
+        shutil.copyfile(found, folder / f"{method.lower()}.safetensors")
+
+
 def fits_of(work: Work[Size], n: int, seed: int, rate: float) -> Fits:
     """Ridge and trees of n spectra, each observed once, as the perceptron of the small budget reads them."""
     config = config_of(work, SCALED_BY, work.size.budgets[0], rate, FIRST_SEED)
@@ -221,4 +240,4 @@ def fitted(
     )
 
 
-STUDY = Study("budgets", __doc__, SIZES, run, BudgetsResult)
+STUDY = Study("budgets", __doc__, SIZES, run, BudgetsResult, leaves=frozenset({SHIPPED.name}))

@@ -4,7 +4,7 @@ Claim:    R2/R2_Bayes of the same stars tells the faults of a method from those 
           misses sits in a few kinds of stars.
 Command:  python -m experiments.efficiency [--preset smoke|cpu|gpu]
 Hardware: two CPU cores, a minute; with --grid a network is trained and 10,000 exact posteriors are computed.
-Expect:   R2/R2_Bayes 0.97 of the shipped network, that of the posterior mean 1 within its interval.
+Expect:   R2/R2_Bayes 0.99 of the shipped network, that of the posterior mean 1 within its interval.
 
 R2 and R2_Bayes = 1 - mean(sigma^2)/variance(truth) of a cell use the variance of its own stars; the bootstrap
 resamples a star with all that belongs to it. For the exact posterior mean m and standard deviation sigma,

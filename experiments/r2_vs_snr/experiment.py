@@ -5,7 +5,7 @@ Claim:    SpecViT stays above every other method that learns, and below the exac
           pass it, and at SNR 5 to 20 it lies above what any estimator can reach.
 Command:  make figure            (python -m experiments.r2_vs_snr --help lists the options)
 Hardware: two CPU cores, under 4 GB, some minutes.
-Expect:   R2 of log g SpecViT 0.715, exact limit of the same stars 0.736, Ridge 0.459.
+Expect:   R2 of log g SpecViT 0.730, exact limit of the same stars 0.736, Ridge 0.459.
 
 Fitted methods lie beside the results; the figure is plotted from results.json alone.
 """

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from crlb.errors import UsageError
 from crlb.files.input import sha256
-from experiments.study.frame import S, Work, digest_of
+from experiments.study.frame import Options, S, Work, digest_of
 from experiments.study.rows import ArmRow, Intervals, Run, intervals, scores_by_snr, widened
 from experiments.study.stars import LABEL, Stars, source_files
 from specvit_jax import Config, Weights, load_weights, metrics, predict, preset, train
@@ -78,6 +78,20 @@ def cut(config: Config, name: str, settings: Iterable[str] = ()) -> Config:
         config,
         train=replace(config.train, eval_every=every, checkpoint_every=every, log_every=min(50, every)),
     )
+
+
+def of_files(work: Work[S], config: Config, settings: Iterable[str] = ()) -> Config:
+    """A configuration on the grid, noise and magnitudes of a study, with changes; the weights name them."""
+    options, (low, high) = work.options, work.size.mag
+    files = [
+        f"data.{name}={path}" for name, path in (("grid", options.grid), ("noise", options.noise)) if path
+    ]
+    return override(config, [f"data.mag={low},{high}", *files, *settings])
+
+
+def knows_another(options: Options) -> bool:
+    """Whether shipped networks know another grid or noise than is asked for."""
+    return options.grid is not None or options.noise is not None
 
 
 def trained(config: Config, source: Source, folder: Path, files: Sequence[Path]) -> Path:
@@ -148,9 +162,9 @@ def weights_of(work: Work[S], name: str, config: Config, source: Source | None =
 
 def reference(work: Work[S]) -> Weights:
     """`tiny` as shipped, which knows the embedded grid and the built-in noise; trained anew for others."""
-    if work.options.grid is None and work.options.noise is None:
-        return load_weights(shipped_weights("tiny"))
-    return weights_of(work, "tiny", base(work.options.preset))
+    if knows_another(work.options):
+        return weights_of(work, "tiny", base(work.options.preset))
+    return load_weights(shipped_weights("tiny"))
 
 
 def parse_networks(settings: Sequence[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 Claim:    scale, continuum, velocity, line width, lost pixels and sky lines that are left over cost the limit
           some, and a network that never saw them nearly everything; one trained under them comes close to
           the limit again, and its sigma is honest.
-Command:  python -m experiments.survey [--preset smoke|cpu|gpu] [--network NAME=RUN ...]
+Command:  python -m experiments.survey [--preset smoke|cpu|gpu] [--network NAME=RUN ...] [--sensitivity]
 Hardware: two CPU cores, two minutes and, for every star whose posterior is not shipped, up to a second.
 Expect:   was not known before the first run.
 
@@ -12,22 +12,27 @@ The stars have the labels and magnitudes of the R2-SNR figure's, but are seen un
 exact posteriors, all unknowns integrated out.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from crlb.observation.conditions import SURVEY
+from crlb.detector import DEFAULT_LSF_FWHM
+from crlb.observation.conditions import SURVEY, Conditions
+from crlb.observation.observe import observing
 from experiments.study.beside_limit import NetworkRow, network_row, read
 from experiments.study.frame import Options, Study, Work
 from experiments.study.resampling import with_ends
 from experiments.study.rows import Span, r2_bayes, scored_spans
-from experiments.study.training import parse_networks, training_of
+from experiments.study.stars import TEST_SEED, source_files, stars_of
+from experiments.study.training import cut, knows_another, of_files, parse_networks, trained, training_of
 from experiments.survey.result import SurveyResult
-from experiments.survey.rows import LimitRow, Network
-from specvit_jax import load_weights
-from specvit_jax.network.find import find_weights, has_weights
+from experiments.survey.rows import CaseRow, LimitRow, Network
+from specvit_jax import Simulator, load_weights, make_simulator, metrics, preset
+from specvit_jax.network.find import find_weights, has_weights, shipped_weights
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,12 @@ class SurveyOptions(Options):
     network: tuple[str, ...] = ()
     """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped; default:
     those of survey, survey-teacher and tiny (of published conditions) that are shipped."""
+    train: bool = False
+    """Train a network now instead of evaluating those shipped; always so with your own grid or noise."""
+    steps: int | None = None
+    """Training steps of 256 spectra where a network is trained; default: 3000."""
+    sensitivity: bool = False
+    """Also score the networks on stars whose conditions differ in one unknown, known or twice as large."""
     n_test: int | None = None
     """Test spectra; default: 10,000."""
     n_posterior: int | None = None
@@ -54,11 +65,24 @@ class Size:
 
     n_test: int = 10_000
     n_posterior: int = 1000
+    steps: int = 3000
+    n_sensitivity: int = 2000  # test spectra of every change of the conditions
     mag: tuple[float, float] = (20.5, 22.5)
 
 
+Fields = dict[str, Any]
+# Unknown -> the fields of `Conditions` with which it is known, and those with which it is twice as large.
+CHANGES: dict[str, tuple[Fields, Callable[[Conditions], Fields] | None]] = {
+    "scale": ({"scale": 0.0}, None),
+    "continuum": ({"continuum": 0}, lambda c: {"continuum_sigma": 2 * c.continuum_sigma}),
+    "velocity": ({"rv_sigma_kms": 0.0}, lambda c: {"rv_sigma_kms": 2 * c.rv_sigma_kms}),
+    "line-spread width": ({"lsf_sigma": 0.0}, None),
+    "lost pixels": ({"lost": 0.0}, lambda c: {"lost": 2 * c.lost}),
+    "sky lines": ({"sky_left": 0.0}, lambda c: {"sky_left": 2 * c.sky_left}),
+}
+
 SIZES = {
-    "smoke": Size(60, 20),
+    "smoke": Size(60, 20, steps=6, n_sensitivity=30),
     "cpu": Size(),
     "gpu": Size(n_posterior=10_000),
 }
@@ -71,20 +95,59 @@ def run(work: Work[Size]) -> SurveyResult:
     spans = scored_spans(work.stars.snr[: len(exact)], whole=True)
     truth, snr = work.truth[: len(exact)], work.stars.snr[: len(exact)]
     networks = {}
-    for name, run in (parse_networks(work.options.network) or shipped()).items():
-        path = find_weights(run)
+    for name, path in weights_files(work).items():
         told = read(load_weights(path), work.stars)
         networks[name] = Network(training=training_of(path), rows=network_rows(spans, truth, exact, told))
     return SurveyResult(
         conditions=work.study.conditions,
         limit=tuple(limit_row(span, truth, exact[:, 1], snr) for span in spans),
         networks=networks,
+        sensitivity=tuple(sensitivity(work)) if work.options.sensitivity else (),
     )
 
 
-def shipped() -> dict[str, str]:
-    """The networks of the figure whose weights come with the package."""
-    return {name: name for name in ("survey", "survey-teacher", "tiny") if has_weights(name)}
+def sensitivity(work: Work[Size]) -> Iterator[CaseRow]:
+    """R2 of the networks on the first test stars, each unknown left out or twice as large."""
+    networks = {name: load_weights(path) for name, path in weights_files(work).items()}
+    found = cases(work.study.conditions)
+    axes = {name: max(getattr(one, name) for one in found.values()) for name in ("rv_sigma_kms", "lsf_sigma")}
+    widest = replace(work.study.conditions, **axes)
+    options = work.options
+    simulator = make_simulator(options.grid, options.noise, work.size.mag, conditions=widest)
+    for case, conditions in found.items():
+        stars = stars_of(under(simulator, conditions), TEST_SEED, work.size.n_sensitivity, case)
+        truth = stars.labels[:, work.column]
+        r2 = {name: metrics.r2(truth, read(weights, stars)[:, 0]) for name, weights in networks.items()}
+        yield CaseRow(case=case, n=len(truth), r2={name: float(value) for name, value in r2.items()})
+
+
+def under(widest: Simulator, conditions: Conditions) -> Simulator:
+    """A simulator under conditions within its own, on the axes that it has."""
+    lsf = DEFAULT_LSF_FWHM
+    moved = ((0.0, conditions.rv_sigma_kms), (lsf, conditions.lsf_sigma * lsf))
+    return replace(widest, observing=observing(widest.noise, conditions), moved=moved)
+
+
+def cases(conditions: Conditions) -> dict[str, Conditions]:
+    """The conditions as they are, and with one unknown left out or twice as large, where that can be."""
+    found = {"as they are": conditions}
+    for words, (known, twice) in CHANGES.items():
+        found[f"{words} known"] = replace(conditions, **known)
+        if twice:
+            found[f"{words} twice as uncertain"] = replace(conditions, **twice(conditions))
+    return found
+
+
+def weights_files(work: Work[Size]) -> dict[str, Path]:
+    """The networks of the figure: those asked for, those shipped, or one trained here and now."""
+    assert isinstance(work.options, SurveyOptions)
+    if work.options.network:
+        return {name: find_weights(run) for name, run in parse_networks(work.options.network).items()}
+    if work.options.train or knows_another(work.options):
+        config = cut(preset("survey"), work.options.preset, [f"train.steps={work.size.steps}"])
+        files = source_files(work.options.grid, work.options.noise)
+        return {"survey": trained(of_files(work, config), work.simulator, work.folder / "survey", files)}
+    return {name: shipped_weights(name) for name in ("survey", "survey-teacher", "tiny") if has_weights(name)}
 
 
 def limit_row(
@@ -108,4 +171,13 @@ def network_rows(
     return tuple(network_row(truth[s.inside], exact[s.inside], told[: len(truth)][s.inside]) for s in spans)
 
 
-STUDY = Study("survey", __doc__, SIZES, run, SurveyResult, SurveyOptions, conditions=SURVEY)
+STUDY = Study(
+    "survey",
+    __doc__,
+    SIZES,
+    run,
+    SurveyResult,
+    SurveyOptions,
+    leaves=frozenset({"survey"}),
+    conditions=SURVEY,
+)

@@ -11,7 +11,7 @@ from experiments.study.cells import log_ticks
 from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, interval, light_grid, markdown
 from experiments.study.result import Result
 from experiments.study.rows import column, intervals
-from experiments.survey.rows import LimitRow, Network
+from experiments.survey.rows import CaseRow, LimitRow, Network
 
 STYLES = ({"color": COLORS["SpecViT"], "marker": "o"}, {"color": COLORS["MLP"], "marker": "X"})
 OTHERS = {"color": COLORS["Ridge"], "marker": "s", "linestyle": "--"}
@@ -20,14 +20,15 @@ SNR_TICKS = (2, 3, 5, 10, 20)
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyResult(Result):
-    """The limit of all stars and of those of every bin in SNR; networks on the same stars."""
+    """The limit of all stars and of those of every bin in SNR; networks on the same, and on others."""
 
     conditions: Conditions
     limit: tuple[LimitRow, ...]
     networks: dict[str, Network]
+    sensitivity: tuple[CaseRow, ...] = ()
 
     def table(self) -> str:
-        """The limit and every network, by SNR."""
+        """The limit and every network, by SNR; then what each unknown does to them."""
         heads = ["SNR", "n", "method", "R2 (95 %)", "R2 / R2_Bayes", "covers 68 %", "covers 95 %"]
         heads += ["sigma / exact sigma", "MAE, dex"]
         lines = []
@@ -36,7 +37,15 @@ class SurveyResult(Result):
             lines.append([row.snr, str(row.n), "exact limit", exact, "1", "", "", "1", ""])
             lines += [["", "", name, *self.cells(network, i)] for name, network in self.networks.items()]
         training = [f"{name}: {network.training}." for name, network in self.networks.items()]
-        return "\n\n".join([markdown(heads, lines), *training])
+        return "\n\n".join([markdown(heads, lines), *training, self.cases()])
+
+    def cases(self) -> str:
+        """R2 of every network with each unknown left out, or twice as large."""
+        lines = [
+            [row.case, str(row.n), *(f"{row.r2[name]:.3f}" for name in self.networks)]
+            for row in self.sensitivity
+        ]
+        return markdown(["R2 of log g, conditions", "n", *self.networks], lines)
 
     def cells(self, network: Network, i: int) -> list[str]:
         """The cells of a network on the stars of a row of the limit."""

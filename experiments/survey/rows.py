@@ -1,4 +1,4 @@
-"""Rows of `survey`: the limit of the stars of a bin, and how a network does beside it, bin by bin."""
+"""Rows of `survey`: the limit of the stars of a bin, networks beside it, what each unknown does to them."""
 
 from dataclasses import dataclass
 
@@ -31,3 +31,12 @@ class Network(Record):
 
     training: str
     rows: tuple[NetworkRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseRow(Record):
+    """R2 of log g of every network on n stars whose conditions differ in one unknown."""
+
+    case: str
+    n: int
+    r2: dict[str, float]

@@ -13,7 +13,7 @@ from experiments.budgets.experiment import NETWORKS, RATES, SIZES, STUDY, beyond
 from experiments.budgets.result import BudgetRow, BudgetsResult
 from experiments.study.frame import Options, Work
 from experiments.study.running import report
-from specvit_jax import metrics
+from specvit_jax import load_weights, metrics
 from specvit_jax.network.standardise import fit_input_scaler
 from specvit_jax.spectra.source import make_simulator
 
@@ -104,12 +104,16 @@ def test_every_network_gets_every_budget_with_every_seed(work, trained, monkeypa
     )
     monkeypatch.setattr(experiment, "fits_of", fits)
     monkeypatch.setattr(experiment, "announce", lambda work, plan: None)
+    monkeypatch.setattr(experiment, "keep_weights", lambda work, rates: None)
     monkeypatch.setattr(Work, "limit", 0.75)
     result = experiment.run(work)
     runs = [run for run in result.runs if run.method in NETWORKS]
     assert len(runs) == len({(run.method, run.spectra, run.seed) for run in runs}) == 3 * 2 * 3
     assert {run.rate for run in runs} == {0.005}
-    assert {row.seeds for row in result.rows} == {3}
+    assert {row.seeds for row in result.rows if row.method in NETWORKS} == {3}
+    assert {row.spectra: row.seeds for row in result.rows if row.method == "Ridge"} == {
+        20_000: 3, 76_800: 3, 768_000: 1
+    }  # fmt: skip
     assert [row.spectra for row in result.rows if row.method == "Ridge"] == list(SIZES["cpu"].fitted)
     assert result.table().count("| SpecViT |") == 2 + len(RATES["SpecViT"])
     assert "Left out: no trees" in result.table()
@@ -129,3 +133,8 @@ def test_it_runs_at_smoke_size(tmp_path, toy_grid):
     result = BudgetsResult.from_json(json.loads((tmp_path / "results.json").read_text()))
     assert {(row.method, row.spectra) for row in result.rows} >= {("SpecViT", 384), ("Ridge", 600)}
     assert len(result.tuning) == 9
+    kept = {path.stem: load_weights(path).config for path in (tmp_path / "weights").iterdir()}
+    assert {name: config.model.network for name, config in kept.items()} == {
+        "specvit": "vit", "mlp": "mlp", "cnn": "cnn"
+    }  # fmt: skip
+    assert {config.train.steps * config.train.batch_size for config in kept.values()} == {384}

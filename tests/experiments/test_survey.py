@@ -1,4 +1,7 @@
-"""The survey experiment: limits of bins, honesty of sigmas, the table."""
+"""The survey experiment: limits of bins, honesty of sigmas, each unknown by itself, the table."""
+
+import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -7,9 +10,10 @@ from scipy.stats import norm
 from crlb.observation.conditions import SURVEY
 from experiments.study.beside_limit import network_row
 from experiments.study.rows import scored_spans
-from experiments.survey.experiment import limit_row, network_rows
+from experiments.study.running import report
+from experiments.survey.experiment import STUDY, SurveyOptions, cases, limit_row, network_rows
 from experiments.survey.result import SurveyResult
-from experiments.survey.rows import Network
+from experiments.survey.rows import CaseRow, Network
 
 RNG = np.random.default_rng(3)
 N = 4000
@@ -55,8 +59,34 @@ def test_the_result_survives_json_and_shows_every_network_in_every_bin():
     spans = scored_spans(SNR, whole=True)
     network = Network(training="toy", rows=network_rows(spans, TRUTH, EXACT, EXACT))
     limit = tuple(limit_row(span, TRUTH, SIGMA, SNR) for span in spans)
-    result = SurveyResult(conditions=SURVEY, limit=limit, networks={"toy": network})
+    case = CaseRow(case="velocity known", n=7, r2={"toy": 0.5})
+    result = SurveyResult(conditions=SURVEY, limit=limit, networks={"toy": network}, sensitivity=(case,))
     again = SurveyResult.from_json(result.to_json())
     assert again.conditions == SURVEY
     assert again.table().count("| toy |") == len(spans)
+    assert "| velocity known | 7 | 0.500 |" in again.table()
     assert again.plot().axes
+
+
+def test_every_case_changes_one_unknown_and_all_unknowns_have_one():
+    found = cases(SURVEY)
+    changed = {
+        name: [f.name for f in fields(SURVEY) if getattr(one, f.name) != getattr(SURVEY, f.name)]
+        for name, one in found.items()
+    }
+    assert changed.pop("as they are") == []
+    assert all(len(names) == 1 for names in changed.values())
+    unknowns = {"scale", "continuum", "continuum_sigma", "rv_sigma_kms", "lsf_sigma", "lost", "sky_left"}
+    assert {name for names in changed.values() for name in names} == unknowns
+    assert found["velocity twice as uncertain"].rv_sigma_kms == 2 * SURVEY.rv_sigma_kms
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_it_trains_a_network_where_asked_and_tells_every_case(tmp_path):
+    report(STUDY, SurveyOptions("smoke", out=tmp_path, train=True, sensitivity=True))
+    result = SurveyResult.from_json(json.loads((tmp_path / "results.json").read_text()))
+    assert list(result.networks) == ["survey"]
+    assert "conditions survey" in result.networks["survey"].training
+    assert [row.case for row in result.sensitivity] == list(cases(SURVEY))
+    assert {row.n for row in result.sensitivity} == {30}
