@@ -1,4 +1,5 @@
-# make figure   the R2-SNR figure on the embedded grid (GRID=file.h5 for another, TRAIN=1 to train a network for it)
+# make figure   the R2-SNR figures of the embedded grid, published and survey conditions (TRAIN=1: trains the networks;
+#               GRID=file.h5: the first one of another grid)
 # make experiments  every experiment of the comparison, resumable (PRESET=smoke: minutes; cpu: a day; gpu)
 # make test     lint, types and the fast tests          make test-slow  the slow ones: programs killed, several processes
 # make browser  Chromium for the slow test of the report's page, through apt-get, where there is none
@@ -25,6 +26,7 @@ INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m 
 
 figure: .venv/installed
 	$(BIN)/python -m experiments.r2_vs_snr $(if $(GRID),--grid $(GRID)) $(if $(TRAIN),--train)
+	$(if $(GRID),,$(BIN)/python -m experiments.survey $(if $(TRAIN),--train))
 
 experiments: .venv/installed
 	$(BIN)/python -m experiments --preset $(PRESET)

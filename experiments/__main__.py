@@ -20,6 +20,8 @@ from experiments.study.running import report
 NAMES = (
     "r2_vs_snr",
     "accuracy",
+    "survey",
+    "budgets",
     "chance",
     "scaling",
     "original_recipe",

@@ -1,7 +1,8 @@
 """The methods of the R2-SNR figure: each fitted or trained for it, and kept in its folder.
 
 All read the same test spectra and are told the magnitude, which only the template fit uses. Ridge and
-LightGBM learn from the same noisy spectra; the networks from fresh ones.
+LightGBM learn from the same noisy spectra; the networks from fresh ones, each from as many. Those three come
+from `budgets`, with a learning rate of its own each; `tiny` learnt from more, and from a teacher.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,19 +16,20 @@ from jaxtyping import Float
 from crlb.errors import MissingInputError
 from experiments.baselines.boosting import TUNED, LightGBM
 from experiments.baselines.forward import Forward
-from experiments.baselines.networks import CNN, MLP
 from experiments.baselines.protocol import Baseline, Chunk
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
+from experiments.budgets.experiment import SHIPPED
 from experiments.study.frame import Options, Work
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
-from experiments.study.training import trained, training_of
-from specvit_jax import Config, load_weights, predict, preset
+from experiments.study.training import knows_another, of_files, trained, training_of
+from specvit_jax import load_weights, predict
 from specvit_jax.network.find import shipped_weights
-from specvit_jax.settings.config_file import override
 
 MAX_TREES = 1000  # of LightGBM, with early stopping
+NETWORKS = ("SpecViT", "MLP", "CNN")
+TAUGHT = "SpecViT, taught"
 
 Predictor = Callable[[Float[np.ndarray, "n n_pix"], Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
 
@@ -44,11 +46,9 @@ class FigureOptions(Options):
     mag: tuple[float, float] | None = None
     """AB magnitudes in i of the training and test spectra, uniform [bright faint]; default: 20.5 22.5."""
     train: bool = False
-    """Train SpecViT now instead of evaluating the shipped one; always so with a grid or noise of your own."""
+    """Train the networks now instead of evaluating those shipped; always so with your own grid or noise."""
     steps: int | None = None
-    """Training steps of 128 spectra when SpecViT is trained; default: 700, some minutes on two cores."""
-    rival_steps: int | None = None
-    """Training steps of 128 spectra of CNN and MLP; default: 600."""
+    """Training steps of 256 spectra of each network that is trained; default: 3000."""
     n_fit: int | None = None
     """Training spectra of Ridge and LightGBM, a quarter more to choose settings on; default: 20,000."""
     n_test: int | None = None
@@ -66,8 +66,7 @@ class Size:
     """How much of everything; `FigureOptions` says what each is."""
 
     n_test: int = 10_000
-    steps: int = 700
-    rival_steps: int = 600
+    steps: int = 3000
     n_fit: int = 20_000
     n_bayes: int = 400
     n_posterior: int = 1000
@@ -75,9 +74,9 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(300, steps=6, rival_steps=4, n_fit=1200, n_bayes=30, n_posterior=60),
+    "smoke": Size(300, steps=6, n_fit=1200, n_bayes=30, n_posterior=60),
     "cpu": Size(),
-    "gpu": Size(steps=20_000, rival_steps=20_000, n_fit=100_000, n_bayes=4000, n_posterior=10_000),
+    "gpu": Size(steps=20_000, n_fit=100_000, n_bayes=4000, n_posterior=10_000),
 }
 
 
@@ -96,18 +95,15 @@ class Method(NamedTuple):
 
 def methods(work: Work[Size]) -> tuple[dict[str, Method], dict[str, str]]:
     """Every method by name, and why some are absent."""
-    cnn, mlp = (rival(work, *pair) for pair in (("CNN", CNN), ("MLP", MLP)))
-    fresh = f"{work.size.rival_steps:,} steps of {MLP.train.batch_size} fresh spectra"
-    found = {
-        "SpecViT": specvit(work),
-        "Template fit": template_fit(work),
-        "CNN": network(cnn, fresh),
-        "MLP": network(mlp, fresh),
-    }
+    paths = {name: weights_of(work, name) for name in NETWORKS}
+    found = {} if trains(work) else {TAUGHT: network(shipped_weights("tiny"), "`tiny`: ")}
+    found |= {name: network(path) for name, path in paths.items()}
+    found["Template fit"] = template_fit(work)
     absent = {}
     train, validation = learnt_from(work)
-    trees = LightGBM(replace(TUNED, max_trees=MAX_TREES, threads=1), components(mlp))
-    sees = {"LightGBM": "the 24 components that the networks read, of ", "Ridge": ""}
+    read = components(paths["MLP"])
+    trees = LightGBM(replace(TUNED, max_trees=MAX_TREES, threads=1), read)
+    sees = {"LightGBM": f"the {read.shape[1]} components that the networks read, of ", "Ridge": ""}
     for baseline in (trees, Ridge()):
         try:
             baseline.fit(iter(train), validation)
@@ -118,46 +114,29 @@ def methods(work: Work[Size]) -> tuple[dict[str, Method], dict[str, str]]:
     return found, absent
 
 
-def specvit(work: Work[Size]) -> Method:
-    """SpecViT as shipped; trained here and now where it was asked for or another grid or noise is given."""
-    if asked(work).train or work.options.grid is not None or work.options.noise is not None:
-        config = settled(work, preset("tiny"), work.size.steps)
-        files = source_files(work.options.grid, work.options.noise)
-        path = trained(config, work.simulator, work.folder / "specvit", files)
-        return network(path, f"tiny, {work.size.steps:,} steps of 128 fresh spectra on this grid")
-    path = shipped_weights("tiny")
-    return network(path, f"tiny as shipped, {training_of(path)}")
+def trains(work: Work[Size]) -> bool:
+    """Whether networks are trained here and now: asked for, or those shipped know another grid or noise."""
+    return asked(work).train or knows_another(work.options)
 
 
-def rival(work: Work[Size], name: str, config: Config) -> Path:
-    """The weights of another network, trained by the same loop."""
-    config = settled(work, config, work.size.rival_steps)
-    return trained(
-        config,
-        work.simulator,
-        work.folder / name.lower(),
-        source_files(work.options.grid, work.options.noise),
-    )
-
-
-def settled(work: Work[Size], config: Config, steps: int) -> Config:
-    """A configuration with the steps and the data of the figure, scored four times on the way."""
-    every = max(1, steps // 4)
-    files = [
-        f"data.{name}={path}"
-        for name, path in (("grid", work.options.grid), ("noise", work.options.noise))
-        if path
-    ]
+def weights_of(work: Work[Size], name: str) -> Path:
+    """The weights of a network of equal budget: as `budgets` left them, or trained anew like these."""
+    path = SHIPPED / f"{name.lower()}.safetensors"
+    if not trains(work):
+        return path
+    steps, every = work.size.steps, max(1, work.size.steps // 4)
     pauses = [f"train.{name}={every}" for name in ("eval_every", "checkpoint_every")]
-    mag = f"data.mag={work.size.mag[0]},{work.size.mag[1]}"
-    return override(config, [f"train.steps={steps}", mag, *pauses, *files])
+    config = of_files(work, load_weights(path).config, [f"train.steps={steps}", *pauses])
+    files = source_files(work.options.grid, work.options.noise)
+    return trained(config, work.simulator, work.folder / name.lower(), files)
 
 
-def network(path: Path, training: str) -> Method:
+def network(path: Path, what: str = "") -> Method:
     """The network in a weights file."""
     weights = load_weights(path)
     column = weights.config.model.label_names.index(LABEL)
-    return Method(training, lambda flux, mag: predict(weights, flux).labels[:, column])
+    told = what + training_of(path)
+    return Method(told, lambda flux, mag: predict(weights, flux).labels[:, column])
 
 
 def components(path: Path) -> Float[np.ndarray, "n_pix k"]:

@@ -20,6 +20,7 @@ Style: TypeAlias = dict[str, Any]  # keywords of matplotlib
 COLUMN_WIDTH_IN, PAGE_WIDTH_IN = 3.5, 7.2  # of a two-column journal page
 COLORS = {  # of the methods, told apart in grey by marker, line and lightness as well
     "SpecViT": "#b2182b",
+    "SpecViT, taught": "#7f0015",
     "LightGBM": "#1b7837",
     "Ridge": "#4393c3",
     "CNN": "#e08214",

@@ -1,4 +1,4 @@
-"""Writes the numbers of README and of the model card from the committed result files."""
+"""Writes the numbers of README and of the model cards from the committed result files."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ from experiments.tables.results import ROOT, Results
 
 @dataclass(frozen=True)
 class Tables:
-    """Numbers of README.md, docs/ceilings.md and the card of `tiny`, written from the committed result files.
+    """Numbers of README.md, docs/ceilings.md and the model cards, written from the committed result files.
 
     They stand between `<!-- numbers: NAME -->` and `<!-- end -->`. Claim and expectation of every
     results/*/results.json are brought to what the docstring of its experiment says; its numbers and its date
@@ -28,7 +28,7 @@ class Tables:
 
     check: bool = False
     """Write nothing; name what differs and end with status 65."""
-    measure: tuple[Literal["recipe", "five_labels", "nuisances", "interpolation", "tiny"], ...] = ()
+    measure: tuple[Literal["recipe", "five_labels", "nuisances", "interpolation", "tiny", "survey"], ...] = ()
     """Make docs/NAME.json again first: half a minute each, several for recipe and five_labels."""
 
 

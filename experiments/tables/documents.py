@@ -5,17 +5,18 @@ from functools import partial
 from pathlib import Path
 
 from crlb.files.output import new_file
-from experiments.tables import ceilings, findings, grid, published, scores, speed
+from experiments.tables import cards, ceilings, findings, grid, published, scores, speed
 from experiments.tables.results import Results
 from experiments.tables.text import Rewritten, rewrite
 
-DOCUMENTS = ("README.md", "docs/ceilings.md", "specvit_jax/weights/tiny.md")
+DOCUMENTS = ("README.md", "docs/ceilings.md", "specvit_jax/weights/tiny.md", "specvit_jax/weights/survey.md")
 BLOCKS: dict[str, Callable[[Results], str]] = {
     "median-star": ceilings.median_star,
     "ceiling": ceilings.ceiling,
     "recipe": ceilings.recipe,
     "published": published.published,
     "scores": scores.scores,
+    "under-survey": scores.under_survey,
     "whitening": scores.whitening,
     "missing": scores.missing,
     "findings": findings.findings,
@@ -23,7 +24,8 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "speed": speed.speed,
     "interpolation": grid.interpolation,
     "realism": grid.realism,
-    "card": scores.card,
+    "card": cards.card,
+    "survey": cards.survey,
 }
 
 

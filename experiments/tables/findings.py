@@ -34,9 +34,35 @@ def _efficiency(run: Result) -> str:
     share, low, high = (run.number("all", f"efficiency{end}") for end in ("", "_low", "_high"))
     near, near_low, near_high = (run.number("all", f"against_mean{end}") for end in ("", "_low", "_high"))
     return (
-        f"`tiny` reaches {fixed(share, 3)} ({fixed(low, 3)}-{fixed(high, 3)}) of R²_Bayes, and of the R² that "
-        f"the posterior mean has on the same stars {fixed(near, 3)} ({fixed(near_low, 3)}-"
+        f"`tiny` reaches {fixed(share, 3)} ({fixed(low, 3)}-{fixed(high, 3)}) of R²_Bayes, and of the R² "
+        f"that the posterior mean has on the same stars {fixed(near, 3)} ({fixed(near_low, 3)}-"
         f"{fixed(near_high, 3)})."
+    )
+
+
+def _survey(run: Result) -> str:
+    limit, names = run.number("limit", 0, "r2_bayes"), ("survey", "tiny")
+    ours, other = (run.at("networks", name, "rows", 0) for name in names)
+    share, low, high = (ours.number(f"efficiency{end}") for end in ("", "_low", "_high"))
+    covers = " and ".join(percent(ours.number(f"cover_{level}"), 1) for level in (68, 95))
+    return (
+        f"with scale, continuum, velocity, line width, lost pixels and sky unknown the exact limit is "
+        f"{fixed(limit, 3)}; `survey` reaches {fixed(ours.number('r2'), 3)}, {fixed(share, 3)} "
+        f"({fixed(low, 3)}-{fixed(high, 3)}) of it, its sigma covers {covers} % where it should 68 and 95, "
+        f"and `tiny`, which never saw such stars, has {fixed(other.number('r2'), 2)}."
+    )
+
+
+def _budgets(run: Result) -> str:
+    told = []
+    for n in run.at("size", "budgets").value:  # type: ignore[union-attr]
+        rows = sorted(run.rows("rows", spectra=n), key=lambda row: -row.number("r2"))
+        scores = ", ".join(f"{row.text('method')} {fixed(row.number('r2'), 3)}" for row in rows)
+        told.append(f"from {n:,} spectra {scores}")
+    reach = _reach([row for row in run.rows("rows") if row.text("method") == "SpecViT"])
+    return (
+        f"every method reading the same numbers, R² {'; '.join(told)} (±{fixed(reach, 3)}, stars and three "
+        f"seeds; exact limit {fixed(run.number('limit'), 3)})."
     )
 
 
@@ -256,6 +282,8 @@ def _capacity(run: Result) -> str:
 
 POINTS: dict[str, Point] = {
     "efficiency": _efficiency,
+    "survey": _survey,
+    "budgets": _budgets,
     "residuals": _residuals,
     "uncertainty": _uncertainty,
     "observed": _observed,

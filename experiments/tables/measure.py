@@ -64,13 +64,15 @@ MEASUREMENTS = {
         ("mags", "snr_median", "axes", "nodes", "rows"),
         lambda row: row["test"] != "estimate" and str(row["region"]).startswith(("all", "T_eff")),
     ),
-    "tiny": Measurement(
+} | {
+    name: Measurement(
         {
-            "simulate": "specvit simulate --n 10000 --mag 20.5 22.5 --seed 20001 --out test.h5",
-            "evaluate": "specvit evaluate tiny --data test.h5 --json scores.json",
+            "simulate": f"specvit simulate --n 10000 --mag 20.5 22.5 --seed 20001{under} --out test.h5",
+            "evaluate": f"specvit evaluate {name} --data test.h5 --json scores.json",
         },
         ("n", "snr_definition", "labels"),
-    ),
+    )
+    for name, under in (("tiny", ""), ("survey", " --conditions survey"))
 }
 
 

@@ -1,4 +1,4 @@
-"""Blocks on how well each method of the main figure does, and on the shipped network."""
+"""Blocks on how well each method of the main figure does, and on what the shipped network misses."""
 
 from experiments.tables.results import Result, Results
 from experiments.tables.text import fixed, paragraph, table
@@ -6,7 +6,6 @@ from experiments.tables.text import fixed, paragraph, table
 SHOWN = (2.5, 4.5, 7.0, 12.5)  # lower ends of the SNR bins in README
 WHITENED = ("SpecViT", "MLP", "CNN", "LightGBM")  # read the same components
 PUBLISHED = "SpecViT 0.71, LightGBM 0.61, MLP 0.46, CNN 0.43"
-LABELS = ("log_g", "T_eff", "M_H")  # of the shipped network, as the card shows them
 TITLES = {"Template fit": "template fit"}
 
 
@@ -21,13 +20,13 @@ def scores(results: Results) -> str:
     ]
     rows += [_line(name, method) for name, method in methods.items()]
     words = paragraph(
-        f"""On the embedded grid, test spectra of mag {_span_of(found.at("test"))} (`make figure`; every
+        f"""On the embedded grid, test spectra of mag {span_of(found.at("test"))} (`make figure`; every
         number in [docs/r2_vs_snr.json](docs/r2_vs_snr.json) of {found.date}):"""
     )
     heads = [
         "R² of log g",
         "all",
-        *(f"{'' if i else 'SNR '}{_bin(row)}" for i, row in enumerate(limits)),
+        *(f"{'' if i else 'SNR '}{bin_of(row)}" for i, row in enumerate(limits)),
         "MAE",
     ]
     return f"{words}\n\n{table(heads, rows)}\n\n{_types(methods)}"
@@ -35,7 +34,7 @@ def scores(results: Results) -> str:
 
 def _types(methods: dict[str, Result]) -> str:
     """Giants and dwarfs, of a method that uses the prior and of one that does not."""
-    ours, fit = methods["SpecViT"], methods["Template fit"]
+    ours, fit = methods["SpecViT, taught"], methods["Template fit"]
     shown = {
         (name, kind): (fixed(row.number("mae"), 3), fixed(row.number("bias"), 2, sign=True))
         for name, method in (("ours", ours), ("fit", fit))
@@ -51,6 +50,29 @@ def _types(methods: dict[str, Result]) -> str:
         estimator that uses its prior must have; template fit {fit_giants[0]} ({fit_giants[1]}) and
         {fit_dwarfs[0]} ({fit_dwarfs[1]})."""
     )
+
+
+def under_survey(results: Results) -> str:
+    """R² of the networks beside the exact limit, for stars as a survey observes them."""
+    found = results.experiment("survey")
+    limits = [found.one("limit", snr_low=low) for low in (0.0, *SHOWN)]
+    places = [found.rows("limit").index(row) for row in limits]
+    rows = [["exact limit R²_Bayes", *(_r2(row, "r2_bayes") for row in limits), "1"]]
+    for name in found.at("networks").names():
+        network = found.at("networks", name)
+        cells = [_r2(network.at("rows", i)) for i in places]
+        share = fixed(network.number("rows", 0, "efficiency"), 3)
+        rows.append([f"`{name}`: {network.text('training')}", *cells, share])
+    words = paragraph(
+        f"""Under survey conditions, {limits[0].number("n"):,} test stars of mag {span_of(found.at("test"))}
+        (`make figure`; [results/survey](results/survey/table.md) of {found.date}):"""
+    )
+    heads = [
+        "R² of log g",
+        "all",
+        *(f"{'' if i else 'SNR '}{bin_of(row)}" for i, row in enumerate(limits[1:])),
+    ]
+    return f"{words}\n\n{table([*heads, 'of the limit'], rows)}"
 
 
 def whitening(results: Results) -> str:
@@ -113,44 +135,6 @@ def _errors_of(row: Result) -> str:
     return fixed(row.number("excess") / row.number("excess_error"), 1)
 
 
-def card(results: Results) -> str:
-    """The scores of the shipped network, label by label, beside the exact limit."""
-    found, limits = results.file("docs/tiny.json"), results.experiment("accuracy")
-    rows = _card_rows(found.at("evaluate", "labels"), limits)
-    faint = limits.one("rows", snr_low=SHOWN[0])
-    best = fixed(faint.number("methods", "posterior mean", "r2"), 3)
-    words = paragraph(
-        f"""In the faintest bin the posterior mean itself reaches {best} on these {faint.number("n")}
-        stars. {by_chance(results)} Scores of {found.date}, limits of {limits.date}."""
-    )
-    head = f"R² on {found.number('evaluate', 'n'):,} test spectra, mag {_span_of(limits.at('test'))}"
-    return f"{table([head, 'log g', 'exact limit, log g', 'T_eff', '[M/H]'], rows)}\n\n{words}"
-
-
-def _card_rows(labels: Result, limits: Result) -> list[list[str]]:
-    """R² of the three labels overall and by SNR, then their errors."""
-    total = {name: labels.at(name, "overall") for name in LABELS}
-    log_g, temperature, metals = (
-        f"{fixed(row.number('r2'), 3)} ({fixed(row.number('r2_low'), 3)}-{fixed(row.number('r2_high'), 3)})"
-        for row in total.values()
-    )
-    rows = [["all", log_g, fixed(limits.number("rows", 0, "r2_bayes"), 3), temperature, metals]]
-    for row in (row for row in labels.rows("log_g", "by_snr") if row.number("n")):
-        low = row.number("snr_low")
-        ours, *others = (labels.one(name, "by_snr", snr_low=low).number("r2") for name in LABELS)
-        limit = limits.one("rows", snr_low=low).number("r2_bayes")
-        cells = [fixed(value, 3) for value in (ours, limit, *others)]
-        rows.append([f"SNR {_bin(row)} ({row.number('n')})", *cells])
-    rows.append(_errors("MAE", [row.number("mae") for row in total.values()], sign=False))
-    return [*rows, _errors("bias", [row.number("bias") for row in total.values()], sign=True)]
-
-
-def _errors(name: str, values: list[float], sign: bool) -> list[str]:
-    log_g, temperature, metals = values
-    kelvin = fixed(temperature, 1 if sign else 0, sign)
-    return [name, f"{fixed(log_g, 3, sign)} dex", "", f"{kelvin} K", f"{fixed(metals, 3, sign)} dex"]
-
-
 def _methods(found: Result) -> dict[str, Result]:
     """The estimators, the best first."""
     methods = {name: found.at("estimators", name) for name in found.at("estimators").names()}
@@ -169,9 +153,11 @@ def _r2(row: Result, key: str = "r2") -> str:
     return fixed(row.number(key), 2)
 
 
-def _bin(row: Result) -> str:
+def bin_of(row: Result) -> str:
+    """A bin in SNR."""
     return f"{row.number('snr_low'):g}-{row.number('snr_high'):g}"
 
 
-def _span_of(test: Result) -> str:
+def span_of(test: Result) -> str:
+    """The magnitudes of a test set."""
     return f"{test.number('mag', 0):g}-{test.number('mag', 1):g}"

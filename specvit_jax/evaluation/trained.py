@@ -9,6 +9,7 @@ from typing import TypeAlias, overload
 import jax
 import numpy as np
 
+from crlb.errors import DataError
 from crlb.files.observed import Observed
 from crlb.readers.many import Spoilt, spectra_of
 from crlb.readers.objects import observed_from
@@ -22,7 +23,9 @@ from specvit_jax.evaluation.prepared import Reads
 from specvit_jax.evaluation.training_set import TrainingSet, training_set
 from specvit_jax.network.find import find_weights
 from specvit_jax.network.weights import Weights, load_weights
+from specvit_jax.settings.observed_under import conditions_in
 
+MOST_OFF = 2.0  # factor between the level of an array of flux and that of the training
 Flux: TypeAlias = np.ndarray | jax.Array | Sequence[float] | Sequence[Sequence[float]] | Sequence[np.ndarray]
 Spectra: TypeAlias = str | Path | Observed | Mapping[str, object] | Iterable[object]
 
@@ -93,14 +96,33 @@ class TrainedNetwork:
             usable: beside an array of flux: 0 for lost pixels, whose flux is not read, else 1; None: all are.
 
         Raises:
-            DataError: flux of another number of pixels, or not finite; files that cannot be read.
+            DataError: flux of another number of pixels, not finite, or at another level than the network was
+                taught by more than a factor of two, unless it was taught with a free scale; files that
+                cannot be read.
             MissingInputError: a file is not there.
             UsageError: no spectra; an option that does not fit the files.
         """
         if _is_flux(spectra):
             mask = None if usable is None else np.atleast_2d(np.asarray(usable))
-            return predict(self.weights, np.atleast_2d(np.asarray(spectra)), mask)
+            flux = np.atleast_2d(np.asarray(spectra))
+            found = predict(self.weights, flux, mask)
+            self._check_level(flux, mask)
+            return found
         return joined(list(self.label(_observed(spectra, options))))
+
+    def _check_level(self, flux: np.ndarray, usable: np.ndarray | None) -> None:
+        """Refuses flux in another unit than the network was taught, where its scale counts as known."""
+        if conditions_in(self.weights.config.data.conditions).scale:
+            return
+        level = float(np.median(np.asarray(self.weights.input_scaler.mean)))
+        own = np.nanmedian(flux if usable is None else np.where(usable > 0, flux, np.nan), axis=1)
+        wrong = np.flatnonzero(~((own > level / MOST_OFF) & (own < level * MOST_OFF)))
+        if len(wrong):
+            raise DataError(
+                f"flux must have a median of about {level:.2g} over the arm, as in the training; found "
+                f"{own[wrong[0]]:.3g} in spectrum {wrong[0]}; scale it, or hand over a file or an Observed "
+                "spectrum, whose scale is found"
+            )
 
     def label(self, spectra: Iterable[Observed | Spoilt], batch: int = BATCH) -> Iterator[LabelledStars]:
         """Yields the labels of observed spectra in batches; memory does not grow with their number."""

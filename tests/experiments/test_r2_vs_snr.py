@@ -14,6 +14,8 @@ from experiments.r2_vs_snr.experiment import STUDY
 from experiments.r2_vs_snr.methods import FigureOptions
 from experiments.study.frame import Work
 from experiments.study.running import report
+from specvit_jax import load_weights
+from specvit_jax.network.find import shipped_weights
 
 
 def whole(test):
@@ -29,7 +31,6 @@ def results(toy_grid, tmp_path_factory):
         grid=toy_grid,
         mag=(18.0, 21.0),
         steps=12,
-        rival_steps=4,
         n_test=400,
         n_fit=1200,
         n_bayes=30,
@@ -104,12 +105,43 @@ def test_a_method_whose_package_is_missing_is_absent_and_says_so(toy_grid, tmp_p
 
     monkeypatch.setattr(methods.LightGBM, "fit", missing)
     monkeypatch.setattr(methods.Ridge, "fit", lambda *_: None)
-    for name in ("specvit", "rival", "network", "components", "regression"):
+    for name in ("weights_of", "network", "regression"):
         monkeypatch.setattr(methods, name, lambda *_: None)
+    monkeypatch.setattr(methods, "components", lambda _: np.zeros((4096, 3)))
     asked = FigureOptions(grid=toy_grid, mag=(18.0, 21.0), n_fit=200, out=tmp_path)
     found, absent = methods.methods(Work(STUDY, asked))
     assert set(found) == METHODS - {"LightGBM"}
     assert absent == {"LightGBM": "no lightgbm"}
+
+
+def test_shipped_networks_are_of_equal_budget_and_tiny_is_named_apart(tmp_path):
+    work = Work(STUDY, FigureOptions(out=tmp_path))
+    paths = [methods.weights_of(work, name) for name in methods.NETWORKS]
+    configs = [load_weights(path).config for path in paths]
+    assert [config.model.network for config in configs] == ["vit", "mlp", "cnn"]
+    assert {config.train.steps * config.train.batch_size for config in configs} == {768_000}
+    assert {config.train.teacher for config in configs} == {None}
+    assert load_weights(shipped_weights("tiny")).config.train.teacher
+    assert not methods.trains(work)
+
+
+@pytest.mark.parametrize("options", [{"train": True}, {"grid": "toy"}])
+def test_networks_of_a_grid_or_noise_of_ones_own_are_trained_like_the_shipped_ones(
+    toy_grid, tmp_path, monkeypatch, options
+):
+    asked = FigureOptions(
+        out=tmp_path, steps=8, **(options | ({"grid": toy_grid} if "grid" in options else {}))
+    )
+    work, configs = Work(STUDY, asked), []
+    monkeypatch.setattr(methods, "trained", lambda config, *_: configs.append(config))
+    for name in methods.NETWORKS:
+        methods.weights_of(work, name)
+    shipped = [
+        load_weights(methods.SHIPPED / f"{name.lower()}.safetensors").config for name in methods.NETWORKS
+    ]
+    assert [config.model for config in configs] == [config.model for config in shipped]
+    assert {config.train.steps for config in configs} == {8}
+    assert [config.train.learning_rate for config in configs] == [c.train.learning_rate for c in shipped]
 
 
 @whole

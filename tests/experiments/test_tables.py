@@ -40,6 +40,7 @@ def test_every_block_of_the_documents_is_what_the_result_files_give(results):
         ("README.md", ()),
         ("ceilings.md", ()),
         ("tiny.md", ()),
+        ("survey.md", ()),
     ], "run python -m experiments.tables"
     texts = {path: path.read_text(encoding="utf-8") for path in documents}
     assert {path: document.text for path, document in documents.items()} == texts

@@ -181,6 +181,23 @@ def test_arrays_are_predicted_as_before(network):
     assert network.predict(flux[0]).labels.shape == (1, 2)
 
 
+@pytest.mark.parametrize("factor", [1e-17, 0.1, 7.0, -1.0])
+def test_an_array_in_another_unit_is_refused_unless_the_scale_was_free(network, factor):
+    flux = np.asarray(stars(4).noisy)
+    other = np.vstack([flux[:2], factor * flux[2:]])
+    with pytest.raises(DataError, match=r"median of about 0\.[45].*spectrum 2; scale it"):
+        network.predict(other)
+    config = network.weights.config
+    free = replace(config, data=replace(config.data, conditions="survey"))
+    assert len(TrainedNetwork(network.weights._replace(config=free)).predict(other).labels) == 4
+
+
+def test_lost_pixels_do_not_count_for_the_level(network):
+    flux, usable = np.asarray(stars(4).noisy).copy(), np.ones((4, 4096))
+    flux[:, :3000], usable[:, :3000] = 0.0, 0.0
+    assert len(network.predict(flux, usable=usable).labels) == 4
+
+
 def test_files_objects_in_memory_and_their_mixture(network, training, tmp_path):
     write_spectra(tmp_path / "s.h5", stars(5))
     one = star(training)
