@@ -28,8 +28,9 @@ class Tables:
 
     check: bool = False
     """Write nothing; name what differs and end with status 65."""
-    measure: tuple[Literal["recipe", "five_labels", "nuisances", "interpolation", "tiny"], ...] = ()
-    """Make docs/NAME.json again first: half a minute each, several for recipe and five_labels."""
+    measure: tuple[Literal["recipe", "five_labels", "nuisances", "prices", "interpolation", "tiny"], ...] = ()
+    """Make docs/NAME.json again first: half a minute each, several for recipe and five_labels, ten for
+    prices."""
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from experiments.tables import ceilings, findings, grid, published, scores, spee
 from experiments.tables.results import Results
 from experiments.tables.text import Rewritten, rewrite
 
-DOCUMENTS = ("README.md", "docs/ceilings.md", "specvit_jax/weights/tiny.md")
+DOCUMENTS = ("README.md", "docs/ceilings.md", "docs/conditions.md", "specvit_jax/weights/tiny.md")
 BLOCKS: dict[str, Callable[[Results], str]] = {
     "median-star": ceilings.median_star,
     "ceiling": ceilings.ceiling,
@@ -20,6 +20,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "missing": scores.missing,
     "findings": findings.findings,
     "nuisances": ceilings.nuisances,
+    "prices": ceilings.prices,
     "speed": speed.speed,
     "interpolation": grid.interpolation,
     "realism": grid.realism,
