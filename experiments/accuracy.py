@@ -133,7 +133,7 @@ def run(work: Work[Size]) -> AccuracyResult:
     weights: dict[str, Weights] = {name: load_weights(find_weights(run)) for name, run in networks.items()}
     if not networks:
         networks, weights = {"tiny": "tiny"}, {"tiny": reference(work)}
-    estimates = {name: read_label(found, work.stars.noisy) for name, found in weights.items()}
+    estimates = {name: read_label(found, work.stars) for name, found in weights.items()}
     rows = snr_rows(work.truth, work.exact, work.stars.snr, estimates)
     return AccuracyResult(networks=networks, rows=tuple(rows))
 

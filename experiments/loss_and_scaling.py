@@ -163,7 +163,7 @@ def covered(work: Work[Size], name: str, settings: tuple[str, ...]) -> dict[str,
 
     def compute() -> dict[str, float]:
         weights = weights_of(work, name, config)
-        found = predict(weights, work.stars.noisy)
+        found = predict(weights, work.stars.noisy, usable=work.stars.usable)
         column = config.model.label_names.index(LABEL)
         assert found.sigma is not None
         return coverage(work.truth, found.of(LABEL), found.sigma[:, column])

@@ -174,7 +174,7 @@ def scores_on(
         print(f"{work.study.name}: {name}, seed {config.train.seed}")
         weights = weights_of(work, name, config, simulator)
         return {
-            test: metrics.summary(some.labels[:, work.column], read_label(weights, some.noisy))
+            test: metrics.summary(some.labels[:, work.column], read_label(weights, some))
             for test, some in sets.items()
         }
 

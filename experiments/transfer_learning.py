@@ -275,7 +275,8 @@ def recalibrated(target: Work[Size], source: Path, weights: Weights, n: int, see
     def compute() -> CurvePoint:
         flux, labels = map(np.concatenate, zip(*chunks, strict=True))
         fit = linear_fit(predict(weights, flux).labels, labels[:, 0])
-        pred = fit(predict(weights, target.stars.noisy).labels)
+        own = target.stars
+        pred = fit(predict(weights, own.noisy, usable=own.usable).labels)
         scores = metrics.summary(target.truth, pred)
         return widened(CurvePoint, scores, arm=f"recalibrated {n}", method="recalibrated", n=n, seed=seed)
 

@@ -131,16 +131,39 @@ def bayes_limit(
     Raises:
         UsageError: unknown label, fewer than two stars, no magnitude; DataError, UsageError: as `posterior`.
     """
-    _check(mags, prior, label, n)
-    column, limits = prior.label_names.index(label), []
-    for i, mag in enumerate(mags):
-        mag_key = jax.random.fold_in(key, i)
-        drawn = simulate(mag_key, n, float(mag), model, prior, inference.conditions)
-        own_key = jax.random.fold_in(mag_key, n)
-        found = posterior_of(drawn, model, prior, key=own_key, inference=inference, advance=advance)
-        seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
-        limits.append(_limit(found, drawn, column, float(mag), float(prior.variance[column]), seed))
-    return tuple(limits)
+    check_limit(mags, prior, label, n)
+    limits = (
+        limit_at(
+            model, float(mag), prior, label=label, key=jax.random.fold_in(key, i), n=n, inference=inference,
+            advance=advance,
+        )
+        for i, mag in enumerate(mags)
+    )  # fmt: skip
+    return tuple(limit for limit, _ in limits)
+
+
+def limit_at(
+    model: ForwardModel,
+    mag: float,
+    prior: Prior,
+    *,
+    label: str,
+    key: Key[Array, ""],
+    n: int,
+    inference: Inference,
+    advance: Callable[[int], None] | None = None,
+) -> "tuple[BayesLimit, Float[np.ndarray, ' n']]":
+    """Returns the limit at one magnitude, and every star's posterior variance relative to the prior's.
+
+    Arguments as `bayes_limit`; `key` is that of the magnitude.
+    """
+    column = prior.label_names.index(label)
+    drawn = simulate(key, n, mag, model, prior, inference.conditions)
+    own_key = jax.random.fold_in(key, n)
+    found = posterior_of(drawn, model, prior, key=own_key, inference=inference, advance=advance)
+    seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
+    variance = float(prior.variance[column])
+    return _limit(found, drawn, column, mag, variance, seed), found.sigma[:, column] ** 2 / variance
 
 
 def posterior_of(
@@ -157,7 +180,12 @@ def posterior_of(
     return posterior(observed, model, prior, key=key, inference=inference, advance=advance)
 
 
-def _check(mags: Sequence[float], prior: Prior, label: str, n: int) -> None:
+def check_limit(mags: Sequence[float], prior: Prior, label: str, n: int) -> None:
+    """Refuses what no limit can be computed of.
+
+    Raises:
+        UsageError: unknown label, fewer than two stars, no magnitude or one that is not finite.
+    """
     if label not in prior.label_names:
         raise UsageError(f"label must be one of {', '.join(prior.label_names)}, found {label}")
     if n < 2:

@@ -69,25 +69,6 @@ class Prior:
         unit = jnp.where(jnp.broadcast_to(flat, shape), uniform, unit)
         return self._drawn_normal(uniform, jnp.asarray(self._scaled(unit)))
 
-    def beside(self, other: "Prior") -> "Prior":
-        """The prior of these labels and, independent of them, of those of another behind them (host)."""
-        pair = (self, other)
-        whole = {
-            name: np.concatenate([np.asarray(getattr(one, name)) for one in pair])
-            for name in ("low", "high", "a", "b")
-        }
-        normals = [
-            (one.centre, one.sigma)
-            if one.centre is not None
-            else (np.zeros(len(one.low)), np.full(len(one.low), np.inf))
-            for one in pair
-        ]
-        centre, sigma = (
-            np.concatenate([np.asarray(x) for x in parts]) for parts in zip(*normals, strict=True)
-        )
-        names = self.label_names + other.label_names
-        return Prior(**whole, label_names=names, centre=centre, sigma=sigma)
-
     def quantile(self, unit: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n n_labels"]:
         """Labels whose cumulative probability is `unit`, label by label (host): for quasi-random points."""
         from scipy.stats import beta

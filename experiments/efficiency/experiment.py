@@ -129,7 +129,7 @@ STATISTICS = {
 def run(work: Work[Size]) -> EfficiencyResult:
     """Scores and excess of all stars, in cells of one property, and of two."""
     exact, weights = work.posteriors, reference(work)
-    pred = read_label(weights, work.stars.noisy)
+    pred = read_label(weights, work.stars)
     mean, sigma = exact[:, work.column].T
     known = Known(*(np.asarray(values, np.float64) for values in (work.truth, mean, sigma**2, pred)))
     found = places(work, exact[..., 0])

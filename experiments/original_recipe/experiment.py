@@ -179,7 +179,7 @@ def training(work: Work[Size], mode: str, n: int, config: Config) -> Training:
             schedule=config.train.steps, batch=config.train.batch_size,
         )  # fmt: skip
         best_row, last_row = (
-            scored(work, read_label(load_weights(path), work.stars.noisy), row | {"steps": step})
+            scored(work, read_label(load_weights(path), work.stars), row | {"steps": step})
             for path, step in zip((best, best.with_name("last.safetensors")), steps, strict=True)
         )
         return Training(best_row, last_row, curve)

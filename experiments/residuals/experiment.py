@@ -71,7 +71,7 @@ def run(work: Work[Size]) -> ResidualsResult:
     """Maps, parity, profile and pulls of the network and of the posterior mean."""
     weights, (mean, sigma) = reference(work), work.exact.T
     bound, truth = bounds_of(work), np.asarray(work.truth, np.float64)
-    estimates = dict(zip(METHODS, (read_label(weights, work.stars.noisy), mean), strict=True))
+    estimates = dict(zip(METHODS, (read_label(weights, work.stars), mean), strict=True))
     residuals = {name: np.asarray(estimate, np.float64) - truth for name, estimate in estimates.items()}
     emulator, column = work.simulator.emulator, work.column
     low, high = float(emulator.low[column]), float(emulator.high[column])

@@ -19,7 +19,7 @@ from crlb.observation.noise import NoiseModel, background
 from experiments.study.stars import Stars, error_of
 from specvit_jax import Simulator
 
-DISTORTION_SEED = 20_304  # of lost pixels and sky residuals
+DISTORTION_SEED = 20_304  # of lost pixels, sky residuals and scales
 PIECE = 500  # spectra distorted at a time
 BLOCK = 50  # pixels lost together
 BRIGHT = 5.0  # times the median background: pixels of sky lines, a seventh of the arm's
@@ -45,6 +45,8 @@ def name_of(case: Case) -> str:
         return f"velocity {case.amount:+g} km/s"
     if case.kind in ("width", "tilt"):
         return f"{case.kind} {100 * case.amount:+g} %"
+    if case.kind == "scale":
+        return f"scale {100 * case.amount:g} % rms"
     if case.kind == "sky residuals":
         return f"sky residuals, {100 * case.amount:g} % of bright pixels, {case.sigma:g} sigma"
     if case.kind in ("masked", "masked in blocks"):
@@ -62,6 +64,8 @@ def distorted(simulator: Simulator, some: Stars, case: Case) -> Float[np.ndarray
     change: Callable[[np.ndarray], np.ndarray]
     if case.kind == "none":
         return some.noisy
+    if case.kind == "scale":
+        return scaled(rng, some.noisy, case.amount)
     if case.kind == "masked":
         return masked(rng, some.noisy, case.amount)
     if case.kind == "masked in blocks":
@@ -125,6 +129,13 @@ def reshaped(flux: Float[np.ndarray, "n n_pix"], fwhm: float, change: float) -> 
 def tilted(flux: Float[np.ndarray, "n n_pix"], tilt: float) -> Float[np.ndarray, "n n_pix"]:
     """Spectra times a straight line: 1 - tilt/2 at the first pixel, 1 + tilt/2 at the last."""
     return flux * (1 + tilt * np.linspace(-0.5, 0.5, flux.shape[1]))[None, :]
+
+
+def scaled(
+    rng: np.random.Generator, flux: Float[np.ndarray, "n n_pix"], sigma: float
+) -> Float[np.ndarray, "n n_pix"]:
+    """Spectra as observed, noise included, each times a factor of its own, 1 + sigma N(0, 1)."""
+    return (flux * (1 + sigma * rng.standard_normal(len(flux)))[:, None]).astype(flux.dtype)
 
 
 def sky_lines(noise: NoiseModel) -> Bool[np.ndarray, " n_pix"]:

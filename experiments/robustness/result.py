@@ -14,7 +14,7 @@ from specvit_jax import metrics
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessResult(Result):
-    """Scores by noise in training and test, limits by noise, and scores of both readers by distortion."""
+    """Scores by noise in training and test, limits by noise, and scores of every reader by distortion."""
 
     noise: tuple[NoiseRow, ...]
     limits: dict[str, float]  # by noise level
@@ -38,7 +38,7 @@ class RobustnessResult(Result):
         return "-" if found is None else f"{found:.3f}"
 
     def plot(self) -> Figure:
-        """R2 over noise, and over every distortion for both readers."""
+        """R2 over noise, and over every distortion for every reader."""
         return figure.plot(self.noise, self.limits, self.rows)
 
 

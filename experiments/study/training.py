@@ -210,16 +210,16 @@ class LabelScores(NamedTuple):
 def label_scores(weights: Weights, stars: Stars, label_names: Sequence[str]) -> LabelScores:
     """How well a network reads some stars; `label_names` are the columns of their labels."""
     names = weights.config.model.label_names
-    pred = predict(weights, stars.noisy).labels
+    pred = predict(weights, stars.noisy, usable=stars.usable).labels
     truth = stars.labels[:, [label_names.index(name) for name in names]]
     labels = {name: metrics.summary(truth[:, i], pred[:, i]) for i, name in enumerate(names)}
     own = names.index(LABEL) if LABEL in names else 0
     return LabelScores(labels, labels[names[own]], truth[:, own], pred[:, own])
 
 
-def read_label(weights: Weights, noisy: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, " n"]:
-    """The study's label as a network reads it from noisy spectra, dex."""
-    return predict(weights, noisy).of(LABEL)
+def read_label(weights: Weights, stars: Stars) -> Float[np.ndarray, " n"]:
+    """The study's label as a network reads it from stars, dex."""
+    return predict(weights, stars.noisy, usable=stars.usable).of(LABEL)
 
 
 def spectra_of(config: Config) -> int:

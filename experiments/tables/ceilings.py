@@ -115,20 +115,88 @@ NUISANCES = {
 }
 
 
+PRICED = {  # row of the Cramér-Rao prices -> row of the prices under the priors of a survey
+    "none": "none",
+    "amplitude": "scale",
+    "continuum 3": "continuum",
+    "rv": "velocity",
+    "lsf": "width",
+    "all": "all",
+}
+UNKNOWNS = {name: NUISANCES[other] for other, name in PRICED.items()} | {
+    "lost pixels": "lost pixels",
+    "sky": "what is left of the sky's lines",
+}
+
+
 def nuisances(results: Results) -> str:
-    """What unknowns besides the labels cost."""
-    found = results.file("docs/nuisances.json")
+    """What unknowns besides the labels cost unbiased estimators, and those that know the priors."""
+    found, bayes = results.file("docs/nuisances.json"), results.file("docs/prices.json")
     rows = found.rows("nuisances", "rows")
+    price = {row.text("unknown"): row for row in bayes.rows("prices", "prices")}
     words = paragraph(
         f"""What unknowns besides T_eff, log g and [M/H] cost (`crlb nuisances`, {found.date}; bound on log g
         of the median node at mag {span((row.number("mag") for row in rows), 1)}, SNR
-        {fixed(rows[0].number("snr"), 0)}, without what the noise level tells):"""
+        {fixed(rows[0].number("snr"), 0)}, without what the noise level tells), and what they cost an
+        estimator that knows their priors under `survey` ({_command(bayes)}, {bayes.date}; exact limit of the
+        same {price["none"].number("n")} stars in every row, and by how much it is below the first):"""
+    )
+    heads = ["unknown besides the labels", "bound (dex)", "Schur decay", "R²_Bayes", "lost (95 %)"]
+    cells = [
+        [*_bound_cells(row), *_price_cells(price.get(PRICED.get(row.text("nuisance"), "")))] for row in rows
+    ]
+    end = paragraph(
+        """The last R²_Bayes has lost pixels and what is left of the sky unknown as well; these alone and the
+        priors: [docs/conditions.md](docs/conditions.md)."""
+    )
+    return f"{words}\n\n{table(heads, cells)}\n\n{end}"
+
+
+def prices(results: Results) -> str:
+    """What each unknown of a survey costs the exact limit."""
+    found = results.file("docs/prices.json")
+    rows = found.rows("prices", "prices")
+    words = paragraph(
+        f"""What each of them costs at mag {span((row.number("mag") for row in rows), 1)}, SNR
+        {fixed(rows[0].number("snr_median"), 0)} ({_command(found)}, {found.date}; the same
+        {rows[0].number("n")} stars in every row, so that what is lost is known better than the limits
+        themselves; with 95 % intervals over stars):"""
     )
     cells = [
-        [NUISANCES[row.text("nuisance")], fixed(row.number("bound"), 3), fixed(row.number("schur_decay"), 2)]
+        [UNKNOWNS[row.text("unknown")], _interval(row.at("r2_bayes")), *_price_cells(row)[1:], _sigma(row)]
         for row in rows
     ]
-    return f"{words}\n\n{table(['unknown besides the labels', 'bound (dex)', 'Schur decay'], cells)}"
+    heads = ["unknown besides the labels", "R²_Bayes", "lost", "sigma of log g (dex)"]
+    return f"{words}\n\n{table(heads, cells)}"
+
+
+def _command(found: Result) -> str:
+    """The command that made the prices, without its file."""
+    return f"`{found.text('provenance', 'commands', 'prices').split(' --json')[0]}`"
+
+
+def _bound_cells(row: Result) -> list[str]:
+    """Name, bound and Schur decay of a row of the Cramér-Rao prices."""
+    numbers = fixed(row.number("bound"), 3), fixed(row.number("schur_decay"), 2)
+    return [NUISANCES[row.text("nuisance")], *numbers]
+
+
+def _price_cells(row: Result | None) -> list[str]:
+    """Exact limit, and what is lost of it; dashes where the unknown is none of the survey's."""
+    if row is None:
+        return ["-", "-"]
+    lost = "" if row.text("unknown") == "none" else _interval(row.at("lost"))
+    return [fixed(row.number("r2_bayes", "value"), 3), lost]
+
+
+def _interval(found: Result) -> str:
+    value, low, high = (fixed(found.number(end), 3) for end in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def _sigma(row: Result) -> str:
+    """Median over stars of the posterior's sigma."""
+    return fixed(row.number("sigma", "median"), 3)
 
 
 def _magnitudes(bins: list[Result]) -> list[str]:

@@ -9,7 +9,13 @@ from experiments.tables import cards, ceilings, findings, grid, published, score
 from experiments.tables.results import Results
 from experiments.tables.text import Rewritten, rewrite
 
-DOCUMENTS = ("README.md", "docs/ceilings.md", "specvit_jax/weights/tiny.md", "specvit_jax/weights/survey.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/ceilings.md",
+    "docs/conditions.md",
+    "specvit_jax/weights/tiny.md",
+    "specvit_jax/weights/survey.md",
+)
 BLOCKS: dict[str, Callable[[Results], str]] = {
     "median-star": ceilings.median_star,
     "ceiling": ceilings.ceiling,
@@ -21,6 +27,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "missing": scores.missing,
     "findings": findings.findings,
     "nuisances": ceilings.nuisances,
+    "prices": ceilings.prices,
     "speed": speed.speed,
     "interpolation": grid.interpolation,
     "realism": grid.realism,

@@ -202,18 +202,47 @@ def _transfer_learning(run: Result) -> str:
 
 
 def _robustness(run: Result) -> str:
-    rows = run.rows("rows", reader="SpecViT")
-    plain = run.one("rows", reader="SpecViT", kind="none").number("r2")
-
-    def under(amount: float, *kinds: str) -> list[float]:
-        chosen = [row for row in rows if row.text("kind") in kinds]
-        return [row.number("r2") for row in chosen if abs(row.number("amount")) == amount]
-
+    plain = _under(run, "SpecViT", 0, "none")[0]
+    tilt, velocity, lost, width = (
+        _under(run, "SpecViT", *case)
+        for case in ((0.1, "tilt"), (50, "velocity"), (0.2, "masked", "masked in blocks"), (0.2, "width"))
+    )
     return (
-        f"a continuum tilted by 10 % from end to end leaves {span(under(0.1, 'tilt'), 2)} of "
-        f"{fixed(plain, 3)}, 50 km/s {span(under(50, 'velocity'), 2)}; 20 % of the pixels lost "
-        f"{span(under(0.2, 'masked', 'masked in blocks'), 2)}; a line width wrong by 20 % costs "
-        f"{fixed(plain - min(under(0.2, 'width')), 2)} at most."
+        f"a continuum tilted by 10 % from end to end leaves {span(tilt, 2)} of {fixed(plain, 3)}, 50 km/s "
+        f"{span(velocity, 2)}; 20 % of the pixels lost {span(lost, 2)}; a line width wrong by 20 % costs "
+        f"{fixed(plain - min(width), 2)} at most.{_wrong_scale(run)}{_of_survey(run)}"
+    )
+
+
+def _under(run: Result, reader: str, amount: float, *kinds: str) -> list[float]:
+    """R² of a reader under distortions of these kinds and this size, whatever their sign."""
+    rows = [row for kind in kinds for row in run.rows("rows", reader=reader, kind=kind)]
+    return [row.number("r2") for row in rows if abs(row.number("amount")) == amount]
+
+
+def _wrong_scale(run: Result) -> str:
+    """A sentence on a wrong scale; empty where the run had none."""
+    rows = run.rows("rows", reader="SpecViT", kind="scale")
+    if not rows:
+        return ""
+    sizes, left = (", ".join(x) for x in zip(*(_percent_and_r2(row) for row in rows), strict=True))
+    return f" A scale wrong by {sizes} % rms leaves {left}."
+
+
+def _percent_and_r2(row: Result) -> tuple[str, str]:
+    return f"{100 * row.number('amount'):g}", fixed(row.number("r2"), 2)
+
+
+def _of_survey(run: Result) -> str:
+    """A sentence on the network `survey`; empty where it was not shipped when the experiment ran."""
+    if not run.rows("rows", reader="survey"):
+        return ""
+    plain, tilt, velocity = (
+        span(_under(run, "survey", *case), 2) for case in ((0, "none"), (0.1, "tilt"), (50, "velocity"))
+    )
+    return (
+        f" `survey`, trained with all of these unknown, has {plain} undistorted, {tilt} under that tilt and "
+        f"{velocity} at 50 km/s, whatever the scale."
     )
 
 

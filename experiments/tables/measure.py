@@ -28,6 +28,7 @@ RECIPE = {
     "published": "--derivative grid --noise-level-known --variance 1.6667",
     "4 exposures": "--n-exp 4",
 }
+PRICED_STARS = 200  # per unknown; each row is compared with the first star by star
 FIVE_LABELS = "--labels T_eff log_g M_H a_M C_M"
 
 
@@ -59,6 +60,10 @@ MEASUREMENTS = {
         ("label", "label_names", "variance", "bins"),
     ),
     "nuisances": Measurement({"nuisances": "crlb nuisances --json nuisances.json"}, ("target", "rows")),
+    "prices": Measurement(
+        {"prices": f"crlb nuisances --bayes --n-bayes {PRICED_STARS} --json prices.json"},
+        ("target", "prices"),
+    ),
     "interpolation": Measurement(
         {"validate": "crlb grid validate --json interpolation.json"},
         ("mags", "snr_median", "axes", "nodes", "rows"),

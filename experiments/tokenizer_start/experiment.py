@@ -285,8 +285,9 @@ def order(n: int, config: Config) -> Iterator[Int[np.ndarray, " batch"]]:
 
 def r2(state: TrainState, spectra: Spectra, config: Config) -> float:
     """R2 of log g on the held-out spectra."""
-    pred = predict(state.params, spectra.test.flux, spectra.scalers, config)
-    return float(metrics.r2(np.asarray(spectra.test.labels)[:, 0], np.asarray(pred)[:, 0]))
+    test = spectra.test
+    pred = predict(state.params, test.flux, spectra.scalers, config, test.usable)
+    return float(metrics.r2(np.asarray(test.labels)[:, 0], np.asarray(pred)[:, 0]))
 
 
 STUDY = Study(

@@ -80,7 +80,8 @@ def told(work: Work[Size], arm: Arm, seed: int) -> Told:
 
     def compute() -> Told:
         print(f"{work.study.name}: {arm.name}, seed {seed}")
-        found = predict(weights_of(work, arm.name, config), work.stars.noisy)
+        weights = weights_of(work, arm.name, config)
+        found = predict(weights, work.stars.noisy, usable=work.stars.usable)
         column, sigma, pred = config.model.label_names.index(LABEL), found.sigma, found.of(LABEL)
         return Told(
             pred=tuple(pred.tolist()),

@@ -16,7 +16,7 @@ from crlb.errors import UsageError
 from crlb.fisher.field import fisher_field
 from crlb.fisher.matrix import bounds
 from crlb.observation.forward_model import ForwardModel
-from specvit_jax.spectra.priors import Snapped, Uniform
+from specvit_jax.spectra.priors import Snapped
 from specvit_jax.spectra.source import Simulator
 
 SEED = 0  # of the quasi-random points of exact posteriors
@@ -74,7 +74,7 @@ def exact_posterior(
     Raises:
         UsageError: the simulator's prior has no density (snapped), or holds a label.
     """
-    prior, conditions = _density(simulator), simulator.observing.conditions
+    prior, conditions = density(simulator), simulator.observing.conditions
     if conditions.drawn:
         drawn = ", ".join(conditions.drawn)
         raise UsageError(f"the posterior needs {drawn} of every star; give conditions without")
@@ -100,16 +100,22 @@ def in_float64(simulator: Simulator) -> ForwardModel:
     return simulator.model.astype(jnp.float64)
 
 
-def _density(simulator: Simulator) -> Prior:
-    """The prior of all labels of the model; those of velocity and width as they are drawn."""
-    prior = simulator.prior
-    if isinstance(prior, Uniform):
-        prior = make_prior(*label_box(simulator), simulator.label_names)
-    if not isinstance(prior, Prior):
+def density(simulator: Simulator) -> Prior:
+    """The prior of all labels of the model; those of velocity and width as they are drawn.
+
+    Raises:
+        UsageError: the simulator's prior has no density (snapped), or holds a label.
+    """
+    prior, emulator = simulator.prior, simulator.emulator
+    if isinstance(prior, Snapped):
         raise UsageError("the posterior needs a prior with a density; data.prior must be continuous")
-    if not simulator.moved:
-        return prior
-    n, emulator = len(simulator.label_names), simulator.emulator
-    names = emulator.label_names[n:]
-    moved = dict(zip(names, simulator.moved, strict=True))
-    return prior.beside(make_prior(emulator.low[n:], emulator.high[n:], names, normal=moved))
+    n, names = len(simulator.label_names), emulator.label_names
+    low, high = (
+        np.concatenate([own, axes[n:]])
+        for own, axes in zip(label_box(simulator), (emulator.low, emulator.high), strict=True)
+    )
+    shapes, moved = {}, dict(zip(names[n:], simulator.moved, strict=True))
+    if isinstance(prior, Prior):
+        pairs = zip(*(np.asarray(x, np.float64) for x in (prior.a, prior.b)), strict=True)
+        shapes = dict(zip(prior.label_names, pairs, strict=True))
+    return make_prior(low, high, names, shapes, moved)

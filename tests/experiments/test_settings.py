@@ -259,6 +259,14 @@ def test_a_tilt_is_its_size_from_end_to_end():
     assert found[0, -1] > found[0, 0]
 
 
+def test_a_wrong_scale_multiplies_each_whole_spectrum_by_its_own_factor():
+    noisy = np.random.default_rng(0).normal(1, 0.3, (3000, 7)).astype(np.float32)
+    factor = distortions.scaled(np.random.default_rng(1), noisy, 0.05) / noisy
+    np.testing.assert_allclose(factor, factor[:, :1].repeat(7, axis=1), rtol=1e-5)
+    assert factor[:, 0].std() == pytest.approx(0.05, rel=0.06)
+    assert factor[:, 0].mean() == pytest.approx(1, abs=0.004)
+
+
 def test_residuals_hit_bright_pixels_only_by_so_many_sigma():
     rng, flux = np.random.default_rng(0), np.zeros((200, 4096))
     error = np.linspace(0.1, 0.2, 4096)[None].repeat(200, axis=0)
@@ -299,6 +307,9 @@ def test_distorted_stars_keep_their_noise(simulator, some):
         assert 1e-4 < np.abs(change).max() < 0.2
         assert np.abs(np.diff(change, axis=1)).max() < 0.05  # smooth, unlike noise
     np.testing.assert_array_equal(distorted(simulator, some, robustness.NONE), some.noisy)
+    scaled = distorted(simulator, some, Case("scale", 0.02)) / some.noisy
+    assert 0.01 < np.ptp(scaled.mean(axis=1)) < 0.2
+    assert np.ptp(scaled, axis=1).max() < 1e-5  # noise and all
     for kind in ("masked", "masked in blocks"):
         found = distorted(simulator, some, Case(kind, 0.2))
         kept = ~np.isnan(found)
@@ -311,6 +322,7 @@ def test_every_case_has_a_name_of_its_own():
     names = [name_of(case) for case in robustness.CASES]
     assert len(set(names)) == len(names)
     assert names[0] == "width -20 %"
+    assert "scale 0.5 % rms" in names
     assert "sky residuals, 10 % of bright pixels, 10 sigma" in names
     assert set(robustness.FEW) <= set(robustness.CASES)
     with pytest.raises(ValueError, match="moon"):
@@ -328,7 +340,7 @@ def test_noisier_stars_are_those_of_a_noisier_observer(simulator, some):
     star = (jax.random.key(0), jnp.asarray(some.clean[0]), some.mag[0])
     usual, noisy = (np.asarray(draw(*star, simulator.noise.with_level(x))[0]) for x in (1.0, 2.0))
     found = robustness.noisier(some.take(slice(0, 1))._replace(noisy=usual[None]), 2.0)
-    np.testing.assert_allclose(found[0], noisy, atol=1e-6)
+    np.testing.assert_allclose(found.noisy[0], noisy, atol=1e-6)
 
 
 def test_limits_from_some_stars_hold_that_of_all_as_often_as_they_say():

@@ -39,6 +39,7 @@ def test_every_block_of_the_documents_is_what_the_result_files_give(results):
     assert [(path.name, document.changed) for path, document in documents.items()] == [
         ("README.md", ()),
         ("ceilings.md", ()),
+        ("conditions.md", ()),
         ("tiny.md", ()),
         ("survey.md", ()),
     ], "run python -m experiments.tables"
@@ -258,3 +259,62 @@ def test_a_measurement_that_is_committed_has_the_parts_of_today(name, results):
     commands = measure.MEASUREMENTS[name].commands
     assert made.at("provenance", "commands").value == dict(commands)
     assert set(made.names()) == {part for part in commands if "--json" in commands[part]} | {"provenance"}
+
+
+def price(unknown, r2, lost):
+    """A row of prices that was not measured."""
+
+    def ends(value):
+        return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+    about = {"unknown": unknown, "mag": 21.5, "n": 20, "snr_median": 7.2, "sigma": {"median": 0.4}}
+    return about | {"r2_bayes": ends(r2), "lost": ends(lost)}
+
+
+PRICES = [("none", 0.7), ("scale", 0.69), ("continuum", 0.66), ("velocity", 0.68), ("width", 0.685)]
+PRICES += [("lost pixels", 0.695), ("sky", 0.697), ("all", 0.6)]
+
+
+@pytest.fixture
+def priced(results):
+    """The committed results with prices that were not measured."""
+    command = measure.MEASUREMENTS["prices"].commands
+    content = {"prices": {"target": "log_g", "prices": [price(name, r2, 0.7 - r2) for name, r2 in PRICES]}}
+    content["provenance"] = {"commands": dict(command), "date": "2026-11-29T00:00:00+00:00"}
+
+    class Priced(Results):
+        def file(self, name):
+            return Result(content, name) if name == "docs/prices.json" else results.file(name)
+
+    return Priced()
+
+
+def test_the_price_of_an_unknown_stands_beside_its_bound(priced):
+    text = BLOCKS["nuisances"](priced)
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")][2:]
+    found = {name.strip(): (r2.strip(), lost.strip()) for name, _, _, r2, lost in rows}
+    assert found == {
+        "nothing": ("0.700", ""),
+        "flux scale": ("0.690", "0.010 (0.000 to 0.020)"),
+        "linear continuum and flux scale": ("-", "-"),
+        "cubic continuum and flux scale": ("0.660", "0.040 (0.030 to 0.050)"),
+        "radial velocity": ("0.680", "0.020 (0.010 to 0.030)"),
+        "width of the line-spread function": ("0.685", "0.015 (0.005 to 0.025)"),
+        "all of these": ("0.600", "0.100 (0.090 to 0.110)"),
+    }
+    words = " ".join(text.split())
+    assert f"`crlb nuisances --bayes --n-bayes {measure.PRICED_STARS}`, 2026-11-29" in words
+    assert "same 20 stars" in words
+
+
+def test_every_unknown_of_a_survey_has_its_price_in_the_conditions(priced):
+    text = BLOCKS["prices"](priced)
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(PRICES)
+    assert [cell.strip() for cell in rows[5]] == [
+        "lost pixels",
+        "0.695 (0.685 to 0.705)",
+        "0.005 (−0.005 to 0.015)",
+        "0.400",
+    ]
+    assert "at mag 21.5, SNR 7 (`crlb nuisances --bayes" in " ".join(text.split())

@@ -112,15 +112,3 @@ def test_bounds_refuse_a_normal_prior():
 def test_unusable_priors_are_refused_in_words(arguments, words):
     with pytest.raises(UsageError, match=words):
         make_prior(**{"low": LOW, "high": HIGH, "label_names": NAMES} | arguments)
-
-
-def test_a_prior_beside_another_has_the_labels_and_densities_of_both():
-    first = make_prior(np.array([0.0]), np.array([2.0]), ("x",), shapes={"x": (2.0, 3.0)})
-    second = make_prior(np.array([-4.0]), np.array([4.0]), ("v",), normal={"v": (0.0, 1.0)})
-    both = first.beside(second)
-    assert both.label_names == ("x", "v")
-    where = np.array([0.7, -1.2])
-    apart = float(first.log_density(where[:1])) + float(second.log_density(where[1:]))
-    assert float(both.log_density(where)) == pytest.approx(apart, abs=1e-5)
-    np.testing.assert_allclose(both.variance, [first.variance[0], second.variance[0]])
-    assert first.beside(first).normal == {}

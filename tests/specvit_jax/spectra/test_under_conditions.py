@@ -8,16 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from crlb.bayes.unknowns import prior_under
 from crlb.errors import ConfigError, DataError, UsageError, run_cli
 from crlb.files.spectra import read_spectra
 from crlb.observation.conditions import PUBLISHED, SURVEY, Conditions
 from crlb.observation.noise import background, draw
 from specvit_jax.cli.command import main
+from specvit_jax.evaluation.limits import density
 from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.settings.config import DataConfig, preset
 from specvit_jax.settings.config_file import from_yaml, override, to_yaml
 from specvit_jax.settings.observed_under import conditions_in, conditions_text, text_of
 from specvit_jax.spectra.file_sources import open_source
+from specvit_jax.spectra.priors import LabelsDrawn
 from specvit_jax.spectra.source import make_simulator
 from specvit_jax.training.initial_state import fit_scalers
 from specvit_jax.training.step import make_state
@@ -87,6 +90,20 @@ def test_lines_are_as_far_moved_as_the_prior_says(wide_grid):
     velocity = -299792.458 * ((clean - at_rest) * slope).sum(axis=1) / (slope**2).sum(axis=1)
     assert abs(velocity.std() - 3.0) < 0.4
     assert abs(velocity.mean()) < 0.6
+
+
+def test_the_prior_of_posteriors_is_that_of_the_draws(wide_grid):
+    conditions, shapes = Conditions(rv_sigma_kms=2.0), {"log_g": (2.0, 3.0)}
+    drawn = LabelsDrawn(beta=shapes, ranges={"T_eff": (4500.0, 5000.0)})
+    simulator = make_simulator(wide_grid, drawn=drawn, conditions=conditions)
+    found, whole = density(simulator), prior_under(conditions, simulator.model, shapes)
+    assert found.label_names == whole.label_names
+    assert found.normal == whole.normal
+    for name in ("a", "b", "variance"):
+        np.testing.assert_allclose(getattr(found, name)[1:], getattr(whole, name)[1:], rtol=1e-6)
+    assert (found.low[0], found.high[0]) == (4500.0, 5000.0)
+    batch = jax.jit(type(simulator).sample)(simulator, KEY, jnp.arange(400))
+    np.testing.assert_allclose(np.std(batch.labels, axis=0), np.sqrt(found.variance[:2]), rtol=0.1)
 
 
 def test_conditions_are_one_setting():
