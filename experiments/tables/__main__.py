@@ -11,7 +11,6 @@ from experiments.tables.expect import stale_texts, write_texts
 from experiments.tables.measure import measure
 from experiments.tables.results import ROOT, Results
 
-
 Measured = Literal[
     "recipe", "five_labels", "nuisances", "prices", "interpolation", "tiny", "survey"
 ]  # fmt: skip
