@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb.bayes.linear import Solved, chi_squared, solve
-from crlb.bayes.model_spectra import Single, spectra, spectra_and_slopes
+from crlb.bayes.model_spectra import Single, basis_weights, flux_of, spectra, spectra_and_slopes
 from crlb.bayes.prior import Prior
 from crlb.bayes.sky import Sky, Weight, make_sky, make_weight
 from crlb.bayes.unknowns import Unknowns, check_axes, check_normals, make_unknowns
@@ -37,6 +37,7 @@ from crlb.observation.noise_curves import NoiseModel
 T = TypeVar("T")
 S = TypeVar("S", contravariant=True)
 BLOCK = 512  # spectra computed together: 8 MB per array of 4096 pixels
+TOGETHER = 32  # spectra of one star: 0.5 MB per array, which stays in the cache
 
 
 @runtime_checkable
@@ -153,13 +154,12 @@ def variances(
 
 
 class _Fit(NamedTuple):
-    """Model spectra against one star: ln L, r less the sky, W, the continuum c, D W, the solved unknowns."""
+    """Model spectra against one star: ln L, the residual r, W, the continuum c, the solved unknowns."""
 
     log_likelihood: Float[Array, " n"]
     residual: Float[Array, "n n_pix"]
     weight: Weight
     continuum: Float[Array, "n n_pix"]
-    weighted: Float[Array, "n q n_pix"]
     solved: Solved
 
 
@@ -168,18 +168,25 @@ def _fit(like: Likelihood, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
     y, usable, mag = (jnp.asarray(x, jnp.float32) for x in star)
     var = variances(like, flux, mag)
     weight = _weight(like, flux, usable[None, :] / var, mag)
-    curves = like.unknowns.continuum
-    rows = flux[:, None, :] * curves[None]
-    weighted = weight.times(rows)
+    curves, expand = like.unknowns.curves, like.unknowns.expand
+    continuum, over = like.unknowns.continuum, flux * weight.ivar
     dot = partial(jnp.einsum, precision="highest")
-    gram, cross = dot("nkp,nlp->nkl", weighted, rows), dot("nkp,p->nk", weighted, y)
+    lines, own = (
+        weight.along(flux[:, None] * continuum[None]),
+        weight.along(jnp.broadcast_to(y, flux.shape)[:, None]),
+    )
+    gram = dot("nl,jkl->njk", dot("np,lp->nl", over * flux, curves).astype(expand.dtype), expand)
+    gram = gram - dot("njl,nkl->njk", lines, lines)
+    cross = dot("np,kp->nk", over * y[None], continuum) - dot("nkl,nl->nk", lines, own[:, 0])
     solved = solve(gram, cross, like.unknowns.prior)
-    continuum = dot("nk,kp->np", solved.best.astype(jnp.float32), curves)
-    residual, sky = weight.without_sky(y[None, :] - continuum * flux)
+    best = solved.best.astype(jnp.float32)
+    level = dot("nk,kp->np", best, continuum)
+    residual = y[None, :] - level * flux
+    left = own[:, 0] - dot("nk,nkl->nl", best, lines)
     reference = 1 / variance(like.reference, mag, like.noise)
     terms = residual**2 * weight.ivar + usable[None, :] * jnp.log(var * reference[None, :])
-    value = -0.5 * (jnp.sum(terms, axis=1).astype(jnp.float64) + solved.extra + sky)
-    return _Fit(value, residual, weight, continuum, weighted, solved)
+    total = jnp.sum(terms, axis=1).astype(jnp.float64) - jnp.sum(left.astype(jnp.float64) ** 2, axis=1)
+    return _Fit(-0.5 * (total + solved.extra + weight.log_det), residual, weight, level, solved)
 
 
 def _weight(
@@ -195,10 +202,15 @@ def log_likelihood(
     like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Stars
 ) -> Float[Array, "n_star n"]:
     """Returns ln L of every star at its own points, from float32 residuals."""
+    n = unit.shape[1]
+    together = TOGETHER if n % TOGETHER == 0 else n
 
     def one(args: tuple[Array, Stars]) -> Float[Array, " n"]:
         unit, star = args
-        return _fit(like, spectra(like, unit), star).log_likelihood
+        weights = basis_weights(like, unit)
+        blocks = weights.reshape(-1, together, weights.shape[1])
+        values: Array = jax.lax.map(lambda some: _fit(like, flux_of(like, some), star).log_likelihood, blocks)
+        return values.reshape(-1)
 
     values: Array = jax.lax.map(one, (unit, stars))
     return values
@@ -253,12 +265,13 @@ def newton(like: Likelihood, unit: Float[Array, "n_star n n_labels"], stars: Sta
         rows = spectra_and_slopes(like, unit)
         fit = _fit(like, rows[:, 0], star)
         jac = fit.continuum[:, None, :] * rows[:, 1:]
-        dot = partial(jnp.einsum, precision="highest")
-        score = dot("nap,np->na", jac, fit.residual * fit.weight.ivar)
-        fisher = dot("nap,nbp->nab", fit.weight.times(jac), jac).astype(jnp.float64)
-        weighted = fit.weighted[:, fit.weighted.shape[1] - fit.solved.scale.shape[1] :]
-        shared = fit.solved.whiten(dot("nkp,nap->nka", weighted, jac).astype(jnp.float64))
-        fisher = fisher - dot("nka,nkb->nab", shared, shared)
+        score = fit.weight.inner(jac, fit.residual[:, None])[:, :, 0]
+        n_free = fit.solved.scale.shape[1]
+        free = like.unknowns.continuum[len(like.unknowns.continuum) - n_free :]
+        shared = fit.weight.inner(rows[:, :1] * free[None], jac).astype(jnp.float64)
+        shared = fit.solved.whiten(shared)
+        fisher = fit.weight.inner(jac, jac).astype(jnp.float64)
+        fisher = fisher - jnp.einsum("nka,nkb->nab", shared, shared, precision="highest")
         return Newton(fit.log_likelihood, score, fisher)
 
     parts = jax.lax.map(one, (unit, stars))

@@ -48,7 +48,7 @@ def labels_of(prior: Prior, unit: Float[Array, "*n n_labels"]) -> Float[Array, "
 
 def spectra(model: Model, unit: Float[Array, "n n_labels"]) -> Float[Array, "n n_pix"]:
     """Returns the model flux at many points."""
-    return _flux(model.emulator, basis_weights(model, unit))
+    return flux_of(model, basis_weights(model, unit))
 
 
 def spectra_and_slopes(
@@ -56,7 +56,7 @@ def spectra_and_slopes(
 ) -> Float[Array, "n n_labels_plus_1 n_pix"]:
     """Returns the model flux at many points, and row by row its derivatives by the unit coordinates."""
     rows = basis_tangents(model, unit)
-    return _flux(model.emulator, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
+    return flux_of(model, rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:2], -1)
 
 
 def basis_weights(model: Model, unit: Float[Array, "n n_labels"]) -> Float[Array, "n k"]:
@@ -89,8 +89,9 @@ def is_dense(emulator: Emulator) -> bool:
     return emulator.coefficients.size // emulator.coefficients.shape[-1] <= DENSE_NODES
 
 
-def _flux(emulator: Emulator, weights: Float[Array, "n k"]) -> Float[Array, "n n_pix"]:
-    return jnp.matmul(weights, emulator.basis, precision="highest")
+def flux_of(model: Model, weights: Float[Array, "n k"]) -> Float[Array, "n n_pix"]:
+    """Returns the flux from what the rows of the basis are multiplied by."""
+    return jnp.matmul(weights, model.emulator.basis, precision="highest")
 
 
 def _table(emulator: Emulator) -> Float[Array, "n_nodes k"]:

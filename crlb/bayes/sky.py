@@ -4,38 +4,39 @@ A line T_l is left over with a share a_l ~ N(0, f^2), the same along the line an
 With V the variance of the pixels, the covariance V + f^2 sum_l T_l T_l^T has
 
     W = V^-1 - sum_l u_l u_l^T / (1/f^2 + q_l),    u_l = V^-1 T_l,    q_l = T_l^T V^-1 T_l
-    r^T W r = sum_p (r - sum_l a_l T_l)_p^2 / V_p + sum_l a_l^2 / f^2,    a_l = u_l^T r / (1/f^2 + q_l)
     ln|V + ...| = sum_p ln V_p + sum_l ln(1 + f^2 q_l)
 
 because the lines have no pixel in common (Woodbury 1950). Pixels that are not usable have 1/V = 0.
 """
 
+import math
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from crlb.observation.conditions import Conditions
 from crlb.observation.noise_curves import NoiseModel
 from crlb.observation.sky_lines import SkyLines, sky_lines
 
-STRETCH = 64  # pixels that are summed together: half a dozen lines
+STRETCH = 128  # pixels that are summed together, at least: a handful of lines
 
 
 class Sky(NamedTuple):
     """The lines of the sky and how much of them is left over; a pytree.
 
-    `member` tells, pixel by pixel of every stretch of `STRETCH` pixels, to which of the stretch's own lines
-    it belongs; `number` adds the stretches' own lines up to those of the arm. Sums over lines are two
-    products of small matrices then, faster on a CPU than sums by index.
+    The arm is cut into stretches at places where lines begin. `members` tells for every stretch which pixel
+    belongs to which of its own lines, so that sums over lines are small matrix products, on a CPU faster
+    than sums by index.
     """
 
     lines: SkyLines
     left: Float[Array, ""]
-    member: Float[Array, "n_stretch stretch n_own"]
-    number: Float[Array, "n_stretch_own n_lines"]
+    members: tuple[Float[Array, "stretch n_own"], ...]
 
     def flux(
         self, flux: Float[Array, "n n_pix"], mag: Float[Array, ""], noise: NoiseModel
@@ -45,21 +46,13 @@ class Sky(NamedTuple):
 
     def sums(self, values: Float[Array, "*n n_pix"]) -> Float[Array, "*n n_lines"]:
         """Returns the sums over each line's pixels."""
-        n_stretch, stretch, _ = self.member.shape
-        rest = n_stretch * stretch - values.shape[-1]
-        whole = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, rest)])
-        whole = whole.reshape(*values.shape[:-1], n_stretch, stretch)
-        own = jnp.einsum("...cp,cpl->...cl", whole, self.member.astype(values.dtype), precision="highest")
-        number = self.number.astype(values.dtype)
-        return jnp.matmul(own.reshape(*values.shape[:-1], -1), number, precision="highest")
-
-    def spread(self, shares: Float[Array, "*n n_lines"], n_pix: int) -> Float[Array, "*n n_pix"]:
-        """Returns in every pixel the number of its line."""
-        n_stretch, stretch, n_own = self.member.shape
-        own = jnp.matmul(shares, self.number.astype(shares.dtype).T, precision="highest")
-        own = own.reshape(*shares.shape[:-1], n_stretch, n_own)
-        whole = jnp.einsum("...cl,cpl->...cp", own, self.member.astype(shares.dtype), precision="highest")
-        return whole.reshape(*shares.shape[:-1], n_stretch * stretch)[..., :n_pix]
+        flat = values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
+        parts, start = [], 0
+        for member in self.members:
+            some = flat[:, start : start + len(member)]
+            parts.append(jnp.matmul(some, member.astype(values.dtype), precision="highest"))
+            start += len(member)
+        return jnp.concatenate(parts, axis=1).reshape(*values.shape[:-1], len(self.lines.n))
 
 
 def make_sky(noise: NoiseModel, conditions: Conditions) -> Sky | None:
@@ -67,56 +60,59 @@ def make_sky(noise: NoiseModel, conditions: Conditions) -> Sky | None:
     if not conditions.sky_left:
         return None
     lines = sky_lines(noise)
-    inside = np.where(np.asarray(lines.electrons) > 0, np.asarray(lines.line), -1)
-    stretches = np.pad(inside, (0, -len(inside) % STRETCH), constant_values=-1).reshape(-1, STRETCH)
-    own = [np.unique(row[row >= 0]) for row in stretches]
-    most = max(1, *(len(numbers) for numbers in own))
-    member = np.zeros((*stretches.shape, most))
-    number = np.zeros((len(stretches), most, len(lines.n)))
-    for i, numbers in enumerate(own):
-        member[i, :, : len(numbers)] = stretches[i][:, None] == numbers[None, :]
-        number[i, np.arange(len(numbers)), numbers] = 1.0
-    table = (jnp.asarray(x, jnp.float32) for x in (member, number.reshape(-1, len(lines.n))))
+    number, inside = np.asarray(lines.line), np.asarray(lines.electrons) > 0
+    edges = _stretches(number)
+    members = tuple(
+        jnp.asarray(
+            (number[a:b, None] == np.arange(number[a], number[b - 1] + 1)) & inside[a:b, None], jnp.float32
+        )
+        for a, b in pairwise(edges)
+    )
     single = SkyLines(*(jnp.asarray(x) for x in lines))
-    return Sky(single, jnp.asarray(conditions.sky_left, jnp.float64), *table)
+    return Sky(single, jnp.asarray(conditions.sky_left, jnp.float64), members)
+
+
+def _stretches(number: Int[np.ndarray, " n_pix"]) -> list[int]:
+    """Edges of stretches of `STRETCH` pixels or more, each a place where a line begins, and both ends."""
+    edges = [0]
+    for place in np.flatnonzero(np.diff(number)) + 1:
+        if place - edges[-1] >= STRETCH:
+            edges.append(int(place))
+    return [*edges, len(number)]
 
 
 class Weight(NamedTuple):
-    """W of one star at many points: 1/V, the lines T there, and 1/f^2 + q_l; without a sky 1/V alone."""
+    """W of one star at many points: 1/V and, of what is left of the sky, u_l and 1/f^2 + q_l."""
 
     ivar: Float[Array, "n n_pix"]
     sky: Sky | None = None
-    lines: Float[Array, "n n_pix"] | None = None
+    over: Float[Array, "n n_pix"] | None = None
     power: Float[Array, "n n_lines"] | None = None
 
-    def times(self, values: Float[Array, "n k n_pix"]) -> Float[Array, "n k n_pix"]:
-        """Returns W x of some rows."""
-        return self._split(values)[0] * self.ivar[:, None, :]
+    def inner(
+        self, rows: Float[Array, "n k n_pix"], others: Float[Array, "n m n_pix"]
+    ) -> Float[Array, "n k m"]:
+        """Returns the products rows W others^T."""
+        dot = partial(jnp.einsum, precision="highest")
+        plain = dot("nkp,nmp->nkm", rows * self.ivar[:, None], others)
+        return plain - dot("nkl,nml->nkm", self.along(rows), self.along(others))
 
-    def without_sky(
-        self, residual: Float[Array, "n n_pix"]
-    ) -> tuple[Float[Array, "n n_pix"], Float[Array, " n"]]:
-        """Returns residuals less the most likely share of every line, and what the sky adds to -2 ln L.
+    def along(self, rows: Float[Array, "n k n_pix"]) -> Float[Array, "n k n_lines"]:
+        """Returns u_l . rows / sqrt(1/f^2 + q_l), whose products are what the sky takes from `inner`."""
+        if self.sky is None or self.over is None or self.power is None:
+            return jnp.zeros((*rows.shape[:2], 0), rows.dtype)
+        return self.sky.sums(rows * self.over[:, None]) / jnp.sqrt(self.power)[:, None]
 
-        That is sum_l a_l^2/f^2 + ln(1 + f^2 q_l), in float64; the cleaned residual is V W r.
-        """
-        clean, shares = self._split(residual[:, None])
-        if shares is None or self.sky is None or self.power is None:
-            return residual, jnp.zeros(len(residual), jnp.float64)
-        terms = (shares[:, 0] / self.sky.left) ** 2 + jnp.log(self.power * self.sky.left**2)
-        return clean[:, 0], jnp.sum(terms, axis=-1)
-
-    def _split(
-        self, values: Float[Array, "n k n_pix"]
-    ) -> tuple[Float[Array, "n k n_pix"], Float[Array, "n k n_lines"] | None]:
-        """Rows less the most likely share of every line, and these shares; None: there is no sky."""
-        if self.sky is None or self.lines is None or self.power is None:
-            return values, None
-        shares = self.sky.sums(values * (self.lines * self.ivar)[:, None]) / self.power[:, None]
-        return values - self.sky.spread(shares, values.shape[-1]) * self.lines[:, None], shares
+    @property
+    def log_det(self) -> Float[Array, " n"]:
+        """sum_l ln(1 + f^2 q_l), in float64: what the lines add to ln|V|."""
+        if self.sky is None or self.power is None:
+            return jnp.zeros(len(self.ivar), jnp.float64)
+        return jnp.sum(jnp.log(self.power * self.sky.left**2), axis=-1)
 
 
 def make_weight(sky: Sky, ivar: Float[Array, "n n_pix"], lines: Float[Array, "n n_pix"]) -> Weight:
     """Returns W from 1/V (0 where not usable) and the lines in the unit of the flux."""
-    power = sky.sums(lines**2 * ivar) + (1 / sky.left**2).astype(ivar.dtype)
-    return Weight(ivar, sky, lines, power)
+    over = lines * ivar
+    power = sky.sums(lines * over) + (1 / sky.left**2).astype(ivar.dtype)
+    return Weight(ivar, sky, over, power)
