@@ -74,18 +74,26 @@ def draw(mixture: Mixture, uniform: Float[Array, "n d_plus_1"]) -> Float[Array, 
 
 
 def log_density(mixture: Mixture, x: Float[Array, "n d"]) -> Float[Array, "n k"]:
-    """Returns ln(weight_k q_k(x)) of every point and component of one mixture."""
+    """Returns ln(weight_k q_k(x)) of every point and component of one mixture.
+
+    With F(t) = 1/(1 + e^-t) the factors 1 + e^-|.| of all coordinates, each between 1 and 2, are multiplied
+    before one logarithm is taken: ln f = -|t| - 2 ln(1 + e^-|t|), ln F = min(t, 0) - ln(1 + e^-|t|).
+    """
 
     def component(centre: Float[Array, " d"], factor: Float[Array, "d d"]) -> Float[Array, " n"]:
-        z = jnp.zeros_like(x)
-        total = jnp.zeros(len(x), x.dtype)
+        z: list[Array] = []
+        total, ratio = jnp.zeros(len(x), x.dtype), jnp.ones(len(x), x.dtype)
         for i in range(len(centre)):
-            middle, width = centre[i] + z @ factor[i], factor[i, i] * LOGISTIC_SCALE
-            t = (x[:, i] - middle) / width
-            log_pdf = jax.nn.log_sigmoid(t) + jax.nn.log_sigmoid(-t) - jnp.log(width)
-            total = total + log_pdf - _log_cut(-middle / width, (1 - middle) / width)
-            z = z.at[:, i].set((x[:, i] - middle) / factor[i, i])
-        return total
+            middle, width = centre[i], factor[i, i] * LOGISTIC_SCALE
+            for j, known in enumerate(z):
+                middle = middle + factor[i, j] * known
+            t, low, high = (x[:, i] - middle) / width, -middle / width, (1 - middle) / width
+            total = total - jnp.abs(t) - jnp.minimum(high, 0.0) + jnp.maximum(low, 0.0)
+            total = total - jnp.log(-width * jnp.expm1(-1 / width))
+            edges = (1 + jnp.exp(-jnp.abs(low))) * (1 + jnp.exp(-jnp.abs(high)))
+            ratio = ratio * (edges / (1 + jnp.exp(-jnp.abs(t))) ** 2)
+            z.append(t * LOGISTIC_SCALE)
+        return total + jnp.log(ratio)
 
     each = jax.vmap(component, out_axes=1)(mixture.centre, mixture.factor)
     return each + jnp.log(mixture.weight)[None, :]

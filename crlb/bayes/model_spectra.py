@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from crlb.bayes.prior import Prior
 from crlb.grids.emulator import Emulator
 
+INNER_AXES = 2  # that are contracted last: a row of 4^2 coefficients is long enough to be read at full speed
 DENSE_NODES = 4096  # of the grid: up to this number all of them together cost less
 
 
@@ -149,8 +150,32 @@ def _block(emulator: Emulator, prior: Prior, unit: Float[Array, " n_labels"]) ->
 
 
 def _local(emulator: Emulator, prior: Prior, unit: Float[Array, " n_labels"]) -> Float[Array, " k"]:
-    """The weights of the basis at one point; the last axis follows after all others together."""
-    *others, last = (values.astype(jnp.float32) for _, values in _splines(emulator, prior, unit))
-    block = _block(emulator, prior, unit).reshape(-1, len(last) * emulator.coefficients.shape[-1])
-    most = jnp.matmul(_outer(others), block, precision="highest")
-    return jnp.matmul(last, most.reshape(len(last), -1), precision="highest")
+    """The weights of the basis at one point.
+
+    The last two axes follow after all others, whose coefficients are added up where they lie: a copy of all
+    around the point would be written and read once more.
+    """
+    found = _splines(emulator, prior, unit)
+    values = [x.astype(jnp.float32) for _, x in found]
+    inner = min(INNER_AXES, len(values) - 1)
+    *outer, middle = values[: len(values) - inner]
+    last, weight = _outer(values[len(values) - inner :]), _outer(outer)
+    sizes, rank = [len(x) for x in values], emulator.coefficients.shape[-1]
+    shape = (*[1] * (len(outer) + 1), *sizes[len(outer) + 1 :], rank)
+
+    def add(n: Array, total: Array) -> Array:
+        place = [first for first, _ in found]
+        for i, offset in enumerate(jnp.unravel_index(n, sizes[: len(outer)])):
+            place[i] = place[i] + offset
+        for k in range(len(middle)):
+            at = (
+                *place[: len(outer)],
+                place[len(outer)] + k,
+                *place[len(outer) + 1 :],
+                jnp.zeros_like(place[0]),
+            )
+            total = total + jax.lax.dynamic_slice(emulator.coefficients, at, shape) * (weight[n] * middle[k])
+        return total
+
+    total = jax.lax.fori_loop(0, len(weight), add, jnp.zeros(shape, jnp.float32))
+    return jnp.matmul(last, total.reshape(len(last), rank), precision="highest")

@@ -39,7 +39,8 @@ from crlb.bayes.optimise import (
 )
 
 S = TypeVar("S")
-BATCH = 32  # stars refined together: one shape to compile
+BATCH = 32  # stars whose modes are found together: one shape to compile
+ROUND_BATCH = 8  # stars that draw points together: of the last ones, few are computed for nothing
 MODES = 2  # local maxima per star: spectra that confuse a dwarf with a giant have that many
 OPTIMISER_STEPS = 10  # from a template; quadratic convergence takes about five, a bent valley some more
 SMALL_GAIN = 0.05  # of ln L: a step that promises less moves a mode by under 0.05^(1/2) of its width
@@ -131,7 +132,7 @@ def one_round(
         weight, ess, error, mixture = _weigh(like, state.mixtures, unit, value, levels)
         return (unit, value, weight, (ess >= target_ess) & (error <= tolerance)), mixture
 
-    arrays, mixture = in_batches(batch, state, BATCH)
+    arrays, mixture = in_batches(batch, state, ROUND_BATCH)
     unit, value, weight, good = map(np.asarray, arrays)
     mixtures = jax.tree.map(lambda a, b: np.concatenate([a, b[:, None]], axis=1), state.mixtures, mixture)
     new = state._replace(mixtures=mixtures, unit=unit, log_likelihood=value)
