@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int
 from specvit_jax.settings.observed_under import LEVEL
 
 PIECE = 128  # lost pixels of every spectrum that are taken out at once
+REST_REACH = 2.0  # standard deviations of the noise component that are told apart: a uniform one has 1.7
 RESIDUAL = 1e-7  # of the right side, to which components of spectra with lost pixels are solved
 
 
@@ -39,7 +40,7 @@ class InputScaler(NamedTuple):
         level: weights of the mean flux that is brought to 0.5 first; None: flux is taken as it is.
         gram: M; None: lost pixels are set to the mean.
         rest: mean and standard deviation of the log of the rms outside of the components, which becomes one
-            more component, or is added to the whitened spectrum; None: it is not read.
+            more component, or is added to the whitened spectrum, within `REST_REACH`; None: it is not read.
     """
 
     mean: Float[Array | np.ndarray, " n_pix"]
@@ -103,10 +104,14 @@ class InputScaler(NamedTuple):
     def _scaled_rest(
         self, x: Array | np.ndarray, inside: Float[Array, " n"], usable: Array | np.ndarray | None
     ) -> Float[Array, " n"] | None:
-        """The noise component, where it is read."""
+        """The noise component, where it is read; of stars beyond the training's noise that of its ends.
+
+        A network extrapolates otherwise: it read the Sun, without noise, as 700 K too cool.
+        """
         if self.rest is None:
             return None
-        return (_log_rest(x, inside, usable) - self.rest[0]) / self.rest[1]
+        found = (_log_rest(x, inside, usable) - self.rest[0]) / self.rest[1]
+        return jnp.clip(found, -REST_REACH, REST_REACH)
 
     def _solved(
         self, right: Float[Array, "n k"], usable: Float[Array | np.ndarray, "n n_pix"] | None

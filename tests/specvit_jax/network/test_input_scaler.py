@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from specvit_jax.network.input_scaler import REST_REACH
 from specvit_jax.network.standardise import fit_input_scaler
 from specvit_jax.settings.config import DataConfig
 
@@ -101,8 +102,12 @@ def test_the_noise_component_tells_the_noise(spectra):
     scaler = fit_input_scaler(noisy, clean, error, replace(LOST, noise_component=True), usable=usable)
     found = np.asarray(scaler.encode(noisy, usable))[:, -1]
     assert np.corrcoef(found, np.log(level))[0, 1] > 0.97
-    assert abs(found.mean()) < 1e-3
-    assert abs(found.std() - 1) < 1e-3
+    told = (np.asarray(scaler.log_rest(scaler.scaled(noisy, usable), usable)) - scaler.rest[0]) / scaler.rest[
+        1
+    ]
+    assert abs(told.mean()) < 1e-3
+    assert abs(told.std() - 1) < 1e-3
+    np.testing.assert_allclose(found, np.clip(told, -REST_REACH, REST_REACH), atol=1e-4)
     # A constant row in whitened spectra: the same number in every pixel.
     zca = fit_input_scaler(noisy, clean, error, replace(LOST, preprocess="zca"), usable=usable)
     both = fit_input_scaler(
@@ -110,6 +115,19 @@ def test_the_noise_component_tells_the_noise(spectra):
     )
     row = np.asarray(both.encode(noisy, usable)) - np.asarray(zca.encode(noisy, usable))
     np.testing.assert_allclose(row, np.repeat(found[:, None], N_PIX, axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize(("factor", "end"), [(0.0, -REST_REACH), (0.01, -REST_REACH), (50.0, REST_REACH)])
+def test_noise_beyond_that_of_the_training_counts_as_that_of_its_end(spectra, factor, end):
+    _, clean, error, _ = spectra
+    rng = np.random.default_rng(4)
+    noise = error * rng.normal(size=clean.shape)
+    level = np.exp(rng.uniform(-1, 1, size=N))[:, None]
+    data = replace(LOST, noise_component=True)
+    scaler = fit_input_scaler((clean + level * noise).astype(np.float32), clean, error, data)
+    found = np.asarray(scaler.encode((clean + factor * noise).astype(np.float32)))[:, -1]
+    assert np.abs(found).max() == REST_REACH
+    assert (found == end).mean() > 0.8  # the others are so far from the mean that the prior holds them back
 
 
 def test_noise_scaling_makes_components_the_least_squares_ones(spectra):
