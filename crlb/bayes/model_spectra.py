@@ -3,7 +3,7 @@
 flux = w(labels) . C @ basis, with w the products of the emulator's B-splines. Two ways to the weights of the
 basis, the same numbers: w of all nodes, zero for most, in one matrix product; or the few coefficients around
 each point, read where they lie. Per point and core the first takes 3 us for 1260 nodes (three labels), 440
-for 20,160 (five), 1200 for 69,300; the second 3 to 8, 75 to 300, 100 to 130.
+for 20,160 (five), 1200 for 69,300; the second, with five labels, about 30.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """From a likelihood and a prior to the posterior of every star, in two stages, and its moments.
 
 1. Templates: Sobol points of the prior, shared by all stars. Where enough of them carry weight, as at low
-   SNR, they are the answer.
+   SNR, they are the answer. A quarter of them tells for which stars the others are worth computing.
 2. Otherwise own points of the star (`crlb.bayes.refine`), round after round until enough carry weight and
    mean, sigma and quantiles of every label scatter little between sets of them (`crlb.bayes.monte_carlo`).
 """
@@ -147,7 +147,7 @@ def solve(
 def _at_templates(
     like: LogLikelihood[S], unit: np.ndarray, stars: S, needed: float
 ) -> Float[np.ndarray, "n_star m"]:
-    """ln L of every star at templates; of stars that the first of them locate too well, at these only.
+    """ln L of every star at templates; of stars with few effective ones, at the first block only.
 
     Where far fewer carry weight among the first than their share of `needed`, all would not be enough: the
     others are left out, as -inf.
