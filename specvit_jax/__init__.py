@@ -5,7 +5,7 @@
 >>> noisy, error = model.draw(jax.random.key(0), numpy.array([4800.0, 2.5, -0.5]), 20.0)
 >>> found = specvit_jax.load("tiny").predict(numpy.asarray(noisy))
 >>> print(f"log g {found.of('log_g')[0]:.1f} dex, T_eff {found.of('T_eff')[0]:.0f} K")
-log g 2.6 dex, T_eff 4797 K
+log g 2.5 dex, T_eff 4802 K
 
 Names are fetched on first use: `import specvit_jax` loads neither jax nor h5py.
 """
