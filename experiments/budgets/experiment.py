@@ -1,11 +1,12 @@
 """Equal budgets: every method learns from as many fresh spectra, and reads the same numbers of them.
 
-Claim:    on one instrument, after the same number of spectra, reading the same 41 numbers of each, with a
-          learning rate of its own, SpecViT, a perceptron, a CNN and boosted trees differ by less than their
-          former comparison said, in which they had neither in common.
+Claim:    on one instrument, reading the same 41 numbers of each spectrum with a learning rate of its own, a
+          perceptron learns log g from fewer spectra than SpecViT and a CNN do; ten times as many bring all
+          three within 0.02 of the exact limit.
 Command:  python -m experiments.budgets [--preset smoke|cpu|gpu] [--seeds N]
 Hardware: two CPU cores; how long it takes is measured and said before the first training.
-Expect:   was not known before the first run.
+Expect:   R2 of log g from 76,800 and 768,000 spectra: MLP 0.706 and 0.727, SpecViT 0.677 and 0.719, CNN 0.677
+          and 0.717, LightGBM 0.687 and 0.706, Ridge 0.52; exact limit 0.736.
 
 The input of all: spectra scaled by their noise, whitened to 40 components, and the scatter outside of them.
 SpecViT and the CNN read it as whitened pixels, the perceptron, the trees and Ridge as components: the same
