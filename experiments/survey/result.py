@@ -16,6 +16,7 @@ from experiments.survey.rows import CaseRow, LimitRow, Network
 STYLES = ({"color": COLORS["SpecViT"], "marker": "o"}, {"color": COLORS["MLP"], "marker": "X"})
 OTHERS = {"color": COLORS["Ridge"], "marker": "s", "linestyle": "--"}
 SNR_TICKS = (2, 3, 5, 10, 20)
+LOWEST = -0.75  # R2 on the axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +70,12 @@ class SurveyResult(Result):
             left.plot(snr, found.value, label=f"{name}: {network.rows[0].r2:.3f} over all", **style)
             left.fill_between(snr, found.low, found.high, color=style["color"], alpha=0.15, linewidth=0)
             if network.rows[0].cover_68 is not None:
-                right.plot(snr, column(network.rows[1:], "cover_68"), label=f"{name}: 68 %", **style)
-                right.plot(snr, column(network.rows[1:], "cover_95"), label=f"{name}: 95 %", **style)
+                right.plot(snr, column(network.rows[1:], "cover_68"), label=name, **style)
+                right.plot(snr, column(network.rows[1:], "cover_95"), **style)
         _dress(left, "$R^2$ of log $g$ under survey conditions")
-        _dress(right, "share of truths within the interval")
+        _dress(right, "truths within the interval (68 %, 95 %)")
+        left.set_ylim(bottom=max(left.get_ylim()[0], LOWEST))
+        right.set_ylim(0, 1.03)
         for level in (0.68, 0.95):
             right.axhspan(level - 0.02, level + 0.02, color="0.85", zorder=0)
         return figure
@@ -83,4 +86,4 @@ def _dress(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
     log_ticks(axes, list(SNR_TICKS))
     light_grid(axes)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower left" if "truths" in label else "center right")

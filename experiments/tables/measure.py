@@ -28,7 +28,7 @@ RECIPE = {
     "published": "--derivative grid --noise-level-known --variance 1.6667",
     "4 exposures": "--n-exp 4",
 }
-PRICED_STARS = 200  # per unknown; each row is compared with the first star by star
+PRICED_STARS = 150  # per unknown; each row is compared with the first star by star
 FIVE_LABELS = "--labels T_eff log_g M_H a_M C_M"
 
 
