@@ -24,7 +24,6 @@ step of the one of `experiments.baselines` takes four times as long as one of Sp
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -40,7 +39,7 @@ from experiments.study.frame import Study, Work
 from experiments.study.pace import Planned, announce
 from experiments.study.rows import widened
 from experiments.study.stars import LABEL
-from experiments.study.training import FIRST_SEED, NOISE_SCALED, base, run_folder, weights_of
+from experiments.study.training import EQUAL_BUDGET, FIRST_SEED, NOISE_SCALED, base, run_folder, weights_of
 from specvit_jax import Config
 from specvit_jax.network.find import find_weights
 from specvit_jax.network.standardise import InputScaler
@@ -51,7 +50,6 @@ NETWORKS: dict[str, tuple[str, ...]] = {
             "data.preprocess=pca", "model.input_size=41"),
     "CNN": ("model.network=cnn", "model.channels=[8,16,32,32]", "model.patch_size=8", "model.hidden=[128]"),
 }  # fmt: skip
-SHIPPED = Path("results/budgets/weights")  # networks of the large budget and the first seed
 SCALED_BY = "MLP"  # whose scaler the trees and Ridge read the spectra with
 # The rate of `tiny`, a third and three times as much; the kernels of the CNN take AdamW, which wants less.
 RATES: dict[str, tuple[float, ...]] = {
@@ -172,7 +170,7 @@ def trained_on(work: Work[Size], method: str, n: int, rate: float, seed: int) ->
 
 def keep_weights(work: Work[Size], rates: Mapping[str, float]) -> None:
     """Copies the networks of the large budget and the first seed to weights/, for the R2-SNR figure."""
-    n, folder = work.size.budgets[-1], work.folder / SHIPPED.name
+    n, folder = work.size.budgets[-1], work.folder / EQUAL_BUDGET.name
     folder.mkdir(exist_ok=True)
     for method in NETWORKS:
         config = config_of(work, method, n, rates[method], FIRST_SEED)
@@ -241,4 +239,4 @@ def fitted(
     )
 
 
-STUDY = Study("budgets", __doc__, SIZES, run, BudgetsResult, leaves=frozenset({SHIPPED.name}))
+STUDY = Study("budgets", __doc__, SIZES, run, BudgetsResult, leaves=frozenset({EQUAL_BUDGET.name}))

@@ -20,10 +20,9 @@ from experiments.baselines.protocol import Baseline, Chunk
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
-from experiments.budgets.experiment import SHIPPED
 from experiments.study.frame import Options, Work
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
-from experiments.study.training import knows_another, of_files, trained, training_of
+from experiments.study.training import EQUAL_BUDGET, knows_another, of_files, trained, training_of
 from specvit_jax import load_weights, predict
 from specvit_jax.network.find import shipped_weights
 
@@ -121,7 +120,7 @@ def trains(work: Work[Size]) -> bool:
 
 def weights_of(work: Work[Size], name: str) -> Path:
     """The weights of a network of equal budget: as `budgets` left them, or trained anew like these."""
-    path = SHIPPED / f"{name.lower()}.safetensors"
+    path = EQUAL_BUDGET / f"{name.lower()}.safetensors"
     if not trains(work):
         return path
     steps, every = work.size.steps, max(1, work.size.steps // 4)

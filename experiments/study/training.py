@@ -23,6 +23,7 @@ from specvit_jax.settings.config_file import from_yaml, override
 from specvit_jax.spectra.feed import Source
 
 FIRST_SEED = 42
+EQUAL_BUDGET = Path("results/budgets/weights")  # networks of `budgets`: the large budget, the first seed
 RunT = TypeVar("RunT", bound=Run)
 T = TypeVar("T")
 

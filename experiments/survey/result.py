@@ -38,7 +38,8 @@ class SurveyResult(Result):
             lines.append([row.snr, str(row.n), "exact limit", exact, "1", "", "", "1", ""])
             lines += [["", "", name, *self.cells(network, i)] for name, network in self.networks.items()]
         training = [f"{name}: {network.training}." for name, network in self.networks.items()]
-        return "\n\n".join([markdown(heads, lines), *training, self.cases()])
+        more = [self.cases()] if self.sensitivity else []
+        return "\n\n".join([markdown(heads, lines), *training, *more])
 
     def cases(self) -> str:
         """R2 of every network with each unknown left out, or twice as large."""

@@ -137,7 +137,7 @@ def test_networks_of_a_grid_or_noise_of_ones_own_are_trained_like_the_shipped_on
     for name in methods.NETWORKS:
         methods.weights_of(work, name)
     shipped = [
-        load_weights(methods.SHIPPED / f"{name.lower()}.safetensors").config for name in methods.NETWORKS
+        load_weights(methods.EQUAL_BUDGET / f"{name.lower()}.safetensors").config for name in methods.NETWORKS
     ]
     assert [config.model for config in configs] == [config.model for config in shipped]
     assert {config.train.steps for config in configs} == {8}
