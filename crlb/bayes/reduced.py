@@ -36,6 +36,8 @@ LOST = 0.1
 RANKS = (64, 96, 128, 192, 256)
 NODES = 4096  # of the grid at most on which the cut is checked
 BLOCK = 1024  # points computed together: 8 MB per matrix of 128 directions
+# Effective templates among the first block below which the other blocks are left out: the star is bright.
+LEAST_IN_BLOCK = 16.0
 
 
 class Pixels(NamedTuple):
@@ -74,14 +76,20 @@ class ReducedLikelihood(NamedTuple):
     def at_templates(
         self, unit: Float[np.ndarray, "m n_labels"], stars: Reduced
     ) -> Float[np.ndarray, "n_star m"]:
-        """Returns ln L of every star at points shared by all."""
+        """Returns ln L of every star at points shared by all.
+
+        Where hardly any of the first points carries weight, the others would not be enough either: they are
+        left out, as -inf.
+        """
         weights = _weights(self, jnp.asarray(unit))
-        found = np.empty((len(stars.square), len(unit)))
+        found = np.full((len(stars.square), len(unit)), -np.inf)
         for i in range(len(found)):
             star = Reduced(*(a[i] for a in stars))
             for start in range(0, len(unit), BLOCK):
                 some = weights[start : start + BLOCK]
                 found[i, start : start + len(some)] = np.asarray(_at_weights(self, some, star))
+                if _effective(found[i, :BLOCK]) < LEAST_IN_BLOCK:
+                    break
         return found
 
     def at_points(self, unit: Float[Array, "n_star n n_labels"], stars: Reduced) -> Float[Array, "n_star n"]:
@@ -204,6 +212,12 @@ def _expansion(order: int, velocity: bool) -> np.ndarray:
         table[k, q, n + k] = table[q, k, total + n + k] = 1.0
     table[q, q, n + q] = 1.0
     return table
+
+
+def _effective(log_like: Float[np.ndarray, " n"]) -> float:
+    """Effective number of points; NaN where one has no likelihood."""
+    weight = np.exp(log_like - log_like.max())
+    return float(weight.sum() ** 2 / (weight**2).sum())
 
 
 @jax.jit

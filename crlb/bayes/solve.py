@@ -1,7 +1,7 @@
 """From a likelihood and a prior to the posterior of every star, in two stages, and its moments.
 
 1. Templates: Sobol points of the prior, shared by all stars. Where enough of them carry weight, as at low
-   SNR, they are the answer. A quarter of them tells for which stars the others are worth computing.
+   SNR, they are the answer.
 2. Otherwise own points of the star (`crlb.bayes.refine`), round after round until enough carry weight and
    mean, sigma and quantiles of every label scatter little between sets of them (`crlb.bayes.monte_carlo`).
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int, Key
 
 from crlb.bayes.importance import ess_of, sobol
 from crlb.bayes.likelihood import LogLikelihood
@@ -29,8 +29,6 @@ MAX_ROUNDS = 8
 TEMPLATE_SETS = 16  # blocks of the templates, between which their error is seen
 # Tolerance for averages over many stars, in which the errors of single ones average out.
 AVERAGED = 0.1
-TEMPLATE_BLOCKS = 4  # the first tells whether a star needs the others
-PROMISING = 0.5  # of the effective number that the first block should have: it scatters
 TEMPLATE_MARGIN = 2.0  # templates are shared, so they need this times the effective number of own points
 
 
@@ -111,13 +109,13 @@ def solve(
     seeds = [int(bits) for bits in jax.random.bits(key, (2,), jnp.uint32)]
     unit = like.prior.unit_quantile(sobol(seeds[0], inference.n_templates, n_labels))
     base = jnp.asarray(sobol(seeds[1], inference.n_points // SETS, n_labels + 1))
-    log_like, done = np.empty((len(rows), len(unit))), np.zeros(len(rows), bool)
+    log_like, exact = np.empty((len(rows), len(unit))), np.ones(len(rows), bool)
     for group in groups or [Group(np.arange(len(rows)))]:
         some = jax.tree.map(lambda a: a[group.members], stars)  # noqa: B023
-        needed = TEMPLATE_MARGIN * inference.target_ess if group.exact else np.inf
-        log_like[group.members] = _at_templates(like, unit, some, needed)
-        done[group.members] = _effective(log_like[group.members]) >= needed
+        log_like[group.members], exact[group.members] = like.at_templates(unit, some), group.exact
     weight = np.exp(log_like - log_like.max(axis=1, keepdims=True))
+    enough = np.asarray(ess_of(jnp.asarray(weight))) >= TEMPLATE_MARGIN * inference.target_ess
+    done = enough & exact
     done[done] = _suffices(unit, weight[done], inference)
     if done.any():
         yield Weighted(rows[done], Points(unit[None], weight[done]), done[done])
@@ -142,30 +140,6 @@ def solve(
         if final.all():
             return
         rows, state = rows[~final], keep_stars(state, ~final)
-
-
-def _at_templates(
-    like: LogLikelihood[S], unit: np.ndarray, stars: S, needed: float
-) -> Float[np.ndarray, "n_star m"]:
-    """ln L of every star at templates; of stars with few effective ones, at the first block only.
-
-    Where far fewer carry weight among the first than their share of `needed`, all would not be enough: the
-    others are left out, as -inf.
-    """
-    first = len(unit) // TEMPLATE_BLOCKS
-    blocks = unit.reshape(TEMPLATE_BLOCKS, first, -1)
-    found = np.full((len(jax.tree.leaves(stars)[0]), TEMPLATE_BLOCKS, first), -np.inf)
-    found[:, 0] = like.at_templates(blocks[0], stars)
-    more = np.flatnonzero(_effective(found[:, 0]) >= PROMISING * needed / TEMPLATE_BLOCKS)
-    some = jax.tree.map(lambda a: a[more], stars)
-    for i in range(1, TEMPLATE_BLOCKS if len(more) else 1):
-        found[more, i] = like.at_templates(blocks[i], some)
-    return found.reshape(len(found), -1)
-
-
-def _effective(log_like: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
-    """Effective number of points by likelihood; NaN where one has none."""
-    return np.asarray(ess_of(jnp.asarray(np.exp(log_like - log_like.max(axis=1, keepdims=True)))))
 
 
 def _suffices(unit: np.ndarray, weight: np.ndarray, inference: Inference) -> np.ndarray:
