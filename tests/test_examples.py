@@ -24,6 +24,6 @@ def test_slurm_scripts_are_bash_and_train_as_specvit_understands(script):
 
 def test_the_sweep_expands_to_the_runs_of_its_grid(tmp_path):
     runs = read_sweep(EXAMPLES / "sweep.yaml", tmp_path)
-    assert [(run.config.data.preprocess, run.config.train.optimizer) for run in runs] == [
-        (preprocess, optimizer) for preprocess in ("none", "zca") for optimizer in ("adamw", "muon")
+    assert [(run.config.data.input_scaling, run.config.train.optimizer) for run in runs] == [
+        (scaling, optimizer) for scaling in ("pixel", "noise") for optimizer in ("adamw", "muon")
     ]

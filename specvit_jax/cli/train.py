@@ -25,7 +25,7 @@ class Train:
 
     To copy and paste:
       specvit train tiny --data emulator --out runs/tiny
-      specvit train tiny --data train.h5 --out runs/file --steps 5000 --set train.loss=l1 train.min_lr=1e-6
+      specvit train tiny --data train.h5 --out runs/file --steps 5000 --set train.loss=nll train.min_lr=1e-6
       specvit train paper --data shards/shard_index.txt --out runs/paper --precision bfloat16 --resume
       specvit train survey --data emulator --out runs/survey
       specvit train --config runs/tiny/config.yaml --out runs/again

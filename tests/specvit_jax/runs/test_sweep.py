@@ -30,8 +30,8 @@ preset: tiny
 data: emulator
 runs:
   - []
-  - [train.loss=l1]
-  - [train.loss=l1, "data.ranges=T_eff=4000:5000"]
+  - [train.loss=nll]
+  - [train.loss=nll, "data.ranges=T_eff=4000:5000"]
 """
 # Trains by writing a row; ends with the code that an environment variable gives for a part of the run's name.
 STAND_IN = """\
@@ -104,7 +104,7 @@ def test_the_arguments_of_a_run_give_its_config(tmp_path):
 
 def test_runs_may_be_listed_one_by_one(tmp_path):
     runs = read_sweep(sweep_file(tmp_path, LIST), Path("runs/s"))
-    assert [run.name for run in runs] == ["base", "loss=l1", "loss=l1,ranges=T_eff_4000_5000"]
+    assert [run.name for run in runs] == ["base", "loss=nll", "loss=nll,ranges=T_eff_4000_5000"]
     assert runs[2].config.data.ranges == ("T_eff=4000:5000",)
 
 
@@ -133,7 +133,7 @@ def test_names_are_safe_for_files_and_differ():
         (GRID.replace("\nset", "\nsets"), "found 'sets'"),
         (GRID.replace("train.steps: 100", "train.steps: 0"), r"train\.steps"),
         (GRID + "runs: []", "either grid .* or runs"),
-        (LIST.replace("- [train.loss=l1]", "- 5"), "runs, entry 2,"),
+        (LIST.replace("- [train.loss=nll]", "- 5"), "runs, entry 2,"),
         ("preset: tiny\ndata: emulator\nruns: []\n", "runs must be a list"),
         ("preset: tiny\ndata: emulator\ngrid: []\n", "grid must be a mapping"),
         ("[1, 2", "YAML"),
