@@ -106,7 +106,7 @@ def test_every_section_stands_with_its_text(visit):
     text = tab.inner_text("body")
     first = R2_VS_SNR["estimators"]["SpecViT"]["by_type"][0]
     for expected in (
-        "Cramér-Rao bound", "Ca II", "64 patches of 64 pixels", "python -m experiments.accuracy",
+        "Cramér-Rao bound", "Ca II", "8 patches of 512 pixels", "python -m experiments.accuracy",
         "Schur complement", "vacuum", R2_VS_SNR["grid"]["title"], R2_VS_SNR["provenance"]["command"],
         f"{first['type']} (log g below {first['high']})",
     ):  # fmt: skip
@@ -260,9 +260,9 @@ def test_pointing_at_a_curve_tells_its_numbers(visit):
     dot.scroll_into_view_if_needed()
     box = dot.bounding_box()
     tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    first = next(row for row in R2_VS_SNR["estimators"]["SpecViT"]["by_snr"] if row["r2"] is not None)
+    first = next(row for row in R2_VS_SNR["estimators"]["SpecViT, taught"]["by_snr"] if row["r2"] is not None)
     told = tab.locator("#dashboard-plot .tip").inner_text()
-    assert re.search(rf"SpecViT\s*SNR [\d.]+: {first['r2']:.3f}", told)
+    assert re.search(rf"SpecViT, taught\s*SNR [\d.]+: {first['r2']:.3f}", told)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
