@@ -86,7 +86,7 @@ function readings(host, rows) {
 }
 
 // Colours as in the figures; a network without a name of its own takes the next free one.
-const KNOWN = { SpecViT: 0, Ridge: 1, LightGBM: 2, CNN: 3, MLP: 4, "Template fit": 5 };
+const KNOWN = { "SpecViT, taught": 7, SpecViT: 0, Ridge: 1, LightGBM: 2, CNN: 3, MLP: 4, "Template fit": 5 };
 const taken = new Map();
 const isNamed = (data.explorers ?? []).some((one) => "SpecViT" in one.methods);
 
