@@ -11,13 +11,13 @@ Expect:   cpu, with `tiny` of 2026-11-25, which is the base after 6,000 steps: c
           gradient and 0.32 for rollout, where shifted patches give up to 0.27.
 
 Networks: the base of the comparisons, with 64 tokens (`tiny` has eight, too few to rank), the same with
-random weights behind the same scalers, and a base trained
-without whitening, the only one in which a token is a stretch of wavelength. For the first stars of the test
-set the gradient at each noisy spectrum is compared with the optimal filters at the true labels
-(attention/filters.py), in units of sigma. Rank correlations run over the patches of a star and are averaged
-over stars. Their interval is a bootstrap over stars: it says how well that average is known, for these
-patches. Whether so few patches, which resemble their neighbours, could agree by chance is another question:
-beside it stands the range of the same average with the patches moved round by 1, 2, ... places.
+random weights behind the same scalers, and a base trained without whitening, the only one in which a token
+is a stretch of wavelength. For the first stars of the test set the gradient at each noisy spectrum is
+compared with the optimal filters at the true labels (attention/filters.py), in units of sigma. Rank
+correlations run over the patches of a star and are averaged over stars. Their interval is a bootstrap over
+stars: it says how well that average is known, for these patches. Whether so few patches, which resemble their
+neighbours, could agree by chance is another question: beside it stands the range of the same average with the
+patches moved round by 1, 2, ... places.
 """
 
 from collections.abc import Mapping

@@ -21,10 +21,11 @@ from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
 from experiments.study.frame import Options, Work
-from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn, source_files
-from experiments.study.training import EQUAL_BUDGET, knows_another, of_files, trained, training_of
+from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn
+from experiments.study.training import EQUAL_BUDGET, knows_another, trained_here, training_of
 from specvit_jax import load_weights, predict
 from specvit_jax.network.find import shipped_weights
+from specvit_jax.settings.config_file import override
 
 MAX_TREES = 1000  # of LightGBM, with early stopping
 NETWORKS = ("SpecViT", "MLP", "CNN")
@@ -125,9 +126,8 @@ def weights_of(work: Work[Size], name: str) -> Path:
         return path
     steps, every = work.size.steps, max(1, work.size.steps // 4)
     pauses = [f"train.{name}={every}" for name in ("eval_every", "checkpoint_every")]
-    config = of_files(work, load_weights(path).config, [f"train.steps={steps}", *pauses])
-    files = source_files(work.options.grid, work.options.noise)
-    return trained(config, work.simulator, work.folder / name.lower(), files)
+    config = override(load_weights(path).config, [f"train.steps={steps}", *pauses])
+    return trained_here(work, name.lower(), config)
 
 
 def network(path: Path, what: str = "") -> Method:

@@ -47,7 +47,15 @@ from experiments.study import stars
 from experiments.study.frame import Options, Study, Work
 from experiments.study.rows import widened
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, Stars, limit
-from experiments.study.training import FIRST_SEED, base, read_label, reference, slug, weights_of
+from experiments.study.training import (
+    FIRST_SEED,
+    base,
+    knows_another,
+    read_label,
+    reference,
+    slug,
+    weights_of,
+)
 from specvit_jax import Simulator, exact_posterior, load_weights, metrics
 from specvit_jax.evaluation.observed import fill_unusable
 from specvit_jax.network.find import has_weights, shipped_weights
@@ -178,9 +186,8 @@ class Readers:
 
 def known_networks(options: Options) -> tuple[str, ...]:
     """The networks that are shipped for the grid and the noise of a study: those that are embedded."""
-    if options.grid is not None or options.noise is not None:
-        return ()
-    return tuple(name for name in ("tiny", "survey") if has_weights(name))
+    known = () if knows_another(options) else ("tiny", "survey")
+    return tuple(name for name in known if has_weights(name))
 
 
 def case_rows(work: Work[Size], readers: Readers, case: Case) -> tuple[CaseRow, ...]:

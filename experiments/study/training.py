@@ -81,15 +81,6 @@ def cut(config: Config, name: str, settings: Iterable[str] = ()) -> Config:
     )
 
 
-def of_files(work: Work[S], config: Config, settings: Iterable[str] = ()) -> Config:
-    """A configuration on the grid, noise and magnitudes of a study, with changes; the weights name them."""
-    options, (low, high) = work.options, work.size.mag
-    files = [
-        f"data.{name}={path}" for name, path in (("grid", options.grid), ("noise", options.noise)) if path
-    ]
-    return override(config, [f"data.mag={low},{high}", *files, *settings])
-
-
 def knows_another(options: Options) -> bool:
     """Whether shipped networks know another grid or noise than is asked for."""
     return options.grid is not None or options.noise is not None
@@ -104,6 +95,16 @@ def trained(config: Config, source: Source, folder: Path, files: Sequence[Path])
     if resume and read_manifest(folder).finished is not None:
         return find_weights(folder)
     return train(config, source, folder, resume=resume, overwrite=not resume).weights
+
+
+def trained_here(work: Work[S], name: str, config: Config) -> Path:
+    """`trained` on the grid, noise and magnitudes of a study, which the weights name, in its folder."""
+    options, (low, high) = work.options, work.size.mag
+    files = [
+        f"data.{name}={path}" for name, path in (("grid", options.grid), ("noise", options.noise)) if path
+    ]
+    config = override(config, [f"data.mag={low},{high}", *files])
+    return trained(config, work.simulator, work.folder / name, source_files(options.grid, options.noise))
 
 
 def same_run(path: Path, config: Config, files: Sequence[Path]) -> bool:

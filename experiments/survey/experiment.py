@@ -13,7 +13,7 @@ The stars have the labels and magnitudes of the R2-SNR figure's, but are seen un
 exact posteriors, all unknowns integrated out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from experiments.study.beside_limit import NetworkRow, network_row, read
 from experiments.study.frame import Options, Study, Work
 from experiments.study.resampling import with_ends
 from experiments.study.rows import Span, r2_bayes, scored_spans
-from experiments.study.stars import TEST_SEED, source_files, stars_of
-from experiments.study.training import cut, knows_another, of_files, parse_networks, trained, training_of
+from experiments.study.stars import TEST_SEED, stars_of
+from experiments.study.training import cut, knows_another, parse_networks, trained_here, training_of
 from experiments.survey.result import SurveyResult
 from experiments.survey.rows import CaseRow, LimitRow, Network
-from specvit_jax import Simulator, load_weights, make_simulator, metrics, preset
+from specvit_jax import Simulator, Weights, load_weights, make_simulator, metrics, preset
 from specvit_jax.network.find import find_weights, has_weights, shipped_weights
 
 
@@ -95,21 +95,21 @@ def run(work: Work[Size]) -> SurveyResult:
     exact = work.some_posteriors(work.size.n_posterior)[:, work.column]
     spans = scored_spans(work.stars.snr[: len(exact)], whole=True)
     truth, snr = work.truth[: len(exact)], work.stars.snr[: len(exact)]
-    networks = {}
+    networks, weights = {}, {}
     for name, path in weights_files(work).items():
-        told = read(load_weights(path), work.stars)
+        weights[name] = load_weights(path)
+        told = read(weights[name], work.stars)
         networks[name] = Network(training=training_of(path), rows=network_rows(spans, truth, exact, told))
     return SurveyResult(
         conditions=work.study.conditions,
         limit=tuple(limit_row(span, truth, exact[:, 1], snr) for span in spans),
         networks=networks,
-        sensitivity=tuple(sensitivity(work)) if work.options.sensitivity else (),
+        sensitivity=tuple(sensitivity(work, weights)) if work.options.sensitivity else (),
     )
 
 
-def sensitivity(work: Work[Size]) -> Iterator[CaseRow]:
+def sensitivity(work: Work[Size], networks: Mapping[str, Weights]) -> Iterator[CaseRow]:
     """R2 of the networks on the first test stars, each unknown left out or twice as large."""
-    networks = {name: load_weights(path) for name, path in weights_files(work).items()}
     found = cases(work.study.conditions)
     axes = {name: max(getattr(one, name) for one in found.values()) for name in ("rv_sigma_kms", "lsf_sigma")}
     widest = replace(work.study.conditions, **axes)
@@ -146,8 +146,7 @@ def weights_files(work: Work[Size]) -> dict[str, Path]:
         return {name: find_weights(run) for name, run in parse_networks(work.options.network).items()}
     if work.options.train or knows_another(work.options):
         config = cut(preset("survey"), work.options.preset, [f"train.steps={work.size.steps}"])
-        files = source_files(work.options.grid, work.options.noise)
-        return {"survey": trained(of_files(work, config), work.simulator, work.folder / "survey", files)}
+        return {"survey": trained_here(work, "survey", config)}
     return {name: shipped_weights(name) for name in ("survey", "survey-teacher", "tiny") if has_weights(name)}
 
 

@@ -12,6 +12,7 @@ from experiments.r2_vs_snr import experiment as r2_vs_snr
 from experiments.r2_vs_snr import methods
 from experiments.r2_vs_snr.experiment import STUDY
 from experiments.r2_vs_snr.methods import FigureOptions
+from experiments.study import training
 from experiments.study.frame import Work
 from experiments.study.running import report
 from specvit_jax import load_weights
@@ -133,7 +134,7 @@ def test_networks_of_a_grid_or_noise_of_ones_own_are_trained_like_the_shipped_on
         out=tmp_path, steps=8, **(options | ({"grid": toy_grid} if "grid" in options else {}))
     )
     work, configs = Work(STUDY, asked), []
-    monkeypatch.setattr(methods, "trained", lambda config, *_: configs.append(config))
+    monkeypatch.setattr(training, "trained", lambda config, *_: configs.append(config))
     for name in methods.NETWORKS:
         methods.weights_of(work, name)
     shipped = [
