@@ -11,6 +11,11 @@ With the whitening analysis A = V W and M = A^T A + W^T C^-1 W this is, in white
     y = M (M - sum over lost pixels of a_p a_p^T)^-1 A^T U x,     a_p = row p of A
 
 which is A^T x where nothing is lost.
+
+What is left of a sky line is not independent from pixel to pixel: with u its rms in units of the noise, the
+covariance of a line's pixels is 1 + u u^T. Flux is multiplied by the inverse square root of that first,
+
+    (1 + u u^T)^-1/2 = 1 - u u^T / (r (1 + r)),     r^2 = 1 + |u|^2 over the line's usable pixels
 """
 
 from functools import partial
@@ -41,6 +46,8 @@ class InputScaler(NamedTuple):
         gram: M; None: lost pixels are set to the mean.
         rest: mean and standard deviation of the log of the rms outside of the components, which becomes one
             more component, or is added to the whitened spectrum, within `REST_REACH`; None: it is not read.
+        sky: rms of what is left of the sky's lines, in units of the noise; None: no lines are left.
+        sky_line: number of the line that each pixel belongs to, increasing.
     """
 
     mean: Float[Array | np.ndarray, " n_pix"]
@@ -50,6 +57,8 @@ class InputScaler(NamedTuple):
     level: Float[Array | np.ndarray, " n_pix"] | None = None
     gram: Float[Array | np.ndarray, "k k"] | None = None
     rest: Float[Array | np.ndarray, " 2"] | None = None
+    sky: Float[Array | np.ndarray, " n_pix"] | None = None
+    sky_line: Int[Array | np.ndarray, " n_pix"] | None = None
 
     def encode(
         self,
@@ -81,7 +90,7 @@ class InputScaler(NamedTuple):
         flux: Float[Array | np.ndarray, "n n_pix"],
         usable: Float[Array | np.ndarray, "n n_pix"] | None = None,
     ) -> Float[Array | np.ndarray, "n n_pix"]:
-        """Flux at its level, shifted and scaled; 0 where lost."""
+        """Flux at its level, shifted and scaled, its noise independent from pixel to pixel; 0 where lost."""
         if usable is not None:
             flux = jnp.where(usable > 0, flux, 0.0)
         if self.level is not None:
@@ -89,7 +98,25 @@ class InputScaler(NamedTuple):
             level = jnp.sum(weight * flux, axis=1) / jnp.sum(weight, axis=1)
             flux = flux * (LEVEL / level)[:, None]
         x = (flux - self.mean[None, :]) / self.scale[None, :]
-        return x if usable is None else jnp.where(usable > 0, x, 0.0)
+        return self.without_sky(x if usable is None else jnp.where(usable > 0, x, 0.0), usable)
+
+    def without_sky(
+        self,
+        x: Float[Array | np.ndarray, "n n_pix"],
+        usable: Float[Array | np.ndarray, "n n_pix"] | None = None,
+    ) -> Float[Array | np.ndarray, "n n_pix"]:
+        """Flux in units of the noise, times the inverse square root of its covariance."""
+        if self.sky is None:
+            return x
+        left = jnp.asarray(self.sky)[None, :] * (jnp.ones((1, 1)) if usable is None else usable > 0)
+        root = jnp.sqrt(1 + self._over_lines(jnp.square(left)))
+        return x - left * self._over_lines(left * x) / (root * (1 + root))
+
+    def _over_lines(self, values: Float[Array, "n n_pix"]) -> Float[Array, "n n_pix"]:
+        """Sums over the pixels of the sky line that each pixel belongs to."""
+        line = jnp.asarray(self.sky_line)
+        sums = jax.ops.segment_sum(values.T, line, len(line), indices_are_sorted=True)
+        return sums[line].T
 
     def log_rest(
         self,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from crlb.errors import DataError, UsageError
 from specvit_jax.network.input_scaler import InputScaler as InputScaler
@@ -14,6 +14,13 @@ from specvit_jax.settings.observed_under import conditions_in
 PIECE = 256  # spectra at once
 LEAST_SIGNAL = 1e-6  # variance of a component, in that of the noise
 LEAST_NOISE = 1e-12  # variance of a scaled pixel, of spectra without noise
+
+
+class SkyLeft(NamedTuple):
+    """What is left of the sky's lines: one number per line and star, whose rms is known."""
+
+    sigma: Float[np.ndarray, "n n_pix"]  # rms in every pixel, in the unit of the flux
+    line: Int[np.ndarray, " n_pix"]  # number of the line that each pixel belongs to, increasing
 
 
 class LabelScaler(NamedTuple):
@@ -80,31 +87,40 @@ def fit_input_scaler(
     *,
     usable: Float[np.ndarray, "n n_pix"] | None = None,
     level: Float[np.ndarray, " n_pix"] | None = None,
+    sky: SkyLeft | None = None,
 ) -> InputScaler:
     """The scaling and whitening of spectra that ``data.input_scaling`` and ``data.preprocess`` ask for.
 
     Args:
         noisy: flux as observed.
         clean: the same spectra without noise; read for whitening and where noise is the scale.
-        error: their 1-sigma noise; read as `clean` is.
+        error: their 1-sigma noise, independent from pixel to pixel; read as `clean` is.
         config: config of the data.
         usable: 0 for lost pixels; None: none is lost.
         level: weights of the mean flux, 1/variance of the sky; read where ``data.conditions`` leave the scale
             of the flux free.
+        sky: what is left of its lines, where ``data.conditions`` leave some. Components of spectra in units
+            of their noise know that it is the same number over a line; elsewhere it counts as `error` does.
 
     Raises:
         DataError: a pixel does not vary, or is not finite.
         UsageError: more components asked for than there are spectra or pixels.
         ValueError: unknown setting.
     """
+    kept = extra_arrays(config, noisy.shape[1])
+    if sky is not None and "sky" not in kept:
+        error = np.hypot(error, sky.sigma)
     whole = noisy if usable is None else np.where(usable > 0, noisy, clean)
     scaler = _standardisation(whole, clean, error, config.input_scaling)
+    if "sky" in kept:
+        assert sky is not None
+        left = np.sqrt((sky.sigma.astype(np.float64) ** 2).mean(axis=0)) / scaler.scale
+        scaler = scaler._replace(sky=left.astype(np.float32), sky_line=sky.line.astype(np.int32))
     if config.preprocess in ("pca", "zca"):
         zca = config.preprocess == "zca"
         scaler = whitened(scaler, clean, error, config.components, zca=zca)
     elif config.preprocess != "none":
         raise ValueError(f"preprocess must be none, pca or zca, found {config.preprocess!r}")
-    kept = extra_arrays(config, len(scaler.mean))
     if "level" in kept:
         assert level is not None
         scaler = scaler._replace(level=(level / level.sum()).astype(np.float32))
@@ -121,6 +137,8 @@ def extra_arrays(config: DataConfig, n_pix: int) -> dict[str, tuple[int, ...]]:
         found["gram"] = (config.components, config.components)
     if config.noise_component:
         found["rest"] = (2,)
+    if conditions.sky_left and config.preprocess != "none" and config.input_scaling == "noise":
+        found |= {"sky": (n_pix,), "sky_line": (n_pix,)}
     return found
 
 
@@ -170,7 +188,7 @@ def whitened(
 ) -> InputScaler:
     """The scaler followed by whitening within the directions in which clean spectra differ most.
 
-    Noise is independent from pixel to pixel, so that the covariance of scaled noisy spectra is known without
+    Noise of scaled spectra is independent from pixel to pixel, so that the covariance of scaled noisy spectra is known without
     drawing any: C + N, with C that of clean spectra and N = diag(mean error^2 / scale^2). With the leading
     eigenvectors V of C (n_pix x k) and K = V^T (C + N) V = U diag(m) U^T:
 
@@ -181,7 +199,7 @@ def whitened(
     becomes that of the clean spectra pixel by pixel, whatever it was.
 
     Args:
-        scaler: mean and scale of every pixel.
+        scaler: mean and scale of every pixel, and what is left of the sky.
         clean: spectra without noise.
         error: their 1-sigma noise.
         components: k.
@@ -201,7 +219,7 @@ def whitened(
     if not (np.isfinite(clean).all() and np.isfinite(error).all()):
         raise DataError("whitening needs clean flux and errors that are finite, found NaN or infinity")
     mean, scale = clean.mean(axis=0, dtype=np.float64), np.asarray(scaler.scale, np.float64)
-    x = (clean - mean[None, :]) / scale[None, :]
+    x = _without_sky(scaler, (clean - mean[None, :]) / scale[None, :])
     vectors = leading(x, components)
     noise = (error.astype(np.float64) ** 2).mean(axis=0) / scale**2
     within = x @ vectors
@@ -211,13 +229,20 @@ def whitened(
     vectors = vectors @ rotation[:, ::-1]
     analysis = (vectors / np.sqrt(total[None, ::-1])).astype(np.float32)
     synthesis = vectors.T / np.linalg.norm(vectors, axis=1)[None, :]
-    return InputScaler(
-        mean.astype(np.float32),
-        scaler.scale,
-        analysis,
-        synthesis.astype(np.float32) if zca else None,
+    return scaler._replace(
+        mean=mean.astype(np.float32),
+        analysis=analysis,
+        synthesis=synthesis.astype(np.float32) if zca else None,
         gram=_gram(analysis, within.T @ within / len(x), turn, unit),
     )
+
+
+def _without_sky(scaler: InputScaler, x: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, "n n_pix"]:
+    """`InputScaler.without_sky`, piece by piece on the host."""
+    if scaler.sky is None:
+        return x
+    pieces = (x[start : start + PIECE].astype(np.float32) for start in range(0, len(x), PIECE))
+    return np.concatenate([np.asarray(scaler.without_sky(piece), np.float64) for piece in pieces])
 
 
 def _gram(

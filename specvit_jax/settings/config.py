@@ -271,8 +271,9 @@ TINY = Config(
     ),
     data=DataConfig(input_scaling="noise", preprocess="zca", components=40, noise_component=True),
 )
-# survey: the same for stars as a survey observes them. Best with the weights of a `survey-teacher`.
-SURVEY = replace(TINY, preset="survey", data=replace(TINY.data, conditions="survey"))
+# survey: the same for stars as a survey observes them. Velocity and width take components of their own.
+# Best with the weights of a `survey-teacher`.
+SURVEY = replace(TINY, preset="survey", data=replace(TINY.data, conditions="survey", components=64))
 # teacher: a perceptron on the components, cheap enough to see millions of spectra; others learn from it.
 TEACHER = Config(
     preset="teacher",
@@ -281,7 +282,10 @@ TEACHER = Config(
     data=replace(TINY.data, preprocess="pca"),
 )
 SURVEY_TEACHER = replace(
-    TEACHER, preset="survey-teacher", data=replace(TEACHER.data, conditions=SURVEY.data.conditions)
+    TEACHER,
+    preset="survey-teacher",
+    model=replace(TEACHER.model, input_size=65),
+    data=replace(SURVEY.data, preprocess="pca"),
 )
 PRESETS: dict[str, Config] = {
     config.preset: config for config in (PAPER, SMALL, TINY, SURVEY, TEACHER, SURVEY_TEACHER)

@@ -81,13 +81,18 @@ class Observer:
         """Weights of the mean flux that is the level of a spectrum: 1/variance of the sky."""
         return 1 / np.asarray(background(self.noise), np.float64)
 
-    def sigma(self, batch: Batch) -> Float[np.ndarray, "n n_pix"]:
-        """1-sigma noise of observed spectra, with what is left of the sky."""
-        if batch.gain is None:
-            return np.asarray(batch.error)
+    def sky_left(
+        self, batch: Batch
+    ) -> tuple[Float[np.ndarray, "n n_pix"], Int[np.ndarray, " n_pix"]] | None:
+        """Rms of what is left of the sky's lines in observed spectra, and the line of every pixel.
+
+        None where the conditions leave nothing.
+        """
+        if batch.gain is None or not self.observing.conditions.sky_left:
+            return None
         gain = batch.gain[:, None]
         left = jax.jit(jax.vmap(self.observing.sky_sigma))(batch.clean / gain, batch.mag)
-        return np.asarray(jnp.hypot(batch.error, gain * left))
+        return np.asarray(gain * left), np.asarray(self.observing.sky.line)
 
 
 def fold_in(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Array, " n"]:

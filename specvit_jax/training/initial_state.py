@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, Key
 
 from crlb.errors import UsageError
 from specvit_jax.network.inference import Scalers
-from specvit_jax.network.standardise import extra_arrays, fit_input_scaler, fit_label_scaler
+from specvit_jax.network.standardise import SkyLeft, extra_arrays, fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.observed_under import say_other_conditions
@@ -111,12 +111,20 @@ def fit_scalers(source: Source, config: Config) -> Scalers:
     batch = observe(source, SCALING_SEED, np.arange(count), config)
     noisy, clean, labels = map(np.asarray, (batch.flux, batch.clean, batch.labels))
     usable = None if batch.usable is None else np.asarray(batch.usable)
-    level, error = None, np.asarray(batch.error)
+    level = sky = None
     if isinstance(source, Simulator | StoredSpectra | FedSpectra):
-        level, error = source.observer.level_weights, source.observer.sigma(batch)
+        level, sky = source.observer.level_weights, source.observer.sky_left(batch)
     return Scalers(
         fit_label_scaler(labels, config.data.label_scaling),
-        fit_input_scaler(noisy, clean, error, config.data, usable=usable, level=level),
+        fit_input_scaler(
+            noisy,
+            clean,
+            np.asarray(batch.error),
+            config.data,
+            usable=usable,
+            level=level,
+            sky=None if sky is None else SkyLeft(*sky),
+        ),
     )
 
 

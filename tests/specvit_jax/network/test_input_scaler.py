@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from specvit_jax.network.input_scaler import REST_REACH
-from specvit_jax.network.standardise import fit_input_scaler
+from specvit_jax.network.standardise import SkyLeft, fit_input_scaler
 from specvit_jax.settings.config import DataConfig
 
 N, N_PIX, K = 300, 60, 5
 LOST = DataConfig(
     conditions="{lost: 0.05}", input_scaling="noise", preprocess="pca", components=K, n_scaling=N
 )
+SKY = replace(LOST, conditions="{lost: 0.05, sky_left: 0.03}")
 FREE = replace(LOST, conditions="{scale: .inf, lost: 0.05}")
 
 
@@ -55,19 +57,73 @@ def test_components_of_spectra_with_lost_pixels_are_their_conditional_mean(spect
     assert np.abs(np.asarray(scaler.encode(noisy, usable)) - np.asarray(scaler.encode(noisy))).max() > 0.1
 
 
-def test_without_losses_a_mask_changes_nothing(spectra):
+@pytest.fixture(scope="module")
+def sky(spectra):
+    """Three lines that cover half of the pixels, in some as strong as the noise; their pixels' covariance."""
+    rng = np.random.default_rng(5)
+    line = np.repeat([0, 0, 1, 1, 2, 2], N_PIX // 6)
+    inside = np.repeat([1, 0, 1, 0, 1, 0], N_PIX // 6) * rng.uniform(0.2, 1.5, size=N_PIX)
+    sigma = inside * spectra[2] * np.exp(0.3 * rng.normal(size=(N, 1)))
+    left = np.sqrt((sigma**2).mean(axis=0)) / np.sqrt((spectra[2].astype(np.float64) ** 2).mean(axis=0))
+    covariance = np.eye(N_PIX) + np.outer(left, left) * (line[:, None] == line)
+    return SkyLeft(sigma.astype(np.float32), line), covariance
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_noise_with_a_sky_that_is_left_becomes_independent(spectra, sky, share):
+    noisy, clean, error, _ = spectra
+    scaler = fit_input_scaler(noisy, clean, error, SKY, sky=sky[0])
+    usable = np.random.default_rng(6).uniform(size=N_PIX) >= share
+    root = scipy.linalg.inv(scipy.linalg.sqrtm(sky[1][np.ix_(usable, usable)]))
+    scale = np.sqrt((error.astype(np.float64) ** 2).mean(axis=0))
+    expected = np.zeros(clean.shape)
+    expected[:, usable] = ((noisy - clean.mean(axis=0, dtype=np.float64)) / scale)[:, usable] @ root
+    masks = np.broadcast_to(usable, clean.shape).astype(np.float32)
+    found = scaler.scaled(noisy, masks if share else None)
+    np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_components_know_that_the_sky_is_one_number_per_line(spectra, sky):
+    """They are a linear map of the generalised least-squares ones, which have the least scatter."""
+    noisy, clean, error, _ = spectra
+    scaler = fit_input_scaler(noisy, clean, error, SKY, sky=sky[0])
+    scale = np.sqrt((error.astype(np.float64) ** 2).mean(axis=0))
+    mean = clean.mean(axis=0, dtype=np.float64)
+    shapes = (np.linalg.svd(clean - mean, full_matrices=False)[2][:K] / scale).T
+    weighted = np.linalg.solve(sky[1], shapes)
+    least = np.linalg.solve(shapes.T @ weighted, weighted.T @ ((noisy - mean) / scale).T).T
+    found = np.asarray(scaler.encode(noisy))
+    turn, left, *_ = np.linalg.lstsq(least, found, rcond=None)
+    assert (left < 1e-5 * (found**2).sum(axis=0)).all()
+    independent = np.asarray(fit_input_scaler(noisy, clean, error, LOST).encode(noisy))
+    assert (np.linalg.lstsq(least, independent, rcond=None)[1] > 1e-3 * (independent**2).sum(axis=0)).any()
+
+
+@pytest.mark.parametrize("other", [{"preprocess": "none"}, {"input_scaling": "pixel"}])
+def test_where_noise_is_not_the_unit_the_sky_counts_as_noise(spectra, sky, other):
+    noisy, clean, error, _ = spectra
+    data = replace(SKY, **other)
+    scaler = fit_input_scaler(noisy, clean, error, data, sky=sky[0])
+    expected = fit_input_scaler(noisy, clean, np.hypot(error, sky[0].sigma), data)
+    assert scaler.sky is None
+    np.testing.assert_array_equal(scaler.encode(noisy), expected.encode(noisy))
+
+
+def test_without_losses_a_mask_changes_nothing(spectra, sky):
     noisy, clean, error, usable = spectra
-    for data in (LOST, replace(FREE, noise_component=True, preprocess="zca")):
-        scaler = fit_input_scaler(noisy, clean, error, data, level=np.ones(N_PIX))
+    for data in (LOST, SKY, replace(FREE, noise_component=True, preprocess="zca")):
+        scaler = fit_input_scaler(noisy, clean, error, data, level=np.ones(N_PIX), sky=sky[0])
         found = scaler.encode(noisy, np.ones_like(usable))
         np.testing.assert_allclose(found, scaler.encode(noisy), atol=2e-4)  # float32, Cholesky
 
 
 @pytest.mark.parametrize("preprocess", ["none", "pca", "zca"])
-def test_the_flux_of_a_lost_pixel_has_no_influence(spectra, preprocess):
+def test_the_flux_of_a_lost_pixel_has_no_influence(spectra, sky, preprocess):
     noisy, clean, error, usable = spectra
-    data = replace(FREE, preprocess=preprocess, noise_component=preprocess != "none")
-    scaler = fit_input_scaler(noisy, clean, error, data, usable=usable, level=np.arange(1.0, N_PIX + 1))
+    conditions = "{scale: .inf, lost: 0.05, sky_left: 0.03}"
+    data = replace(FREE, conditions=conditions, preprocess=preprocess, noise_component=preprocess != "none")
+    level = np.arange(1.0, N_PIX + 1)
+    scaler = fit_input_scaler(noisy, clean, error, data, usable=usable, level=level, sky=sky[0])
     spoilt = np.where(usable > 0, noisy, np.float32(np.nan))
     np.testing.assert_array_equal(scaler.encode(spoilt, usable), scaler.encode(noisy, usable))
 
