@@ -188,7 +188,7 @@ def whitened(
 ) -> InputScaler:
     """The scaler followed by whitening within the directions in which clean spectra differ most.
 
-    Noise of scaled spectra is independent from pixel to pixel, so that the covariance of scaled noisy spectra is known without
+    Noise of scaled spectra is independent from pixel to pixel, so that their covariance is known without
     drawing any: C + N, with C that of clean spectra and N = diag(mean error^2 / scale^2). With the leading
     eigenvectors V of C (n_pix x k) and K = V^T (C + N) V = U diag(m) U^T:
 

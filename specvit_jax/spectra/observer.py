@@ -81,9 +81,7 @@ class Observer:
         """Weights of the mean flux that is the level of a spectrum: 1/variance of the sky."""
         return 1 / np.asarray(background(self.noise), np.float64)
 
-    def sky_left(
-        self, batch: Batch
-    ) -> tuple[Float[np.ndarray, "n n_pix"], Int[np.ndarray, " n_pix"]] | None:
+    def sky_left(self, batch: Batch) -> tuple[Float[np.ndarray, "n n_pix"], Int[np.ndarray, " n_pix"]] | None:
         """Rms of what is left of the sky's lines in observed spectra, and the line of every pixel.
 
         None where the conditions leave nothing.

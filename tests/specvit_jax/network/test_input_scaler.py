@@ -93,7 +93,7 @@ def test_components_know_that_the_sky_is_one_number_per_line(spectra, sky):
     weighted = np.linalg.solve(sky[1], shapes)
     least = np.linalg.solve(shapes.T @ weighted, weighted.T @ ((noisy - mean) / scale).T).T
     found = np.asarray(scaler.encode(noisy))
-    turn, left, *_ = np.linalg.lstsq(least, found, rcond=None)
+    left = np.linalg.lstsq(least, found, rcond=None)[1]
     assert (left < 1e-5 * (found**2).sum(axis=0)).all()
     independent = np.asarray(fit_input_scaler(noisy, clean, error, LOST).encode(noisy))
     assert (np.linalg.lstsq(least, independent, rcond=None)[1] > 1e-3 * (independent**2).sum(axis=0)).any()
