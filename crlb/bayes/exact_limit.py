@@ -29,7 +29,7 @@ from crlb.errors import UsageError
 from crlb.files.records import Record
 from crlb.observation.conditions import PUBLISHED, Conditions
 from crlb.observation.forward_model import ForwardModel, double_precision
-from crlb.observation.noise import snr
+from crlb.observation.noise import band_mean, snr
 from crlb.observation.observe import Observing, observing
 
 SIMULATED_AT_ONCE = 256  # spectra: 4 MB in float32
@@ -176,7 +176,7 @@ def posterior_of(
     advance: Callable[[int], None] | None = None,
 ) -> Posterior:
     """Returns the posteriors of drawn stars, as `posterior` does, with the ranks of their labels."""
-    observed = Observations(drawn.flux, drawn.mag, drawn.usable, drawn.labels)
+    observed = Observations(drawn.flux, drawn.mag, drawn.usable, drawn.labels, drawn.band_mean)
     return posterior(observed, model, prior, key=key, inference=inference, advance=advance)
 
 
@@ -203,6 +203,7 @@ class Drawn(NamedTuple):
         snr: median over usable pixels of noiseless flux/error.
         usable: False where a pixel was lost.
         mag: AB magnitude in i, corrected for each star's own seeing.
+        band_mean: of the noiseless flux of the whole arm.
     """
 
     labels: Float[np.ndarray, "n n_labels"]
@@ -210,6 +211,7 @@ class Drawn(NamedTuple):
     snr: Float[np.ndarray, " n"]
     usable: Bool[np.ndarray, "n n_pix"]
     mag: Float[np.ndarray, " n"]
+    band_mean: Float[np.ndarray, " n"]
 
 
 def simulate(
@@ -250,19 +252,19 @@ def _simulate(
     key: Array,
     stars: Array,
     mag: Array,
-) -> tuple[Array, Array, Array, Array, Array]:
+) -> tuple[Array, ...]:
     keys = jax.vmap(partial(jax.random.fold_in, key))(stars)
     label_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     labels = jax.vmap(lambda key: like.prior.draw(key, 1)[0])(label_keys)
     low, width = jnp.asarray(like.prior.low), jnp.asarray(like.prior.high - like.prior.low)
     clean = spectra(like, (labels - low[None, :]) / width[None, :])
 
-    def observe(key: Array, flux: Array) -> tuple[Array, Array, Array, Array]:
+    def observe(key: Array, flux: Array) -> tuple[Array, ...]:
         seen = observer.see(key, flux, mag)
         arm = (flux, seen.flux / seen.gain, seen.error / seen.gain, seen.usable > 0)
-        flux, noisy, error, usable = arm if pixels is None else (x[pixels] for x in arm)
-        ratio = snr(flux, jnp.where(usable, error, jnp.inf))
-        return noisy, ratio, usable, observer.magnitude(key, mag)
+        some, noisy, error, usable = arm if pixels is None else (x[pixels] for x in arm)
+        ratio = snr(some, jnp.where(usable, error, jnp.inf))
+        return noisy, ratio, usable, observer.magnitude(key, mag), band_mean(flux, observer.noise)
 
     return labels, *jax.vmap(observe)(noise_keys, clean)
 

@@ -10,9 +10,11 @@ or, with scale and continuum unknown, c = sum_k a_k P_k, integrated over their G
     H = D W D^T + L,    D_k = P_k mu,    W = 1/V,      see `crlb.bayes.linear`,
 
 up to constants; where the sky's lines are left over, W and its determinant are those of `crlb.bayes.sky`.
-V is that of mu, c = 1. V0 is a reference that keeps the sum short in float32. Labels enter as unit
-coordinates, 0 to 1 between the edges of the prior. Spectra are computed in float32, sums over templates and
-systems of the unknowns in float64. Spectra with errors of their own: `crlb.bayes.reduced`.
+V is that of mu, c = 1. Where the scale is free, it is that of mu brought to the mean of the star's flux in
+the i band: an observer has counted the electrons behind his flux, and a magnitude tells no more about it. V0
+is a reference that keeps the sum short in float32. Labels enter as unit coordinates, 0 to 1 between the edges
+of the prior. Spectra are computed in float32, sums over templates and systems of the unknowns in float64.
+Spectra with errors of their own: `crlb.bayes.reduced`.
 """
 
 from functools import partial
@@ -31,7 +33,7 @@ from crlb.bayes.unknowns import Unknowns, check_axes, check_normals, make_unknow
 from crlb.grids.emulator import Emulator
 from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel
-from crlb.observation.noise import variance
+from crlb.observation.noise import band_mean, variance
 from crlb.observation.noise_curves import NoiseModel
 
 T = TypeVar("T")
@@ -59,15 +61,20 @@ class LogLikelihood(Protocol[S]):
 
 
 class Stars(NamedTuple):
-    """Observed spectra: flux (0 where not usable), weight 1 or 0 of every pixel, AB magnitude."""
+    """Observed spectra: flux (0 where not usable), weight 1 or 0 of every pixel, AB magnitude.
+
+    `band_mean` is that of the noiseless flux, in its unit, where the scale is free; None: that of the model.
+    """
 
     flux: Float[Array | np.ndarray, "n n_pix"]
     usable: Float[Array | np.ndarray, "n n_pix"]
     mag: Float[Array | np.ndarray, " n"]
+    band_mean: Float[Array | np.ndarray, " n"] | None = None
 
     def take(self, rows: np.ndarray) -> "Stars":
         """Returns the stars of these row numbers."""
-        return Stars(self.flux[rows], self.usable[rows], self.mag[rows])
+        mean = None if self.band_mean is None else self.band_mean[rows]
+        return Stars(self.flux[rows], self.usable[rows], self.mag[rows], mean)
 
 
 class Likelihood(NamedTuple):
@@ -143,14 +150,31 @@ def _double(tree: T) -> T:
 
 
 def variances(
-    like: Likelihood, flux: Float[Array, "n n_pix"], mag: Float[Array, ""]
+    like: Likelihood,
+    flux: Float[Array, "n n_pix"],
+    mag: Float[Array, ""],
+    level: Float[Array, " n"] | float = 1.0,
 ) -> Float[Array, "n n_pix"]:
-    """Returns the variance of many spectra of one magnitude, that of noise and model together."""
+    """Returns the variance of many spectra of one magnitude, that of noise and model together.
 
-    def one(flux: Float[Array, " n_pix"]) -> Float[Array, " n_pix"]:
-        return variance(flux, mag, like.noise) + (like.model_error.astype(flux.dtype) * flux) ** 2
+    `level` is what the model spectra are multiplied by before they have the noise of the star.
+    """
 
-    return jax.vmap(one)(flux)
+    def one(flux: Float[Array, " n_pix"]) -> tuple[Float[Array, " n_pix"], Float[Array, " n_pix"]]:
+        return variance(flux, mag, like.noise), (like.model_error.astype(flux.dtype) * flux) ** 2
+
+    noise, model = jax.vmap(one)(flux)
+    return jnp.square(jnp.broadcast_to(level, len(flux)))[:, None] * noise + model
+
+
+def levels(
+    like: Likelihood, flux: Float[Array, "n n_pix"], mean: Float[Array, ""] | None
+) -> Float[Array, " n"]:
+    """Returns what brings model spectra to the `mean` of a star's flux in the i band; 1 where it is None."""
+    if mean is None:
+        return jnp.ones(len(flux), flux.dtype)
+    noise = jax.tree.map(lambda x: jnp.asarray(x, flux.dtype), like.noise)
+    return mean / jax.vmap(partial(band_mean, noise=noise))(flux)
 
 
 class _Fit(NamedTuple):
@@ -165,9 +189,10 @@ class _Fit(NamedTuple):
 
 def _fit(like: Likelihood, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
     """Compares `flux` with one star, in float32."""
-    y, usable, mag = (jnp.asarray(x, jnp.float32) for x in star)
-    var = variances(like, flux, mag)
-    weight = _weight(like, flux, usable[None, :] / var, mag)
+    y, usable, mag, mean = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), star)
+    level = levels(like, flux, mean)
+    var = variances(like, flux, mag, level)
+    weight = _weight(like, flux, usable[None, :] / var, mag, level)
     curves, expand = like.unknowns.curves, like.unknowns.expand
     continuum, over = like.unknowns.continuum, flux * weight.ivar
     dot = partial(jnp.einsum, precision="highest")
@@ -180,21 +205,25 @@ def _fit(like: Likelihood, flux: Float[Array, "n n_pix"], star: Stars) -> _Fit:
     cross = dot("np,kp->nk", over * y[None], continuum) - dot("nkl,nl->nk", lines, own[:, 0])
     solved = solve(gram, cross, like.unknowns.prior)
     best = solved.best.astype(jnp.float32)
-    level = dot("nk,kp->np", best, continuum)
-    residual = y[None, :] - level * flux
+    response = dot("nk,kp->np", best, continuum)
+    residual = y[None, :] - response * flux
     left = own[:, 0] - dot("nk,nkl->nl", best, lines)
     reference = 1 / variance(like.reference, mag, like.noise)
     terms = residual**2 * weight.ivar + usable[None, :] * jnp.log(var * reference[None, :])
     total = jnp.sum(terms, axis=1).astype(jnp.float64) - jnp.sum(left.astype(jnp.float64) ** 2, axis=1)
-    return _Fit(-0.5 * (total + solved.extra + weight.log_det), residual, weight, level, solved)
+    return _Fit(-0.5 * (total + solved.extra + weight.log_det), residual, weight, response, solved)
 
 
 def _weight(
-    like: Likelihood, flux: Float[Array, "n n_pix"], ivar: Float[Array, "n n_pix"], mag: Float[Array, ""]
+    like: Likelihood,
+    flux: Float[Array, "n n_pix"],
+    ivar: Float[Array, "n n_pix"],
+    mag: Float[Array, ""],
+    level: Float[Array, " n"],
 ) -> Weight:
     if like.sky is None:
         return Weight(ivar)
-    return make_weight(like.sky, ivar, like.sky.flux(flux, mag, like.noise))
+    return make_weight(like.sky, ivar, level[:, None] * like.sky.flux(flux, mag, like.noise))
 
 
 @jax.jit
@@ -223,18 +252,21 @@ def log_likelihood_shared(
     """Returns ln L of every star at points shared by all, as matrix products over pixels; one magnitude.
 
     chi2 = sum y^2/V - 2 a . D W y + a . D W D^T a, in float64 because these sums cancel. What is left of the
-    sky is approximated: as noise of single pixels, of the same variance.
+    sky is approximated: as noise of single pixels, of the same variance; and all stars have one `band_mean`.
     """
     y, usable = stars.flux.astype(jnp.float64), stars.usable.astype(jnp.float64)
     mag = jnp.mean(stars.mag.astype(jnp.float64))
+    mean = None if stars.band_mean is None else jnp.mean(stars.band_mean.astype(jnp.float64))
     unknowns = _double(like.unknowns)
     dot = partial(jnp.matmul, precision="highest")
 
     def block(unit: Float[Array, "b n_labels"]) -> Float[Array, "n_star b"]:
         flux = spectra(like, unit).astype(jnp.float64)
-        var = variances(like, flux, mag)
+        level = levels(like, flux, mean)
+        var = variances(like, flux, mag, level)
         if like.sky is not None:
-            var = var + (like.sky.left * like.sky.flux(flux, mag, _double(like.noise))) ** 2
+            lines = level[:, None] * like.sky.flux(flux, mag, _double(like.noise))
+            var = var + (like.sky.left * lines) ** 2
         over, power = flux / var, flux**2 / var
         square, log_var = dot(y**2, (1 / var).T), dot(usable, jnp.log(var).T)
         cross = jnp.stack([dot(y * curve[None], over.T) for curve in unknowns.continuum], axis=-1)

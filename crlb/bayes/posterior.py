@@ -8,10 +8,12 @@ weight is returned with `converged` False.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Key, Real
+from jaxtyping import Array, Bool, Float, Key, Real
 
 from crlb.bayes.likelihood import Stars, make_likelihood
 from crlb.bayes.prior import Prior
@@ -21,6 +23,7 @@ from crlb.bayes.solve import Group, Inference, solve, summary
 from crlb.errors import DataError, UsageError
 from crlb.grids.emulator import Emulator
 from crlb.observation.forward_model import ForwardModel
+from crlb.observation.noise import band_mean
 
 __all__ = ["Inference", "Observations", "posterior"]
 
@@ -37,12 +40,17 @@ class Observations:
         mag: AB magnitude in i of every star, taken as known.
         usable: False for pixels to leave out, whose flux may be anything; None: all are used.
         truth: true labels, for the ranks in `Posterior.cumulative`.
+        band_mean: `crlb.observation.noise.band_mean` of the noiseless flux of every star. Read where its
+            scale is free: an observer has counted the electrons behind a flux of any unit, as many as the
+            magnitude stands for, and models have the noise of the star when they have this mean. None: that
+            of the observed flux, which is right to what is unknown of the continuum.
     """
 
     flux: Real[Array | np.ndarray, "n n_pix"]
     mag: Real[Array | np.ndarray, " n"]
     usable: Bool[Array | np.ndarray, "n n_pix"] | None = None
     truth: Real[Array | np.ndarray, "n n_labels"] | None = None
+    band_mean: Real[Array | np.ndarray, " n"] | None = None
 
 
 def posterior(
@@ -73,13 +81,16 @@ def posterior(
     known = _check_truth(observed.truth, prior, len(stars.mag))
     if not len(stars.mag):
         return no_star(prior.label_names, len(inference.quantiles))
+    if np.isinf(inference.conditions.scale):
+        stars = stars._replace(band_mean=_band_mean(observed.band_mean, stars, model))
     with jax.enable_x64(True):  # sums over points in float64 whatever the caller computes in
         like = make_likelihood(model, prior, inference.conditions)
         rows, parts = [np.zeros(0, int)], [no_star(prior.label_names, len(inference.quantiles))]
         seen = with_seen_directions(like, float(stars.mag.min()))  # one for all: its size is compiled
         for chunk in _chunks(np.asarray(stars.mag)):
             some = stars.take(chunk)
-            groups = _groups(np.asarray(some.mag), like.exact_at_templates)
+            exact = like.exact_at_templates and some.band_mean is None
+            groups = _groups(np.asarray(some.mag), exact)
             for done in solve(seen, some, chunk, key=key, inference=inference, groups=groups):
                 rows.append(done.rows)
                 parts.append(summary(done, prior, known[done.rows], inference.quantiles))
@@ -123,6 +134,25 @@ def _check_stars(observed: Observations, model: ForwardModel) -> Stars:
         raise DataError(f"star {np.argmin(mask.any(axis=1))} has no usable pixel; leave it out")
     flux = np.where(mask, y, 0.0)
     return Stars(_on_arm(model, flux), _on_arm(model, mask), mags)
+
+
+def _band_mean(
+    given: Array | np.ndarray | None, stars: Stars, model: ForwardModel
+) -> Float[np.ndarray, " n"]:
+    """The means of the flux in the i band: those given, or those of the observed flux."""
+    found = given
+    if given is None:
+        with jax.enable_x64(True):
+            noise = jax.tree.map(partial(jnp.asarray, dtype=jnp.float64), model.noise)
+            flux, usable = (jnp.asarray(x, jnp.float64) for x in stars[:2])
+            found = jax.jit(jax.vmap(lambda y, u: band_mean(y, noise, u)))(flux, usable)
+    mean = np.asarray(found, np.float64)
+    if mean.shape != stars.mag.shape or not (mean > 0).all():
+        raise DataError(
+            f"band_mean must be positive for each of the {len(stars.mag)} stars: the scale of a flux is free "
+            f"where it has one; found {mean[~(mean > 0)][:1].tolist() or mean.shape}"
+        )
+    return mean
 
 
 def _on_arm(model: ForwardModel, table: np.ndarray) -> np.ndarray:

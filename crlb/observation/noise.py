@@ -24,6 +24,7 @@ __all__ = [
     "Exposure",
     "NoiseModel",
     "background",
+    "band_mean",
     "builtin_noise",
     "draw",
     "electrons_per_flux",
@@ -49,6 +50,18 @@ def background(noise: NoiseModel) -> Float[Array, " n_pix"]:
     return noise.noise_adjust * (n_exp * per_exposure + floor**2)
 
 
+def band_mean(
+    flux: Float[Array, " n_pix"], noise: NoiseModel, usable: Float[Array, " n_pix"] | float = 1.0
+) -> Float[Array, ""]:
+    """Photon-weighted mean of f_nu ~ flux wave^2 over the i band as far as the usable pixels reach.
+
+    In the unit of the flux. It is what a magnitude tells of a spectrum.
+    """
+    weight = usable * _i_band(noise.wave)
+    f_nu = (noise.wave / REFERENCE_WAVE) ** 2 * flux
+    return jnp.sum(weight * f_nu) / jnp.sum(jnp.broadcast_to(weight, flux.shape))
+
+
 def electrons_per_flux(
     flux: Float[Array, " n_pix"],
     mag: Real[ArrayLike, ""],
@@ -56,12 +69,11 @@ def electrons_per_flux(
 ) -> Float[Array, " n_pix"]:
     """S/flux: electrons per pixel and unit of flux, at which the star has AB magnitude `mag` in i.
 
-    The magnitude is the photon-weighted mean of f_nu ~ flux wave^2 over the i band as far as these pixels
-    reach. It belongs to the star: hand in the whole arm and leave pixels out later (`ForwardModel.select`).
+    The magnitude is that of `band_mean`. It belongs to the star: hand in the whole arm and leave pixels out
+    later (`ForwardModel.select`).
     """
-    weight = _i_band(noise.wave)
     f_nu_per_flux = (noise.wave / REFERENCE_WAVE) ** 2
-    mean = jnp.sum(weight * f_nu_per_flux * flux) / jnp.sum(weight)
+    mean = band_mean(flux, noise)
     exposure = noise.exposure
     time = exposure.n_exp * exposure.time * exposure.seeing_factor
     brightness = 10.0 ** (-0.4 * (jnp.asarray(mag, flux.dtype) - REFERENCE_MAG))

@@ -176,7 +176,9 @@ def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
 
 def _solve(simulator: Simulator, stars: Stars) -> Float[np.ndarray, "n n_labels 2"]:
     """Posterior mean and standard deviation of the labels of some stars, without velocity and width."""
-    exact = bounds.exact_posterior(simulator, stars.noisy, stars.mag, usable=stars.usable, gain=stars.gain)
+    exact = bounds.exact_posterior(
+        simulator, stars.noisy, stars.mag, stars.labels, usable=stars.usable, gain=stars.gain
+    )
     return np.stack([exact.mean, exact.sigma], axis=-1)[:, : len(simulator.label_names)]
 
 

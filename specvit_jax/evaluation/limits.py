@@ -4,6 +4,8 @@ A second door to crlb beside `spectra/source.py`: the bound means something only
 made the spectra, so it takes that of the simulator.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +18,9 @@ from crlb.errors import UsageError
 from crlb.fisher.field import fisher_field
 from crlb.fisher.matrix import bounds
 from crlb.observation.forward_model import ForwardModel
+from crlb.observation.noise import band_mean
 from specvit_jax.spectra.priors import Snapped
-from specvit_jax.spectra.source import Simulator
+from specvit_jax.spectra.source import CHUNK, Simulator
 
 SEED = 0  # of the quasi-random points of exact posteriors
 
@@ -67,7 +70,8 @@ def exact_posterior(
         simulator: what the spectra were drawn from.
         flux: observed spectra.
         mag: AB magnitude in i of every star, taken as known.
-        truth: true labels, whose ranks among the points are wanted.
+        truth: true labels, whose ranks among the points are wanted. Where the scale is free they also tell
+            how many electrons the simulator took a unit of flux for.
         usable: 0 for pixels that are lost; None: none is.
         gain: what the flux was multiplied by; None: 1.
 
@@ -79,14 +83,24 @@ def exact_posterior(
         drawn = ", ".join(conditions.drawn)
         raise UsageError(f"the posterior needs {drawn} of every star; give conditions without")
     flux = flux if gain is None else flux / gain[:, None]
+    mean = None
+    if truth is not None and np.isinf(conditions.scale):
+        mean = band_means(simulator, truth)
     if truth is not None and simulator.moved:
         truth = np.hstack([truth, [[centre for centre, _ in simulator.moved]] * len(truth)])
     with jax.enable_x64(True):
-        observed = Observations(flux, mag, None if usable is None else usable > 0, truth)
+        observed = Observations(flux, mag, None if usable is None else usable > 0, truth, mean)
         inference = Inference(conditions)
         return posterior(
             observed, in_float64(simulator), prior, key=jax.random.key(SEED), inference=inference
         )
+
+
+def band_means(simulator: Simulator, labels: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, " n"]:
+    """`crlb.observation.noise.band_mean` of the noiseless flux of stars, at the mean velocity and width."""
+    one = jax.jit(lambda labels: jax.vmap(partial(band_mean, noise=simulator.noise))(simulator.clean(labels)))
+    pieces = [np.asarray(one(labels[i : i + CHUNK])) for i in range(0, len(labels), CHUNK)]
+    return np.concatenate(pieces).astype(np.float64)
 
 
 def has_density(simulator: Simulator) -> bool:

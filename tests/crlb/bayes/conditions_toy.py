@@ -54,13 +54,23 @@ def closed_flux(labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
 
 
 def dense_log_density(
-    model: ForwardModel, labels: np.ndarray, conditions: Conditions, y: np.ndarray, usable: np.ndarray, mag
+    model: ForwardModel,
+    labels: np.ndarray,
+    conditions: Conditions,
+    y: np.ndarray,
+    usable: np.ndarray,
+    mag: float,
+    *,
+    level: float = 1.0,
 ) -> float:
-    """ln N(y; mean, covariance of noise, scale, continuum and sky together) over the usable pixels."""
+    """ln N(y; mean, covariance of noise, scale, continuum and sky together) over the usable pixels.
+
+    Noise and sky are those of `level` times the flux.
+    """
     emulator: Emulator = model.emulator
     flux = np.asarray(emulator(jnp.asarray(labels)))
     noise = model.noise
-    covariance = np.diag(np.asarray(variance(jnp.asarray(flux), mag, noise)))
+    covariance = np.diag(np.asarray(variance(jnp.asarray(level * flux), mag, noise)))
     curves = polynomials(WAVE, WAVE[0], WAVE[-1], conditions.continuum)
     sigmas = [conditions.scale, *[conditions.continuum_sigma] * conditions.continuum]
     for sigma, curve in zip(sigmas, curves, strict=True):
@@ -70,7 +80,7 @@ def dense_log_density(
         sky = sky_lines(noise)
         exposure = noise.exposure
         electrons = sky.electrons * exposure.n_exp * exposure.time
-        shape = electrons / np.asarray(electrons_per_flux(jnp.asarray(flux), mag, noise))
+        shape = electrons / np.asarray(electrons_per_flux(jnp.asarray(level * flux), mag, noise))
         for number in range(len(sky.n)):
             line = np.where(sky.line == number, shape, 0.0)
             covariance += conditions.sky_left**2 * np.outer(line, line)

@@ -9,11 +9,12 @@ import pytest
 from scipy.stats import kstest
 
 from crlb.bayes.exact_limit import posterior_of, simulate
-from crlb.bayes.posterior import Inference
+from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.unknowns import prior_under
+from crlb.errors import DataError
 from crlb.observation.conditions import PUBLISHED, Conditions, polynomials
 from crlb.observation.moving import LSF, RV
-from crlb.observation.noise import electrons_per_flux, variance
+from crlb.observation.noise import band_mean, electrons_per_flux, variance
 from crlb.observation.sky_lines import sky_lines
 from tests.crlb.bayes.conditions_toy import toy_model
 from tests.crlb.bayes.test_posterior import WAVE
@@ -21,6 +22,7 @@ from tests.crlb.bayes.test_posterior import WAVE
 MAG, KEY = 21.0, jax.random.key(3)
 EACH = {
     "scale": Conditions(scale=0.1),
+    "free scale": Conditions(scale=np.inf),
     "continuum": Conditions(scale=0.05, continuum=1, continuum_sigma=0.1),
     "velocity": Conditions(rv_sigma_kms=30.0),
     "width": Conditions(lsf_sigma=0.15),
@@ -60,11 +62,15 @@ def brute_force(model, conditions, drawn, star, size):
         flux = np.asarray(
             jax.jit(model.emulator.batch)(jnp.asarray(points))
         )  # star after star: little memory
-        noise = np.asarray(jax.vmap(lambda f: variance(f, MAG, model.noise))(jnp.asarray(flux)))
-        per_flux = np.asarray(jax.vmap(lambda f: electrons_per_flux(f, MAG, model.noise))(jnp.asarray(flux)))
+        own = np.asarray(jax.vmap(lambda f: band_mean(f, model.noise))(jnp.asarray(flux)))
+        level = drawn.band_mean[star] / own if np.isinf(conditions.scale) else np.ones(len(flux))
+        seen = jnp.asarray(level[:, None] * flux)  # as bright as the star
+        noise = np.asarray(jax.vmap(lambda f: variance(f, MAG, model.noise))(seen))
+        per_flux = np.asarray(jax.vmap(lambda f: electrons_per_flux(f, MAG, model.noise))(seen))
     usable, sky = drawn.usable[star], sky_lines(model.noise)
     curves = polynomials(WAVE, WAVE[0], WAVE[-1], conditions.continuum)
-    sigmas = [conditions.scale, *[conditions.continuum_sigma] * conditions.continuum]
+    scale = min(conditions.scale, 30.0)  # flat, but for a constant
+    sigmas = [scale, *[conditions.continuum_sigma] * conditions.continuum]
     electrons = sky.electrons * model.noise.exposure.n_exp * model.noise.exposure.time
     lines = np.array([np.where(sky.line == i, electrons, 0.0) for i in range(len(sky.n))])
     log_p = np.empty(len(points))
@@ -147,6 +153,25 @@ def test_limits_of_no_uncertainty_are_the_conditional_ones():
     _, _, _, found = solved(tiny, 16, **INFERENCE)
     np.testing.assert_allclose(found.sigma[:, :2], none.sigma, rtol=0.05)
     assert (np.abs(found.mean[:, :2] - none.mean) < 0.1 * none.sigma).all()
+
+
+@pytest.mark.slow
+def test_the_unit_of_a_flux_of_free_scale_changes_nothing():
+    """Without a given mean of the flux, that of the observed flux tells the noise: nearly as well."""
+    conditions = Conditions(scale=np.inf, sky_left=0.1)
+    model, prior, drawn, found = solved(conditions, 4, n_templates=1024)
+    observed = Observations(drawn.flux, drawn.mag, drawn.usable)
+    other = replace(observed, flux=7.0 * drawn.flux)
+    inference = Inference(conditions, n_templates=1024)
+    with jax.enable_x64(True):
+        one, two = (
+            posterior(x, model, prior, key=jax.random.key(1), inference=inference) for x in (observed, other)
+        )
+    np.testing.assert_allclose(one.mean, two.mean, atol=0.02 * one.sigma.min())
+    np.testing.assert_allclose(one.sigma, two.sigma, rtol=0.02)
+    assert (np.abs(one.mean - found.mean) < 0.2 * found.sigma).all()
+    with pytest.raises(DataError, match="band_mean must be positive for each of the 4 stars"):
+        posterior(replace(observed, band_mean=np.zeros(4)), model, prior, key=KEY, inference=inference)
 
 
 def test_a_star_in_its_own_seeing_has_a_magnitude_of_its_own():

@@ -1,5 +1,7 @@
 """What is left of the sky: the likelihood against a Gaussian with its dense covariance."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from crlb.bayes.sky import make_sky
 from crlb.bayes.unknowns import prior_under
 from crlb.errors import UsageError
 from crlb.observation.conditions import Conditions
-from crlb.observation.noise import variance
+from crlb.observation.noise import band_mean, variance
 from crlb.observation.noise_curves import builtin_noise
 from tests.crlb.bayes.conditions_toy import dense_log_density, toy_model
 from tests.crlb.bayes.test_posterior import WAVE
@@ -102,3 +104,32 @@ def test_another_prior_of_the_velocity_than_that_of_the_conditions_is_refused():
     model = toy_model(wide)
     with pytest.raises(UsageError, match=r"prior of rv_kms: needed 0 \+- 10.*found 0 \+- 5"):
         make_likelihood(model, prior_under(narrow, model), wide)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.3])
+def test_noise_of_a_flux_of_free_scale_follows_from_its_electrons(factor):
+    """Labels do not change how many electrons a unit of flux is; the unit changes nothing."""
+    conditions = Conditions(scale=np.inf, sky_left=0.1)
+    model = toy_model(conditions)
+    prior = prior_under(conditions, model)
+    rng = np.random.default_rng(0)
+    unit = rng.uniform(0.35, 0.65, (24, 2))
+    wide = replace(conditions, scale=30.0)  # flat, but for a constant
+    with jax.enable_x64(True):
+        like = make_likelihood(model, prior, conditions)
+        labels = np.asarray(labels_of(prior, jnp.asarray(unit)))
+        clean = model.emulator(labels[-1])
+        y = np.asarray(clean) + 0.03 * rng.normal(size=WAVE.size)
+        mean = float(band_mean(clean, model.noise))
+        stars = Stars(factor * y[None], np.ones((1, WAVE.size)), np.array([MAG]), np.array([factor * mean]))
+        own = np.asarray(like.at_points(jnp.asarray(unit[None]), stars))[0]
+        # The same noise from another model: every spectrum at the mean of the star's.
+        exact = []
+        for point in labels:
+            level = mean / float(band_mean(model.emulator(point), model.noise))
+            exact.append(dense_log_density(model, point, wide, y, np.ones(WAVE.size, bool), MAG, level=level))
+        free = np.asarray(like.at_points(jnp.asarray(unit[None]), stars._replace(band_mean=None)))[0]
+    exact = np.array(exact)
+    np.testing.assert_allclose(own - own[0], exact - exact[0], atol=0.01)
+    if factor == 1.0:  # where a magnitude counts, ln L is another
+        assert np.abs(free - free[0] - (exact - exact[0])).max() > 0.1
