@@ -19,7 +19,7 @@ from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import make_grid
 from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel
-from crlb.observation.noise import variance
+from crlb.observation.noise import band_mean, variance
 from crlb.observation.noise_curves import NoiseModel
 from tests.crlb.toy import toy_flux
 
@@ -189,8 +189,9 @@ def test_flux_scale_is_integrated_out(amplitude):
     mu = lambda x: np.asarray(line.basis[0] + x * line.basis[1])  # noqa: E731
     var = np.asarray(variance(line.basis[0], 18.0, noise))
     y = 1.03 * mu(0.55) + np.sqrt(var) * np.random.default_rng(2).normal(size=WAVE.size)
+    known = np.asarray(band_mean(line.basis[0], noise))[None]  # no label changes it
     found = posterior(
-        Observations(y[None], np.array([18.0])),
+        Observations(y[None], np.array([18.0]), band_mean=known),
         ForwardModel(line, noise),
         box_prior(line),
         key=KEY,
