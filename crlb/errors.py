@@ -16,7 +16,7 @@ DISK_REFUSALS = {
     errno.EIO: "the disk or its connection is failing; check it",
 }
 # h5py, Rust (safetensors) and tensorstore (orbax) hand the number on in words.
-_NUMBER_IN_WORDS = re.compile(r"(?:errno = |os error |os_error_code=)(\d+)")
+_NUMBER_IN_WORDS = re.compile(r"(?:errno = |os error |os_error_code='?)(\d+)")
 
 
 class UsageError(ValueError):

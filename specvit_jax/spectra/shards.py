@@ -133,6 +133,31 @@ def _runs(order: np.ndarray, shard: np.ndarray) -> Iterator[np.ndarray]:
     yield from (run for run in np.split(order, np.flatnonzero(np.diff(shard)) + 1) if len(run))
 
 
+@dataclass(frozen=True, eq=False)
+class FileRows:
+    """Spectra by the places they have in their files.
+
+    Args:
+        shards: the files.
+        rows: their numbers in all of the files.
+    """
+
+    shards: Shards
+    rows: Int[np.ndarray, " n"]
+
+    def place(self, number: int) -> tuple[Path, int]:
+        """The file of one of these spectra, and its row there."""
+        shard = int(np.searchsorted(self.shards.starts, self.rows[number], side="right")) - 1
+        return self.shards.paths[shard], int(self.rows[number] - self.shards.starts[shard])
+
+    def by_file(self) -> list[tuple[Path, Int[np.ndarray, " n"]]]:
+        """The files that hold some of them, and their rows there, in order."""
+        starts, rows = self.shards.starts, np.sort(self.rows)
+        parts = np.split(rows, np.searchsorted(rows, starts[1:-1]))
+        found = zip(self.shards.paths, starts, parts, strict=False)
+        return [(path, part - start) for path, start, part in found if len(part)]
+
+
 def open_shards(paths: Sequence[Path], wave: Float[np.ndarray, " n_pix"]) -> Shards:
     """Opens files of noiseless spectra and checks that they belong together.
 

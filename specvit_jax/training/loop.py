@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crlb.errors import Interrupted, NumericalError
+from crlb.errors import Interrupted
 from specvit_jax import metrics
 from specvit_jax.network.inference import Params, Scalers, predict
 from specvit_jax.network.weights import Weights, save_weights
@@ -25,11 +25,11 @@ from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.initial_state import Start, begin, initial_weights
 from specvit_jax.training.parallel import Layout, make_layout
 from specvit_jax.training.progress import Progress
+from specvit_jax.training.refusals import bad_scores, bad_steps
 from specvit_jax.training.step import TrainState, fresh_step
 from specvit_jax.training.teacher import Lesson, find_teacher
 
 UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
-NAMED = 8  # spectra of a batch that an error names
 AGREE_EVERY = 10  # steps after which several processes ask each other whether one was told to stop
 
 
@@ -201,28 +201,25 @@ class Loop:
         fetched = [jax.tree.map(float, self.layout.fetch(row)) for row in self.pending]
         bad = [i for i, row in enumerate(fetched) if not np.isfinite([*row.values()]).all()]
         if bad:
-            raise self.not_finite(self.done - len(fetched) + bad[0], len(bad))
+            before = self.done - len(fetched) + bad[0]
+            raise bad_steps(self.source, self.config, before, len(bad), self.saved_step())
         mean = {name: float(np.mean([row[name] for row in fetched])) for name in fetched[0]}
         rate = self.progress.trained(self.done, mean["loss"])
         self.pending = []
         if parallel.is_first():
             self.run.log({"step": self.done, **mean, "spectra_per_s": rate})
 
-    def not_finite(self, before: int, count: int) -> NumericalError:
-        """The error for a step that came to numbers that are not finite; ``before`` steps were sound."""
-        index = step_index(self.source, self.config, before)
-        shown = ", ".join(map(str, index[:NAMED])) + (", ..." if len(index) > NAMED else "")
-        return NumericalError(
-            f"loss or gradient is not finite at step {before + 1} ({count} such steps up to {self.done}); "
-            f"the batch held spectra {shown}; the last checkpoint is sound; "
-            "lower train.learning_rate or train.clip_norm"
-        )
+    def saved_step(self) -> int | None:
+        """The step of the newest checkpoint that is on disk, or None."""
+        self.saved.wait()
+        return self.saved.latest
 
     def pause(self) -> None:
         """Scores the network, lowers the learning rate on a plateau, and saves.
 
         Raises:
             Interrupted: stopped meanwhile; the state is saved, to be scored first when it is resumed.
+            NumericalError: a score is not finite; the state is not saved.
         """
         host = self.layout.fetch(self.state)
         scores = self.evaluate(host)
@@ -234,9 +231,13 @@ class Loop:
         self.save(self.slowed(host), scores["val_r2"])
 
     def evaluate(self, host: TrainState) -> dict[str, float]:
-        """The scores of the state on the validation spectra, the same in all processes."""
+        """The scores of the state on the validation spectra, the same in all processes.
+
+        Raises:
+            Interrupted, NumericalError: as ``pause``.
+        """
         names = score_names(self.config)
-        values = np.full(len(names), np.nan)
+        values, stopped = np.zeros(len(names)), False
         if parallel.is_first():
             call = partial(score, host.scored, self.scalers, self.validation, self.config)
             try:
@@ -246,10 +247,14 @@ class Loop:
                 self.saved.wait()
                 if jax.process_count() == 1:
                     raise
-        values = parallel.agree(values)
-        if np.isnan(values).all():
+                stopped = True
+        *found, cut = map(float, parallel.agree(np.array([*values, stopped])))
+        if cut:
             raise Interrupted(f"stopped while step {self.done} was scored; continue with --resume")
-        return dict(zip(names, map(float, values), strict=True))
+        scores = dict(zip(names, found, strict=True))
+        if not np.isfinite(found).all():
+            raise bad_scores(self.done, scores, self.saved_step())
+        return scores
 
     def keep(self, host: TrainState, scores: dict[str, float]) -> None:
         """Writes the scores, and the weights as ``last`` and, when they are the best so far, as ``best``."""

@@ -2,10 +2,8 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import jax
 import pytest
@@ -15,6 +13,7 @@ from specvit_jax.runs.directory import check_run, open_run
 from specvit_jax.runs.lock import LOCK_FILES, RunLock, owner_of
 from specvit_jax.runs.manifest import Manifest, layout_change, read_manifest
 from specvit_jax.settings.config_file import from_yaml, override, to_yaml
+from tests.specvit_jax.toy import small_disk
 
 OPEN = """
 import sys
@@ -48,17 +47,6 @@ def started(tmp_path, config):
         for step in (3, 6, 9):
             run.log({"step": step, "loss": 1.0 / step})
     return path
-
-
-@contextmanager
-def small_disk(limit):
-    """No file can grow beyond so many bytes: writes really fail, in the middle (EFBIG)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def contents(path):

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from crlb.errors import DataError, MissingInputError, OutputError, UsageError
+from crlb.errors import DataError, DiskError, MissingInputError, OutputError, UsageError
 from specvit_jax.network.find import read_metadata, shipped_weights
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import make_state
+from tests.specvit_jax.toy import small_disk
 
 # A read that fails ends orbax's event loop while its other reads are still on their way.
 broken = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -123,6 +124,31 @@ def test_a_step_that_is_not_the_newest_is_not_lost_in_silence(folder):
 def test_when_no_checkpoint_fits_nothing_is_started_over(folder):
     with Checkpoints(folder) as saved, pytest.raises(DataError, match=r"checkpoint 4.*checkpoint 2"):
         saved.restore({"step": jnp.int32(0), "v": jnp.zeros(5)})
+
+
+def too_large(folder: Path, waits: bool, first: Exception | None = None) -> None:
+    """Saves a checkpoint that the disk refuses, in the background; another error may come first."""
+    with small_disk(100_000), Checkpoints(folder) as saved:
+        saved.save(5, tree(5.0), {"r2": 0.1, "best_step": 2})
+        if first is not None:
+            raise first
+        if waits:
+            saved.wait()
+
+
+@broken
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_one_error(folder, waits):
+    with pytest.raises(DiskError, match="checkpoints: File too large"):
+        too_large(folder, waits)
+    found, _, _ = restored(folder)
+    assert int(found["step"]) == 4
+
+
+@broken
+def test_of_two_errors_the_first_one_is_told(folder):
+    with pytest.raises(KeyError, match="what came first"):
+        too_large(folder, False, KeyError("what came first"))
 
 
 # --- weights files

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
 from functools import partial
 
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,16 +16,20 @@ import pytest
 from scipy.stats import norm
 
 from crlb.errors import Interrupted, MissingInputError, NumericalError, OutputError, UsageError
+from crlb.files import pfsspec
 from specvit_jax.network.inference import Scalers, predict
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.network.weights import load_weights
 from specvit_jax.settings.config_file import override
-from specvit_jax.spectra.feed import TrainBatch, batch_index, training_rows
+from specvit_jax.spectra.feed import TrainBatch, batch_index, step_index, training_rows
+from specvit_jax.spectra.file_sources import open_source
 from specvit_jax.spectra.source import Batch
 from specvit_jax.training.initial_state import begin, initial_weights
 from specvit_jax.training.loop import train
 from specvit_jax.training.parallel import make_layout
+from specvit_jax.training.refusals import bad_steps
 from specvit_jax.training.step import DROPOUT, NOISE, fresh_step, loss_of, make_state, stream, train_step
+from tests.specvit_jax.toy import rows_of, write_clean
 
 ONE = make_layout(devices=jax.devices("cpu")[:1])
 
@@ -229,8 +235,43 @@ def test_rows_after_the_checkpoint_are_not_repeated(toy_config, toy_source, tmp_
 
 def test_numbers_that_are_not_finite_stop_the_run_and_name_the_step(toy_config, toy_source, tmp_path):
     wild = override(toy_config, ["train.learning_rate=1e38", "train.warmup=0", "train.eval_every=12"])
-    with pytest.raises(NumericalError, match=r"step [23] .*batch held spectra 0, 1, 2"):
+    batch = ", ".join(map(str, range(16)))
+    said = rf"at step [23], .*batch held spectra {batch}; there is no checkpoint yet; "
+    with pytest.raises(NumericalError, match=said):
         train(wild, toy_source, tmp_path / "wild", layout=ONE)
+
+
+def test_scores_that_are_not_finite_are_no_stop_but_an_error_with_the_step(toy_config, toy_source, tmp_path):
+    settings = ["train.learning_rate=1e38", "train.warmup=0", "train.checkpoint_every=1"]
+    with pytest.raises(
+        NumericalError, match=r"scores are not finite at step 1: val_r2_log_g, .*no checkpoint"
+    ):
+        train(override(toy_config, settings), toy_source, tmp_path / "wild", layout=ONE)
+    assert not any((tmp_path / "wild" / "weights").iterdir())
+
+
+def test_an_error_says_which_checkpoint_is_sound(toy_config, toy_source, tmp_path, monkeypatch):
+    scores = iter([np.array([0.5, 0.1, 0.5]), np.array([np.nan, 0.1, np.nan])])
+    monkeypatch.setattr("specvit_jax.training.loop.score", lambda *_: next(scores))
+    said = r"at step 8: val_r2_log_g, val_r2; .*the checkpoint of step 4 is sound"
+    with pytest.raises(NumericalError, match=said):
+        train(toy_config, toy_source, tmp_path / "run", layout=ONE)
+
+
+@pytest.mark.parametrize("place", ["device", "host", "stream"])
+def test_a_batch_is_named_by_the_rows_of_its_files(tmp_path, toy_config, place):
+    files = [write_clean(tmp_path / f"{name}.h5", 40, 40 * i) for i, name in enumerate("ab")]
+    with h5py.File(files[1], "a") as file:
+        file[pfsspec.ARRAYS["flux"]][:, 7] = 1e30
+    named = [f"data.source={','.join(map(str, files))}", f"data.residency={place}", "train.batch_size=16"]
+    config = override(toy_config, named)
+    source, _ = open_source(config.data, config.train.seed)
+    said = str(bad_steps(source, config, 2, 1, None))
+    held = np.sort(rows_of(source.sample(jax.random.key(0), step_index(source, config, 2)).labels))
+    assert len(held) == 16
+    first, second = (", ".join(map(str, part)) for part in (held[held < 40], held[held >= 40] - 40))
+    assert f"rows {first} of {files[0]}; rows {second} of {files[1]};" in said
+    assert re.search(rf"largest flux, 1e\+30, is in row \d+ of {files[1]}", said)
 
 
 def test_a_directory_that_holds_a_run_is_refused(toy_config, toy_source, finished, tmp_path):
