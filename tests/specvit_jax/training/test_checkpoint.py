@@ -181,6 +181,15 @@ def test_weights_come_back_bit_for_bit_with_all_that_prediction_needs(weights, f
             np.testing.assert_array_equal(a, b)
 
 
+def test_equal_weights_give_equal_files(weights, file, tmp_path):
+    for number in range(8):  # of an order of four keys, at random, one in 24 would agree by chance
+        save_weights(tmp_path / f"{number}.safetensors", weights, {"step": 3, "val_r2": 0.5})
+        assert (tmp_path / f"{number}.safetensors").read_bytes() == file.read_bytes()
+    other = weights._replace(params=jax.tree.map(lambda leaf: leaf + 1, weights.params))
+    save_weights(file, other, {"step": 3, "val_r2": 0.5})
+    assert (tmp_path / "0.safetensors").read_bytes() != file.read_bytes()
+
+
 @pytest.mark.parametrize(("preprocess", "n_pix"), [("zca", 64), ("pca", 200)])
 def test_whitening_comes_back_with_the_weights(weights, tmp_path, preprocess, n_pix):
     k = 64 if preprocess == "pca" else 5
