@@ -1,6 +1,7 @@
 """Checkpoints of a run (orbax), from which it is resumed after an interruption."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from crlb.errors import DataError, DiskError, OutputError
+from crlb.errors import DataError, DiskError, OutputError, disk_refusal
 from crlb.files.output import writing
 from specvit_jax.network.weights import Tree, flatten, unflatten
 
@@ -38,6 +39,7 @@ class Checkpoints:
         self.folder = folder.absolute()
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("absl").addFilter(_is_news)
         self.manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -135,3 +137,8 @@ class Checkpoints:
 def _digests(flat: dict[str, np.ndarray]) -> dict[str, str]:
     """SHA-256 of every leaf: orbax restores a flipped byte without a word."""
     return {name: hashlib.sha256(leaf.tobytes()).hexdigest() for name, leaf in flat.items()}
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of orbax's log says more than that the disk refuses: who saves or waits is told of that."""
+    return not (record.exc_info and record.exc_info[1] and disk_refusal(record.exc_info[1]))
