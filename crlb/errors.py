@@ -73,6 +73,12 @@ class Locked(RuntimeError):
     exit_code = 75
 
 
+class RunLocked(Locked):
+    """Another process trains this run: to start again brings nothing while it does (EX_UNAVAILABLE)."""
+
+    exit_code = 69
+
+
 EXPECTED = (
     UsageError,
     DataError,

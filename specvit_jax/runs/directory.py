@@ -72,7 +72,7 @@ class Run:
         """Refuses to write on once another process has taken the run over.
 
         Raises:
-            Locked: it has.
+            RunLocked: it has.
             DiskError: the lock could not be refreshed for too long.
         """
         if self.lock is not None:
@@ -82,7 +82,7 @@ class Run:
         """Appends a row to ``metrics.jsonl``, and to TensorBoard's where that was asked for.
 
         Raises:
-            Locked, DiskError: as ``check``; or the disk refused the row.
+            RunLocked, DiskError: as ``check``; or the disk refused the row.
         """
         if self.lock is None:
             return
@@ -99,7 +99,7 @@ class Run:
         """Drops the rows of ``metrics.jsonl`` after a step, and its scores if not ``scored``: they come anew.
 
         Raises:
-            Locked, DiskError: as ``log``; the rows are as they were.
+            RunLocked, DiskError: as ``log``; the rows are as they were.
             DataError: the file is damaged.
         """
         if self.lock is None:
@@ -119,7 +119,7 @@ class Run:
         """Notes in the manifest that the run came to its end, by early stopping perhaps.
 
         Raises:
-            Locked, DiskError: as ``log``.
+            RunLocked, DiskError: as ``log``.
         """
         if self.lock is not None:
             self.check()
@@ -138,7 +138,7 @@ def check_run(path: str | Path, config: Config, *, resume: bool = False, overwri
     Raises:
         OutputError: it holds a run and neither was asked for, it holds something else, or cannot be written.
         UsageError: both were asked for, or the run to continue has another config.
-        Locked: another process writes into it.
+        RunLocked: another process writes into it.
         DataError: the config found there is damaged.
     """
     path = Path(path)
@@ -175,7 +175,7 @@ def open_run(
         tensorboard: log for TensorBoard as well.
 
     Raises:
-        OutputError, UsageError, Locked, DataError: as ``check_run``.
+        OutputError, UsageError, RunLocked, DataError: as ``check_run``.
         DiskError: the disk refused it.
     """
     path = Path(path)

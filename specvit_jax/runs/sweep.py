@@ -267,7 +267,12 @@ case "$SLURM_ARRAY_TASK_ID" in
 *) echo "error: SLURM_ARRAY_TASK_ID must be 0 to {last}, found '$SLURM_ARRAY_TASK_ID'" >&2; exit 2 ;;
 esac
 
-# Two minutes before the limit Slurm sends USR1: the run saves and ends with 75, and the task is queued again.
+# Two minutes before the limit Slurm sends USR1: the run saves and ends with 75, and the task is queued again
+# while that brings new checkpoints; without one after the first restart, it never would.
+newest_checkpoint() {{
+  {{ echo 0; ls "$run/checkpoints" 2> /dev/null; }} | grep -x '[0-9]*' | sort -n | tail -1
+}}
+before=$(newest_checkpoint)
 told=
 trap 'told=1; kill -USR1 "$child"' USR1
 specvit "$@" &
@@ -277,8 +282,12 @@ code=$?
 if [ -n "$told" ]; then
   wait "$child"
   code=$?
-  if [ "$code" = {again} ]; then
+  if [ "$code" != {again} ]; then
+    exit "$code"
+  elif [ "$(newest_checkpoint)" -gt "$before" ] || [ "${{SLURM_RESTART_COUNT:-0}}" -eq 0 ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+  else
+    echo "error: status $code and no checkpoint after step $before; not queued again" >&2
   fi
 fi
 exit "$code"
@@ -291,7 +300,10 @@ def slurm_script(runs: Sequence[SweepRun], file: str | Path) -> str:
     A run that cannot be gets no task.
     """
     runs = [run for run in runs if not run.problem]
-    cases = [f"{number}) set -- {shlex.join(run.arguments)} ;;" for number, run in enumerate(runs)]
+    cases = [
+        f"{number}) run={shlex.quote(str(run.path))}; set -- {shlex.join(run.arguments)} ;;"
+        for number, run in enumerate(runs)
+    ]
     job = re.sub(r"[^\w.-]+", "_", Path(file).stem)
     return SLURM.format(
         file=shlex.quote(str(file)), job=job, last=len(runs) - 1, cases="\n".join(cases), again=INTERRUPTED

@@ -140,5 +140,5 @@ def _digests(flat: dict[str, np.ndarray]) -> dict[str, str]:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of orbax's log says more than that the disk refuses: who saves or waits is told of that."""
+    """Whether a line of orbax's log says more than that the disk refuses, which who saves is told."""
     return not (record.exc_info and record.exc_info[1] and disk_refusal(record.exc_info[1]))

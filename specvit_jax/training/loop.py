@@ -71,7 +71,7 @@ def train(
         NumericalError: the loss or its gradient is not finite.
         UsageError: the batch does not fit the devices or the file; the run to continue is another; or as
             ``initial_weights``.
-        OutputError, DiskError, Locked: the run directory cannot be used, or another process uses it.
+        OutputError, DiskError, RunLocked: the run directory cannot be used, or another process uses it.
     """
     layout = layout or make_layout()
     layout.check(config.train.batch_size, config.train.accumulate)

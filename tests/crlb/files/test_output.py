@@ -16,6 +16,7 @@ from crlb.errors import (
     MissingInputError,
     NumericalError,
     OutputError,
+    RunLocked,
     UsageError,
     run_cli,
 )
@@ -120,6 +121,7 @@ run_cli(command)
         (OSError(errno.EDQUOT, "quota", "x"), 74),
         (Interrupted("x"), 75),
         (Locked("x"), 75),
+        (RunLocked("x"), 69),
         (ConfigError("x"), 78),
     ],
 )

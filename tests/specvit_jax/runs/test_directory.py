@@ -8,7 +8,7 @@ import sys
 import jax
 import pytest
 
-from crlb.errors import DataError, DiskError, Locked, OutputError, UsageError
+from crlb.errors import DataError, DiskError, OutputError, RunLocked, UsageError
 from specvit_jax.runs.directory import check_run, open_run
 from specvit_jax.runs.lock import LOCK_FILES, RunLock, owner_of
 from specvit_jax.runs.manifest import Manifest, layout_change, read_manifest
@@ -75,7 +75,7 @@ def test_a_locked_run_is_not_touched(started, config):
     with RunLock(started):
         for options in ({"resume": True}, {"overwrite": True}):
             for refused in (check_run, open_run):
-                with pytest.raises(Locked, match=rf"run is locked by process {os.getpid()} "):
+                with pytest.raises(RunLocked, match=rf"run is locked by process {os.getpid()} "):
                     refused(started, config, **options)
         assert contents(started) == before
 
@@ -96,7 +96,7 @@ def test_of_racing_starts_exactly_one_opens_the_run(tmp_path, started, config, p
     said = [process.stdout.readline() for process in racing]  # nothing where it was refused
     assert sorted(said) == ["", "", "open\n"]
     errors = [process.communicate("\n")[1] for process in racing]
-    assert sorted(process.returncode for process in racing) == [0, 75, 75]
+    assert sorted(process.returncode for process in racing) == [0, 69, 69]
     for text, error in zip(said, errors, strict=True):
         assert text or "locked by" in error
     assert len(read_manifest(path).starts) == 1
@@ -124,7 +124,7 @@ def test_an_owner_who_lost_the_run_writes_no_more(started, config):
         before = contents(started)
         run.lock.lost = "taken over by another"
         for write in (lambda: run.log({"step": 12}), lambda: run.rewind(3), lambda: run.finish(12)):
-            with pytest.raises(Locked, match="taken over"):
+            with pytest.raises(RunLocked, match="taken over"):
                 write()
         assert contents(started) == before
 

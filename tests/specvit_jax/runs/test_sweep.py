@@ -331,6 +331,18 @@ def test_a_slurm_task_at_its_limit_is_saved_and_queued_again(script, tmp_path, m
     assert (tmp_path / "requeued").read_text() == "requeue 77_2\n"
 
 
+def test_a_slurm_task_that_brings_nothing_new_is_not_queued_again(script, tmp_path, monkeypatch):
+    monkeypatch.setenv("CODES", '{"lr=0.0003,patch_size=16": "wait"}')
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    task = subprocess.Popen([script], stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "runs" / "waiting")
+    task.send_signal(signal.SIGUSR1)
+    said = task.communicate(timeout=10)[1]
+    assert task.returncode == 75
+    assert "no checkpoint after step 0; not queued again" in said
+    assert not (tmp_path / "requeued").exists()
+
+
 def wait_for(path: Path, seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
