@@ -48,6 +48,16 @@ def test_pandas_opens_the_label_table(path):
     assert (frame["redshift"] == 0).all()
 
 
+def test_the_table_has_every_attribute_that_pandas_gives_its_own(path, tmp_path):
+    pd.DataFrame({"T_eff": [1.0], "log_g": [2.0]}).to_hdf(
+        tmp_path / "own.h5", key="dataset/params", format="table"
+    )
+    with h5py.File(path) as ours, h5py.File(tmp_path / "own.h5") as own:
+        mine, theirs = ours["dataset/params"].attrs, own["dataset/params"].attrs
+        assert set(theirs) - set(mine) <= {"data_col_nan_rep", "mi_level_nan_rep"}  # of 3.1, which may lack
+        assert mine["pandas_version"] == b"0.15.2"  # written and asked for by pandas 1.0 to 3.0
+
+
 def test_pandas_reads_single_columns_and_rows_by_key(path):
     frame = pd.read_hdf(path, key="dataset/params", columns=["log_g"], start=1, stop=3)
     np.testing.assert_array_equal(frame["log_g"], some_spectra().labels["log_g"][1:3])
