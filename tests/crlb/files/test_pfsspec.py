@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 
 import h5py
 import numpy as np
@@ -56,6 +57,35 @@ def test_the_table_has_every_attribute_that_pandas_gives_its_own(path, tmp_path)
         mine, theirs = ours["dataset/params"].attrs, own["dataset/params"].attrs
         assert set(theirs) - set(mine) <= {"data_col_nan_rep", "mi_level_nan_rep"}  # of 3.1, which may lack
         assert mine["pandas_version"] == b"0.15.2"  # written and asked for by pandas 1.0 to 3.0
+
+
+def with_blosc(path, compressor="blosc2:zstd"):
+    """Compresses the flux of a file as users of PyTables do."""
+    tables = pytest.importorskip("tables", reason="PyTables is not installed")
+    with h5py.File(path, "a") as file:
+        flux = file["dataset/arrays/flux/value"][()]
+        del file["dataset/arrays/flux"]
+    with tables.open_file(path, "a") as file:
+        filters = tables.Filters(5, compressor)
+        file.create_carray("/dataset/arrays/flux", "value", obj=flux, createparents=True, filters=filters)
+
+
+@pytest.mark.parametrize(
+    ("compressor", "said"), [("blosc2:zstd", "blosc2 .32026."), ("blosc", "blosc .32001.")]
+)
+def test_a_filter_that_is_missing_is_named_and_not_called_damage(path, monkeypatch, compressor, said):
+    with_blosc(path, compressor)
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)  # as if it were not installed
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: code < 32000)
+    with pytest.raises(DataError, match=rf"test\.h5: .*flux.* compressed by .*{said}.*hdf5plugin") as error:
+        read_spectra(path)
+    assert "damaged" not in str(error.value)
+
+
+def test_a_filter_of_hdf5plugin_is_used(path):
+    pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
+    with_blosc(path)
+    np.testing.assert_array_equal(read_spectra(path).flux, some_spectra().flux)
 
 
 def test_pandas_reads_single_columns_and_rows_by_key(path):
