@@ -56,6 +56,11 @@ class StoredSpectra:
         """Number of spectra."""
         return len(self.spectra.mag)
 
+    @property
+    def labels(self) -> Float[np.ndarray, "n n_labels"]:
+        """The labels of all spectra, in the order of their index."""
+        return np.asarray(self.spectra.labels)
+
     def take(self, index: Int[Array | np.ndarray, " n"]) -> Rows:
         """The spectra of these global indices, noiseless."""
         rows = jnp.asarray(index) % self.rows
@@ -94,6 +99,12 @@ class FedSpectra:
     def rows(self) -> int:
         """Number of spectra."""
         return self.shards.rows
+
+    @property
+    def labels(self) -> Float[np.ndarray, "n n_labels"]:
+        """The labels of all spectra, in the order of their index."""
+        labels: np.ndarray = self.shards.labels[self.order]
+        return labels
 
     def take(self, index: Int[Array | np.ndarray, " n"]) -> Rows:
         """The spectra of these global indices, on the host."""

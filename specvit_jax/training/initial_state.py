@@ -1,6 +1,7 @@
 """The beginning of a run: its state, its scalers, the spectra it is validated on."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
@@ -8,9 +9,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
-from crlb.errors import UsageError
+from crlb.errors import DataError, UsageError
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import extra_arrays, fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
@@ -18,7 +19,8 @@ from specvit_jax.settings.config import Config
 from specvit_jax.settings.observed_under import say_other_conditions
 from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, StoredSpectra, stored_validation
-from specvit_jax.spectra.source import Batch, Simulator
+from specvit_jax.spectra.ranges import parse_ranges
+from specvit_jax.spectra.source import Batch, Simulator, label_columns, read_spectra
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import TrainState, make_state, select
 from specvit_jax.training.teacher import Teacher
@@ -68,6 +70,43 @@ def begin(config: Config, source: Source, saved: Checkpoints | None, initial: We
         print(line, file=sys.stderr)
     best = Best(about["best_r2"], *(int(about[name]) for name in ("best_step", "stale", "slow")))
     return Start(state, scalers, validation, best, bool(about["scored"]))
+
+
+def check_labels(source: Source, config: Config) -> None:
+    """Refuses labels with one value in all spectra, before a run begins: they have no R2.
+
+    Raises:
+        DataError: naming the label and where its spectra are.
+        MissingInputError, UsageError: as ``stored_validation``.
+    """
+    for where, labels in _label_sets(source, config):
+        if len(labels) < 2:
+            raise DataError(f"{where} must hold at least two spectra, found {len(labels)}; take more")
+        for name, column in zip(config.model.label_names, labels.T, strict=True):
+            if (column == column[0]).all():
+                raise DataError(
+                    f"{where} must hold different values of every label, but {name} is {column[0]:g} in all "
+                    f"{len(column)} spectra; take others, or leave {name} out of model.label_names"
+                )
+
+
+def _label_sets(source: Source, config: Config) -> Iterator[tuple[str, Float[np.ndarray, "n n_labels"]]]:
+    """The labels to be learned and to be scored, with words for where they are; drawn ones by their range."""
+    names, rows = config.model.label_names, training_rows(source, config)
+    if isinstance(source, StoredSpectra | FedSpectra) and set(names) <= set(source.label_names):
+        labels = source.labels[:, label_columns(source.label_names, names)]
+        yield f"data.source {config.data.source}", labels[:rows]
+        if config.data.validation is None:
+            yield (
+                f"the last {len(labels) - (rows or 0)} spectra of data.source, kept for validation,",
+                labels[rows:],
+            )
+    elif config.data.source == "emulator":
+        ranges = parse_ranges(config.data.ranges)
+        yield "data.ranges", np.array([ranges.get(name, (0.0, 1.0)) for name in names]).T
+    if config.data.validation is not None:
+        found = read_spectra(config.data.validation, need=()).select(names)
+        yield f"data.validation {config.data.validation}", found
 
 
 def initial_weights(config: Config) -> Weights | None:

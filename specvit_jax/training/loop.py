@@ -22,7 +22,7 @@ from specvit_jax.spectra.source import Batch, Observer
 from specvit_jax.stopping import Abandoned, Signals
 from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
-from specvit_jax.training.initial_state import Start, begin, initial_weights
+from specvit_jax.training.initial_state import Start, begin, check_labels, initial_weights
 from specvit_jax.training.parallel import Layout, make_layout
 from specvit_jax.training.progress import Progress
 from specvit_jax.training.refusals import bad_scores, bad_steps
@@ -68,14 +68,16 @@ def train(
 
     Raises:
         Interrupted: stopped early; everything is saved.
-        NumericalError: the loss or its gradient is not finite.
+        NumericalError: the loss, its gradient or a score is not finite.
         UsageError: the batch does not fit the devices or the file; the run to continue is another; or as
             ``initial_weights``.
+        DataError: a label has one value in all spectra.
         OutputError, DiskError, RunLocked: the run directory cannot be used, or another process uses it.
     """
     layout = layout or make_layout()
     layout.check(config.train.batch_size, config.train.accumulate)
     step_index(source, config, 0)  # refuses at once what cannot run
+    check_labels(source, config)
     initial, teacher = initial_weights(config), find_teacher(config)
     opened = open_run(
         out, config, resume=resume, overwrite=overwrite, layout=str(layout), tensorboard=tensorboard

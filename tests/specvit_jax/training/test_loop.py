@@ -15,16 +15,16 @@ import optax
 import pytest
 from scipy.stats import norm
 
-from crlb.errors import Interrupted, MissingInputError, NumericalError, OutputError, UsageError
+from crlb.errors import DataError, Interrupted, MissingInputError, NumericalError, OutputError, UsageError
 from crlb.files import pfsspec
 from specvit_jax.network.inference import Scalers, predict
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.network.weights import load_weights
 from specvit_jax.settings.config_file import override
 from specvit_jax.spectra.feed import TrainBatch, batch_index, step_index, training_rows
-from specvit_jax.spectra.file_sources import open_source
+from specvit_jax.spectra.file_sources import file_order, open_source
 from specvit_jax.spectra.source import Batch
-from specvit_jax.training.initial_state import begin, initial_weights
+from specvit_jax.training.initial_state import begin, check_labels, initial_weights
 from specvit_jax.training.loop import train
 from specvit_jax.training.parallel import make_layout
 from specvit_jax.training.refusals import bad_steps
@@ -364,3 +364,31 @@ def test_unknown_label_is_refused(toy_config, toy_source, tmp_path):
     config = override(toy_config, ["model.label_names=colour"])
     with pytest.raises(UsageError, match="colour"):
         train(config, toy_source, tmp_path / "run", layout=ONE)
+
+
+def on_files(config, path, *settings):
+    """The config for a file of spectra, and its source."""
+    named = override(config, [f"data.source={path}", "model.input_size=4096", *settings])
+    return named, open_source(named.data, named.train.seed)[0]
+
+
+def test_labels_that_do_not_vary_are_named_before_anything_is_written(toy_config, tmp_path):
+    good = write_clean(tmp_path / "good.h5", 40)
+    flat = write_clean(tmp_path / "flat.h5", 40, log_g=np.full(40, 3.0))
+    last = write_clean(tmp_path / "last.h5", 40, log_g=np.where(np.arange(40) == 11, 2.0, 3.0))
+    first = "train.seed=0"  # row 11 is trained on: the last four rows have one log g
+    assert 11 not in file_order(40, 0)[36:]
+    for path, settings, said in [
+        (flat, [], r"data\.source .*flat\.h5 must hold .*log_g is 3 in all 36 spectra"),
+        (last, [first], r"last 4 spectra .* log_g is 3 in all 4 spectra"),
+        (good, [f"data.validation={flat}"], r"data\.validation .*flat\.h5 must .*log_g is 3 in all 40"),
+        (write_clean(tmp_path / "one.h5", 19), [], "at least two spectra, found 1"),
+    ]:
+        config, source = on_files(toy_config, path, *settings)
+        with pytest.raises(DataError, match=said):
+            train(config, source, tmp_path / "run", layout=ONE)
+    config = override(toy_config, ["data.ranges=log_g=3:3"])
+    with pytest.raises(DataError, match=r"data\.ranges must .*log_g is 3"):
+        check_labels(open_source(config.data)[0], config)
+    assert not (tmp_path / "run").exists()
+    check_labels(*reversed(on_files(toy_config, flat, "model.label_names=[T_eff]")))
