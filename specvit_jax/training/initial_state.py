@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -12,15 +13,18 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import DataError, UsageError
+from specvit_jax.network.find import trained_steps
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import extra_arrays, fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
+from specvit_jax.runs.directory import Run
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.observed_under import say_other_conditions
 from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, StoredSpectra, stored_validation
 from specvit_jax.spectra.ranges import parse_ranges
 from specvit_jax.spectra.source import Batch, Simulator, label_columns, read_spectra
+from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import TrainState, make_state, select
 from specvit_jax.training.teacher import Teacher
@@ -107,6 +111,49 @@ def _label_sets(source: Source, config: Config) -> Iterator[tuple[str, Float[np.
     if config.data.validation is not None:
         found = read_spectra(config.data.validation, need=()).select(names)
         yield f"data.validation {config.data.validation}", found
+
+
+def check_start(run: Run, start: Start, config: Config, resume: bool) -> None:
+    """Refuses to begin where processes found different things, or where better weights would be lost.
+
+    Raises:
+        UsageError, DataError: as ``check_alike``, ``check_nothing_lost``.
+    """
+    step = int(start.state.step)
+    sight = "in sight" if (run.path / "config.yaml").exists() else "not in sight"
+    parallel.check_alike([f"the run directory {sight}", f"step {step} to go on from"])
+    if resume and not step:
+        check_nothing_lost(run.weights("last"), config)
+
+
+def beginning(step: int, config: Config, resume: bool) -> str:
+    """A line on where a run begins, or goes on."""
+    if step:
+        return f"goes on after step {step} of {config.train.steps}"
+    return f"{'no checkpoint to go on from: ' if resume else ''}begins at step 0 of {config.train.steps}"
+
+
+def check_nothing_lost(last: Path, config: Config) -> None:
+    """Refuses to begin a run at step 0 over weights that a beginning would not bring back.
+
+    Those of the first evaluation it does: they are written just before the first checkpoint.
+
+    Args:
+        last: the weights of the run's last evaluation.
+        config: config of the run.
+
+    Raises:
+        DataError: they are of a later one, or damaged.
+    """
+    train = config.train
+    if not last.exists():
+        return
+    step = trained_steps(last)
+    if step > min(train.steps, train.eval_every, train.checkpoint_every):
+        raise DataError(
+            f"--resume finds no checkpoint, but {last} of step {step}, which a run from step 0 would "
+            "replace; put the checkpoints back, or begin elsewhere with that file as --init-weights"
+        )
 
 
 def initial_weights(config: Config) -> Weights | None:

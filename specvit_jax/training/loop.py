@@ -10,22 +10,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from crlb.errors import Interrupted
-from specvit_jax import metrics
-from specvit_jax.network.inference import Params, Scalers, predict
+from specvit_jax.network.inference import Scalers
 from specvit_jax.network.weights import Weights, save_weights
 from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.directory import Run, open_run
+from specvit_jax.runs.inputs import describe_inputs
 from specvit_jax.runs.manifest import layout_change
 from specvit_jax.settings.config import Config
+from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.spectra.feed import Source, TrainBatch, make_feed, step_index
-from specvit_jax.spectra.source import Batch, Observer
+from specvit_jax.spectra.source import Observer
 from specvit_jax.stopping import Abandoned, Signals
 from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
-from specvit_jax.training.initial_state import Start, begin, check_labels, initial_weights
+from specvit_jax.training.initial_state import (
+    Start,
+    begin,
+    beginning,
+    check_labels,
+    check_start,
+    initial_weights,
+)
 from specvit_jax.training.parallel import Layout, make_layout
 from specvit_jax.training.progress import Progress
 from specvit_jax.training.refusals import bad_scores, bad_steps
+from specvit_jax.training.scores import score, score_names
 from specvit_jax.training.step import TrainState, fresh_step
 from specvit_jax.training.teacher import Lesson, find_teacher
 
@@ -60,6 +69,7 @@ def train(
         source: source of its spectra: the emulator or files.
         out: run directory.
         resume: continue from its newest sound checkpoint, if there is one; bit for bit on the same layout.
+            More ``train.steps`` than before lengthen it.
         overwrite: delete the run that is there.
         stop: called after every step with its number; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C
             do.
@@ -69,28 +79,38 @@ def train(
     Raises:
         Interrupted: stopped early; everything is saved.
         NumericalError: the loss, its gradient or a score is not finite.
-        UsageError: the batch does not fit the devices or the file; the run to continue is another; or as
-            ``initial_weights``.
-        DataError: a label has one value in all spectra.
+        UsageError: the batch does not fit the devices or the file; the run to continue is another; processes
+            were started with different settings or files; or as ``initial_weights``.
+        DataError: a label has one value in all spectra; a file changed since the run began; there are weights
+            to continue from, but no checkpoint.
         OutputError, DiskError, RunLocked: the run directory cannot be used, or another process uses it.
     """
     layout = layout or make_layout()
     layout.check(config.train.batch_size, config.train.accumulate)
     step_index(source, config, 0)  # refuses at once what cannot run
     check_labels(source, config)
-    initial, teacher = initial_weights(config), find_teacher(config)
+    initial, teacher, inputs = initial_weights(config), find_teacher(config), describe_inputs(config)
+    parallel.check_alike([*to_yaml(config).splitlines(), f"devices {layout}", *map(str, inputs)])
     opened = open_run(
-        out, config, resume=resume, overwrite=overwrite, layout=str(layout), tensorboard=tensorboard
+        out,
+        config,
+        resume=resume,
+        overwrite=overwrite,
+        layout=str(layout),
+        inputs=inputs,
+        tensorboard=tensorboard,
     )
     parallel.meet("the run is open")
     with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
         call = partial(begin, config, source, saved if resume else None, initial)
         start = signals.until(call, "it was set up")
         start = start._replace(teacher=teacher)
+        check_start(run, start, config, resume)
         run.rewind(int(start.state.step), scored=start.scored)
         loop = Loop(config, source, run, layout, saved, signals, stop, start)
         with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:
-            if line := layout_change(run.before, str(layout)):
+            changes = layout_change(run.before, str(layout))
+            for line in filter(None, (*run.notes, changes, beginning(loop.done, config, resume))):
                 loop.progress.say(line)
             loop.go()
         saved.wait()
@@ -293,21 +313,3 @@ class Loop:
 def compiled_step(config: Config, layout: Layout) -> parallel.StepFunction[TrainState]:
     """The step over these devices; a second run with the same config compiles nothing."""
     return layout.compile(partial(fresh_step, config=config, axis=layout.axis))
-
-
-def score_names(config: Config) -> list[str]:
-    """Names of the validation scores, in order: R2 and MAE of every label, the mean R2."""
-    each = [f"val_{what}_{name}" for name in config.model.label_names for what in ("r2", "mae")]
-    return [*each, "val_r2"]
-
-
-def score(params: Params, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
-    """The validation scores, in the order of ``score_names``."""
-    truth = np.asarray(validation.labels)
-    pred = np.asarray(predict(params, validation.flux, scalers, config, validation.usable))
-    columns = range(truth.shape[1])
-    r2, mae = (
-        [float(metric(truth[:, i], pred[:, i])) for i in columns] for metric in (metrics.r2, metrics.mae)
-    )
-    each = [value for pair in zip(r2, mae, strict=True) for value in pair]
-    return np.array([*each, float(np.mean(r2))])

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import pytest
 
 from crlb.errors import DataError, DiskError, OutputError, RunLocked, UsageError
 from specvit_jax.runs.directory import check_run, open_run
+from specvit_jax.runs.inputs import Input
 from specvit_jax.runs.lock import LOCK_FILES, RunLock, owner_of
 from specvit_jax.runs.manifest import Manifest, layout_change, read_manifest
 from specvit_jax.settings.config_file import from_yaml, override, to_yaml
@@ -143,11 +145,52 @@ def test_of_several_processes_only_the_first_writes(tmp_path, config, monkeypatc
 
 
 def test_resume_needs_the_same_config(started, config):
-    with pytest.raises(UsageError, match=r"steps: 12 -> steps: 13"):
-        check_run(started, override(config, ["train.steps=13"]), resume=True)
+    with pytest.raises(UsageError, match=r"steps: 12 -> steps: 11"):
+        check_run(started, override(config, ["train.steps=11"]), resume=True)
+    with pytest.raises(UsageError, match=r"it changed: seed: 42 -> seed: 1$"):
+        check_run(started, override(config, ["train.steps=13", "train.seed=1"]), resume=True)
     (started / "config.yaml").write_text("train: {stepz: 1}")
     with pytest.raises(DataError, match=r"config\.yaml is damaged.*stepz.*--overwrite"):
         check_run(started, config, resume=True)
+
+
+def test_a_run_may_be_lengthened(started, config):
+    longer = override(config, ["train.steps=20"])
+    with open_run(started, longer, resume=True) as run:
+        assert [line for line in run.notes if "lengthened from 12 to 20 steps" in line]
+    assert from_yaml((started / "config.yaml").read_text()) == longer
+    with open_run(started, longer, resume=True) as run:
+        assert list(run.notes) == []
+    with pytest.raises(UsageError, match="steps: 20 -> steps: 12"):
+        check_run(started, config, resume=True)
+
+
+def test_files_that_changed_since_the_run_began_are_refused(tmp_path, config):
+    file = Input("data.grid", "grid.h5", 10, 1, "aa")
+    path = tmp_path / "run"
+    for _ in range(2):
+        with open_run(path, config, resume=True, inputs=[file]):
+            assert read_manifest(path).inputs == (file,)
+    before = contents(path)
+    with pytest.raises(DataError, match=r"data\.grid grid\.h5 changed \(content\).*--overwrite"):
+        open_run(path, config, resume=True, inputs=[replace(file, sample="bb")])
+    assert contents(path) == before
+    assert owner_of(path) is None
+    with open_run(path, config, resume=True, inputs=[replace(file, modified=2)]) as run:
+        assert "written again" in run.notes[0]
+    with open_run(path, config, overwrite=True, inputs=[replace(file, sample="bb")]):
+        pass
+
+
+def test_a_run_of_before_inputs_were_noted_gets_them(started, config):
+    assert "inputs" in (started / "manifest.json").read_text()
+    manifest = json.loads((started / "manifest.json").read_text())
+    del manifest["inputs"]
+    (started / "manifest.json").write_text(json.dumps(manifest))
+    file = Input("data.grid", "grid.h5", 10, 1, "aa")
+    with open_run(started, config, resume=True, inputs=[file]) as run:
+        assert list(run.notes) == []
+    assert read_manifest(started).inputs == (file,)
 
 
 def test_overwrite_starts_afresh(started, config):
@@ -251,7 +294,7 @@ def test_every_start_is_in_the_manifest(started, config):
     assert starts[0].versions["jax"] == jax.__version__
     stored = json.loads((started / "manifest.json").read_text())["starts"]
     assert {"date", "command", "host", "cpus", "system"} < set(stored[0])
-    assert read_manifest(started) == Manifest(starts)
+    assert read_manifest(started) == Manifest(starts, inputs=())
 
 
 def test_the_end_is_noted_until_the_run_is_started_again(started, config):

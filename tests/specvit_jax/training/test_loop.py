@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from crlb.files import pfsspec
 from specvit_jax.network.inference import Scalers, predict
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.network.weights import load_weights
+from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.settings.config_file import override
 from specvit_jax.spectra.feed import TrainBatch, batch_index, step_index, training_rows
 from specvit_jax.spectra.file_sources import file_order, open_source
@@ -287,6 +289,46 @@ def test_a_directory_that_holds_a_run_is_refused(toy_config, toy_source, finishe
             train(toy_config, toy_source, tmp_path, layout=ONE, **options)
 
 
+@pytest.mark.slow
+def test_a_finished_run_is_lengthened_and_says_so(toy_config, toy_source, tmp_path, capfd):
+    constant = override(toy_config, ["train.schedule=constant", "train.warmup=0", "train.steps=8"])
+    longer = override(constant, ["train.steps=12"])
+    whole = train(longer, toy_source, tmp_path / "whole", layout=ONE)
+    assert "begins at step 0 of 12" in capfd.readouterr().err
+    train(constant, toy_source, tmp_path / "run", layout=ONE)
+    result = train(longer, toy_source, tmp_path / "run", resume=True, layout=ONE)
+    said = capfd.readouterr().err
+    assert "lengthened from 8 to 12 steps" in said
+    assert "goes on after step 8 of 12" in said
+    for mine, other in zip(leaves(result.weights), leaves(whole.weights), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert read_manifest(tmp_path / "run").finished.step == 12
+
+
+def test_without_its_checkpoints_a_run_does_not_replace_its_weights(toy_config, toy_source, tmp_path, capfd):
+    out = tmp_path / "run"
+    train(toy_config, toy_source, out, layout=ONE)
+    shutil.rmtree(out / "checkpoints")
+    kept = {path: path.read_bytes() for path in (*out.glob("weights/*"), out / "metrics.jsonl")}
+    with pytest.raises(
+        DataError, match=r"no checkpoint, but .*last\.safetensors of step 12, .*--init-weights"
+    ):
+        train(toy_config, toy_source, out, resume=True, layout=ONE)
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again_and_says_so(
+    toy_config, toy_source, tmp_path, capfd
+):
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(toy_config, toy_source, out, stop=lambda step: step == 5, layout=ONE)
+    shutil.rmtree(out / "checkpoints")  # as if killed after the weights of step 4 were written
+    with pytest.raises(Interrupted):
+        train(toy_config, toy_source, out, resume=True, stop=lambda step: step == 1, layout=ONE)
+    assert "no checkpoint to go on from: begins at step 0 of 12" in capfd.readouterr().err
+
+
 # --- weights to begin with
 
 
@@ -372,7 +414,7 @@ def on_files(config, path, *settings):
     return named, open_source(named.data, named.train.seed)[0]
 
 
-def test_labels_that_do_not_vary_are_named_before_anything_is_written(toy_config, tmp_path):
+def test_labels_that_do_not_vary_are_named_before_anything_is_written(toy_config, two_line_grid, tmp_path):
     good = write_clean(tmp_path / "good.h5", 40)
     flat = write_clean(tmp_path / "flat.h5", 40, log_g=np.full(40, 3.0))
     last = write_clean(tmp_path / "last.h5", 40, log_g=np.where(np.arange(40) == 11, 2.0, 3.0))
@@ -387,7 +429,7 @@ def test_labels_that_do_not_vary_are_named_before_anything_is_written(toy_config
         config, source = on_files(toy_config, path, *settings)
         with pytest.raises(DataError, match=said):
             train(config, source, tmp_path / "run", layout=ONE)
-    config = override(toy_config, ["data.ranges=log_g=3:3"])
+    config = override(toy_config, ["data.ranges=log_g=3:3", f"data.grid={two_line_grid}"])
     with pytest.raises(DataError, match=r"data\.ranges must .*log_g is 3"):
         check_labels(open_source(config.data)[0], config)
     assert not (tmp_path / "run").exists()
