@@ -59,6 +59,22 @@ def test_the_table_has_every_attribute_that_pandas_gives_its_own(path, tmp_path)
         assert mine["pandas_version"] == b"0.15.2"  # written and asked for by pandas 1.0 to 3.0
 
 
+@pytest.mark.parametrize(
+    ("pixels", "value", "said"),
+    [(slice(7, 8), -9999.0, "-9999 in pixel 7 of row 2"), (slice(None), 0.0, "0 in all pixels of row 2")],
+)
+def test_observed_flux_that_stands_for_missing_flux_is_named_unless_it_is_marked(path, pixels, value, said):
+    with h5py.File(path, "a") as file:
+        file["dataset/arrays/noisy/value"][2, pixels] = value
+    with pytest.raises(DataError, match=rf"test\.h5: noisy must be .*found {said}"):
+        read_spectra(path, need=ALL)
+    with h5py.File(path, "a") as file:
+        file["dataset/arrays/noisy/value"][2] = 0.4 + 0.01 * np.arange(4096) % 0.1
+        file["dataset/arrays/noisy/value"][2, 7] = -9999.0
+        file["dataset/arrays/mask/value"][2, 7] = 1
+    assert read_spectra(path, need=ALL).usable[2, 7] == 0
+
+
 def with_blosc(path, compressor="blosc2:zstd"):
     """Compresses the flux of a file as users of PyTables do."""
     tables = pytest.importorskip("tables", reason="PyTables is not installed")
