@@ -34,6 +34,7 @@ from specvit_jax.training.initial_state import (
 from specvit_jax.training.parallel import Layout, make_layout
 from specvit_jax.training.progress import Progress
 from specvit_jax.training.refusals import bad_scores, bad_steps
+from specvit_jax.training.room import check_room
 from specvit_jax.training.scores import score, score_names
 from specvit_jax.training.step import TrainState, fresh_step
 from specvit_jax.training.teacher import Lesson, find_teacher
@@ -79,14 +80,15 @@ def train(
     Raises:
         Interrupted: stopped early; everything is saved.
         NumericalError: the loss, its gradient or a score is not finite.
-        UsageError: the batch does not fit the devices or the file; the run to continue is another; processes
-            were started with different settings or files; or as ``initial_weights``.
+        UsageError: the batch does not fit the devices, their memory or the file; the run to continue is
+            another; processes were started with different settings or files; or as ``initial_weights``.
         DataError: a label has one value in all spectra; a file changed since the run began; there are weights
             to continue from, but no checkpoint.
         OutputError, DiskError, RunLocked: the run directory cannot be used, or another process uses it.
     """
     layout = layout or make_layout()
     layout.check(config.train.batch_size, config.train.accumulate)
+    check_room(config, layout)
     step_index(source, config, 0)  # refuses at once what cannot run
     check_labels(source, config)
     initial, teacher, inputs = initial_weights(config), find_teacher(config), describe_inputs(config)

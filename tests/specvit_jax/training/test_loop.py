@@ -19,6 +19,7 @@ from scipy.stats import norm
 from crlb.errors import DataError, Interrupted, MissingInputError, NumericalError, OutputError, UsageError
 from crlb.files import pfsspec
 from specvit_jax.network.inference import Scalers, predict
+from specvit_jax.network.memory import memory
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.network.weights import load_weights
 from specvit_jax.runs.manifest import read_manifest
@@ -26,10 +27,11 @@ from specvit_jax.settings.config_file import override
 from specvit_jax.spectra.feed import TrainBatch, batch_index, step_index, training_rows
 from specvit_jax.spectra.file_sources import file_order, open_source
 from specvit_jax.spectra.source import Batch
-from specvit_jax.training.initial_state import begin, check_labels, initial_weights
+from specvit_jax.training.initial_state import begin, check_labels, fit_scalers, initial_weights
 from specvit_jax.training.loop import train
 from specvit_jax.training.parallel import make_layout
 from specvit_jax.training.refusals import bad_steps
+from specvit_jax.training.room import SURELY, check_room
 from specvit_jax.training.step import DROPOUT, NOISE, fresh_step, loss_of, make_state, stream, train_step
 from tests.specvit_jax.toy import rows_of, write_clean
 
@@ -434,3 +436,30 @@ def test_labels_that_do_not_vary_are_named_before_anything_is_written(toy_config
         check_labels(open_source(config.data)[0], config)
     assert not (tmp_path / "run").exists()
     check_labels(*reversed(on_files(toy_config, flat, "model.label_names=[T_eff]")))
+
+
+def test_a_batch_that_cannot_fit_is_refused_with_one_that_can(toy_config, toy_source, tmp_path, monkeypatch):
+    taken = memory(toy_config.model, 1)
+    free = taken.training_state + 100 * taken.activations_of_a_batch / SURELY + 1
+    monkeypatch.setattr("specvit_jax.training.room.free_memory", lambda: free)
+    for settings, fits in (("train.batch_size=101", 100), ("train.batch_size=606 train.accumulate=6", 600)):
+        with pytest.raises(UsageError, match=rf"batch_size = .* GiB are free; at most {fits} fit"):
+            train(override(toy_config, settings.split()), toy_source, tmp_path / "run", layout=ONE)
+    check_room(override(toy_config, ["train.batch_size=100"]), ONE)
+    two = make_layout(devices=jax.devices("cpu")[:2])  # they share the host's memory
+    with pytest.raises(UsageError, match="at most"):
+        check_room(override(toy_config, ["train.batch_size=100"]), two)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("settings", ["model.pool=cls", "model.network=cnn model.patch_size=8"])
+def test_a_step_takes_more_memory_than_is_needed_surely(toy_config, toy_source, settings):
+    """By what the compiler says: else runs that fit would be refused."""
+    config = override(toy_config, ["train.batch_size=256", *settings.split()])
+    state, scalers = jax.eval_shape(make_state, config), fit_scalers(toy_source, config)
+    batch = jax.eval_shape(toy_source.sample, jax.random.key(0), jnp.arange(256))
+    batch = batch._replace(labels=jax.ShapeDtypeStruct((256, 1), jnp.float32))
+    step = jax.jit(partial(train_step, config=config)).lower(state, batch, jnp.arange(256), scalers)
+    found = step.compile().memory_analysis()
+    estimate = memory(config.model, 256)
+    assert estimate.activations_of_a_batch / SURELY < found.temp_size_in_bytes
