@@ -16,7 +16,7 @@ DISK_REFUSALS = {
     errno.EIO: "the disk or its connection is failing; check it",
 }
 # h5py, Rust (safetensors) and tensorstore (orbax) hand the number on in words.
-_NUMBER_IN_WORDS = re.compile(r"(?:errno = |os error |os_error_code=)(\d+)")
+_NUMBER_IN_WORDS = re.compile(r"(?:errno = |os error |os_error_code='?)(\d+)")
 
 
 class UsageError(ValueError):
@@ -71,6 +71,12 @@ class Locked(RuntimeError):
     """Another process has what is needed, for now (EX_TEMPFAIL)."""
 
     exit_code = 75
+
+
+class RunLocked(Locked):
+    """Another process trains this run: to start again brings nothing while it does (EX_UNAVAILABLE)."""
+
+    exit_code = 69
 
 
 EXPECTED = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import h5py
@@ -42,7 +43,7 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
 
     Raises:
         DataError: the dataset is missing or a group; or it is a link, external or virtual (these can lead to
-            any file of the reader's machine).
+            any file of the reader's machine); or it is compressed in a way that cannot be read here.
     """
     node: h5py.Group | h5py.Dataset = group
     for part in name.split("/"):
@@ -58,7 +59,30 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
         raise DataError(f"'{name}' must be a dataset, found a group")
     if node.external or node.is_virtual:
         raise DataError(f"'{name}' keeps its data in another file, which is refused; store the data itself")
+    _check_filters(node, name)
     return node
+
+
+def _check_filters(data: h5py.Dataset, name: str) -> None:
+    """Refuses data compressed by a filter that HDF5 lacks here: reading them would look like damage."""
+    created = data.id.get_create_plist()
+    for code, _, _, told in map(created.get_filter, range(created.get_nfilters())):
+        if not _has_filter(code):
+            raise DataError(
+                f"'{name}' is compressed by the HDF5 filter {told.decode(errors='replace') or 'of number'} "
+                f"({code}), which is missing here; pip install hdf5plugin, or store the data with gzip"
+            )
+
+
+def _has_filter(code: int) -> bool:
+    """Whether HDF5 can undo a filter, with those that the package hdf5plugin brings if it is installed."""
+    if h5py.h5z.filter_avail(code):
+        return True
+    try:
+        import_module("hdf5plugin")
+    except ImportError:
+        return False
+    return bool(h5py.h5z.filter_avail(code))
 
 
 def read_numbers(

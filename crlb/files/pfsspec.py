@@ -163,6 +163,7 @@ def write_table(file: h5py.File, columns: Mapping[str, Float[np.ndarray, " n"]])
         table.attrs[f"FIELD_{i}_FILL"] = fill
     group = table.parent
     _set(group, CLASS="GROUP", VERSION="1.0", pandas_type="frame_table", table_type="appendable_frame")
+    _set(group, pandas_version="0.15.2")  # of the layout, which has not changed since; pandas before 3.1 asks
     _set(group, encoding="UTF-8", errors="strict", nan_rep=_pickled("nan"), data_columns=_pickled([]))
     _set(group, index_cols=_pickled([(0, "index")]), values_cols=_pickled(["values_block_0"]))
     _set(group, non_index_axes=_pickled([(1, names)]))

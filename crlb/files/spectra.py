@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
@@ -16,6 +16,18 @@ from crlb.files.output import new_file
 from crlb.labels import LABEL_NAMES
 
 EDGES = (0, -1)  # pixels where the field's own files have NaN errors
+# Wider than any star. What lies outside stands for a value that is missing: -9999, -99, 99, 1e30.
+PLAUSIBLE = {
+    "T_eff": (100.0, 1e6),
+    "log_g": (-5.0, 15.0),
+    "M_H": (-9.0, 9.0),
+    "a_M": (-9.0, 9.0),
+    "C_M": (-9.0, 9.0),
+    "mag": (-40.0, 60.0),
+}
+NINES = (99.0, 999.0, 9999.0, 99999.0)
+MISSING = (*NINES, *(-value for value in NINES), 1e20, 1e30)  # what files hold where nothing was measured
+PEAK = 100.0  # times its mean that the flux of a star without noise never reaches
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,82 @@ def _check(name: str, good: np.ndarray, values: np.ndarray, needed: str) -> None
     )
 
 
+def check_plausible(columns: Mapping[str, Float[np.ndarray, " n"]]) -> None:
+    """Refuses labels and magnitudes that no star has.
+
+    Args:
+        columns: by the names of `crlb.labels`, and mag; others are not looked at.
+
+    Raises:
+        DataError: naming the column, the first such row and how many there are.
+    """
+    for name, (low, high) in PLAUSIBLE.items():
+        column = columns.get(name, np.empty(0))
+        bad = np.flatnonzero((column < low) | (column > high))
+        if len(bad):
+            raise DataError(
+                f"column {name} must lie between {low:g} and {high:g}, found {column[bad[0]]:g} at row "
+                f"{bad[0]} ({len(bad)} such rows); it stands for a missing value: leave such rows out"
+            )
+
+
+def check_noiseless(flux: Float[np.ndarray, "n n_pix"], rows: Int[np.ndarray, " n"]) -> None:
+    """Refuses flux that no star without noise has: nothing but 0 or `MISSING`, or a value far beyond others.
+
+    Args:
+        flux: noiseless, finite.
+        rows: their rows in the file.
+
+    Raises:
+        DataError: naming the first such row and pixel, and how many rows there are.
+    """
+    low, high = flux.min(axis=1), flux.max(axis=1)
+    mean = np.abs(flux).mean(axis=1, dtype=np.float64)
+    bad = np.flatnonzero(_nothing(low, high) | (-low > high) | (high > PEAK * mean))
+    if not len(bad):
+        return
+    spectrum = flux[bad[0]]
+    pixel = int(np.argmax(np.abs(spectrum)))
+    where = "all pixels" if low[bad[0]] == high[bad[0]] else f"pixel {pixel}"
+    raise DataError(
+        f"flux must be that of a star without noise, found {spectrum[pixel]:g} in {where} of row "
+        f"{rows[bad[0]]} ({len(bad)} such rows); it stands for a missing value: leave such rows out"
+    )
+
+
+def _nothing(low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Whether spectra of this lowest and highest flux hold nothing but 0 or one of `MISSING`."""
+    found: np.ndarray = (low == high) & np.isin(low, np.array((0.0, *MISSING), low.dtype))
+    return found
+
+
+def check_observed(
+    noisy: Float[np.ndarray, "n n_pix"], error: Float[np.ndarray, "n n_pix"] | None = None
+) -> None:
+    """Refuses observed flux that was not observed: 0 everywhere, or one of `MISSING` anywhere.
+
+    Args:
+        noisy: flux as observed.
+        error: 1 sigma; NaN where the flux is not to be used.
+
+    Raises:
+        DataError: naming the first such row and pixel, and how many rows there are.
+    """
+    missing = np.isin(noisy, np.array(MISSING, noisy.dtype))
+    if error is not None:
+        missing &= np.isfinite(error)
+    missing[(noisy == 0).all(axis=1)] = True
+    bad = np.flatnonzero(missing.any(axis=1))
+    if len(bad):
+        pixel = int(np.argmax(missing[bad[0]]))
+        where = "all pixels" if missing[bad[0]].all() else f"pixel {pixel}"
+        raise DataError(
+            f"noisy must be flux as observed, found {noisy[bad[0], pixel]:g} in {where} of row {bad[0]} "
+            f"({len(bad)} such rows); it stands for a missing value: leave such rows out, or mark the pixels "
+            "as lost"
+        )
+
+
 def read_spectra(
     path: str | Path,
     *,
@@ -143,7 +231,8 @@ def read_spectra(
     Raises:
         MissingInputError: the file does not exist.
         DataError: the file is not HDF5, is truncated or lacks something; it has other wavelengths than `wave`
-            (vacuum Å), NaN or non-positive errors, or none of the labels of `crlb.labels`.
+            (vacuum Å), NaN or non-positive errors, or none of the labels of `crlb.labels`; or values that
+            stand for missing ones (-9999, 99, spectra of zeros) in labels, magnitudes or flux.
     """
     with open_input(path, "spectra") as file:
         found = pfsspec.read_wave(file, wave)
@@ -155,7 +244,7 @@ def read_spectra(
             )
         shape = (len(next(iter(labels.values()))), len(found))
         arrays = {name: pfsspec.read_array(file, name, shape) for name in need}
-        return Spectra(
+        spectra = Spectra(
             found,
             labels,
             mag=table.get("mag"),
@@ -165,6 +254,18 @@ def read_spectra(
             conditions=pfsspec.read_conditions(file),
             **arrays,
         )
+        _check_stars(spectra)
+        return spectra
+
+
+def _check_stars(spectra: Spectra) -> None:
+    """Refuses what stands for missing values in the labels, magnitudes and flux of a file."""
+    check_plausible(spectra.columns())
+    if spectra.flux is not None:
+        check_noiseless(spectra.flux, np.arange(spectra.n))
+    if spectra.noisy is not None:
+        unusable = None if spectra.usable is None else np.where(spectra.usable > 0, 1.0, np.nan)
+        check_observed(spectra.noisy, spectra.error if unusable is None else unusable)
 
 
 def write_spectra(path: str | Path, spectra: Spectra, overwrite: bool = False) -> None:

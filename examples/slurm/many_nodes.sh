@@ -16,6 +16,10 @@
 set -uo pipefail
 
 RUN=${1:-runs/paper}
+newest_checkpoint() {
+  { echo 0; ls "$RUN/checkpoints" 2> /dev/null; } | grep -x '[0-9]*' | sort -n | tail -1
+}
+before=$(newest_checkpoint)
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/specvit}
 
 # Every task sees all GPUs of its node and takes the one of its local number, as jax expects under Slurm:
@@ -25,5 +29,12 @@ srun --kill-on-bad-exit=1 \
 status=$?
 
 # 75: stopped by the signal. Above 128: a process was killed or lost its peers; the last checkpoint goes on.
-if [ "$status" -eq 75 ] || [ "$status" -gt 128 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
+# Queued again while that brings new checkpoints; without one after the first restart, it never would.
+if [ "$status" -eq 75 ] || [ "$status" -gt 128 ]; then
+  if [ "$(newest_checkpoint)" -gt "$before" ] || [ "${SLURM_RESTART_COUNT:-0}" -eq 0 ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+  else
+    echo "error: status $status and no checkpoint after step $before; not queued again" >&2
+  fi
+fi
 exit "$status"

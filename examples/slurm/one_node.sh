@@ -15,6 +15,10 @@
 set -uo pipefail
 
 RUN=${1:-runs/paper}
+newest_checkpoint() {
+  { echo 0; ls "$RUN/checkpoints" 2> /dev/null; } | grep -x '[0-9]*' | sort -n | tail -1
+}
+before=$(newest_checkpoint)
 # Compiled programs are kept between starts of the job.
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/specvit}
 
@@ -22,5 +26,12 @@ export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/specv
 srun specvit train paper --data emulator --out "$RUN" --precision bfloat16 --parallel pmap --resume "${@:2}"
 status=$?
 
-[ "$status" -eq 75 ] && scontrol requeue "$SLURM_JOB_ID"
+# Queued again while that brings new checkpoints; without one after the first restart, it never would.
+if [ "$status" -eq 75 ]; then
+  if [ "$(newest_checkpoint)" -gt "$before" ] || [ "${SLURM_RESTART_COUNT:-0}" -eq 0 ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+  else
+    echo "error: status $status and no checkpoint after step $before; not queued again" >&2
+  fi
+fi
 exit "$status"

@@ -61,6 +61,24 @@ def check_config(config: Config, out: Path | None = None) -> None:
         check_outside(out, inputs | {f"--data {path}": path for path in shards})
 
 
+def check_tasks(environment: Mapping[str, str]) -> None:
+    """Refuses a start in the batch script of a Slurm job of several tasks: only srun starts all of them.
+
+    Args:
+        environment: of the process. Slurm tells both a batch script and a task how many tasks there are, and
+            a task alone the nodes of its job step.
+
+    Raises:
+        UsageError: it is one.
+    """
+    tasks = environment.get("SLURM_NTASKS", "1")
+    if "SLURM_JOB_ID" in environment and tasks != "1" and "SLURM_STEP_NODELIST" not in environment:
+        raise UsageError(
+            f"this Slurm job has {tasks} tasks, but specvit train was started once, in its batch script; "
+            "start it with `srun specvit train ...`, or ask for one task (--ntasks=1)"
+        )
+
+
 def check_outside(out: Path, inputs: Mapping[str, Path | None]) -> None:
     """Refuses to delete a folder that holds inputs.
 

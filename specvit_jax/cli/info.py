@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from crlb.files.records import Record, json_text
 from specvit_jax.cli.arguments import Preset, Settings
+from specvit_jax.network.memory import Memory, memory
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import override
 
@@ -39,15 +40,6 @@ class Parameters(Record):
 
     total: int
     modules: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Memory(Record):
-    """Bytes, float32."""
-
-    parameters: int
-    training_state: int  # parameters, gradient and the two moments of AdamW
-    activations_of_a_batch: int
 
 
 @dataclass(frozen=True)
@@ -102,13 +94,13 @@ def describe(config: Config) -> Description:
     from specvit_jax.network.networks import cost, parameter_counts
 
     modules, per_spectrum = parameter_counts(config.model), cost(config.model)
-    total, batch = sum(modules.values()), config.train.batch_size
+    batch = config.train.batch_size
     return Description(
         preset=config.preset,
-        parameters=Parameters(total, modules),
+        parameters=Parameters(sum(modules.values()), modules),
         tokens=per_spectrum["tokens"],
         batch_size=batch,
         conditions=config.data.conditions,
-        memory_bytes=Memory(4 * total, 16 * total, batch * per_spectrum["activation_bytes"]),
+        memory_bytes=memory(config.model, batch),
         flops=Flops(per_spectrum["forward_flops"], batch * per_spectrum["train_flops"]),
     )

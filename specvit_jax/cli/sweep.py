@@ -19,8 +19,8 @@ class Sweep:
     """Trains every combination of settings in a YAML file, one run after another, and tables the results.
 
     The file holds `preset`, `data`, `set` (settings of all runs), and `grid` (section.key: [values]) or
-    `runs` (a list of lists of settings). A run that fails does not end the sweep, which then ends with that
-    run's exit code; the same command continues an interrupted sweep.
+    `runs` (a list of lists of settings). A run that fails, or whose settings cannot be together, does not end
+    the sweep, which then ends with that run's exit code; the same command continues an interrupted sweep.
 
     To copy and paste:
       specvit sweep sweep.yaml --dry-run
@@ -49,7 +49,7 @@ class Sweep:
         check_outputs({"--slurm": self.slurm}, {"FILE": self.file}, self.overwrite)
         if self.dry_run:
             for run in runs:
-                print(f"{run.path}: {' '.join(run.settings)}")
+                print(f"{run.path}: {run.problem or ' '.join(run.settings)}")
         elif self.slurm is not None:
             self._write_script(runs)
         else:
@@ -59,13 +59,16 @@ class Sweep:
         with new_file(str(self.slurm), self.overwrite) as temporary:
             temporary.write_text(sweep.slurm_script(runs, self.file))
             temporary.chmod(0o755)
-        print(f"wrote {self.slurm}: {len(runs)} tasks")
+        left_out = [run for run in runs if run.problem]
+        for run in left_out:
+            print(f"no task for {run.name}: {run.problem}", file=sys.stderr)
+        print(f"wrote {self.slurm}: {len(runs) - len(left_out)} tasks")
 
     def _train(self, runs: list[sweep.SweepRun], results: Path) -> None:
         from specvit_jax.cli.checks import check_config
 
-        for run in runs:
-            check_config(run.config)
+        for config in (run.config for run in runs if run.config is not None):
+            check_config(config)
         out = results.parent
         try:
             out.mkdir(parents=True, exist_ok=True)

@@ -127,10 +127,12 @@ class Train:
 
     def _check(self, config: Config) -> None:
         """Refuses what can be refused before jax is loaded; the run directory in the first process only."""
-        from specvit_jax.cli.checks import check_config
+        from specvit_jax.cli.checks import check_config, check_tasks
         from specvit_jax.runs.board import check_tensorboard
         from specvit_jax.runs.directory import check_run
 
+        if self.process is None:
+            check_tasks(os.environ)
         if self.tensorboard:
             check_tensorboard()
         check_config(config, self.out if self.overwrite else None)

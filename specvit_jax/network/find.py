@@ -67,6 +67,20 @@ def outputs_of(path: Path) -> tuple[tuple[str, ...], bool]:
         raise DataError(f"weights {path} is not a weights file of this project: {error}") from error
 
 
+def trained_steps(path: Path) -> int:
+    """The step that the weights in a file are of.
+
+    Raises:
+        DataError: it is not a weights file of a run.
+    """
+    import safetensors
+
+    try:
+        return int(json.loads(read_metadata(path)["about"])["step"])
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"weights {path} is not a weights file of a run: {error}") from error
+
+
 def conditions_of(path: Path) -> str:
     """The conditions that the network in a weights file was trained under."""
     return str(json.loads(read_metadata(path)["config"])["data"].get("conditions", "published"))

@@ -36,6 +36,8 @@ class Weights(NamedTuple):
 def save_weights(path: Path, weights: Weights, about: Mapping[str, float | int]) -> None:
     """Writes a weights file (safetensors), replacing what was there only once it is complete.
 
+    Equal weights give equal files, byte for byte.
+
     Raises:
         OutputError: the file cannot be created.
     """
@@ -55,7 +57,21 @@ def save_weights(path: Path, weights: Weights, about: Mapping[str, float | int])
     with new_file(path, overwrite=True) as temporary:
         # safetensors writes the bytes as they lie: a transposed array would come back scrambled.
         ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        safetensors.numpy.save_file(ordered, temporary, metadata)
+        temporary.write_bytes(_sorted_header(safetensors.numpy.save(ordered, metadata)))
+
+
+def _sorted_header(file: bytes) -> bytes:
+    """The bytes of a safetensors file, with the keys of its header in alphabetical order.
+
+    safetensors writes the metadata in an order that changes from call to call.
+
+    Source: https://github.com/huggingface/safetensors, Format: length of the header (8 bytes, little endian),
+    the header (JSON, padded with spaces), the tensors.
+    """
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[end:]
 
 
 def load_weights(path: str | Path) -> Weights:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +12,12 @@ from types import TracebackType
 from crlb.errors import DataError, OutputError, UsageError
 from crlb.files.output import new_file, writing
 from specvit_jax.runs.board import Board, check_tensorboard
-from specvit_jax.runs.listing import read_metrics
+from specvit_jax.runs.inputs import Input, check_inputs_same
+from specvit_jax.runs.listing import read_config, read_metrics
 from specvit_jax.runs.lock import LOCK_FILES, RunLock, check_free
 from specvit_jax.runs.manifest import Finish, Manifest, describe_start, now, read_manifest, write_manifest
 from specvit_jax.settings.config import Config
-from specvit_jax.settings.config_file import from_yaml, to_yaml
+from specvit_jax.settings.config_file import to_yaml
 
 # config.yaml makes a folder a run directory: it is deleted last.
 CONTENTS = (
@@ -37,10 +38,25 @@ class Run:
     """
 
     def __init__(
-        self, path: Path, lock: RunLock | None = None, *, before: str = "", tensorboard: bool = False
+        self,
+        path: Path,
+        lock: RunLock | None = None,
+        *,
+        before: str = "",
+        notes: Sequence[str] = (),
+        tensorboard: bool = False,
     ) -> None:
-        """Takes over a lock that is held; ``before`` is the layout of the start before this one, if any."""
-        self.path, self.lock, self.before, self.tensorboard = path, lock, before, tensorboard
+        """Takes over a lock that is held.
+
+        Args:
+            path: of the directory.
+            lock: the lock; None: nothing is written.
+            before: layout of the start before this one, if any.
+            notes: lines for the user on what is another way than at the start before.
+            tensorboard: log for TensorBoard as well.
+        """
+        self.path, self.lock, self.tensorboard = path, lock, tensorboard
+        self.before, self.notes = before, notes
         self.board: Board | None = None
         release: Callable[[], None] = (lambda: None) if lock is None else lock.release
         self.release = weakref.finalize(self, release)  # at the latest when the run is forgotten
@@ -72,7 +88,7 @@ class Run:
         """Refuses to write on once another process has taken the run over.
 
         Raises:
-            Locked: it has.
+            RunLocked: it has.
             DiskError: the lock could not be refreshed for too long.
         """
         if self.lock is not None:
@@ -82,7 +98,7 @@ class Run:
         """Appends a row to ``metrics.jsonl``, and to TensorBoard's where that was asked for.
 
         Raises:
-            Locked, DiskError: as ``check``; or the disk refused the row.
+            RunLocked, DiskError: as ``check``; or the disk refused the row.
         """
         if self.lock is None:
             return
@@ -99,7 +115,7 @@ class Run:
         """Drops the rows of ``metrics.jsonl`` after a step, and its scores if not ``scored``: they come anew.
 
         Raises:
-            Locked, DiskError: as ``log``; the rows are as they were.
+            RunLocked, DiskError: as ``log``; the rows are as they were.
             DataError: the file is damaged.
         """
         if self.lock is None:
@@ -119,7 +135,7 @@ class Run:
         """Notes in the manifest that the run came to its end, by early stopping perhaps.
 
         Raises:
-            Locked, DiskError: as ``log``.
+            RunLocked, DiskError: as ``log``.
         """
         if self.lock is not None:
             self.check()
@@ -137,8 +153,8 @@ def check_run(path: str | Path, config: Config, *, resume: bool = False, overwri
 
     Raises:
         OutputError: it holds a run and neither was asked for, it holds something else, or cannot be written.
-        UsageError: both were asked for, or the run to continue has another config.
-        Locked: another process writes into it.
+        UsageError: both were asked for, or the run to continue has another config, but for more steps.
+        RunLocked: another process writes into it.
         DataError: the config found there is damaged.
     """
     path = Path(path)
@@ -160,6 +176,7 @@ def open_run(
     resume: bool = False,
     overwrite: bool = False,
     layout: str = "",
+    inputs: Sequence[Input] = (),
     tensorboard: bool = False,
 ) -> Run:
     """Makes a run directory, or opens the one that is there to continue it; locks it before it is changed.
@@ -172,10 +189,11 @@ def open_run(
         resume: continue the run found there; without one, start.
         overwrite: delete the run found there.
         layout: devices and how they are driven, in words, for the manifest.
+        inputs: the files that the run reads.
         tensorboard: log for TensorBoard as well.
 
     Raises:
-        OutputError, UsageError, Locked, DataError: as ``check_run``.
+        OutputError, UsageError, RunLocked, DataError: as ``check_run``; or a file it reads has changed.
         DiskError: the disk refused it.
     """
     path = Path(path)
@@ -190,29 +208,40 @@ def open_run(
         path.mkdir(parents=True, exist_ok=True)
         lock = RunLock(path).acquire()
     try:
-        before = _prepare(path, config, resume, overwrite, layout)
+        _clear(path, config, resume, overwrite)
+        before, notes = _begin(path, config, layout, tuple(inputs))
     except BaseException:
         lock.release()
         raise
-    return Run(path, lock, before=before, tensorboard=tensorboard)
+    return Run(path, lock, before=before, notes=notes, tensorboard=tensorboard)
 
 
-def _prepare(path: Path, config: Config, resume: bool, overwrite: bool, layout: str) -> str:
-    """Fills a locked directory; returns the layout of the start before, if any."""
+def _clear(path: Path, config: Config, resume: bool, overwrite: bool) -> None:
+    """Removes from a locked directory what is not to be continued, and what killed processes left."""
     _check_contents(path, config, resume, overwrite)  # another process may have been here meanwhile
     with writing(path):
         if overwrite:
             _delete(path)
         for left_over in (*path.glob(".*.partial*"), *path.glob("weights/.*.partial*")):
             left_over.unlink()
-    if not (path / "config.yaml").exists():
-        with new_file(path / "config.yaml") as temporary:
+
+
+def _begin(path: Path, config: Config, layout: str, inputs: tuple[Input, ...]) -> tuple[str, list[str]]:
+    """Writes config and manifest of this start; returns the layout of the one before, and lines to say."""
+    manifest = read_manifest(path)
+    notes = [] if manifest.inputs is None else check_inputs_same(manifest.inputs, inputs)
+    file, wanted = path / "config.yaml", config.train.steps
+    steps = read_config(path).train.steps if file.exists() else None
+    if steps not in (None, wanted):
+        notes.append(f"lengthened from {steps} to {wanted} steps; its learning rate is that of a run so long")
+    if steps != wanted:
+        with new_file(file, overwrite=True) as temporary:
             temporary.write_text(to_yaml(config))
     with writing(path):
         (path / "weights").mkdir(exist_ok=True)
-    manifest = read_manifest(path)
-    write_manifest(path, Manifest((*manifest.starts, describe_start(layout))))
-    return manifest.starts[-1].layout if manifest.starts else ""
+    starts = (*manifest.starts, describe_start(layout))
+    write_manifest(path, Manifest(starts, inputs=inputs if manifest.inputs is None else manifest.inputs))
+    return manifest.starts[-1].layout if manifest.starts else "", notes
 
 
 def _check_contents(path: Path, config: Config, resume: bool, overwrite: bool) -> None:
@@ -229,18 +258,21 @@ def _check_contents(path: Path, config: Config, resume: bool, overwrite: bool) -
 
 
 def _check_same(path: Path, config: Config) -> None:
-    file = path / "config.yaml"
+    """Refuses a config that is not the one found there; a run may be made longer."""
     try:
-        before = from_yaml(file.read_text())
-    except (UsageError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} is damaged ({error}); start again with --overwrite") from error
+        before = read_config(path)
+    except DataError as error:
+        raise DataError(f"{error}; start again with --overwrite") from error
+    if config.train.steps > before.train.steps:
+        before = replace(before, train=replace(before.train, steps=config.train.steps))
     stored, given = (to_yaml(one).splitlines() for one in (before, config))
     changed = [
         f"{old.strip()} -> {new.strip()}" for old, new in zip(stored, given, strict=False) if old != new
     ]
     if changed or len(stored) != len(given):
         raise UsageError(
-            f"--resume needs the config the run in {path} began with; it changed: {'; '.join(changed)}"
+            f"--resume needs the config the run in {path} began with, or more train.steps; it changed: "
+            f"{'; '.join(changed)}"
         )
 
 

@@ -61,7 +61,7 @@ def summarise(path: Path, name: str) -> Summary:
     try:
         config = read_config(path)
         rows = read_metrics(path)
-        finished = read_manifest(path).finished is not None  # early stopping ends a run before its last step
+        finished = read_manifest(path).finished is not None  # at its last step, or by early stopping
     except (DataError, MissingInputError) as error:
         return Summary(name, "damaged", str(error), updated=_updated(path))
     step = max((int(row["step"]) for row in rows), default=0)
@@ -70,7 +70,7 @@ def summarise(path: Path, name: str) -> Summary:
     rates = [row["spectra_per_s"] for row in rows if "spectra_per_s" in row]
     return Summary(
         name=name,
-        state=_state(path, finished or step >= config.train.steps),
+        state=_state(path, finished),
         preset=config.preset,
         step=step,
         steps=config.train.steps,

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from crlb.errors import DiskError, Locked, disk_refusal
+from crlb.errors import DiskError, RunLocked, disk_refusal
 
 HEARTBEAT_S = 10.0  # between two refreshments of the lock
 STALE_S = 120.0  # without a heartbeat after which an owner on another machine counts as dead
@@ -73,14 +73,14 @@ def check_free(folder: str | Path) -> None:
     """Refuses a folder that somebody else is writing into.
 
     Raises:
-        Locked: naming him.
+        RunLocked: naming him.
     """
     owner = owner_of(folder)
     if owner is not None and not owner.is_gone():
         way_out = (
             "wait for it or stop it" if owner.is_here() else f"wait for it, or {STALE_S:.0f} s if it died"
         )
-        raise Locked(f"{folder} is locked by {owner}; {way_out}")
+        raise RunLocked(f"{folder} is locked by {owner}; {way_out}")
 
 
 class RunLock:
@@ -100,7 +100,7 @@ class RunLock:
         """Takes the lock, also from an owner who died; a line on stderr says so.
 
         Raises:
-            Locked: a living process holds it.
+            RunLocked: a living process holds it.
             DiskError: the disk refused it.
             OSError: the folder does not exist or cannot be written into.
         """
@@ -129,11 +129,11 @@ class RunLock:
         """Refuses to go on with a lock that was lost.
 
         Raises:
-            Locked: somebody else has it, or it was removed.
+            RunLocked: somebody else has it, or it was removed.
             DiskError: it could not be refreshed for so long that others may take it.
         """
         if self.lost:
-            raise Locked(self.lost)
+            raise RunLocked(self.lost)
         if time.time() - self.refreshed > STALE_S:
             raise DiskError(
                 f"cannot write {self.file} for {STALE_S:.0f} s; the disk is full or does not answer"
@@ -152,7 +152,9 @@ class RunLock:
             descriptor = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:  # on a file system without flock two may come this far
             check_free(self.folder)
-            raise Locked(f"{self.folder} was locked by another process this very moment; try again") from None
+            raise RunLocked(
+                f"{self.folder} was locked by another process this very moment; try again"
+            ) from None
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(self._text())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from crlb.errors import DataError
 from crlb.files.records import ABSENT, Record, write_json
+from specvit_jax.runs.inputs import Input
 
 PACKAGES = ("specvit-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -41,10 +42,11 @@ class Finish(Record):
 
 @dataclass(frozen=True)
 class Manifest(Record):
-    """The starts of a run and, once it came to its end, that end."""
+    """The starts of a run, the files it began with and, once it came to its end, that end."""
 
     starts: tuple[Start, ...] = ()
     finished: Finish | None = field(default=None, metadata=ABSENT)
+    inputs: tuple[Input, ...] | None = field(default=None, metadata=ABSENT)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -17,7 +17,7 @@ from crlb.errors import ConfigError, Interrupted, MissingInputError, OutputError
 from crlb.files.records import write_json
 from specvit_jax.runs.listing import Summary, read_config, summarise
 from specvit_jax.settings.config import Config, preset
-from specvit_jax.settings.config_file import override, parse_yaml
+from specvit_jax.settings.config_file import Impossible, override, parse_yaml
 
 PROGRAM = (sys.executable, "-m", "specvit_jax.cli")
 KEYS = ("preset", "data", "set", "grid", "runs")
@@ -28,17 +28,20 @@ INTERRUPTED = Interrupted.exit_code
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One run of a sweep."""
+    """One run of a sweep; one whose settings no run can have says so in ``problem``."""
 
     name: str
     path: Path
     settings: tuple[str, ...]  # section.key=value: those of all runs, then its own
-    config: Config
+    config: Config | None  # None where there is a problem
     arguments: tuple[str, ...]  # of specvit
+    problem: str = ""
 
 
 def read_sweep(file: str | Path, out: Path) -> list[SweepRun]:
     """The runs a sweep file asks for; all of its settings are checked.
+
+    A combination of settings that cannot be is one of them, with its ``problem``: the others can be trained.
 
     Args:
         file: YAML with ``preset``, ``data``, ``set`` (settings of all runs) and either ``grid``
@@ -47,7 +50,7 @@ def read_sweep(file: str | Path, out: Path) -> list[SweepRun]:
 
     Raises:
         MissingInputError: no such file.
-        ConfigError: naming what is wrong in it.
+        ConfigError: naming what is wrong in it; or no combination of its settings can be.
     """
     try:
         text = Path(file).read_text(encoding="utf-8")
@@ -67,7 +70,8 @@ def check_runs(runs: Sequence[SweepRun]) -> None:
         DataError: a run that is there is damaged.
     """
     for run in runs:
-        if (run.path / "config.yaml").exists() and read_config(run.path) != run.config:
+        there = run.config is not None and (run.path / "config.yaml").exists()
+        if there and read_config(run.path) != run.config:
             raise OutputError(
                 f"{run.path} holds a run with another config; choose another --out, or delete it first"
             )
@@ -78,7 +82,7 @@ def train_all(
 ) -> list[tuple[SweepRun, int]]:
     """Trains runs one after another, each in a process of its own; how each ended goes into a JSON file.
 
-    A run that fails does not end the sweep; one that is finished already is skipped.
+    A run that fails, or cannot be, does not end the sweep; one that is finished already is skipped.
 
     Returns:
         The runs that failed, each with its exit code (-9: killed by signal 9).
@@ -90,9 +94,13 @@ def train_all(
     with _HandOn() as signals:
         for number, run in enumerate(runs, 1):
             head = f"[{number}/{len(runs)}] {run.name}"
-            done = summarise(run.path, run.name).state == "finished"
-            print(f"{head}: finished already" if done else head, file=sys.stderr, flush=True)
-            codes[run.name] = 0 if done else signals.run([*(program or PROGRAM), *run.arguments])
+            done = not run.problem and summarise(run.path, run.name).state == "finished"
+            note = f": {run.problem}" if run.problem else ": finished already" if done else ""
+            print(f"{head}{note}", file=sys.stderr, flush=True)
+            if run.problem:
+                codes[run.name] = ConfigError.exit_code
+            else:
+                codes[run.name] = 0 if done else signals.run([*(program or PROGRAM), *run.arguments])
             write_results(runs, codes, file)
             if signals.received or codes[run.name] == INTERRUPTED:
                 raise Interrupted(f"stopped in {run.name}; the same command continues the sweep")
@@ -174,6 +182,8 @@ def _expand(plain: object, out: Path) -> list[SweepRun]:
     for one, two in itertools.combinations(runs, 2):
         if one.name == two.name:
             raise ConfigError(f"two runs of a sweep would be named {one.name}; make their settings differ")
+    if all(run.problem for run in runs):
+        raise ConfigError(runs[0].problem)
     return runs
 
 
@@ -212,14 +222,15 @@ def _list(plain: object) -> list[list[str]]:
 
 
 def _run(start: str, data: str, common: list[str], own: list[str], out: Path) -> SweepRun:
-    settings = (*common, *own)
-    config = override(preset(start), settings)
-    config = replace(config, data=replace(config.data, source=data))
-    name = run_name(own)
-    path = out / name
+    settings, name = (*common, *own), run_name(own)
     chosen = ("--set", *settings) if settings else ()
-    arguments = ("train", start, "--data", data, "--out", str(path), "--resume", *chosen)
-    return SweepRun(name, path, settings, config, arguments)
+    arguments = ("train", start, "--data", data, "--out", str(out / name), "--resume", *chosen)
+    try:
+        config = override(preset(start), settings)
+    except Impossible as error:
+        return SweepRun(name, out / name, settings, None, arguments, str(error))
+    config = replace(config, data=replace(config.data, source=data))
+    return SweepRun(name, out / name, settings, config, arguments)
 
 
 def run_name(settings: Sequence[str]) -> str:
@@ -256,7 +267,12 @@ case "$SLURM_ARRAY_TASK_ID" in
 *) echo "error: SLURM_ARRAY_TASK_ID must be 0 to {last}, found '$SLURM_ARRAY_TASK_ID'" >&2; exit 2 ;;
 esac
 
-# Two minutes before the limit Slurm sends USR1: the run saves and ends with 75, and the task is queued again.
+# Two minutes before the limit Slurm sends USR1: the run saves and ends with 75, and the task is queued again
+# while that brings new checkpoints; without one after the first restart, it never would.
+newest_checkpoint() {{
+  {{ echo 0; ls "$run/checkpoints" 2> /dev/null; }} | grep -x '[0-9]*' | sort -n | tail -1
+}}
+before=$(newest_checkpoint)
 told=
 trap 'told=1; kill -USR1 "$child"' USR1
 specvit "$@" &
@@ -266,8 +282,12 @@ code=$?
 if [ -n "$told" ]; then
   wait "$child"
   code=$?
-  if [ "$code" = {again} ]; then
+  if [ "$code" != {again} ]; then
+    exit "$code"
+  elif [ "$(newest_checkpoint)" -gt "$before" ] || [ "${{SLURM_RESTART_COUNT:-0}}" -eq 0 ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+  else
+    echo "error: status $code and no checkpoint after step $before; not queued again" >&2
   fi
 fi
 exit "$code"
@@ -275,8 +295,15 @@ exit "$code"
 
 
 def slurm_script(runs: Sequence[SweepRun], file: str | Path) -> str:
-    """A Slurm array script that trains every run in a task of its own, and goes on after the time limit."""
-    cases = [f"{number}) set -- {shlex.join(run.arguments)} ;;" for number, run in enumerate(runs)]
+    """A Slurm array script that trains every run in a task of its own, and goes on after the time limit.
+
+    A run that cannot be gets no task.
+    """
+    runs = [run for run in runs if not run.problem]
+    cases = [
+        f"{number}) run={shlex.quote(str(run.path))}; set -- {shlex.join(run.arguments)} ;;"
+        for number, run in enumerate(runs)
+    ]
     job = re.sub(r"[^\w.-]+", "_", Path(file).stem)
     return SLURM.format(
         file=shlex.quote(str(file)), job=job, last=len(runs) - 1, cases="\n".join(cases), again=INTERRUPTED

@@ -3,7 +3,8 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -16,6 +17,11 @@ from specvit_jax.settings.config import PRESETS, Config, DataConfig, ModelConfig
 
 SECTIONS = ("model", "train", "data")  # of a config, besides the name of its preset
 Section = TypeVar("Section", ModelConfig, TrainConfig, DataConfig)
+YAML_NUMBERS = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf"}  # how YAML writes what float() reads
+
+
+class Impossible(ConfigError):
+    """Settings that were understood, but with which no run can be."""
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:
@@ -23,7 +29,8 @@ def override(config: Config, settings: Iterable[str]) -> Config:
 
     Raises:
         UsageError: not of the form section.key=value.
-        ConfigError: unknown section or key, or a value its field cannot have.
+        ConfigError: unknown section or key, or a value that is not of its field's type.
+        Impossible: no run can be with these settings.
     """
     changes: dict[str, dict[str, object]] = {}
     for setting in settings:
@@ -129,7 +136,17 @@ def _changed(config: Config, changes: Mapping[str, Mapping[str, object]]) -> Con
     model = _updated(config.model, changes.get("model", {}), "model")
     train = _updated(config.train, changes.get("train", {}), "train")
     data = _updated(config.data, changes.get("data", {}), "data")
-    return replace(config, model=model, train=train, data=data)
+    with _possible():
+        return replace(config, model=model, train=train, data=data)
+
+
+@contextmanager
+def _possible() -> Iterator[None]:
+    """What a config refuses about itself becomes `Impossible`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise Impossible(str(error)) from error
 
 
 def _updated(section: Section, new: Mapping[str, object], name: str) -> Section:
@@ -137,9 +154,9 @@ def _updated(section: Section, new: Mapping[str, object], name: str) -> Section:
     for key in new:
         if key not in hints:
             raise ConfigError(f"{name} has no setting {key!r}; it has {', '.join(hints)}")
-    return replace(
-        section, **{key: _convert(value, hints[key], f"{name}.{key}") for key, value in new.items()}
-    )
+    values = {key: _convert(value, hints[key], f"{name}.{key}") for key, value in new.items()}
+    with _possible():
+        return replace(section, **values)
 
 
 def _convert(value: object, hint: Any, name: str) -> Any:
@@ -162,6 +179,8 @@ def _convert(value: object, hint: Any, name: str) -> Any:
         if value.lower() not in ("true", "false"):
             raise ConfigError(f"{name} must be true or false, found {value!r}")
         return value.lower() == "true"
+    if hint is float:
+        value = YAML_NUMBERS.get(value.lower(), value)
     try:
         return hint(value)
     except ValueError as error:

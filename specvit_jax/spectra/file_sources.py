@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import DataError, UsageError
-from specvit_jax.settings.config import DataConfig
+from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.settings.observed_under import conditions_in
 from specvit_jax.spectra.priors import LabelsDrawn
 from specvit_jax.spectra.ranges import parse_ranges
-from specvit_jax.spectra.shards import Shards, find_shards, open_shards
+from specvit_jax.spectra.shards import FileRows, Shards, find_shards, open_shards
 from specvit_jax.spectra.source import (
     Batch,
     Exposure,
@@ -56,10 +56,20 @@ class StoredSpectra:
         """Number of spectra."""
         return len(self.spectra.mag)
 
+    @property
+    def labels(self) -> Float[np.ndarray, "n n_labels"]:
+        """The labels of all spectra, in the order of their index."""
+        return np.asarray(self.spectra.labels)
+
+    def take(self, index: Int[Array | np.ndarray, " n"]) -> Rows:
+        """The spectra of these global indices, noiseless."""
+        rows = jnp.asarray(index) % self.rows
+        found: Rows = jax.tree.map(lambda array: array[rows], self.spectra)
+        return found
+
     def sample(self, key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Batch:
         """The spectra of these global indices, observed."""
-        rows = jnp.asarray(index) % self.rows
-        return self.observer.sample(key, index, jax.tree.map(lambda array: array[rows], self.spectra))
+        return self.observer.sample(key, index, self.take(index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +99,12 @@ class FedSpectra:
     def rows(self) -> int:
         """Number of spectra."""
         return self.shards.rows
+
+    @property
+    def labels(self) -> Float[np.ndarray, "n n_labels"]:
+        """The labels of all spectra, in the order of their index."""
+        labels: np.ndarray = self.shards.labels[self.order]
+        return labels
 
     def take(self, index: Int[Array | np.ndarray, " n"]) -> Rows:
         """The spectra of these global indices, on the host."""
@@ -128,12 +144,28 @@ def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSp
     limit = int(config.memory_gb * GIB)
     size = shards.rows * shards.row_bytes
     place, why = residency(size, config.residency, limit, jax.default_backend(), free_memory())
-    order = np.random.default_rng(seed).permutation(shards.rows).astype(np.int32)
+    order = file_order(shards.rows, seed)
     line = f"spectra: {shards.rows} of {len(shards.paths)} file(s), {size / GIB:.3g} GiB, {why}"
     if place == "device":
         return StoredSpectra(jax.tree.map(jnp.asarray, Rows(*shards.read(order))), observer), line
     clean = shards.read(order)[0] if place == "host" else None
     return FedSpectra(shards, order, observer, limit, clean), line
+
+
+def file_order(rows: int, seed: int) -> Int[np.ndarray, " rows"]:
+    """The row in the files of every global index."""
+    return np.random.default_rng(seed).permutation(rows).astype(np.int32)
+
+
+def file_rows(source: StoredSpectra | FedSpectra, config: Config, index: Int[np.ndarray, " n"]) -> FileRows:
+    """Where in the files of ``config.data.source`` the spectra of these global indices lie.
+
+    Raises:
+        MissingInputError, DataError: as `find_shards`, `open_shards`.
+    """
+    order = file_order(source.rows, config.train.seed)
+    shards = open_shards(find_shards(config.data.source), np.asarray(source.observer.noise.wave, np.float64))
+    return FileRows(shards, order[np.asarray(index) % source.rows])
 
 
 def simulator_of(config: DataConfig) -> Simulator:

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files import pfsspec
 from crlb.files.hdf5 import dataset, open_input
+from crlb.files.spectra import check_noiseless, check_plausible
 from crlb.labels import LABEL_NAMES
 
 DATASET, INDEX = "dataset.h5", "shard_index.txt"
@@ -106,7 +107,7 @@ class Shards:
         """Noiseless flux, labels and magnitudes of these rows, in the order asked for; float32.
 
         Raises:
-            MissingInputError, DataError: a file has gone, or changed; flux that is not finite.
+            MissingInputError, DataError: a file has gone, or changed; flux that no star without noise has.
         """
         clean = np.empty((len(rows), len(self.wave)), np.float32)
         order = np.argsort(rows, kind="stable")
@@ -125,12 +126,38 @@ class Shards:
                 first, last = int(rows[part[0]]), int(rows[part[-1]])
                 piece = flux[first : last + 1][rows[part] - first]
                 _check_finite("flux", piece, rows[part])
+                check_noiseless(piece, rows[part])
                 clean[places[part]] = piece
 
 
 def _runs(order: np.ndarray, shard: np.ndarray) -> Iterator[np.ndarray]:
     """`order` cut where the shard changes."""
     yield from (run for run in np.split(order, np.flatnonzero(np.diff(shard)) + 1) if len(run))
+
+
+@dataclass(frozen=True, eq=False)
+class FileRows:
+    """Spectra by the places they have in their files.
+
+    Args:
+        shards: the files.
+        rows: their numbers in all of the files.
+    """
+
+    shards: Shards
+    rows: Int[np.ndarray, " n"]
+
+    def place(self, number: int) -> tuple[Path, int]:
+        """The file of one of these spectra, and its row there."""
+        shard = int(np.searchsorted(self.shards.starts, self.rows[number], side="right")) - 1
+        return self.shards.paths[shard], int(self.rows[number] - self.shards.starts[shard])
+
+    def by_file(self) -> list[tuple[Path, Int[np.ndarray, " n"]]]:
+        """The files that hold some of them, and their rows there, in order."""
+        starts, rows = self.shards.starts, np.sort(self.rows)
+        parts = np.split(rows, np.searchsorted(rows, starts[1:-1]))
+        found = zip(self.shards.paths, starts, parts, strict=False)
+        return [(path, part - start) for path, start, part in found if len(part)]
 
 
 def open_shards(paths: Sequence[Path], wave: Float[np.ndarray, " n_pix"]) -> Shards:
@@ -143,7 +170,7 @@ def open_shards(paths: Sequence[Path], wave: Float[np.ndarray, " n_pix"]) -> Sha
     Raises:
         MissingInputError: a file does not exist.
         DataError: not HDF5, damaged, links to elsewhere, other wavelengths, no flux or column mag, other
-            labels than the first file, or labels that are not finite.
+            labels than the first file, or labels that are not finite or that no star has.
     """
     counts, tables = [0], []
     names: tuple[str, ...] = ()
@@ -175,6 +202,7 @@ def _read_labels(file: h5py.File) -> tuple[tuple[str, ...], Float[np.ndarray, "n
         )
     columns = np.stack([table[name].astype(np.float32) for name in (*names, "mag")], axis=1)
     _check_finite("labels and mag", columns, np.arange(len(columns)))
+    check_plausible(table)
     return names, columns
 
 

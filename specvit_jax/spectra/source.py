@@ -19,7 +19,7 @@ from crlb.bayes.prior import Prior, make_prior
 from crlb.detector import DEFAULT_LSF_FWHM
 from crlb.errors import DataError, UsageError
 from crlb.files.spectra import Spectra as Spectra  # handed on: what a file of spectra holds
-from crlb.files.spectra import label_columns
+from crlb.files.spectra import label_columns as label_columns
 from crlb.files.spectra import read_spectra as read_spectra
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import default_grid_path, load_slice

@@ -1,6 +1,7 @@
 """Checkpoints of a run (orbax), from which it is resumed after an interruption."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from crlb.errors import DataError, OutputError
+from crlb.errors import DataError, DiskError, OutputError, disk_refusal
 from crlb.files.output import writing
 from specvit_jax.network.weights import Tree, flatten, unflatten
 
@@ -38,6 +39,7 @@ class Checkpoints:
         self.folder = folder.absolute()
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("absl").addFilter(_is_news)
         self.manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -46,19 +48,28 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.manager.close()
+        """Waits for what is being written; of two refusals by the disk the first one is told."""
+        try:
+            with writing(self.folder):
+                self.manager.close()
+        except (DiskError, OutputError):
+            if error is None:
+                raise
 
     def save(self, step: int, tree: object, about: Mapping[str, float | int]) -> None:
-        """Writes a tree of arrays in the background; ``about`` holds ``r2`` and whatever belongs to it."""
+        """Writes a tree of arrays in the background; ``about`` holds ``r2`` and whatever belongs to it.
+
+        Raises:
+            DiskError: the disk refused it, or the checkpoint before it.
+            OutputError: there is a later one.
+        """
         flat = flatten(tree)
-        done = self.manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(flat),
-                about=ocp.args.JsonSave({"about": dict(about), "sha256": _digests(flat)}),
-            ),
-            metrics=dict(about),
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(flat),
+            about=ocp.args.JsonSave({"about": dict(about), "sha256": _digests(flat)}),
         )
+        with writing(self.folder):
+            done = self.manager.save(step, args=args, metrics=dict(about))
         if not done:  # orbax refuses a step that is not the newest without a word
             raise OutputError(f"checkpoint {step} was not written: {self.folder} holds a later one")
 
@@ -66,12 +77,10 @@ class Checkpoints:
         """Returns when all that was saved is on disk.
 
         Raises:
-            OutputError: the disk refused it.
+            DiskError: the disk refused it.
         """
-        try:
+        with writing(self.folder):
             self.manager.wait_until_finished()
-        except (ValueError, OSError) as error:  # orbax hands on RESOURCE_EXHAUSTED as ValueError
-            raise OutputError(f"cannot write a checkpoint into {self.folder}: {error}") from error
 
     def restore(self, like: Tree) -> tuple[Tree, dict[str, float | int], list[str]] | None:
         """The newest sound checkpoint, or None where there is none; unusable ones after it are put aside.
@@ -128,3 +137,8 @@ class Checkpoints:
 def _digests(flat: dict[str, np.ndarray]) -> dict[str, str]:
     """SHA-256 of every leaf: orbax restores a flipped byte without a word."""
     return {name: hashlib.sha256(leaf.tobytes()).hexdigest() for name, leaf in flat.items()}
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of orbax's log says more than that the disk refuses, which who saves is told."""
+    return not (record.exc_info and record.exc_info[1] and disk_refusal(record.exc_info[1]))

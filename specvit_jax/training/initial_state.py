@@ -1,24 +1,30 @@
 """The beginning of a run: its state, its scalers, the spectra it is validated on."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
-from crlb.errors import UsageError
+from crlb.errors import DataError, UsageError
+from specvit_jax.network.find import trained_steps
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.standardise import SkyLeft, extra_arrays, fit_input_scaler, fit_label_scaler
 from specvit_jax.network.weights import Weights, load_weights
+from specvit_jax.runs.directory import Run
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.observed_under import say_other_conditions
 from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, StoredSpectra, stored_validation
-from specvit_jax.spectra.source import Batch, Simulator
+from specvit_jax.spectra.ranges import parse_ranges
+from specvit_jax.spectra.source import Batch, Simulator, label_columns, read_spectra
+from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import TrainState, make_state, select
 from specvit_jax.training.teacher import Teacher
@@ -68,6 +74,86 @@ def begin(config: Config, source: Source, saved: Checkpoints | None, initial: We
         print(line, file=sys.stderr)
     best = Best(about["best_r2"], *(int(about[name]) for name in ("best_step", "stale", "slow")))
     return Start(state, scalers, validation, best, bool(about["scored"]))
+
+
+def check_labels(source: Source, config: Config) -> None:
+    """Refuses labels with one value in all spectra, before a run begins: they have no R2.
+
+    Raises:
+        DataError: naming the label and where its spectra are.
+        MissingInputError, UsageError: as ``stored_validation``.
+    """
+    for where, labels in _label_sets(source, config):
+        if len(labels) < 2:
+            raise DataError(f"{where} must hold at least two spectra, found {len(labels)}; take more")
+        for name, column in zip(config.model.label_names, labels.T, strict=True):
+            if (column == column[0]).all():
+                raise DataError(
+                    f"{where} must hold different values of every label, but {name} is {column[0]:g} in all "
+                    f"{len(column)} spectra; take others, or leave {name} out of model.label_names"
+                )
+
+
+def _label_sets(source: Source, config: Config) -> Iterator[tuple[str, Float[np.ndarray, "n n_labels"]]]:
+    """The labels to be learned and to be scored, with words for where they are; drawn ones by their range."""
+    names, rows = config.model.label_names, training_rows(source, config)
+    if isinstance(source, StoredSpectra | FedSpectra) and set(names) <= set(source.label_names):
+        labels = source.labels[:, label_columns(source.label_names, names)]
+        yield f"data.source {config.data.source}", labels[:rows]
+        if config.data.validation is None:
+            yield (
+                f"the last {len(labels) - (rows or 0)} spectra of data.source, kept for validation,",
+                labels[rows:],
+            )
+    elif config.data.source == "emulator":
+        ranges = parse_ranges(config.data.ranges)
+        yield "data.ranges", np.array([ranges.get(name, (0.0, 1.0)) for name in names]).T
+    if config.data.validation is not None:
+        found = read_spectra(config.data.validation, need=()).select(names)
+        yield f"data.validation {config.data.validation}", found
+
+
+def check_start(run: Run, start: Start, config: Config, resume: bool) -> None:
+    """Refuses to begin where processes found different things, or where better weights would be lost.
+
+    Raises:
+        UsageError, DataError: as ``check_alike``, ``check_nothing_lost``.
+    """
+    step = int(start.state.step)
+    sight = "in sight" if (run.path / "config.yaml").exists() else "not in sight"
+    parallel.check_alike([f"the run directory {sight}", f"step {step} to go on from"])
+    if resume and not step:
+        check_nothing_lost(run.weights("last"), config)
+
+
+def beginning(step: int, config: Config, resume: bool) -> str:
+    """A line on where a run begins, or goes on."""
+    if step:
+        return f"goes on after step {step} of {config.train.steps}"
+    return f"{'no checkpoint to go on from: ' if resume else ''}begins at step 0 of {config.train.steps}"
+
+
+def check_nothing_lost(last: Path, config: Config) -> None:
+    """Refuses to begin a run at step 0 over weights that a beginning would not bring back.
+
+    Those of the first evaluation it does: they are written just before the first checkpoint.
+
+    Args:
+        last: the weights of the run's last evaluation.
+        config: config of the run.
+
+    Raises:
+        DataError: they are of a later one, or damaged.
+    """
+    train = config.train
+    if not last.exists():
+        return
+    step = trained_steps(last)
+    if step > min(train.steps, train.eval_every, train.checkpoint_every):
+        raise DataError(
+            f"--resume finds no checkpoint, but {last} of step {step}, which a run from step 0 would "
+            "replace; put the checkpoints back, or begin elsewhere with that file as --init-weights"
+        )
 
 
 def initial_weights(config: Config) -> Weights | None:

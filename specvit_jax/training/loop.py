@@ -9,27 +9,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crlb.errors import Interrupted, NumericalError
-from specvit_jax import metrics
-from specvit_jax.network.inference import Params, Scalers, predict
+from crlb.errors import Interrupted
+from specvit_jax.network.inference import Scalers
 from specvit_jax.network.weights import Weights, save_weights
 from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.directory import Run, open_run
+from specvit_jax.runs.inputs import describe_inputs
 from specvit_jax.runs.manifest import layout_change
 from specvit_jax.settings.config import Config
+from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.spectra.feed import Source, TrainBatch, make_feed, step_index
-from specvit_jax.spectra.source import Batch, Observer
+from specvit_jax.spectra.source import Observer
 from specvit_jax.stopping import Abandoned, Signals
 from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
-from specvit_jax.training.initial_state import Start, begin, initial_weights
+from specvit_jax.training.initial_state import (
+    Start,
+    begin,
+    beginning,
+    check_labels,
+    check_start,
+    initial_weights,
+)
 from specvit_jax.training.parallel import Layout, make_layout
 from specvit_jax.training.progress import Progress
+from specvit_jax.training.refusals import bad_scores, bad_steps
+from specvit_jax.training.room import check_room
+from specvit_jax.training.scores import score, score_names
 from specvit_jax.training.step import TrainState, fresh_step
 from specvit_jax.training.teacher import Lesson, find_teacher
 
 UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
-NAMED = 8  # spectra of a batch that an error names
 AGREE_EVERY = 10  # steps after which several processes ask each other whether one was told to stop
 
 
@@ -60,6 +70,7 @@ def train(
         source: source of its spectra: the emulator or files.
         out: run directory.
         resume: continue from its newest sound checkpoint, if there is one; bit for bit on the same layout.
+            More ``train.steps`` than before lengthen it.
         overwrite: delete the run that is there.
         stop: called after every step with its number; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C
             do.
@@ -68,27 +79,40 @@ def train(
 
     Raises:
         Interrupted: stopped early; everything is saved.
-        NumericalError: the loss or its gradient is not finite.
-        UsageError: the batch does not fit the devices or the file; the run to continue is another; or as
-            ``initial_weights``.
-        OutputError, DiskError, Locked: the run directory cannot be used, or another process uses it.
+        NumericalError: the loss, its gradient or a score is not finite.
+        UsageError: the batch does not fit the devices, their memory or the file; the run to continue is
+            another; processes were started with different settings or files; or as ``initial_weights``.
+        DataError: a label has one value in all spectra; a file changed since the run began; there are weights
+            to continue from, but no checkpoint.
+        OutputError, DiskError, RunLocked: the run directory cannot be used, or another process uses it.
     """
     layout = layout or make_layout()
     layout.check(config.train.batch_size, config.train.accumulate)
+    check_room(config, layout)
     step_index(source, config, 0)  # refuses at once what cannot run
-    initial, teacher = initial_weights(config), find_teacher(config)
+    check_labels(source, config)
+    initial, teacher, inputs = initial_weights(config), find_teacher(config), describe_inputs(config)
+    parallel.check_alike([*to_yaml(config).splitlines(), f"devices {layout}", *map(str, inputs)])
     opened = open_run(
-        out, config, resume=resume, overwrite=overwrite, layout=str(layout), tensorboard=tensorboard
+        out,
+        config,
+        resume=resume,
+        overwrite=overwrite,
+        layout=str(layout),
+        inputs=inputs,
+        tensorboard=tensorboard,
     )
     parallel.meet("the run is open")
     with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
         call = partial(begin, config, source, saved if resume else None, initial)
         start = signals.until(call, "it was set up")
         start = start._replace(teacher=teacher)
+        check_start(run, start, config, resume)
         run.rewind(int(start.state.step), scored=start.scored)
         loop = Loop(config, source, run, layout, saved, signals, stop, start)
         with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:
-            if line := layout_change(run.before, str(layout)):
+            changes = layout_change(run.before, str(layout))
+            for line in filter(None, (*run.notes, changes, beginning(loop.done, config, resume))):
                 loop.progress.say(line)
             loop.go()
         saved.wait()
@@ -201,28 +225,25 @@ class Loop:
         fetched = [jax.tree.map(float, self.layout.fetch(row)) for row in self.pending]
         bad = [i for i, row in enumerate(fetched) if not np.isfinite([*row.values()]).all()]
         if bad:
-            raise self.not_finite(self.done - len(fetched) + bad[0], len(bad))
+            before = self.done - len(fetched) + bad[0]
+            raise bad_steps(self.source, self.config, before, len(bad), self.saved_step())
         mean = {name: float(np.mean([row[name] for row in fetched])) for name in fetched[0]}
         rate = self.progress.trained(self.done, mean["loss"])
         self.pending = []
         if parallel.is_first():
             self.run.log({"step": self.done, **mean, "spectra_per_s": rate})
 
-    def not_finite(self, before: int, count: int) -> NumericalError:
-        """The error for a step that came to numbers that are not finite; ``before`` steps were sound."""
-        index = step_index(self.source, self.config, before)
-        shown = ", ".join(map(str, index[:NAMED])) + (", ..." if len(index) > NAMED else "")
-        return NumericalError(
-            f"loss or gradient is not finite at step {before + 1} ({count} such steps up to {self.done}); "
-            f"the batch held spectra {shown}; the last checkpoint is sound; "
-            "lower train.learning_rate or train.clip_norm"
-        )
+    def saved_step(self) -> int | None:
+        """The step of the newest checkpoint that is on disk, or None."""
+        self.saved.wait()
+        return self.saved.latest
 
     def pause(self) -> None:
         """Scores the network, lowers the learning rate on a plateau, and saves.
 
         Raises:
             Interrupted: stopped meanwhile; the state is saved, to be scored first when it is resumed.
+            NumericalError: a score is not finite; the state is not saved.
         """
         host = self.layout.fetch(self.state)
         scores = self.evaluate(host)
@@ -234,9 +255,13 @@ class Loop:
         self.save(self.slowed(host), scores["val_r2"])
 
     def evaluate(self, host: TrainState) -> dict[str, float]:
-        """The scores of the state on the validation spectra, the same in all processes."""
+        """The scores of the state on the validation spectra, the same in all processes.
+
+        Raises:
+            Interrupted, NumericalError: as ``pause``.
+        """
         names = score_names(self.config)
-        values = np.full(len(names), np.nan)
+        values, stopped = np.zeros(len(names)), False
         if parallel.is_first():
             call = partial(score, host.scored, self.scalers, self.validation, self.config)
             try:
@@ -246,10 +271,14 @@ class Loop:
                 self.saved.wait()
                 if jax.process_count() == 1:
                     raise
-        values = parallel.agree(values)
-        if np.isnan(values).all():
+                stopped = True
+        *found, cut = map(float, parallel.agree(np.array([*values, stopped])))
+        if cut:
             raise Interrupted(f"stopped while step {self.done} was scored; continue with --resume")
-        return dict(zip(names, map(float, values), strict=True))
+        scores = dict(zip(names, found, strict=True))
+        if not np.isfinite(found).all():
+            raise bad_scores(self.done, scores, self.saved_step())
+        return scores
 
     def keep(self, host: TrainState, scores: dict[str, float]) -> None:
         """Writes the scores, and the weights as ``last`` and, when they are the best so far, as ``best``."""
@@ -286,21 +315,3 @@ class Loop:
 def compiled_step(config: Config, layout: Layout) -> parallel.StepFunction[TrainState]:
     """The step over these devices; a second run with the same config compiles nothing."""
     return layout.compile(partial(fresh_step, config=config, axis=layout.axis))
-
-
-def score_names(config: Config) -> list[str]:
-    """Names of the validation scores, in order: R2 and MAE of every label, the mean R2."""
-    each = [f"val_{what}_{name}" for name in config.model.label_names for what in ("r2", "mae")]
-    return [*each, "val_r2"]
-
-
-def score(params: Params, scalers: Scalers, validation: Batch, config: Config) -> np.ndarray:
-    """The validation scores, in the order of ``score_names``."""
-    truth = np.asarray(validation.labels)
-    pred = np.asarray(predict(params, validation.flux, scalers, config, validation.usable))
-    columns = range(truth.shape[1])
-    r2, mae = (
-        [float(metric(truth[:, i], pred[:, i])) for i in columns] for metric in (metrics.r2, metrics.mae)
-    )
-    each = [value for pair in zip(r2, mae, strict=True) for value in pair]
-    return np.array([*each, float(np.mean(r2))])

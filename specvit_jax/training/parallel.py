@@ -7,6 +7,7 @@ over a mesh (`NamedSharding`), where arrays are global. jax's multi-controller r
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal, TypeVar
 
 import jax
@@ -183,6 +184,37 @@ def agree(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
+def check_alike(lines: Sequence[str]) -> None:
+    """Refuses processes that were started with something else than the first one; all of them call this.
+
+    Args:
+        lines: what must be the same in all of them, in words.
+
+    Raises:
+        UsageError: in every process, naming one that differs, and the line.
+    """
+    for number, other in enumerate(_gathered("\n".join(lines))):
+        for mine, its in zip_longest(lines, other.split("\n"), fillvalue="nothing"):
+            if mine != its:
+                raise UsageError(
+                    f"the processes of a run must have the same config, files, devices and run directory, "
+                    f"but process {jax.process_index()} has {mine.strip()} and process {number} {its.strip()}"
+                )
+
+
+def _gathered(text: str) -> list[str]:
+    """The text of every process."""
+    if jax.process_count() == 1:
+        return [text]
+    from jax.experimental import multihost_utils
+
+    data = np.frombuffer(text.encode(), np.uint8)
+    sizes = np.ravel(multihost_utils.process_allgather(np.array(len(data))))
+    padded = np.pad(data, (0, int(sizes.max()) - len(data)))
+    rows = np.asarray(multihost_utils.process_allgather(padded))
+    return [bytes(row[:size]).decode() for row, size in zip(rows, sizes, strict=True)]
 
 
 def any_process(flag: bool) -> bool:

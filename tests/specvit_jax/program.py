@@ -2,7 +2,7 @@
 
 python -m tests.specvit_jax.program OUT [STEPS] [TROUBLE] [COORDINATOR PROCESSES PROCESS]
 
-TROUBLE is slow-eval, slow-compile or full-disk.
+TROUBLE is slow-eval, slow-compile, full-disk, or a setting, which one process may have alone.
 """
 
 import resource
@@ -14,6 +14,7 @@ import numpy as np
 
 from crlb.errors import run_cli
 from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
+from specvit_jax.settings.config_file import override
 from specvit_jax.stopping import ending
 from specvit_jax.training import loop as train
 from specvit_jax.training.parallel import connect
@@ -69,7 +70,8 @@ def main(out: str, steps: str = "12", what: str = "", *processes: str) -> None:
         connect(processes[0], int(processes[1]), int(processes[2]))
     trouble(what)
     print("begin", flush=True)
-    result = train.train(config(int(steps)), source(), out, resume=True)
+    settings = [what] if "=" in what else []
+    result = train.train(override(config(int(steps)), settings), source(), out, resume=True)
     print(f"done {result.step}", flush=True)
 
 

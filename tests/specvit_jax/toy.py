@@ -1,5 +1,8 @@
-"""Grids and files of spectra that are small enough for tests."""
+"""Grids, files of spectra and disks that are small enough for tests."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -55,3 +58,14 @@ def write_clean(path: Path, n: int, first: int = 0, n_pix: int = 4096, **columns
 def rows_of(labels: jax.Array | np.ndarray) -> np.ndarray:
     """The numbers of the spectra that `write_clean` wrote, from their labels."""
     return np.round(np.asarray(labels)[:, 0] - 4000.0).astype(int)
+
+
+@contextmanager
+def small_disk(limit: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes: writes really fail, in the middle (EFBIG)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -16,6 +16,7 @@ from crlb.errors import (
     MissingInputError,
     NumericalError,
     OutputError,
+    RunLocked,
     UsageError,
     run_cli,
 )
@@ -39,6 +40,7 @@ def test_file_appears_when_the_block_ends(tmp_path):
         (OSError(errno.EACCES, "Permission denied"), OutputError),
         (RuntimeError("Can't decrement id (file write failed: errno = 28, error message ...)"), DiskError),
         (ValueError("RESOURCE_EXHAUSTED: No space left [os_error_code=28]"), DiskError),
+        (ValueError("OUT_OF_RANGE: File too large [os_error_code='27']"), DiskError),
         (MissingInputError("no input"), MissingInputError),
         (ValueError("bug"), ValueError),
         (KeyboardInterrupt(), KeyboardInterrupt),
@@ -119,6 +121,7 @@ run_cli(command)
         (OSError(errno.EDQUOT, "quota", "x"), 74),
         (Interrupted("x"), 75),
         (Locked("x"), 75),
+        (RunLocked("x"), 69),
         (ConfigError("x"), 78),
     ],
 )

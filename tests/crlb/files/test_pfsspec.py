@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 
 import h5py
 import numpy as np
@@ -46,6 +47,61 @@ def test_pandas_opens_the_label_table(path):
     for name, column in spectra.columns().items():
         np.testing.assert_array_equal(frame[name], column)
     assert (frame["redshift"] == 0).all()
+
+
+def test_the_table_has_every_attribute_that_pandas_gives_its_own(path, tmp_path):
+    pd.DataFrame({"T_eff": [1.0], "log_g": [2.0]}).to_hdf(
+        tmp_path / "own.h5", key="dataset/params", format="table"
+    )
+    with h5py.File(path) as ours, h5py.File(tmp_path / "own.h5") as own:
+        mine, theirs = ours["dataset/params"].attrs, own["dataset/params"].attrs
+        assert set(theirs) - set(mine) <= {"data_col_nan_rep", "mi_level_nan_rep"}  # of 3.1, which may lack
+        assert mine["pandas_version"] == b"0.15.2"  # written and asked for by pandas 1.0 to 3.0
+
+
+@pytest.mark.parametrize(
+    ("pixels", "value", "said"),
+    [(slice(7, 8), -9999.0, "-9999 in pixel 7 of row 2"), (slice(None), 0.0, "0 in all pixels of row 2")],
+)
+def test_observed_flux_that_stands_for_missing_flux_is_named_unless_it_is_marked(path, pixels, value, said):
+    with h5py.File(path, "a") as file:
+        file["dataset/arrays/noisy/value"][2, pixels] = value
+    with pytest.raises(DataError, match=rf"test\.h5: noisy must be .*found {said}"):
+        read_spectra(path, need=ALL)
+    with h5py.File(path, "a") as file:
+        file["dataset/arrays/noisy/value"][2] = 0.4 + 0.01 * np.arange(4096) % 0.1
+        file["dataset/arrays/noisy/value"][2, 7] = -9999.0
+        file["dataset/arrays/mask/value"][2, 7] = 1
+    assert read_spectra(path, need=ALL).usable[2, 7] == 0
+
+
+def with_blosc(path, compressor="blosc2:zstd"):
+    """Compresses the flux of a file as users of PyTables do."""
+    tables = pytest.importorskip("tables", reason="PyTables is not installed")
+    with h5py.File(path, "a") as file:
+        flux = file["dataset/arrays/flux/value"][()]
+        del file["dataset/arrays/flux"]
+    with tables.open_file(path, "a") as file:
+        filters = tables.Filters(5, compressor)
+        file.create_carray("/dataset/arrays/flux", "value", obj=flux, createparents=True, filters=filters)
+
+
+@pytest.mark.parametrize(
+    ("compressor", "said"), [("blosc2:zstd", "blosc2 .32026."), ("blosc", "blosc .32001.")]
+)
+def test_a_filter_that_is_missing_is_named_and_not_called_damage(path, monkeypatch, compressor, said):
+    with_blosc(path, compressor)
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)  # as if it were not installed
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: code < 32000)
+    with pytest.raises(DataError, match=rf"test\.h5: .*flux.* compressed by .*{said}.*hdf5plugin") as error:
+        read_spectra(path)
+    assert "damaged" not in str(error.value)
+
+
+def test_a_filter_of_hdf5plugin_is_used(path):
+    pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
+    with_blosc(path)
+    np.testing.assert_array_equal(read_spectra(path).flux, some_spectra().flux)
 
 
 def test_pandas_reads_single_columns_and_rows_by_key(path):

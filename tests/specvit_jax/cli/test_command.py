@@ -13,6 +13,7 @@ from crlb.cli import command as crlb_command
 from crlb.errors import EXPECTED
 from specvit_jax import cli
 from specvit_jax.cli import command
+from specvit_jax.cli.checks import check_tasks
 from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import to_yaml
 
@@ -218,3 +219,23 @@ for args, expected in {commands!r}:
         assert error.startswith("error: ")
         assert words.format(tmp=tmp_path) in error
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+BATCH_SCRIPT = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "8", "SLURM_PROCID": "0"}
+
+
+def test_training_in_a_batch_script_without_srun_is_refused(tmp_path, monkeypatch, capsys):
+    for name, value in BATCH_SCRIPT.items():
+        monkeypatch.setenv(name, value)
+    assert exit_code(monkeypatch, "train", "tiny", "--data", "emulator", "--out", str(tmp_path / "r")) == 2
+    message = capsys.readouterr().err
+    assert "8 tasks" in message
+    assert "srun specvit train" in message
+
+
+@pytest.mark.parametrize(
+    "change", [{"SLURM_NTASKS": "1"}, {"SLURM_STEP_NODELIST": "node[1-8]"}, {"SLURM_JOB_ID": None}]
+)
+def test_tasks_of_slurm_and_jobs_of_one_task_may_train(change):
+    environment = {name: value for name, value in (BATCH_SCRIPT | change).items() if value is not None}
+    check_tasks(environment)

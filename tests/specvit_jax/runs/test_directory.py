@@ -2,19 +2,20 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
-from contextlib import contextmanager
+from dataclasses import replace
 
 import jax
 import pytest
 
-from crlb.errors import DataError, DiskError, Locked, OutputError, UsageError
+from crlb.errors import DataError, DiskError, OutputError, RunLocked, UsageError
 from specvit_jax.runs.directory import check_run, open_run
+from specvit_jax.runs.inputs import Input
 from specvit_jax.runs.lock import LOCK_FILES, RunLock, owner_of
 from specvit_jax.runs.manifest import Manifest, layout_change, read_manifest
 from specvit_jax.settings.config_file import from_yaml, override, to_yaml
+from tests.specvit_jax.toy import small_disk
 
 OPEN = """
 import sys
@@ -50,17 +51,6 @@ def started(tmp_path, config):
     return path
 
 
-@contextmanager
-def small_disk(limit):
-    """No file can grow beyond so many bytes: writes really fail, in the middle (EFBIG)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def contents(path):
     """Every file of a folder but the lock's, and what is in it."""
     files = (file for file in path.rglob("*") if file.is_file() and file.name not in LOCK_FILES)
@@ -87,7 +77,7 @@ def test_a_locked_run_is_not_touched(started, config):
     with RunLock(started):
         for options in ({"resume": True}, {"overwrite": True}):
             for refused in (check_run, open_run):
-                with pytest.raises(Locked, match=rf"run is locked by process {os.getpid()} "):
+                with pytest.raises(RunLocked, match=rf"run is locked by process {os.getpid()} "):
                     refused(started, config, **options)
         assert contents(started) == before
 
@@ -108,7 +98,7 @@ def test_of_racing_starts_exactly_one_opens_the_run(tmp_path, started, config, p
     said = [process.stdout.readline() for process in racing]  # nothing where it was refused
     assert sorted(said) == ["", "", "open\n"]
     errors = [process.communicate("\n")[1] for process in racing]
-    assert sorted(process.returncode for process in racing) == [0, 75, 75]
+    assert sorted(process.returncode for process in racing) == [0, 69, 69]
     for text, error in zip(said, errors, strict=True):
         assert text or "locked by" in error
     assert len(read_manifest(path).starts) == 1
@@ -136,7 +126,7 @@ def test_an_owner_who_lost_the_run_writes_no_more(started, config):
         before = contents(started)
         run.lock.lost = "taken over by another"
         for write in (lambda: run.log({"step": 12}), lambda: run.rewind(3), lambda: run.finish(12)):
-            with pytest.raises(Locked, match="taken over"):
+            with pytest.raises(RunLocked, match="taken over"):
                 write()
         assert contents(started) == before
 
@@ -155,11 +145,52 @@ def test_of_several_processes_only_the_first_writes(tmp_path, config, monkeypatc
 
 
 def test_resume_needs_the_same_config(started, config):
-    with pytest.raises(UsageError, match=r"steps: 12 -> steps: 13"):
-        check_run(started, override(config, ["train.steps=13"]), resume=True)
+    with pytest.raises(UsageError, match=r"steps: 12 -> steps: 11"):
+        check_run(started, override(config, ["train.steps=11"]), resume=True)
+    with pytest.raises(UsageError, match=r"it changed: seed: 42 -> seed: 1$"):
+        check_run(started, override(config, ["train.steps=13", "train.seed=1"]), resume=True)
     (started / "config.yaml").write_text("train: {stepz: 1}")
     with pytest.raises(DataError, match=r"config\.yaml is damaged.*stepz.*--overwrite"):
         check_run(started, config, resume=True)
+
+
+def test_a_run_may_be_lengthened(started, config):
+    longer = override(config, ["train.steps=20"])
+    with open_run(started, longer, resume=True) as run:
+        assert [line for line in run.notes if "lengthened from 12 to 20 steps" in line]
+    assert from_yaml((started / "config.yaml").read_text()) == longer
+    with open_run(started, longer, resume=True) as run:
+        assert list(run.notes) == []
+    with pytest.raises(UsageError, match="steps: 20 -> steps: 12"):
+        check_run(started, config, resume=True)
+
+
+def test_files_that_changed_since_the_run_began_are_refused(tmp_path, config):
+    file = Input("data.grid", "grid.h5", 10, 1, "aa")
+    path = tmp_path / "run"
+    for _ in range(2):
+        with open_run(path, config, resume=True, inputs=[file]):
+            assert read_manifest(path).inputs == (file,)
+    before = contents(path)
+    with pytest.raises(DataError, match=r"data\.grid grid\.h5 changed \(content\).*--overwrite"):
+        open_run(path, config, resume=True, inputs=[replace(file, sample="bb")])
+    assert contents(path) == before
+    assert owner_of(path) is None
+    with open_run(path, config, resume=True, inputs=[replace(file, modified=2)]) as run:
+        assert "written again" in run.notes[0]
+    with open_run(path, config, overwrite=True, inputs=[replace(file, sample="bb")]):
+        pass
+
+
+def test_a_run_of_before_inputs_were_noted_gets_them(started, config):
+    assert "inputs" in (started / "manifest.json").read_text()
+    manifest = json.loads((started / "manifest.json").read_text())
+    del manifest["inputs"]
+    (started / "manifest.json").write_text(json.dumps(manifest))
+    file = Input("data.grid", "grid.h5", 10, 1, "aa")
+    with open_run(started, config, resume=True, inputs=[file]) as run:
+        assert list(run.notes) == []
+    assert read_manifest(started).inputs == (file,)
 
 
 def test_overwrite_starts_afresh(started, config):
@@ -263,7 +294,7 @@ def test_every_start_is_in_the_manifest(started, config):
     assert starts[0].versions["jax"] == jax.__version__
     stored = json.loads((started / "manifest.json").read_text())["starts"]
     assert {"date", "command", "host", "cpus", "system"} < set(stored[0])
-    assert read_manifest(started) == Manifest(starts)
+    assert read_manifest(started) == Manifest(starts, inputs=())
 
 
 def test_the_end_is_noted_until_the_run_is_started_again(started, config):

@@ -14,6 +14,8 @@ from specvit_jax.runs.lock import RunLock
 from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import override, to_yaml
 
+END = "2026-11-28T18:00:00+00:00"
+
 
 def make_run(path, *rows, settings=("train.steps=100",), **manifest):
     """A run directory with these rows of metrics."""
@@ -37,13 +39,14 @@ def trained(step, loss=0.5):
 @pytest.fixture
 def folder(tmp_path):
     make_run(tmp_path / "half", trained(50), scored(50, 0.3))
-    make_run(tmp_path / "deep" / "whole", trained(50), scored(50, 0.6), trained(100), scored(100, 0.5))
+    rows = trained(50), scored(50, 0.6), trained(100), scored(100, 0.5)
+    make_run(tmp_path / "deep" / "whole", *rows, finished={"step": 100, "date": END})
     make_run(tmp_path / "fresh")
     make_run(
         tmp_path / "stopped",
         trained(50),
         scored(50, 0.4),
-        finished={"step": 50, "date": "2026-11-28T18:00:00+00:00"},
+        finished={"step": 50, "date": END},
     )
     return tmp_path
 
@@ -59,6 +62,12 @@ def test_runs_are_listed_best_first(folder):
     assert runs[-1].best_r2 is None
     os.utime(folder / "half" / "metrics.jsonl", (0, 4e9))
     assert list_runs(folder)[2].updated == "2096-10-02 07:06:40+00:00"
+
+
+def test_a_run_that_broke_off_after_its_last_step_is_not_finished(tmp_path):
+    make_run(tmp_path / "unscored", trained(100))
+    make_run(tmp_path / "scored", trained(100), scored(100, 0.5))  # its weights may not have been written
+    assert [run.state for run in list_runs(tmp_path)] == ["interrupted", "interrupted"]
 
 
 def test_a_run_that_is_written_into_is_running(folder):

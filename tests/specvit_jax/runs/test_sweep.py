@@ -52,6 +52,10 @@ for part, code in json.loads(os.environ.get("CODES", "{{}}")).items():
         sys.exit(code)
 (out / "config.yaml").write_text(os.environ["CONFIGS"] and json.loads(os.environ["CONFIGS"])[out.name])
 (out / "metrics.jsonl").write_text(json.dumps({{"step": 100, "val_r2": len(out.name) / 100}}) + "\\n")
+if "BREAKS_OFF" in os.environ:
+    sys.exit(65)
+end = {{"step": 100, "date": "2026-11-28T18:00:00+00:00"}}
+(out / "manifest.json").write_text(json.dumps({{"starts": [], "finished": end}}))
 """
 
 
@@ -121,7 +125,7 @@ def test_names_are_safe_for_files_and_differ():
     ("text", "said"),
     [
         (GRID.replace("patch_size", "patch_sise"), "model has no setting 'patch_sise'"),
-        (GRID.replace("[16, 32]", "[16, 5000]"), r"model\.patch_size.*5000"),
+        (GRID.replace("[16, 32]", "[5000, 6000]"), r"model\.patch_size.*5000"),
         (GRID.replace("[16, 32]", "[16, many]"), r"model\.patch_size.*'many'"),
         (GRID.replace("[16, 32]", "16"), r"grid\.model\.patch_size must be a list of values, found '16'"),
         (GRID.replace("[16, 32]", "[]"), r"grid\.model\.patch_size must be a list"),
@@ -169,6 +173,44 @@ def test_a_run_of_another_config_in_its_place_is_refused(tmp_path):
 
 
 # --- training
+
+
+IMPOSSIBLE = GRID.replace("patch_size: [16, 32]", "embed_dim: [64, 96]\n  model.num_heads: [4, 64]")
+
+
+def test_a_combination_that_cannot_be_does_not_keep_the_others_from_it(
+    tmp_path, stand_in, monkeypatch, capsys
+):
+    runs = read_sweep(sweep_file(tmp_path, IMPOSSIBLE), tmp_path / "runs")
+    cannot = [f"lr={rate},embed_dim=96,num_heads=64" for rate in ("1e-3", "0.0003")]
+    configs = {run.name: to_yaml(run.config) for run in runs if run.config is not None}
+    monkeypatch.setenv("CONFIGS", json.dumps(configs))
+    failed = train_all(runs, tmp_path / "sweep.json", [stand_in])
+    assert [(run.name, code) for run, code in failed] == [(name, 78) for name in cannot]
+    assert calls(tmp_path / "runs") == [run.name for run in runs if run.name not in cannot]
+    assert f"[4/8] {cannot[0]}: model.num_heads must divide embed_dim 96, found 64" in capsys.readouterr().err
+    rows = json.loads((tmp_path / "sweep.json").read_text())
+    assert [row["exit_code"] for row in rows] == [0, 0, 0, 78] * 2
+
+
+def test_a_combination_that_cannot_be_gets_no_task(tmp_path, capsys):
+    path = tmp_path / "array.sh"
+    file = sweep_file(tmp_path, IMPOSSIBLE)
+    cli.parse(["sweep", str(file), "--out", str(tmp_path / "runs"), "--slurm", str(path)])()
+    assert "#SBATCH --array=0-5" in path.read_text()
+    assert "embed_dim=96,num_heads=64" not in path.read_text()
+    said = capsys.readouterr()
+    assert "6 tasks" in said.out
+    assert said.err.count("num_heads must divide embed_dim 96") == 2
+
+
+def test_a_run_that_failed_after_its_last_step_fails_again(tmp_path, stand_in, monkeypatch):
+    runs = read_sweep(tmp_path / "sweep.yaml", tmp_path / "runs")[:1]
+    monkeypatch.setenv("BREAKS_OFF", "1")
+    for _ in range(2):
+        failed = train_all(runs, tmp_path / "sweep.json", [stand_in])
+        assert [code for _, code in failed] == [65]
+    assert calls(tmp_path / "runs") == [runs[0].name] * 2
 
 
 def test_a_failure_does_not_end_the_sweep(tmp_path, stand_in, monkeypatch, capsys):
@@ -287,6 +329,18 @@ def test_a_slurm_task_at_its_limit_is_saved_and_queued_again(script, tmp_path, m
     task.send_signal(signal.SIGUSR1)
     assert task.wait(timeout=10) == 75
     assert (tmp_path / "requeued").read_text() == "requeue 77_2\n"
+
+
+def test_a_slurm_task_that_brings_nothing_new_is_not_queued_again(script, tmp_path, monkeypatch):
+    monkeypatch.setenv("CODES", '{"lr=0.0003,patch_size=16": "wait"}')
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    task = subprocess.Popen([script], stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "runs" / "waiting")
+    task.send_signal(signal.SIGUSR1)
+    said = task.communicate(timeout=10)[1]
+    assert task.returncode == 75
+    assert "no checkpoint after step 0; not queued again" in said
+    assert not (tmp_path / "requeued").exists()
 
 
 def wait_for(path: Path, seconds: float = 10.0) -> None:

@@ -16,6 +16,15 @@ def test_yaml_gives_back_every_setting(name):
     assert from_yaml(to_yaml(config)) == config
 
 
+@pytest.mark.parametrize("written", ["inf", ".inf", "+.Inf"])
+def test_infinity_is_read_as_yaml_and_python_write_it(written):
+    config = override(preset("tiny"), [f"train.clip_norm={written}"])
+    assert config.train.clip_norm == float("inf")
+    assert from_yaml(to_yaml(config)) == config
+    with pytest.raises(ConfigError, match=r"train\.clip_norm must be positive"):
+        override(preset("tiny"), ["train.clip_norm=-.inf"])
+
+
 # Settings whose other values need company, and what is of a type that says nothing about its values.
 COMPANY = {
     "train.loss": ["train.loss=nll", "model.predict_sigma=true"],

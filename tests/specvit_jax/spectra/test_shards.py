@@ -7,6 +7,7 @@ import pytest
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files import pfsspec
+from crlb.files.spectra import read_spectra
 from specvit_jax.spectra import shards as sharding
 from specvit_jax.spectra.shards import find_shards, open_shards
 from tests.specvit_jax.toy import LABELS, rows_of, write_clean
@@ -126,6 +127,46 @@ def test_links_to_other_files_are_refused(tmp_path):
         file[FLUX] = h5py.ExternalLink(str(victim), FLUX)
     with pytest.raises(DataError, match="link"):
         open_shards([path], WAVE)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("T_eff", -9999.0), ("log_g", 99.0), ("log_g", -9.99), ("mag", 99.0), ("mag", -9999.0), ("mag", 1e30)],
+)
+def test_labels_and_magnitudes_that_stand_for_missing_ones_are_named_by_row_and_column(
+    tmp_path, column, value
+):
+    columns = {"T_eff": np.full(7, 4000.0), "log_g": np.arange(7) / 2, "mag": np.full(7, 21.0)}
+    columns[column][[3, 5]] = value
+    path = write_clean(tmp_path / "a.h5", 7, n_pix=N_PIX, **columns)
+    for read in (lambda: open_shards([path], WAVE), lambda: read_spectra(path, need=(), wave=WAVE)):
+        said = rf"a\.h5: column {column} must lie .* found {value:g} at row 3 \(2 such rows\)"
+        with pytest.raises(DataError, match=said.replace("1e+30", r"1e\+30")):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "value", "said"),
+    [
+        (slice(None), 0.0, "found 0 in all pixels of row 4"),
+        (slice(None), 99.0, "found 99 in all pixels of row 4"),
+        (slice(9, 10), -9999.0, "found -9999 in pixel 9 of row 4"),
+        (slice(3, 200), -99.0, "found -99 in pixel 3 of row 4"),
+        (slice(9, 10), 1e30, r"found 1e\+30 in pixel 9 of row 4"),
+        (slice(9, 10), 999.0, "found 999 in pixel 9 of row 4"),
+    ],
+)
+def test_flux_that_stands_for_missing_flux_is_named_by_row_and_pixel(tmp_path, pixels, value, said):
+    path = write_clean(tmp_path / "a.h5", 7, n_pix=400)
+    with h5py.File(path, "a") as file:
+        file[FLUX][4, pixels] = value
+    wave = DETECTOR_WAVE[:400]
+    shards = open_shards([path], wave)
+    with pytest.raises(DataError, match=rf"a\.h5: flux must be .*{said} \(1 such rows\)"):
+        shards.read(np.arange(7)[::-1])
+    shards.read(np.array([0, 6]))
+    with pytest.raises(DataError, match=rf"a\.h5: flux must be .*{said}"):
+        read_spectra(path, wave=wave)
 
 
 def test_flux_that_is_not_finite_is_refused_by_its_file_and_row(folder):

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from crlb.errors import DataError, MissingInputError, OutputError, UsageError
+from crlb.errors import DataError, DiskError, MissingInputError, OutputError, UsageError
 from specvit_jax.network.find import read_metadata, shipped_weights
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.step import make_state
+from tests.specvit_jax.toy import small_disk
 
 # A read that fails ends orbax's event loop while its other reads are still on their way.
 broken = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -125,6 +126,32 @@ def test_when_no_checkpoint_fits_nothing_is_started_over(folder):
         saved.restore({"step": jnp.int32(0), "v": jnp.zeros(5)})
 
 
+def too_large(folder: Path, waits: bool, first: Exception | None = None) -> None:
+    """Saves a checkpoint that the disk refuses, in the background; another error may come first."""
+    with small_disk(100_000), Checkpoints(folder) as saved:
+        saved.save(5, tree(5.0), {"r2": 0.1, "best_step": 2})
+        if first is not None:
+            raise first
+        if waits:
+            saved.wait()
+
+
+@broken
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_one_error(folder, waits, caplog):
+    with pytest.raises(DiskError, match="checkpoints: File too large"):
+        too_large(folder, waits)
+    assert [record for record in caplog.records if record.exc_info] == []  # no traceback beside it
+    found, _, _ = restored(folder)
+    assert int(found["step"]) == 4
+
+
+@broken
+def test_of_two_errors_the_first_one_is_told(folder):
+    with pytest.raises(KeyError, match="what came first"):
+        too_large(folder, False, KeyError("what came first"))
+
+
 # --- weights files
 
 
@@ -153,6 +180,15 @@ def test_weights_come_back_bit_for_bit_with_all_that_prediction_needs(weights, f
         assert jax.tree.structure(mine) == jax.tree.structure(saved)
         for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(saved), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_equal_weights_give_equal_files(weights, file, tmp_path):
+    for number in range(8):  # of an order of four keys, at random, one in 24 would agree by chance
+        save_weights(tmp_path / f"{number}.safetensors", weights, {"step": 3, "val_r2": 0.5})
+        assert (tmp_path / f"{number}.safetensors").read_bytes() == file.read_bytes()
+    other = weights._replace(params=jax.tree.map(lambda leaf: leaf + 1, weights.params))
+    save_weights(file, other, {"step": 3, "val_r2": 0.5})
+    assert (tmp_path / "0.safetensors").read_bytes() != file.read_bytes()
 
 
 @pytest.mark.parametrize(("preprocess", "n_pix"), [("zca", 64), ("pca", 200)])

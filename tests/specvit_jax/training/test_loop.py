@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 from dataclasses import replace
 from functools import partial
 
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,17 +16,24 @@ import optax
 import pytest
 from scipy.stats import norm
 
-from crlb.errors import Interrupted, MissingInputError, NumericalError, OutputError, UsageError
+from crlb.errors import DataError, Interrupted, MissingInputError, NumericalError, OutputError, UsageError
+from crlb.files import pfsspec
 from specvit_jax.network.inference import Scalers, predict
+from specvit_jax.network.memory import memory
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.network.weights import load_weights
+from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.settings.config_file import override
-from specvit_jax.spectra.feed import TrainBatch, batch_index, training_rows
+from specvit_jax.spectra.feed import TrainBatch, batch_index, step_index, training_rows
+from specvit_jax.spectra.file_sources import file_order, open_source
 from specvit_jax.spectra.source import Batch
-from specvit_jax.training.initial_state import begin, initial_weights
+from specvit_jax.training.initial_state import begin, check_labels, fit_scalers, initial_weights
 from specvit_jax.training.loop import train
 from specvit_jax.training.parallel import make_layout
+from specvit_jax.training.refusals import bad_steps
+from specvit_jax.training.room import SURELY, check_room
 from specvit_jax.training.step import DROPOUT, NOISE, fresh_step, loss_of, make_state, stream, train_step
+from tests.specvit_jax.toy import rows_of, write_clean
 
 ONE = make_layout(devices=jax.devices("cpu")[:1])
 
@@ -229,8 +239,43 @@ def test_rows_after_the_checkpoint_are_not_repeated(toy_config, toy_source, tmp_
 
 def test_numbers_that_are_not_finite_stop_the_run_and_name_the_step(toy_config, toy_source, tmp_path):
     wild = override(toy_config, ["train.learning_rate=1e38", "train.warmup=0", "train.eval_every=12"])
-    with pytest.raises(NumericalError, match=r"step [23] .*batch held spectra 0, 1, 2"):
+    batch = ", ".join(map(str, range(16)))
+    said = rf"at step [23], .*batch held spectra {batch}; there is no checkpoint yet; "
+    with pytest.raises(NumericalError, match=said):
         train(wild, toy_source, tmp_path / "wild", layout=ONE)
+
+
+def test_scores_that_are_not_finite_are_no_stop_but_an_error_with_the_step(toy_config, toy_source, tmp_path):
+    settings = ["train.learning_rate=1e38", "train.warmup=0", "train.checkpoint_every=1"]
+    with pytest.raises(
+        NumericalError, match=r"scores are not finite at step 1: val_r2_log_g, .*no checkpoint"
+    ):
+        train(override(toy_config, settings), toy_source, tmp_path / "wild", layout=ONE)
+    assert not any((tmp_path / "wild" / "weights").iterdir())
+
+
+def test_an_error_says_which_checkpoint_is_sound(toy_config, toy_source, tmp_path, monkeypatch):
+    scores = iter([np.array([0.5, 0.1, 0.5]), np.array([np.nan, 0.1, np.nan])])
+    monkeypatch.setattr("specvit_jax.training.loop.score", lambda *_: next(scores))
+    said = r"at step 8: val_r2_log_g, val_r2; .*the checkpoint of step 4 is sound"
+    with pytest.raises(NumericalError, match=said):
+        train(toy_config, toy_source, tmp_path / "run", layout=ONE)
+
+
+@pytest.mark.parametrize("place", ["device", "host", "stream"])
+def test_a_batch_is_named_by_the_rows_of_its_files(tmp_path, toy_config, place):
+    files = [write_clean(tmp_path / f"{name}.h5", 40, 40 * i) for i, name in enumerate("ab")]
+    with h5py.File(files[1], "a") as file:
+        file[pfsspec.ARRAYS["flux"]][:, 7] = 1e30
+    named = [f"data.source={','.join(map(str, files))}", f"data.residency={place}", "train.batch_size=16"]
+    config = override(toy_config, named)
+    source, _ = open_source(config.data, config.train.seed)
+    said = str(bad_steps(source, config, 2, 1, None))
+    held = np.sort(rows_of(source.sample(jax.random.key(0), step_index(source, config, 2)).labels))
+    assert len(held) == 16
+    first, second = (", ".join(map(str, part)) for part in (held[held < 40], held[held >= 40] - 40))
+    assert f"rows {first} of {files[0]}; rows {second} of {files[1]};" in said
+    assert re.search(rf"largest flux, 1e\+30, is in row \d+ of {files[1]}", said)
 
 
 def test_a_directory_that_holds_a_run_is_refused(toy_config, toy_source, finished, tmp_path):
@@ -244,6 +289,46 @@ def test_a_directory_that_holds_a_run_is_refused(toy_config, toy_source, finishe
     for options in ({}, {"overwrite": True}, {"resume": True}):
         with pytest.raises(OutputError, match=r"thesis\.txt"):
             train(toy_config, toy_source, tmp_path, layout=ONE, **options)
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_lengthened_and_says_so(toy_config, toy_source, tmp_path, capfd):
+    constant = override(toy_config, ["train.schedule=constant", "train.warmup=0", "train.steps=8"])
+    longer = override(constant, ["train.steps=12"])
+    whole = train(longer, toy_source, tmp_path / "whole", layout=ONE)
+    assert "begins at step 0 of 12" in capfd.readouterr().err
+    train(constant, toy_source, tmp_path / "run", layout=ONE)
+    result = train(longer, toy_source, tmp_path / "run", resume=True, layout=ONE)
+    said = capfd.readouterr().err
+    assert "lengthened from 8 to 12 steps" in said
+    assert "goes on after step 8 of 12" in said
+    for mine, other in zip(leaves(result.weights), leaves(whole.weights), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert read_manifest(tmp_path / "run").finished.step == 12
+
+
+def test_without_its_checkpoints_a_run_does_not_replace_its_weights(toy_config, toy_source, tmp_path, capfd):
+    out = tmp_path / "run"
+    train(toy_config, toy_source, out, layout=ONE)
+    shutil.rmtree(out / "checkpoints")
+    kept = {path: path.read_bytes() for path in (*out.glob("weights/*"), out / "metrics.jsonl")}
+    with pytest.raises(
+        DataError, match=r"no checkpoint, but .*last\.safetensors of step 12, .*--init-weights"
+    ):
+        train(toy_config, toy_source, out, resume=True, layout=ONE)
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again_and_says_so(
+    toy_config, toy_source, tmp_path, capfd
+):
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(toy_config, toy_source, out, stop=lambda step: step == 5, layout=ONE)
+    shutil.rmtree(out / "checkpoints")  # as if killed after the weights of step 4 were written
+    with pytest.raises(Interrupted):
+        train(toy_config, toy_source, out, resume=True, stop=lambda step: step == 1, layout=ONE)
+    assert "no checkpoint to go on from: begins at step 0 of 12" in capfd.readouterr().err
 
 
 # --- weights to begin with
@@ -323,3 +408,58 @@ def test_unknown_label_is_refused(toy_config, toy_source, tmp_path):
     config = override(toy_config, ["model.label_names=colour"])
     with pytest.raises(UsageError, match="colour"):
         train(config, toy_source, tmp_path / "run", layout=ONE)
+
+
+def on_files(config, path, *settings):
+    """The config for a file of spectra, and its source."""
+    named = override(config, [f"data.source={path}", "model.input_size=4096", *settings])
+    return named, open_source(named.data, named.train.seed)[0]
+
+
+def test_labels_that_do_not_vary_are_named_before_anything_is_written(toy_config, two_line_grid, tmp_path):
+    good = write_clean(tmp_path / "good.h5", 40)
+    flat = write_clean(tmp_path / "flat.h5", 40, log_g=np.full(40, 3.0))
+    last = write_clean(tmp_path / "last.h5", 40, log_g=np.where(np.arange(40) == 11, 2.0, 3.0))
+    first = "train.seed=0"  # row 11 is trained on: the last four rows have one log g
+    assert 11 not in file_order(40, 0)[36:]
+    for path, settings, said in [
+        (flat, [], r"data\.source .*flat\.h5 must hold .*log_g is 3 in all 36 spectra"),
+        (last, [first], r"last 4 spectra .* log_g is 3 in all 4 spectra"),
+        (good, [f"data.validation={flat}"], r"data\.validation .*flat\.h5 must .*log_g is 3 in all 40"),
+        (write_clean(tmp_path / "one.h5", 19), [], "at least two spectra, found 1"),
+    ]:
+        config, source = on_files(toy_config, path, *settings)
+        with pytest.raises(DataError, match=said):
+            train(config, source, tmp_path / "run", layout=ONE)
+    config = override(toy_config, ["data.ranges=log_g=3:3", f"data.grid={two_line_grid}"])
+    with pytest.raises(DataError, match=r"data\.ranges must .*log_g is 3"):
+        check_labels(open_source(config.data)[0], config)
+    assert not (tmp_path / "run").exists()
+    check_labels(*reversed(on_files(toy_config, flat, "model.label_names=[T_eff]")))
+
+
+def test_a_batch_that_cannot_fit_is_refused_with_one_that_can(toy_config, toy_source, tmp_path, monkeypatch):
+    taken = memory(toy_config.model, 1)
+    free = taken.training_state + 100 * taken.activations_of_a_batch / SURELY + 1
+    monkeypatch.setattr("specvit_jax.training.room.free_memory", lambda: free)
+    for settings, fits in (("train.batch_size=101", 100), ("train.batch_size=606 train.accumulate=6", 600)):
+        with pytest.raises(UsageError, match=rf"batch_size = .* GiB are free; at most {fits} fit"):
+            train(override(toy_config, settings.split()), toy_source, tmp_path / "run", layout=ONE)
+    check_room(override(toy_config, ["train.batch_size=100"]), ONE)
+    two = make_layout(devices=jax.devices("cpu")[:2])  # they share the host's memory
+    with pytest.raises(UsageError, match="at most"):
+        check_room(override(toy_config, ["train.batch_size=100"]), two)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("settings", ["model.pool=cls", "model.network=cnn model.patch_size=8"])
+def test_a_step_takes_more_memory_than_is_needed_surely(toy_config, toy_source, settings):
+    """By what the compiler says: else runs that fit would be refused."""
+    config = override(toy_config, ["train.batch_size=256", *settings.split()])
+    state, scalers = jax.eval_shape(make_state, config), fit_scalers(toy_source, config)
+    batch = jax.eval_shape(toy_source.sample, jax.random.key(0), jnp.arange(256))
+    batch = batch._replace(labels=jax.ShapeDtypeStruct((256, 1), jnp.float32))
+    step = jax.jit(partial(train_step, config=config)).lower(state, batch, jnp.arange(256), scalers)
+    found = step.compile().memory_analysis()
+    estimate = memory(config.model, 256)
+    assert estimate.activations_of_a_batch / SURELY < found.temp_size_in_bytes

@@ -1,5 +1,6 @@
 """Several processes on one machine, connected by jax.distributed: a real one-run-many-hosts job in small."""
 
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -23,12 +24,13 @@ from tests.specvit_jax.training.test_survival import (
 __all__ = ["no_program_outlives_its_test"]
 
 
-def start_two(out: Path, steps: int):
-    """Both processes of a run."""
+def start_two(out: Path, steps: int, other: str = "", there: Path | None = None):
+    """Both processes of a run; the second one perhaps with another setting or run directory."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    return [start(out, steps, "", address, 2, process) for process in range(2)]
+    first = start(out, steps, "", address, 2, 0)
+    return [first, start(there or out, steps, other, address, 2, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +73,26 @@ def test_a_signal_to_one_stops_both_and_one_process_can_go_on(alone, tmp_path):
     status, said = finish(process)
     assert status == 75
     assert "2 processes" in said  # the layout changed, and it says so
+
+
+@pytest.mark.slow
+def test_processes_with_different_settings_are_refused_before_anything_is_written(tmp_path):
+    for process in start_two(tmp_path / "run", 12, "train.learning_rate=2e-2"):
+        status, said = finish(process)
+        assert status == 2, said
+        assert "learning_rate: 0.01" in said
+        assert "learning_rate: 0.02" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_processes_with_different_checkpoints_or_folders_are_refused(alone, tmp_path):
+    shutil.copytree(alone, tmp_path / "run")
+    shutil.copytree(alone, tmp_path / "other")
+    newest = max((tmp_path / "other" / "checkpoints").glob("[0-9]*"), key=lambda path: int(path.name))
+    shutil.rmtree(newest)
+    for there, said in ((tmp_path / "other", "step 12 to go on from"), (tmp_path / "new", "not in sight")):
+        for process in start_two(tmp_path / "run", 16, there=there):
+            status, error = finish(process)
+            assert status == 2, error
+            assert said in error
