@@ -95,6 +95,7 @@ def disk_refusal(error: BaseException) -> str | None:
     return f"{os.strerror(number)}; {DISK_REFUSALS[number]}"
 
 
+LONGEST = 4000  # characters of a message
 PIPE_CLOSED = 128 + 13  # what a shell says of a program that SIGPIPE ended
 
 
@@ -119,6 +120,12 @@ def _to_the_end(command: Callable[[], None]) -> None:
     sys.stdout.flush()
 
 
+def _bounded(message: str) -> str:
+    """A message without the middle of a value from a file that would fill the screen."""
+    half = LONGEST // 2
+    return message if len(message) <= LONGEST else f"{message[:half]} ... {message[-half:]}"
+
+
 def run_cli(command: Callable[[], None]) -> None:
     """Runs a command; an error of this module or of the disk becomes one line and an exit status.
 
@@ -130,7 +137,7 @@ def run_cli(command: Callable[[], None]) -> None:
     except BrokenPipeError:
         _leave_pipe()
     except EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_bounded(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         refusal = disk_refusal(error)

@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from crlb.errors import DataError, OutputError
+from crlb.errors import DataError, MissingInputError, OutputError
+from crlb.files.records import Record
+from crlb.files.text_input import read_json
 
+MOST_NOTE = 2**16  # bytes
 FITS_BLOCK = 2880  # bytes; a FITS file is a whole number of them
 
 
@@ -20,7 +23,7 @@ class MayPass(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(Record):
     """What is known of a file of which a part lies here; a part is only continued by the very same file."""
 
     url: str
@@ -55,8 +58,8 @@ def disk_errors(path: Path) -> Iterator[None]:
 def read_note(part: Path, url: str) -> Part | None:
     """What is known of a part; None if nothing usable, or if it came from another place."""
     try:
-        known = Part(**json.loads(_note_path(part).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        known = Part.from_json(read_json(_note_path(part), "note", MOST_NOTE))
+    except (MissingInputError, DataError):
         return None
     return known if known.url == url else None
 

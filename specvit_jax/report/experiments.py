@@ -3,15 +3,17 @@
 import base64
 import html
 import io
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from crlb.errors import DataError
+from crlb.files import text_input
+from crlb.files.text_input import read_text, shown
 
 MOST_ROWS = 12  # of a table that is not folded away
+MOST_TABLE = 2**22  # bytes of a table.md
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -19,14 +21,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         DataError: it is none.
+        MissingInputError: the file cannot be read.
     """
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} must be a JSON file, but: {error}; run its experiment again") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} must hold a JSON object, found {type(found).__name__}")
-    return found
+        return text_input.read_json(path, "results")
+    except DataError as error:
+        raise DataError(f"{error}; run its experiment again") from error
 
 
 def read_explorer(path: Path) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def scaling(path: Path, results: dict[str, Any]) -> dict[str, Any]:
         DataError: some of it is missing.
     """
     _need(path, results, ("rows",))
-    for row in results["rows"]:
+    for row in results["rows"] if isinstance(results["rows"], list) else [None]:
         _need(path, row, ("method", "n", "r2"))
     kept = ("title", "claim", "label", "rows", "limit")
     return {key: results[key] for key in kept if key in results}
@@ -92,7 +92,7 @@ def files(folder: Path, title: str) -> str:
     """Figure and table that an experiment has left, as HTML."""
     figure, text = folder / "figure.png", folder / "table.md"
     shown = _figure(figure, title) if figure.is_file() else ""
-    return shown + (markdown(text.read_text()) if text.is_file() else "")
+    return shown + (markdown(read_text(text, "table", MOST_TABLE)) if text.is_file() else "")
 
 
 def provenance(results: Mapping[str, object]) -> str:
@@ -127,7 +127,9 @@ def inline(text: str) -> str:
     return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
 
 
-def _need(path: Path, found: Mapping[str, object], keys: tuple[str, ...]) -> None:
+def _need(path: Path, found: object, keys: tuple[str, ...]) -> None:
+    if not isinstance(found, Mapping):
+        raise DataError(f"{path} must hold {', '.join(keys)} by name, found {shown(found)}")
     missing = [key for key in keys if key not in found]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; run its experiment again")

@@ -11,6 +11,8 @@ from types import TracebackType
 
 from crlb.errors import DataError, OutputError, UsageError
 from crlb.files.output import new_file, writing
+from crlb.files.text_input import read_text
+from crlb.files.yaml_input import MOST_BYTES
 from specvit_jax.runs.board import Board, check_tensorboard
 from specvit_jax.runs.listing import read_metrics
 from specvit_jax.runs.lock import LOCK_FILES, RunLock, check_free
@@ -231,8 +233,8 @@ def _check_contents(path: Path, config: Config, resume: bool, overwrite: bool) -
 def _check_same(path: Path, config: Config) -> None:
     file = path / "config.yaml"
     try:
-        before = from_yaml(file.read_text())
-    except (UsageError, UnicodeDecodeError) as error:
+        before = from_yaml(read_text(file, "config", MOST_BYTES))
+    except (UsageError, DataError) as error:
         raise DataError(f"{file} is damaged ({error}); start again with --overwrite") from error
     stored, given = (to_yaml(one).splitlines() for one in (before, config))
     changed = [
