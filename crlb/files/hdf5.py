@@ -1,5 +1,6 @@
 """HDF5 input, read with care: damage is reported in words, and no file leads to another one."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +9,15 @@ import h5py
 import numpy as np
 
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.memory import check_memory
 
 # What h5py raises for damaged metadata, found by flipping bytes of a good file.
 H5PY_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+
+
+MOST_PACKED = 1100  # bytes that a stored byte can stand for where it is compressed; deflate reaches 1032
+WORKING = 8  # bytes per number that is read: the same once more, in double precision
+SMALL = 2**24  # bytes: what is declared below that is not compared with what is stored
 
 
 @contextmanager
@@ -33,6 +40,8 @@ def open_input(path: str | Path, kind: str) -> Iterator[h5py.File]:
         raise DataError(f"{kind} file {path}: {error}") from None
     except UsageError:  # not the file's fault
         raise
+    except MemoryError as error:
+        raise DataError(f"{kind} file {path} needs more memory than there is: {error}") from error
     except H5PY_ERRORS as error:
         raise DataError(f"{kind} file {path} is truncated or damaged: {error}") from error
 
@@ -41,8 +50,8 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     """The dataset called `name`, whose data must lie inside this very file.
 
     Raises:
-        DataError: the dataset is missing or a group; or it is a link, external or virtual (these can lead to
-            any file of the reader's machine).
+        DataError: the dataset is missing or a group; it is a link, external or virtual (these can lead to
+            any file of the reader's machine); or its shape is larger than what is stored can fill.
     """
     node: h5py.Group | h5py.Dataset = group
     for part in name.split("/"):
@@ -58,7 +67,21 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
         raise DataError(f"'{name}' must be a dataset, found a group")
     if node.external or node.is_virtual:
         raise DataError(f"'{name}' keeps its data in another file, which is refused; store the data itself")
+    _check_declared(node, name)
     return node
+
+
+def _check_declared(values: h5py.Dataset, name: str) -> None:
+    """Refuses a shape that what is stored cannot fill: it was never written, or is damaged."""
+    declared = math.prod(values.shape or ()) * values.dtype.itemsize
+    stored = min(values.id.get_storage_size(), values.file.id.get_filesize())
+    packed = values.chunks is not None and values.id.get_create_plist().get_nfilters() > 0
+    chunk = math.prod(values.chunks or ()) * values.dtype.itemsize
+    if max(declared, chunk) > max(stored * (MOST_PACKED if packed else 1), SMALL):
+        raise DataError(
+            f"'{name}' of shape {values.shape} would have {max(declared, chunk):,} bytes, but {stored:,} are "
+            "stored: it was never written, is truncated or damaged"
+        )
 
 
 def read_numbers(
@@ -73,7 +96,8 @@ def read_numbers(
         rows: increasing indices; only these rows are read.
 
     Raises:
-        DataError: as `dataset`; or the dataset holds something else than numbers, or has another shape.
+        DataError: as `dataset`; or the dataset holds something else than numbers, has another shape, or is
+            larger than the free memory.
     """
     values = dataset(group, name)
     if values.dtype.kind not in "fiu" or values.ndim != len(dims) or 0 in values.shape:
@@ -81,5 +105,8 @@ def read_numbers(
             f"'{name}' must hold numbers in the shape ({', '.join(dims)}), "
             f"found {values.dtype} in the shape {values.shape}"
         )
+    read = len(values) if rows is None else len(rows)
+    size = read * math.prod(values.shape[1:])
+    check_memory(size * (values.dtype.itemsize + WORKING), f"'{name}' of shape {(read, *values.shape[1:])}")
     numbers: np.ndarray = values[()] if rows is None else values[rows]
     return numbers

@@ -2,9 +2,11 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "cases" / "hostile"
 LIMIT_S = 20  # for one test; what is refused is refused within milliseconds
 
 

@@ -26,9 +26,9 @@ from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.runs.sweep import read_sweep
 from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import load, to_yaml
+from tests.hostile.conftest import SHARED
 from tests.specvit_jax.runs.test_listing import make_run, scored, trained
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "cases" / "hostile"
 OWNER = {"host": "a", "pid": 7, "namespace": "n", "born": 3, "since": 1.0, "heartbeat": 2.0, "token": "t"}
 SWEEP = "preset: tiny\ndata: emulator\ngrid:\n  train.seed: [1, 2]\n  model.patch_size: [16, 32]\n"
 NOTE = json.dumps({"url": "u", "size": 5, "etag": None, "modified": None})
