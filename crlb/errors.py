@@ -120,6 +120,18 @@ def _to_the_end(command: Callable[[], None]) -> None:
     sys.stdout.flush()
 
 
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: numpy and Python say so by the class, jax by a word."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _out_of_memory(error: Exception) -> str:
+    said = " ".join(str(error).split())[:200]
+    return (
+        f"there is not enough memory{f' ({said})' if said else ''}; use less data, fewer or smaller batches"
+    )
+
+
 def _bounded(message: str) -> str:
     """A message without the middle of a value from a file that would fill the screen."""
     half = LONGEST // 2
@@ -145,3 +157,8 @@ def run_cli(command: Callable[[], None]) -> None:
             raise
         print(f"error: cannot write {error.filename or 'a file'}: {refusal}", file=sys.stderr)
         sys.exit(DiskError.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        print(f"error: {_out_of_memory(error)}", file=sys.stderr)
+        sys.exit(DataError.exit_code)

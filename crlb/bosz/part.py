@@ -15,6 +15,7 @@ from crlb.files.records import Record
 from crlb.files.text_input import read_json
 
 MOST_NOTE = 2**16  # bytes
+MOST_PACKED, BESIDE = 100, 2**20  # bytes out of one packed byte, spectra reach 6; and beside that
 FITS_BLOCK = 2880  # bytes; a FITS file is a whole number of them
 
 
@@ -111,7 +112,7 @@ def check_whole(path: Path, name: str) -> None:
     try:
         if name.endswith((".gz", ".bz2")):
             with gzip.open(path) if name.endswith(".gz") else bz2.open(path) as file:
-                if not _drain(file):
+                if not _drain(file, MOST_PACKED * path.stat().st_size + BESIDE):
                     raise DataError(f"{name} is truncated or damaged: it is empty")
         elif name.endswith(".fits"):
             _check_fits(path)
@@ -119,11 +120,17 @@ def check_whole(path: Path, name: str) -> None:
         raise DataError(f"{name} is truncated or damaged: {error}") from error
 
 
-def _drain(file: gzip.GzipFile | bz2.BZ2File) -> int:
-    """Reads to the end, where the checksum is verified; returns the number of bytes."""
+def _drain(file: gzip.GzipFile | bz2.BZ2File, most: int) -> int:
+    """Reads to the end, where the checksum is verified; returns the number of bytes.
+
+    Raises:
+        DataError: there are more than `most`.
+    """
     total = 0
     while block := file.read(1 << 20):
         total += len(block)
+        if total > most:
+            raise DataError(f"more than {most:,} bytes come out of it: no spectrum is packed so well")
     return total
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from crlb.cli.checks import Checks
+from crlb.cli.checks import Checks, check_at_most
 from crlb.cli.output import console
 from crlb.errors import DataError, UsageError
 from crlb.files.output import new_file
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Range = Annotated[tuple[float, float], tyro.conf.arg(metavar="LOW HIGH")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 SHOWN = 3  # URLs
+MOST_CONNECTIONS = 64
 LONGEST_NAME = 1000  # characters, of a file with the folders before it
 
 
@@ -132,6 +133,11 @@ class Download(Selection):
     def inputs(self) -> dict[str, Path | None]:
         """Returns the file read."""
         return {"--list": self.list}
+
+    def check(self) -> None:
+        """Refuses what `Selection.check` does, and more connections than a server should bear."""
+        super().check()
+        check_at_most(connections=(self.connections, MOST_CONNECTIONS))
 
     def __call__(self) -> None:
         from crlb.bosz.download import HOLES, download

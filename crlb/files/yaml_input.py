@@ -9,7 +9,7 @@ from crlb.errors import DataError
 from crlb.files.text_input import DEPTH, shown
 
 MOST_BYTES = 2**20  # of a file of YAML
-MOST_NODES = 50_000  # values, lists and mappings, those that aliases repeat counted again
+MOST_NODES = 20_000  # values, lists and mappings, those that aliases repeat counted again
 
 
 class _SingleKeys:

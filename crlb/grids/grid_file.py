@@ -33,6 +33,7 @@ __all__ = [
     "save_grid",
 ]
 
+MOST_VALUES, MOST_PER_VALUE = 10**9, 1000  # of a table: in all, and for each value of its factors
 GZIP_LEVEL = 9  # the smallest files; grids are written once
 
 
@@ -221,6 +222,7 @@ def _table(file: h5py.File, name: str, prefix: str, rows: np.ndarray | None = No
         raise DataError(
             f"{prefix}coefficients {coefficients.shape} and {prefix}basis {basis.shape} must agree in k"
         )
+    _check_product(prefix, coefficients, basis)
     if f"{prefix}quantum" in file:
         quantum = _array(file, f"{prefix}quantum", ("k",))
         scale = _array(file, f"{prefix}scale", ("n",), rows)
@@ -231,6 +233,16 @@ def _table(file: h5py.File, name: str, prefix: str, rows: np.ndarray | None = No
             )
         coefficients *= quantum * scale[:, None]
     return Factors(coefficients, basis)
+
+
+def _check_product(prefix: str, coefficients: np.ndarray, basis: np.ndarray) -> None:
+    """Refuses factors that are next to nothing beside the table that they stand for."""
+    n_values = len(coefficients) * basis.shape[1]
+    if n_values > max(MOST_VALUES, MOST_PER_VALUE * (coefficients.size + basis.size)):
+        raise DataError(
+            f"{prefix}coefficients {coefficients.shape} and {prefix}basis {basis.shape} stand for "
+            f"{n_values:,} values, more than {MOST_PER_VALUE} for each of theirs; store more of the table"
+        )
 
 
 def _missing(file: h5py.File, name: str) -> NoReturn:

@@ -4,16 +4,20 @@ import base64
 import html
 import io
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from crlb.errors import DataError
 from crlb.files import text_input
-from crlb.files.text_input import read_text, shown
+from crlb.files.text_input import read_bytes, read_text, shown
 
 MOST_ROWS = 12  # of a table that is not folded away
 MOST_TABLE = 2**22  # bytes of a table.md
+MOST_FIGURE = 2**25  # bytes of a figure.png
+MOST_PIXELS = 32_000_000  # of a figure: 512 MB once it is read
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -161,14 +165,27 @@ def _table(lines: list[str]) -> str:
     return f"<details><summary>Table of {len(rows)} rows</summary>{shown}</details>"
 
 
+def _check_size(path: Path, raw: bytes) -> None:
+    """Refuses a picture that is none, or larger than any figure, by its header alone.
+
+    Source: PNG specification, 11.2.2: after signature, length and IHDR, width and height of four bytes each.
+    """
+    if raw[:8] != PNG or raw[12:16] != b"IHDR":
+        raise DataError(f"{path} is not a PNG image: its beginning is another; run its experiment again")
+    width, height = int.from_bytes(raw[16:20], "big"), int.from_bytes(raw[20:24], "big")
+    if not 0 < width * height <= MOST_PIXELS:
+        raise DataError(f"{path} must have at most {MOST_PIXELS:,} pixels, found {width} x {height}")
+
+
 def _figure(path: Path, title: str) -> str:
     """A figure as WebP without loss, a third of the PNG."""
     import matplotlib.image
 
-    content = io.BytesIO()
+    raw, content = read_bytes(path, "figure", MOST_FIGURE), io.BytesIO()
+    _check_size(path, raw)
     try:
-        pixels = matplotlib.image.imread(path, format="png")
-    except (OSError, SyntaxError) as error:
+        pixels = matplotlib.image.imread(io.BytesIO(raw), format="png")
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
         raise DataError(f"{path} is not a PNG image: {error}; run its experiment again") from error
     matplotlib.image.imsave(content, pixels, format="webp", pil_kwargs={"lossless": True})
     data = base64.b64encode(content.getvalue()).decode()
