@@ -101,6 +101,7 @@ def disk_refusal(error: BaseException) -> str | None:
     return f"{os.strerror(number)}; {DISK_REFUSALS[number]}"
 
 
+LONGEST = 4000  # characters of a message
 PIPE_CLOSED = 128 + 13  # what a shell says of a program that SIGPIPE ended
 
 
@@ -125,6 +126,24 @@ def _to_the_end(command: Callable[[], None]) -> None:
     sys.stdout.flush()
 
 
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: numpy and Python say so by the class, jax by a word."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _out_of_memory(error: Exception) -> str:
+    said = " ".join(str(error).split())[:200]
+    return (
+        f"there is not enough memory{f' ({said})' if said else ''}; use less data, fewer or smaller batches"
+    )
+
+
+def _bounded(message: str) -> str:
+    """A message without the middle of a value from a file that would fill the screen."""
+    half = LONGEST // 2
+    return message if len(message) <= LONGEST else f"{message[:half]} ... {message[-half:]}"
+
+
 def run_cli(command: Callable[[], None]) -> None:
     """Runs a command; an error of this module or of the disk becomes one line and an exit status.
 
@@ -136,7 +155,7 @@ def run_cli(command: Callable[[], None]) -> None:
     except BrokenPipeError:
         _leave_pipe()
     except EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_bounded(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         refusal = disk_refusal(error)
@@ -144,3 +163,8 @@ def run_cli(command: Callable[[], None]) -> None:
             raise
         print(f"error: cannot write {error.filename or 'a file'}: {refusal}", file=sys.stderr)
         sys.exit(DiskError.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        print(f"error: {_out_of_memory(error)}", file=sys.stderr)
+        sys.exit(DataError.exit_code)

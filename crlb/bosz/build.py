@@ -16,6 +16,7 @@ from crlb.bosz.degrade import Pixels, plan_pixels
 from crlb.bosz.names import Node
 from crlb.bosz.read import read_spectrum
 from crlb.errors import DataError, UsageError
+from crlb.files.hdf5_attributes import write_texts
 from crlb.files.output import check_output, new_file
 from crlb.grids import holes as hole
 from crlb.labels import LABEL_NAMES
@@ -87,7 +88,8 @@ def build_grid(
         _write_rows(file, table, pixels, len(plan), console or Console(stderr=True))
         _write_filled(file, table, plan)
         if report:
-            file["holes"], file.attrs["holes"] = missing, report
+            file["holes"] = missing
+            write_texts(file, holes=report)
     return report
 
 
@@ -134,13 +136,11 @@ def _describe(file: h5py.File, table: _Table, pixels: Pixels) -> None:
     source.append(" and ".join(sorted({models[node.model] for node in table.nodes})))
     source.append(f"microturbulence {node.microturbulence} km/s")
     fixed = [f"{name} = {value:g}" for name, value in table.fixed.items()]
-    file.attrs["label_names"] = list(table.label_names)
-    file.attrs["wave_medium"] = "vacuum"
-    file.attrs["flux_unit"] = FLUX_UNIT
+    write_texts(file, label_names=table.label_names, wave_medium="vacuum", flux_unit=FLUX_UNIT)
+    write_texts(file, source=", ".join([*source, *fixed]))
     file.attrs["resolving_power"] = pixels.resolving_power
-    file.attrs["source"] = ", ".join([*source, *fixed])
     if fixed:
-        file.attrs["fixed_labels"] = fixed
+        write_texts(file, fixed_labels=fixed)
     file["wave"] = pixels.wave
 
 

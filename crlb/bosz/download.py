@@ -27,7 +27,8 @@ from rich.progress import (
 
 from crlb.bosz.http import Failed, Hole, Settings, Stopped, fetch, local_mirror, probe_size
 from crlb.bosz.names import ARCHIVE, Node
-from crlb.errors import Interrupted, OutputError, UsageError
+from crlb.errors import DataError, Interrupted, OutputError, UsageError
+from crlb.files.text_input import read_text
 
 HOLES = "holes.csv"  # in the folder: files the archive does not have; delete it to ask again
 LOCK = ".download.lock"
@@ -129,12 +130,19 @@ def _is_here(node: Node, folder: Path) -> bool:
 
 
 def read_holes(folder: str | Path) -> set[str]:
-    """Names of the files that the archive was found not to have, from earlier downloads into the folder."""
+    """Names of the files that the archive was found not to have, from earlier downloads into the folder.
+
+    Raises:
+        DataError: the list is damaged.
+    """
     path = Path(folder) / HOLES
     if not path.exists():
         return set()
-    with path.open(newline="") as file:
-        return {row[0] for row in csv.reader(file) if row and row[0] != "name"}
+    lines = read_text(path, "list of holes").splitlines()
+    try:
+        return {row[0] for row in csv.reader(lines) if row and row[0] != "name"}
+    except csv.Error as error:
+        raise DataError(f"{path} is damaged ({error}); delete it, the archive is then asked again") from error
 
 
 def _record_hole(node: Node, folder: Path) -> None:

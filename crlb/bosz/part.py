@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from crlb.errors import DataError, OutputError
+from crlb.errors import DataError, MissingInputError, OutputError
+from crlb.files.records import Record
+from crlb.files.text_input import read_json
 
+MOST_NOTE = 2**16  # bytes
+MOST_PACKED, BESIDE = 100, 2**20  # bytes out of one packed byte, spectra reach 6; and beside that
 FITS_BLOCK = 2880  # bytes; a FITS file is a whole number of them
 
 
@@ -20,7 +24,7 @@ class MayPass(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(Record):
     """What is known of a file of which a part lies here; a part is only continued by the very same file."""
 
     url: str
@@ -55,8 +59,8 @@ def disk_errors(path: Path) -> Iterator[None]:
 def read_note(part: Path, url: str) -> Part | None:
     """What is known of a part; None if nothing usable, or if it came from another place."""
     try:
-        known = Part(**json.loads(_note_path(part).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        known = Part.from_json(read_json(_note_path(part), "note", MOST_NOTE))
+    except (MissingInputError, DataError):
         return None
     return known if known.url == url else None
 
@@ -108,7 +112,7 @@ def check_whole(path: Path, name: str) -> None:
     try:
         if name.endswith((".gz", ".bz2")):
             with gzip.open(path) if name.endswith(".gz") else bz2.open(path) as file:
-                if not _drain(file):
+                if not _drain(file, MOST_PACKED * path.stat().st_size + BESIDE):
                     raise DataError(f"{name} is truncated or damaged: it is empty")
         elif name.endswith(".fits"):
             _check_fits(path)
@@ -116,11 +120,17 @@ def check_whole(path: Path, name: str) -> None:
         raise DataError(f"{name} is truncated or damaged: {error}") from error
 
 
-def _drain(file: gzip.GzipFile | bz2.BZ2File) -> int:
-    """Reads to the end, where the checksum is verified; returns the number of bytes."""
+def _drain(file: gzip.GzipFile | bz2.BZ2File, most: int) -> int:
+    """Reads to the end, where the checksum is verified; returns the number of bytes.
+
+    Raises:
+        DataError: there are more than `most`.
+    """
     total = 0
     while block := file.read(1 << 20):
         total += len(block)
+        if total > most:
+            raise DataError(f"more than {most:,} bytes come out of it: no spectrum is packed so well")
     return total
 
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from crlb.cli.checks import Checks
+from crlb.cli.checks import Checks, check_at_most
 from crlb.cli.output import console
-from crlb.errors import UsageError
+from crlb.errors import DataError, UsageError
 from crlb.files.output import new_file
+from crlb.files.text_input import read_text, shown
 
 if TYPE_CHECKING:
     from crlb.bosz.names import Node
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 Range = Annotated[tuple[float, float], tyro.conf.arg(metavar="LOW HIGH")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 SHOWN = 3  # URLs
+MOST_CONNECTIONS = 64
+LONGEST_NAME = 1000  # characters, of a file with the folders before it
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,11 @@ class Download(Selection):
         """Returns the file read."""
         return {"--list": self.list}
 
+    def check(self) -> None:
+        """Refuses what `Selection.check` does, and more connections than a server should bear."""
+        super().check()
+        check_at_most(connections=(self.connections, MOST_CONNECTIONS))
+
     def __call__(self) -> None:
         from crlb.bosz.download import HOLES, download
         from crlb.bosz.http import Settings
@@ -156,7 +164,12 @@ class Download(Selection):
 def _read_list(path: Path) -> "list[Node]":
     from crlb.bosz.names import parse_name
 
-    return [parse_name(line.strip()) for line in path.read_text().splitlines() if line.strip()]
+    lines = (line.strip() for line in read_text(path, "list of names").splitlines())
+    names = [line for line in lines if line]
+    for name in names:
+        if len(name) > LONGEST_NAME:
+            raise DataError(f"list of names {path} holds {shown(name)}, which is no name of a BOSZ spectrum")
+    return [parse_name(name) for name in names]
 
 
 @dataclass(frozen=True)

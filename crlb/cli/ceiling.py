@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from crlb.cli.checks import check_finite, check_used
+from crlb.cli.checks import MOST_STARS, check_at_most, check_finite, check_used
 from crlb.cli.forward_model import File
 from crlb.cli.output import (
     write_csv,
@@ -81,6 +81,7 @@ class Ceiling(WithPrior):
         find_conditions(self.conditions)
         if self.n_bayes < 2:
             raise UsageError(f"--n-bayes must be 2 or more, found {self.n_bayes}")
+        check_at_most(n_bayes=(self.n_bayes, MOST_STARS))
 
     def __call__(self) -> None:
         from crlb.ceilings.ceiling import ceiling

@@ -10,6 +10,7 @@ from crlb.files.input import check_inputs
 from crlb.files.output import check_outputs
 
 OUTPUTS = ("out", "json", "csv", "plot")  # options that name a file to create
+MOST_STARS = 1_000_000  # that are simulated: 16 GB of spectra
 PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -58,6 +59,20 @@ def check_positive(**values: float | int) -> None:
         if not 0 < value < float("inf"):
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{option}: {name} must be positive and finite, found {value:g}")
+
+
+def check_at_most(**limits: tuple[int | float, int | float]) -> None:
+    """Refuses numbers, named as their options are, that are larger than what can be computed.
+
+    Args:
+        limits: option -> its value, and the largest.
+
+    Raises:
+        UsageError: naming the first.
+    """
+    for name, (value, most) in limits.items():
+        if value > most:
+            raise UsageError(f"--{name.replace('_', '-')} must be at most {most:,}, found {value:,}")
 
 
 def check_finite(option: str, values: Sequence[float], kind: str = "number") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from crlb.cli.checks import Checks, check_names, check_positive
+from crlb.cli.checks import Checks, check_at_most, check_names, check_positive
 from crlb.errors import UsageError
 from crlb.labels import SOLAR_SCALED
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crlb.observation.forward_model import ForwardModel
     from crlb.observation.noise_curves import NoiseModel
 
+MOST_FWHM = 200.0  # Å: of a line, where the whole arm is 1750 Å
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="LABEL [LABEL ...]")]
 Values = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=VALUE [...]")]
@@ -71,6 +72,7 @@ class ForwardModelOptions(Checks):
         super().check()
         check_positive(exptime_s=self.exptime_s, n_exp=self.n_exp, seeing_arcsec=self.seeing_arcsec)
         check_positive(noise_level=self.noise_level, lsf_fwhm=self.lsf_fwhm)
+        check_at_most(lsf_fwhm=(self.lsf_fwhm, MOST_FWHM))
         if self.wave_range is not None:
             from crlb.detector import pixels_within
 

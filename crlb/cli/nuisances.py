@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from crlb.cli.checks import check_used
+from crlb.cli.checks import MOST_STARS, check_at_most, check_used
 from crlb.cli.forward_model import File, ForwardModelOptions
 from crlb.cli.output import write_csv, write_outputs
 from crlb.errors import UsageError
@@ -61,6 +61,7 @@ class NuisancesOptions(ForwardModelOptions):
         find_conditions(self.conditions)
         if self.n_bayes < 2:
             raise UsageError(f"--n-bayes must be 2 or more, found {self.n_bayes}")
+        check_at_most(n_bayes=(self.n_bayes, MOST_STARS))
 
     def __call__(self) -> None:
         from crlb.ceilings.nuisance_effects import nuisance_effects

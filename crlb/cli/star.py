@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from crlb.cli.checks import check_finite
+from crlb.cli.checks import check_at_most, check_finite
 from crlb.cli.forward_model import ForwardModelOptions
 from crlb.errors import UsageError
 from crlb.labels import LABEL_NAMES
@@ -86,10 +86,13 @@ class StarWithNuisances(StarOptions):
     """The width of the line-spread function (FWHM, Å) is unknown too."""
 
     def check(self) -> None:
-        """Refuses what `StarOptions.check` does, and an order of the continuum below 0."""
+        """Refuses what `StarOptions.check` does, and an order of the continuum that cannot be."""
+        from crlb.observation.conditions import MAX_CONTINUUM
+
         super().check()
         if self.continuum < 0:
             raise UsageError(f"--continuum must be an order of 0 or more, found {self.continuum}")
+        check_at_most(continuum=(self.continuum, MAX_CONTINUUM))
 
     def unknowns(self) -> tuple[str, ...]:
         """Returns what is unknown of the star: its free labels, then the nuisances."""

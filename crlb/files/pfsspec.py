@@ -18,6 +18,8 @@ from jaxtyping import Float
 
 from crlb.errors import DataError
 from crlb.files.hdf5 import dataset, read_numbers
+from crlb.files.hdf5_attributes import attribute, text, write_texts
+from crlb.files.memory import check_memory
 
 WAVE, WAVE_EDGES, TABLE = "spectrumdataset/wave", "spectrumdataset/wave_edges", "dataset/params/table"
 ARRAYS = {name: f"dataset/arrays/{name}/value" for name in ("flux", "error", "noisy", "mask")}
@@ -73,8 +75,7 @@ def read_usable(file: h5py.File, shape: tuple[int, int]) -> Float[np.ndarray, "n
 
 def read_conditions(file: h5py.File) -> str | None:
     """The conditions that the spectra of a file were drawn under, as text; None: the file does not say."""
-    found = file.attrs.get(CONDITIONS)
-    return found.decode() if isinstance(found, bytes) else found
+    return text(file, CONDITIONS)
 
 
 def read_table(file: h5py.File, part: slice = slice(None)) -> dict[str, Float[np.ndarray, " n"]]:
@@ -89,9 +90,13 @@ def read_table(file: h5py.File, part: slice = slice(None)) -> dict[str, Float[np
     table = dataset(file, TABLE)
     if table.dtype.names is None or table.ndim != 1 or not len(table):
         raise DataError(f"'{TABLE}' must be a table with at least one row, found {table.dtype}")
+    if table.dtype.hasobject:
+        raise DataError(f"'{TABLE}' must hold numbers and texts of fixed length, found {table.dtype}")
+    n = len(range(*part.indices(len(table))))
+    check_memory(n * (table.dtype.itemsize + 8 * len(table.dtype.names)), f"'{TABLE}' of {n} rows")
     rows, columns = table[part], {}
     for field in table.dtype.names[1:]:  # the first one is the index
-        names = column_names(table.attrs.get(f"{field}_kind"), field)
+        names = column_names(attribute(table, f"{field}_kind"), field)
         block = rows[field].reshape(len(rows), -1)
         if block.shape[1] != len(names):
             raise DataError(f"block '{field}' has {block.shape[1]} columns but {len(names)} names")
@@ -132,7 +137,7 @@ def create(
 
     Contiguous, not chunked: rows are then read in any order at the speed of the disk.
     """
-    _set(file, CLASS="GROUP", VERSION="1.0", PYTABLES_FORMAT_VERSION="2.1")
+    write_texts(file, CLASS="GROUP", VERSION="1.0", PYTABLES_FORMAT_VERSION="2.1")
     file.attrs["TITLE"] = h5py.Empty("S1")
     middle = 0.5 * (wave[1:] + wave[:-1])
     file[WAVE] = wave
@@ -140,7 +145,7 @@ def create(
     kinds = {name: np.uint8 if name == "mask" else np.float32 for name in arrays}
     created = {name: file.create_dataset(ARRAYS[name], (n, len(wave)), kinds[name]) for name in arrays}
     if "mask" in created:
-        _set(created["mask"], meaning="0 = usable pixel")
+        write_texts(created["mask"], meaning="0 = usable pixel")
     return created
 
 
@@ -155,27 +160,22 @@ def write_table(file: h5py.File, columns: Mapping[str, Float[np.ndarray, " n"]])
     rows["index"], rows["values_block_0"] = np.arange(len(block)), block
     table = file.create_dataset(TABLE, data=rows, maxshape=(None,), chunks=(min(len(rows), ROWS_PER_CHUNK),))
     fields = {"index": np.int64(0), "values_block_0": np.float64(0)}
-    _set(table, CLASS="TABLE", VERSION="2.7", index_kind="integer", values_block_0_dtype="float64")
-    _set(table, values_block_0_kind=_pickled(names), values_block_0_meta=_pickled(None))
+    write_texts(table, CLASS="TABLE", VERSION="2.7", index_kind="integer", values_block_0_dtype="float64")
+    write_texts(table, values_block_0_kind=_pickled(names), values_block_0_meta=_pickled(None))
     table.attrs.update(TITLE=h5py.Empty("S1"), NROWS=np.int64(len(block)))
     for i, (name, fill) in enumerate(fields.items()):
-        _set(table, **{f"FIELD_{i}_NAME": name})
+        write_texts(table, **{f"FIELD_{i}_NAME": name})
         table.attrs[f"FIELD_{i}_FILL"] = fill
     group = table.parent
-    _set(group, CLASS="GROUP", VERSION="1.0", pandas_type="frame_table", table_type="appendable_frame")
-    _set(group, pandas_version="0.15.2")  # of the layout, which has not changed since; pandas before 3.1 asks
-    _set(group, encoding="UTF-8", errors="strict", nan_rep=_pickled("nan"), data_columns=_pickled([]))
-    _set(group, index_cols=_pickled([(0, "index")]), values_cols=_pickled(["values_block_0"]))
-    _set(group, non_index_axes=_pickled([(1, names)]))
-    _set(group, info=_pickled({1: {"names": [None], "type": "Index"}, "index": {}, "values_block_0": {}}))
+    write_texts(group, CLASS="GROUP", VERSION="1.0", pandas_type="frame_table", table_type="appendable_frame")
+    write_texts(group, pandas_version="0.15.2")  # of the unchanged layout; pandas before 3.1 asks for it
+    write_texts(group, encoding="UTF-8", errors="strict", nan_rep=_pickled("nan"), data_columns=_pickled([]))
+    write_texts(group, index_cols=_pickled([(0, "index")]), values_cols=_pickled(["values_block_0"]))
+    write_texts(group, non_index_axes=_pickled([(1, names)]))
+    write_texts(
+        group, info=_pickled({1: {"names": [None], "type": "Index"}, "index": {}, "values_block_0": {}})
+    )
     group.attrs.update(TITLE=h5py.Empty("S1"), levels=np.int64(1))
-
-
-def _set(node: h5py.Group | h5py.Dataset, **values: str | bytes) -> None:
-    """PyTables reads an attribute as text if it is UTF-8 of fixed length, and as bytes otherwise."""
-    for name, value in values.items():
-        kind = h5py.string_dtype("utf-8" if isinstance(value, str) else "ascii", len(value))
-        node.attrs.create(name, np.bytes_(value.encode() if isinstance(value, str) else value), dtype=kind)
 
 
 def _pickled(value: object) -> bytes:

@@ -49,6 +49,8 @@ class Record:
         Raises:
             DataError: a field is missing, unknown or of another type; each is named.
         """
+        if not isinstance(values, Mapping):
+            raise DataError(f"a {cls.__name__} must be a JSON object, found {type(values).__name__}")
         restored = {key: value for key, value in _restored(values).items() if key != NOT_FINITE}
         try:
             return _converter().structure(restored, cls)
@@ -96,6 +98,8 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook_func(_is_array, lambda array: np.asarray(array).tolist())
     converter.register_structure_hook_func(_is_array, _array)
+    for kind, allowed in ((str, str), (bool, bool), (int, int), (float, (int, float))):
+        converter.register_structure_hook(kind, _only(kind, allowed))
     converter.register_unstructure_hook(np.generic, lambda number: number.item())
     converter.register_unstructure_hook(Path, str)
     converter.register_unstructure_hook_factory(
@@ -155,6 +159,17 @@ def _gathering(kind: type, converter: cattrs.Converter) -> Callable[[Mapping[str
     return structure
 
 
+def _only(kind: type, allowed: type | tuple[type, ...]) -> Callable[[object, object], object]:
+    """How a plain value becomes one of a kind: text is no number, and True is none either."""
+
+    def structure(value: object, _: object) -> object:
+        if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(f"must be {kind.__name__}, found {type(value).__name__}")
+        return kind(value)
+
+    return structure
+
+
 def _is_array(kind: object) -> bool:
     """Whether a type is numpy's array, or an annotation of one with its shape."""
     return isinstance(kind, type) and (issubclass(kind, np.ndarray) or hasattr(kind, "array_type"))
@@ -185,12 +200,22 @@ def _finite(value: object, place: str, words: dict[str, str]) -> Json:
 
 def _restored(values: Mapping[str, Json]) -> dict[str, Json]:
     """Plain values with the numbers that `not_finite` names."""
-    found: dict[str, Json] = json.loads(json.dumps(values))
-    words = found.get(NOT_FINITE)
-    for place, word in words.items() if isinstance(words, dict) else ():
-        target: Any = found
-        *parents, last = (int(key) if key.isdecimal() else key for key in place.split("/"))
-        for key in parents:
-            target = target[key]
-        target[last] = float(str(word))
+    try:
+        found: dict[str, Json] = json.loads(json.dumps(values))
+        words = found.get(NOT_FINITE)
+        for place, word in words.items() if isinstance(words, dict) else ():
+            _put(found, place, float(str(word)))
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{NOT_FINITE} must name numbers of the record by their place: {error}") from error
     return found
+
+
+def _put(found: Any, place: str, number: float) -> None:
+    """Puts a number where there is null; keys of lists are their indices."""
+    keys: list[Any] = place.split("/")
+    for i, key in enumerate(keys):
+        keys[i] = int(key) if isinstance(found, list) else key
+        found, holder = found[keys[i]], found
+    if found is not None:
+        raise ValueError(f"{place} holds something")
+    holder[keys[-1]] = number

@@ -3,24 +3,40 @@
 import csv
 import fcntl
 import io
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from crlb.errors import Interrupted, Locked, OutputError
+from crlb.errors import DataError, Interrupted, Locked, MissingInputError, OutputError
 from crlb.files.flags import NONE
 from crlb.files.output import check_output, new_file, writing
+from crlb.files.records import Record, write_json
 from crlb.files.table_formats import About as About  # handed on: what a table is made of
 from crlb.files.table_formats import Column as Column
 from crlb.files.table_formats import Kind, partial_of, write_table
 from crlb.files.table_formats import check_table as check_table
+from crlb.files.text_input import read_json
 
 COMMIT_S = 2.0  # between two moments from which an interrupted run can go on
+MOST_STATE = 2**20  # bytes of the note on partial rows
+
+
+@dataclass(frozen=True)
+class _State(Record):
+    """How far the partial rows of a table are good, and what decides them."""
+
+    fingerprint: dict[str, str]
+    rows: int
+    bytes: int
+
+    def __post_init__(self) -> None:
+        if self.rows < 0 or self.bytes < 0:
+            raise DataError(f"rows and bytes must be 0 or more, found {self.rows} and {self.bytes}")
 
 
 class TableFile:
@@ -138,20 +154,18 @@ class TableFile:
         """Notes how far the rows are good, once they are on the disk."""
         assert self.file is not None
         os.fsync(self.file.fileno())
-        state = {"fingerprint": self.fingerprint, "rows": self.good[0], "bytes": self.good[1]}
-        with new_file(self.state, overwrite=True) as temporary:
-            temporary.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        write_json(_State(self.fingerprint, *self.good), self.state, overwrite=True)
         self.committed_at = time.monotonic()
 
     def _kept(self) -> tuple[int, int] | None:
         """Rows and bytes that an earlier run of the same command has left; None: nothing."""
         try:
-            state = json.loads(self.state.read_text(encoding="utf-8"))
-            rows, length, found = int(state["rows"]), int(state["bytes"]), state["fingerprint"]
-        except FileNotFoundError:
+            state = _State.from_json(read_json(self.state, "state of a table", MOST_STATE))
+        except MissingInputError:
             return None
-        except (ValueError, KeyError, TypeError):
-            found, rows, length = {"state": "unreadable"}, 0, 0
+        except DataError:
+            state = _State({"state": "unreadable"}, 0, 0)
+        rows, length, found = state.rows, state.bytes, state.fingerprint
         if found == self.fingerprint and self.partial.is_file() and self.partial.stat().st_size >= length:
             return rows, length
         if self.overwrite or not rows:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import h5py
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from crlb.errors import DataError, UsageError
 from crlb.files.hdf5 import dataset, open_input, read_numbers
+from crlb.files.hdf5_attributes import attribute, text, texts, write_texts
 from crlb.files.output import new_file
 from crlb.grids.compression import Factors, quantise
 from crlb.grids.holes import Policy
@@ -32,6 +33,7 @@ __all__ = [
     "save_grid",
 ]
 
+MOST_VALUES, MOST_PER_VALUE = 10**9, 1000  # of a table: in all, and for each value of its factors
 GZIP_LEVEL = 9  # the smallest files; grids are written once
 
 
@@ -172,8 +174,7 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> Sp
 
 
 def _label_names(file: h5py.File) -> tuple[str, ...]:
-    names = np.atleast_1d(np.asarray(_attribute(file, "label_names")))
-    label_names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+    label_names = texts(file, "label_names") or _missing(file, "label_names")
     if len(set(label_names)) != len(label_names):
         raise DataError(f"label_names must give different names, found {', '.join(label_names)}")
     return label_names
@@ -221,6 +222,7 @@ def _table(file: h5py.File, name: str, prefix: str, rows: np.ndarray | None = No
         raise DataError(
             f"{prefix}coefficients {coefficients.shape} and {prefix}basis {basis.shape} must agree in k"
         )
+    _check_product(prefix, coefficients, basis)
     if f"{prefix}quantum" in file:
         quantum = _array(file, f"{prefix}quantum", ("k",))
         scale = _array(file, f"{prefix}scale", ("n",), rows)
@@ -233,19 +235,28 @@ def _table(file: h5py.File, name: str, prefix: str, rows: np.ndarray | None = No
     return Factors(coefficients, basis)
 
 
-def _attribute(file: h5py.File, name: str) -> object:
-    if name not in file.attrs:
-        raise DataError(f"root attribute '{name}' is missing; found {', '.join(file.attrs) or 'none'}")
-    return file.attrs[name]
+def _check_product(prefix: str, coefficients: np.ndarray, basis: np.ndarray) -> None:
+    """Refuses factors that are next to nothing beside the table that they stand for."""
+    n_values = len(coefficients) * basis.shape[1]
+    if n_values > max(MOST_VALUES, MOST_PER_VALUE * (coefficients.size + basis.size)):
+        raise DataError(
+            f"{prefix}coefficients {coefficients.shape} and {prefix}basis {basis.shape} stand for "
+            f"{n_values:,} values, more than {MOST_PER_VALUE} for each of theirs; store more of the table"
+        )
+
+
+def _missing(file: h5py.File, name: str) -> NoReturn:
+    raise DataError(f"root attribute '{name}' is missing; found {', '.join(file.attrs) or 'none'}")
 
 
 def _text(file: h5py.File, name: str) -> str:
-    value = _attribute(file, name)
-    return value.decode() if isinstance(value, bytes) else str(value)
+    found = text(file, name)
+    return _missing(file, name) if found is None else found
 
 
 def _positive_number(file: h5py.File, name: str) -> float:
-    value = np.asarray(_attribute(file, name))
+    found = attribute(file, name)
+    value = _missing(file, name) if found is None else np.asarray(found)
     if value.size != 1 or value.dtype.kind not in "fiu" or not (np.isfinite(value) & (value > 0)).all():
         raise DataError(f"root attribute '{name}' must be one positive number, found {value}")
     return float(value.reshape(()))
@@ -271,11 +282,9 @@ def save_grid(
         UsageError: `rtol` is below what the factors can hold.
     """
     with new_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["label_names"] = list(grid.label_names)
-        file.attrs["wave_medium"] = "vacuum"
-        file.attrs["flux_unit"] = grid.flux_unit
+        write_texts(file, label_names=grid.label_names, wave_medium="vacuum", flux_unit=grid.flux_unit)
+        write_texts(file, source=grid.source)
         file.attrs["resolving_power"] = grid.resolving_power
-        file.attrs["source"] = grid.source
         file["wave"] = grid.wave
         file.create_dataset("labels", data=grid.nodes, compression="gzip", shuffle=True)
         if grid.filled is not None:

@@ -3,6 +3,7 @@
 The default everywhere is to refuse and list; dropping and filling happen on request, and are reported.
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from crlb.grids.rounding import unite_rounded
 
 Policy = Literal["refuse", "drop", "fill"]
 MAX_LISTED = 8  # nodes named in a message
+MOST_NODES, MOST_SPARSE = 100_000, 100  # of a tensor: in all, and for each one that is there
 MAX_STATES = 5000  # of the exact search for what to drop
 Recipe = tuple[np.ndarray, np.ndarray]  # rows of the table, and the weights of their log flux
 NEIGHBOURS = 2  # on either side of a hole that is filled: cubic where all four exist
@@ -94,14 +96,28 @@ def _tensor(
     """Returns the axes, the indices of every row on them, and where a node is present."""
     labels = unite_rounded(labels)
     axes = tuple(np.unique(column) for column in labels.T)
+    _check_span(len(labels), tuple(map(len, axes)))
     index = np.stack([np.searchsorted(a, c) for a, c in zip(axes, labels.T, strict=True)], axis=1)
     present = np.zeros(tuple(map(len, axes)), bool)
     present[tuple(index.T)] = True
     return axes, index, present
 
 
+def _check_span(n: int, shape: tuple[int, ...]) -> None:
+    """Refuses labels that lie on no grid: their tensor would hold next to nothing else than holes."""
+    if math.prod(shape) > max(MOST_NODES, MOST_SPARSE * n):
+        raise DataError(
+            f"labels must form a tensor grid, but the {n} nodes have {' x '.join(map(str, shape))} different "
+            f"values, a tensor of {math.prod(shape):.3g} nodes; give spectra at the nodes of a grid"
+        )
+
+
 def find_holes(labels: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n_missing n_labels"]:
-    """Returns the labels of the nodes that are missing from the tensor their values span, in order."""
+    """Returns the labels of the nodes that are missing from the tensor their values span, in order.
+
+    Raises:
+        DataError: the tensor would have more than `MOST_NODES` nodes, nearly all of them missing.
+    """
     axes, _, present = _tensor(labels)
     where = np.argwhere(~present)
     return np.stack([axis[i] for axis, i in zip(axes, where.T, strict=True)], axis=1)

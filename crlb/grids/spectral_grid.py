@@ -1,6 +1,7 @@
 """A grid of model spectra in memory, checked. Host side, numpy float64."""
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from crlb.errors import DataError, UsageError
+from crlb.files.memory import check_memory
 from crlb.grids.compression import Factors
 from crlb.grids.holes import Policy, find_holes, listed, mend
 from crlb.grids.rounding import ROUNDING, unite_rounded
+
+TABLES = 3  # of all spectra, in memory at once while holes are mended
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +237,9 @@ def _check_single(labels: Float[np.ndarray, "n n_labels"], label_names: tuple[st
 
 def _mended(nodes: Nodes, holes: Policy, label_names: tuple[str, ...]) -> Nodes:
     """The table without holes, as whole spectra; a warning reports what was done."""
+    n_pix = nodes.flux.shape[-1]
+    n_whole = math.prod(len(np.unique(column)) for column in nodes.labels.T)
+    check_memory(TABLES * 8 * n_whole * n_pix, f"a grid of {n_whole} nodes and {n_pix} pixels")
     whole = [table.table() if isinstance(table, Factors) else table for table in (nodes.flux, nodes.cont)]
     assert whole[0] is not None
     mended = mend(nodes.labels, whole[0], whole[1], holes, label_names)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-import yaml
-
-from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.errors import DataError, UsageError
+from crlb.files.text_input import read_text, shown
+from crlb.files.yaml_input import MOST_BYTES, parse_yaml
 from crlb.observation.conditions import PRESETS, Conditions
 
 
@@ -18,17 +18,14 @@ def find_conditions(name: str | Path) -> Conditions:
     Raises:
         UsageError: neither a preset nor a file.
         MissingInputError: the file cannot be read.
-        DataError: not YAML, an unknown key, or a value that its field cannot have.
+        DataError: not text, not YAML, an unknown key, or a value that its field cannot have.
     """
     if str(name) in PRESETS:
         return PRESETS[str(name)]
     path = Path(name)
     if not path.exists() and path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"conditions must be {', '.join(PRESETS)} or a YAML file, found {name}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MissingInputError(f"cannot read conditions {path}: {error}") from error
+    text = read_text(path, "conditions", MOST_BYTES)
     try:
         return parse_conditions(text)
     except (DataError, UsageError) as error:
@@ -47,13 +44,11 @@ def parse_conditions(text: str) -> Conditions:
         DataError: not a mapping in YAML, an unknown key, or a value of another type.
         UsageError: a value out of range.
     """
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataError(f"not YAML: {' '.join(str(error).split())}") from error
+    values = parse_yaml(text)
     known = [field.name for field in fields(Conditions)]
     if not isinstance(values, Mapping) or (set(values) - set(known)):
-        found = ", ".join(map(str, set(values) - set(known))) if isinstance(values, Mapping) else repr(values)
+        odd = set(values) - set(known) if isinstance(values, Mapping) else ()
+        found = ", ".join(sorted(map(str, odd)))[:300] or shown(values)
         raise DataError(f"needed a mapping with keys among {', '.join(known)}; found {found}")
     types = typing.get_type_hints(Conditions)
     return Conditions(**{name: _value(name, value, types[name]) for name, value in values.items()})
@@ -68,7 +63,7 @@ def _value(name: str, value: object, kind: object) -> typing.Any:
     if value is None:
         return None
     if not (isinstance(value, list) and len(value) == 2):
-        raise DataError(f"{name}: needed two numbers or null, found {value!r}")
+        raise DataError(f"{name}: needed two numbers or null, found {shown(value)}")
     read = _whole if kind == tuple[int, int] | None else _number
     return (read(name, value[0]), read(name, value[1]))
 
@@ -76,12 +71,12 @@ def _value(name: str, value: object, kind: object) -> typing.Any:
 def _whole(name: str, value: object) -> int:
     number = _number(name, value)
     if not number.is_integer():
-        raise DataError(f"{name}: needed a whole number, found {value!r}")
+        raise DataError(f"{name}: needed a whole number, found {shown(value)}")
     return int(number)
 
 
 def _number(name: str, value: object) -> float:
     if not isinstance(value, bool) and isinstance(value, int | float | str):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, OverflowError):
             return float(value)
-    raise DataError(f"{name}: needed a number, found {value!r}")
+    raise DataError(f"{name}: needed a number, found {shown(value)}")

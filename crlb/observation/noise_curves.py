@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA
 from crlb.errors import DataError, UsageError
 from crlb.files.hdf5 import open_input, read_numbers
+from crlb.files.hdf5_attributes import attribute
 from crlb.observation.exposure import Exposure
 from crlb.observation.instrument import detector_flux
 
@@ -200,9 +201,10 @@ def _curve(group: h5py.Group, name: str, positive: bool = False) -> Array:
 
 
 def _scalar(group: h5py.Group, name: str) -> float:
-    if name not in group.attrs:
+    found = attribute(group, name)
+    if found is None:
         raise DataError(f"attribute '{name}' is missing; found {', '.join(group.attrs) or 'none'}")
-    value = np.asarray(group.attrs[name])
+    value = np.asarray(found)
     if value.size != 1 or value.dtype.kind not in "fiu" or not (np.isfinite(value) & (value >= 0)).all():
         raise DataError(f"attribute '{name}' must be one number, not negative, found {value}")
     return float(value.reshape(()))

@@ -7,10 +7,12 @@ import zlib
 from pathlib import Path
 
 from crlb.errors import DataError, MissingInputError
+from crlb.files.memory import free_memory
 
 GZIP, BZIP2, XZ, ZIP = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"PK\x03\x04"
 HDF5_SIGN = b"\x89HDF\r\n\x1a\n"
 MOST = 2 * 2**30  # bytes: of a file in memory, decompressed
+COPIES = 3  # of a file in memory at once: its pieces, the whole, the arrays made of it
 PIECE = 2**22  # bytes read at a time
 
 
@@ -32,7 +34,8 @@ def content_of(path: Path) -> bytes:
 
     Raises:
         MissingInputError: it cannot be read.
-        DataError: it is empty, larger than `MOST` bytes once decompressed, damaged, or compressed otherwise.
+        DataError: it is empty, larger than `MOST` bytes or a third of the free memory once decompressed,
+            damaged, or compressed otherwise.
     """
     head = head_of(path, 8)
     if not head:
@@ -42,11 +45,11 @@ def content_of(path: Path) -> bytes:
     opened = gzip.open if head.startswith(GZIP) else bz2.open if head.startswith(BZIP2) else open
     try:
         with opened(path, "rb") as file:
-            pieces, n_bytes = [], 0
+            pieces, n_bytes, most = [], 0, min(MOST, free_memory() // COPIES)
             while piece := file.read(PIECE):
                 n_bytes += len(piece)
-                if n_bytes > MOST:
-                    raise DataError(f"more than {MOST:,} bytes once decompressed, which is too much to read")
+                if n_bytes > most:
+                    raise DataError(f"more than {most:,} bytes once decompressed, which is too much to read")
                 pieces.append(piece)
     except (EOFError, zlib.error, lzma.LZMAError, ValueError, OSError) as error:
         if isinstance(error, DataError):

@@ -10,6 +10,7 @@ import numpy as np
 from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE
 from crlb.errors import DataError
 from crlb.files.hdf5 import dataset, open_input
+from crlb.files.hdf5_attributes import attribute
 from crlb.files.observed import MODEL_UNIT, Observed, Origin
 from crlb.files.pfsspec import ARRAYS, TABLE, WAVE, WAVE_TOLERANCE, read_table, read_wave
 from crlb.labels import LABEL_NAMES
@@ -93,13 +94,13 @@ def read(path: Path, layout: Layout, options: ReadOptions, rows: range) -> Itera
 def _template(path: Path, file: h5py.File, layout: Layout, wave: np.ndarray) -> Raw:
     """What all spectra of a file share."""
     noiseless = "" if layout.flux == "noisy" else ": no 'noisy', so the flux may be a model's, without noise"
-    unit = dataset(file, ARRAYS[layout.flux]).attrs.get("unit")
-    stated = dataset(file, WAVE).attrs.get("lsf_fwhm", file.attrs.get("lsf_fwhm"))
+    unit = attribute(dataset(file, ARRAYS[layout.flux]), "unit")
+    stated = _stated_fwhm(file)
     notes = [f"flux from '{layout.flux}'{noiseless}"]
     power = None
-    if stated is not None and np.ndim(stated) == 0 and float(stated) > 0:
-        power = wave / float(stated)
-        notes.append(f"lines {float(stated):g} Å wide (FWHM), as the file says")
+    if stated is not None:
+        power = wave / stated
+        notes.append(f"lines {stated:g} Å wide (FWHM), as the file says")
     elif _is_detector(wave):
         power = wave / DEFAULT_LSF_FWHM
         notes.append(f"lines {DEFAULT_LSF_FWHM:g} Å wide (FWHM), as stated for these pixels")
@@ -115,6 +116,22 @@ def _template(path: Path, file: h5py.File, layout: Layout, wave: np.ndarray) -> 
         resolving_power=power,
         notes=tuple(notes),
     )
+
+
+def _stated_fwhm(file: h5py.File) -> float | None:
+    """Width of the lines, Å, as a file says; None: it does not.
+
+    Raises:
+        DataError: it says something else than a positive number.
+    """
+    places = (attribute(node, "lsf_fwhm") for node in (dataset(file, WAVE), file))
+    found = next((one for one in places if one is not None), None)
+    if found is None:
+        return None
+    value = np.asarray(found)
+    if value.size != 1 or value.dtype.kind not in "fiu" or not (np.isfinite(value) & (value > 0)).all():
+        raise DataError(f"attribute 'lsf_fwhm' must be one positive number, found {value}")
+    return float(value.reshape(()))
 
 
 def _is_detector(wave: np.ndarray) -> bool:

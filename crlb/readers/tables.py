@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crlb.errors import DataError
+from crlb.files.memory import check_memory
 from crlb.files.observed import Origin
 from crlb.readers.columns import NAMES, Table, parsed, roles_of
 from crlb.readers.fits import native, words
@@ -62,7 +63,9 @@ def _padded(values: np.ndarray) -> np.ndarray | None:
     rows = [np.asarray(cell) for cell in values]
     if any(row.ndim != 1 or row.dtype.kind not in "fiu" for row in rows):
         return None
-    table = np.full((len(rows), max((row.size for row in rows), default=0)), np.nan)
+    longest = max((row.size for row in rows), default=0)
+    check_memory(8 * len(rows) * longest, f"a column of {len(rows)} cells of up to {longest} values")
+    table = np.full((len(rows), longest), np.nan)
     for row, filled in zip(rows, table, strict=True):
         filled[: row.size] = row
     return table

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from crlb.errors import DataError
+from crlb.files.memory import check_memory
 from crlb.files.observed import Origin
 from crlb.readers.columns import NAMES, Table, parsed
 from crlb.readers.meta import about
@@ -17,7 +18,8 @@ from crlb.readers.units import wave_unit
 COMMENTS = ("#", "%", "!", "//")
 ECSV = "# %ECSV"
 RULE = set("-=+| ")  # a line of these is drawn, not written
-MOST = 512 * 2**20  # bytes: of a text, which takes ten times as much in memory
+MOST = 512 * 2**20  # bytes: of a text ...
+IN_MEMORY = 10  # ... which takes so many times as much in memory
 NO_NUMBER = {"", "-", "--", "nan", "null", "none", "na", "n/a", "masked", "indef"}
 _KEY = re.compile(r"^\s*([A-Za-z_][\w -]*?)\s*[:=]\s*(.+?)\s*$")
 _COMMA = re.compile(r"^[+-]?\d+,\d+$")
@@ -51,6 +53,7 @@ def table_of(content: bytes, origin: Origin) -> Table:
         raise DataError(
             f"{len(content) / 2**20:.0f} MiB of text are more than the {MOST >> 20} that are read"
         )
+    check_memory(IN_MEMORY * len(content), f"a text of {len(content) / 2**20:.3g} MiB")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

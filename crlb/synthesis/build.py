@@ -15,6 +15,8 @@ from jaxtyping import Array, Bool, Float, Int
 from rich.progress import Progress
 from scipy.interpolate import make_interp_spline
 
+from crlb.errors import DataError
+from crlb.files.npz import read_npz
 from crlb.files.output import check_output, new_file
 from crlb.grids.compression import Factors
 from crlb.grids.grid_file import SpectralGrid, save_grid
@@ -197,8 +199,10 @@ def _computed(
             wave, flux = node_spectra(some, **settings._asdict())
             with new_file(part) as temporary:
                 np.savez(temporary, wave=wave, flux=flux)
-        with np.load(part) as kept:
-            wave, flux = kept["wave"], kept["flux"]
+        kept = read_npz(part, "part of a grid")
+        if missing := {"wave", "flux"} - set(kept):
+            raise DataError(f"part of a grid {part} lacks {', '.join(sorted(missing))}; delete it")
+        wave, flux = kept["wave"], kept["flux"]
         rows.append(flux)
         advance(len(some))
     return wave, np.concatenate(rows)

@@ -1,7 +1,5 @@
 """Fitted baselines in files: one npz with the kind, the names of its labels and its arrays; no pickles."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.npz import read_npz
 from crlb.files.output import new_file
 from experiments.baselines.protocol import Arrays, Baseline
 from experiments.baselines.registry import KINDS
@@ -63,6 +62,7 @@ def load(path: str | Path) -> Stored:
     found = str(arrays.get("format"))
     if found != FORMAT:
         raise DataError(f"baseline {path} must have format {FORMAT!r}, found {found!r}")
+    _check_finite(path, arrays)
     try:
         own = {name.removeprefix("baseline/"): array for name, array in arrays.items() if name not in ABOUT}
         names = tuple(map(str, arrays["label_names"]))
@@ -71,6 +71,17 @@ def load(path: str | Path) -> Stored:
         raise DataError(
             f"baseline {path} lacks {error}; it was cut, mixed up or stored by an older version"
         ) from error
+
+
+def _check_finite(path: str | Path, arrays: Arrays) -> None:
+    """Refuses numbers from which nothing can be predicted.
+
+    Raises:
+        DataError: naming the array.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind == "c" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+            raise DataError(f"baseline {path}: {name} must be finite real numbers; fit it again")
 
 
 def read(path: Path) -> Arrays:
@@ -82,13 +93,7 @@ def read(path: Path) -> Arrays:
     """
     if not path.is_file():
         raise MissingInputError(f"baseline {path} does not exist; write it with: fit NAME --out FILE.npz")
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"baseline {path} is not a readable npz file: it is no zip archive, or was cut")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"baseline {path} is not a readable npz file: {error}") from error
+    return read_npz(path, "baseline")
 
 
 def restore(kind: str, arrays: Arrays) -> Baseline:

@@ -14,6 +14,8 @@ from crlb.bayes.observed import Wanted
 from crlb.bayes.prior import Prior, make_prior
 from crlb.bayes.sight import Sight
 from crlb.bayes.solve import Inference
+from crlb.errors import DataError
+from crlb.files.npz import read_npz
 from crlb.files.observed import Observed
 from crlb.files.output import new_file
 from crlb.grids.emulator import Emulator
@@ -168,6 +170,8 @@ def store(path: Path, one: LabelledStar) -> None:
 
 def stored(path: Path) -> BestFit:
     """What `store` kept."""
-    with np.load(path) as found:
-        wave, flux, error, model, rv_kms = (found[name] for name in BestFit._fields)
+    found = read_npz(path, "best fit")
+    if missing := [name for name in BestFit._fields if name not in found]:
+        raise DataError(f"best fit {path} lacks {', '.join(missing)}; delete it, it is made again")
+    wave, flux, error, model, rv_kms = (found[name] for name in BestFit._fields)
     return BestFit(wave, flux, error, model, float(rv_kms))

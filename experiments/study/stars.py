@@ -19,6 +19,7 @@ from rich.progress import Progress, track
 
 from crlb import default_grid_path
 from crlb.errors import DataError
+from crlb.files.npz import read_npz
 from crlb.files.output import new_file
 from crlb.files.records import Record
 from experiments.study.rows import widened
@@ -159,17 +160,38 @@ def marks(stars: Stars) -> Float[np.ndarray, "n n_marks"]:
     return np.column_stack([stars.labels, stars.mag, stars.noisy[:, ::PIXELS_APART]]).astype(np.float32)
 
 
+def _check_shapes(path: Path, found: np.ndarray, known: np.ndarray) -> None:
+    """Refuses posteriors that are none: of another shape, not numbers, without end or a spread.
+
+    Raises:
+        DataError: naming the file.
+    """
+    fits = found.ndim == 3 and found.shape[2] == 2 and known.ndim == 2 and len(found) == len(known)
+    if not fits or {found.dtype.kind, known.dtype.kind} != {"f"}:
+        raise DataError(
+            f"{path} must hold found (stars, labels, 2) and marks (stars, n), numbers, found "
+            f"{found.dtype} {found.shape} and {known.dtype} {known.shape}; delete it"
+        )
+    if not (np.isfinite(found).all() and (found[..., 1] > 0).all()):
+        raise DataError(f"{path} must hold finite means and positive sigmas; delete it")
+
+
 def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
     """The posteriors in a file if they are of the first of these stars; else none."""
     nothing = np.empty((0, stars.labels.shape[1], 2))
     if not path.exists():
         return nothing
-    with np.load(path, allow_pickle=False) as file:
-        if {"found", "marks"} - set(file.files):
-            raise DataError(f"{path} must hold found and marks, found {', '.join(file.files)}; delete it")
-        found, known = file["found"], file["marks"]
+    arrays = read_npz(path, "posteriors")
+    if {"found", "marks"} - set(arrays):
+        raise DataError(f"{path} must hold found and marks, found {', '.join(arrays)}; delete it")
+    found, known = arrays["found"], arrays["marks"]
+    _check_shapes(path, found, known)
     own, n = marks(stars), min(len(known), len(stars.mag))
-    if known.shape[1] != own.shape[1] or not np.allclose(known[:n], own[:n], rtol=SAME, atol=SAME):
+    if (
+        found.shape[1] != stars.labels.shape[1]
+        or known.shape[1] != own.shape[1]
+        or not np.allclose(known[:n], own[:n], rtol=SAME, atol=SAME)
+    ):
         return nothing
     return found[:n].astype(np.float64)
 

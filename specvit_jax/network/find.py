@@ -1,11 +1,15 @@
 """Where the weights of a network are and what they say of themselves, before jax is loaded."""
 
-import json
 from importlib import resources
 from pathlib import Path
 
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.records import Json
+from crlb.files.text_input import parse_json, shown
 from specvit_jax.settings.config import PRESETS
+
+FORMAT = "specvit-jax weights 1"
+SECTIONS = ("model", "train", "data")  # of a config
 
 
 def find_weights(run: str | Path) -> Path:
@@ -44,46 +48,78 @@ def has_weights(preset: str) -> bool:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The texts stored with a weights file: ``format``, ``config``, ``label_names``, ``about``."""
+    """The texts stored with a weights file: ``format``, ``config``, ``label_names``, ``about``.
+
+    Raises:
+        MissingInputError: it is not a regular file.
+        DataError: it is not a weights file of this project.
+    """
     import safetensors
 
-    with safetensors.safe_open(path, framework="numpy") as file:
-        return dict(file.metadata() or {})
+    if not path.is_file():
+        raise MissingInputError(f"weights {path} does not exist; give a weights/*.safetensors of a run")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            found = dict(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(f"weights {path} is not a readable safetensors file: {error}") from error
+    if found.get("format") != FORMAT:
+        raise DataError(f"weights {path} must have format {FORMAT!r}, found {shown(found.get('format'))}")
+    return found
+
+
+def stored_config(path: Path) -> dict[str, dict[str, Json]]:
+    """The settings stored with a weights file, section by section, as they were written.
+
+    Raises:
+        MissingInputError, DataError: as ``read_metadata``; or there are none, or of another kind.
+    """
+    try:
+        found = parse_json(read_metadata(path).get("config", ""))
+    except DataError as error:
+        named = str(path) in str(error)
+        raise error if named else DataError(f"weights {path}: its config {error}") from None
+    sections: dict[str, dict[str, Json]] = {}
+    for name in SECTIONS:
+        section = found.get(name, {})
+        if not isinstance(section, dict):
+            raise DataError(f"weights {path}: {name} of its config must be an object, found {shown(section)}")
+        sections[name] = section
+    return sections
 
 
 def outputs_of(path: Path) -> tuple[tuple[str, ...], bool]:
     """The labels that the network in a weights file predicts, and whether it predicts their errors.
 
     Raises:
-        DataError: it is not a weights file of this project.
+        MissingInputError, DataError: as ``stored_config``.
     """
-    import safetensors
-
-    try:
-        metadata = read_metadata(path)
-        names = tuple(json.loads(metadata["label_names"]))
-        return names, bool(json.loads(metadata["config"])["model"].get("predict_sigma", False))
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"weights {path} is not a weights file of this project: {error}") from error
+    model = stored_config(path)["model"]
+    names = model.get("label_names")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"weights {path}: label_names of its config must be texts, found {shown(names)}")
+    return tuple(map(str, names)), model.get("predict_sigma", False) is True
 
 
 def trained_steps(path: Path) -> int:
     """The step that the weights in a file are of.
 
     Raises:
-        DataError: it is not a weights file of a run.
+        MissingInputError, DataError: as ``read_metadata``; or it is not a weights file of a run.
     """
-    import safetensors
-
-    try:
-        return int(json.loads(read_metadata(path)["about"])["step"])
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"weights {path} is not a weights file of a run: {error}") from error
+    step = parse_json(read_metadata(path).get("about", "")).get("step")
+    if not isinstance(step, int):
+        raise DataError(f"weights {path} is not a weights file of a run: its step is {shown(step)}")
+    return step
 
 
 def conditions_of(path: Path) -> str:
-    """The conditions that the network in a weights file was trained under."""
-    return str(json.loads(read_metadata(path)["config"])["data"].get("conditions", "published"))
+    """The conditions that the network in a weights file was trained under.
+
+    Raises:
+        MissingInputError, DataError: as ``stored_config``.
+    """
+    return str(stored_config(path)["data"].get("conditions", "published"))
 
 
 def grid_of(path: Path) -> Path | None:
@@ -91,10 +127,11 @@ def grid_of(path: Path) -> Path | None:
 
     Raises:
         MissingInputError: it is not there any more.
+        DataError: as ``stored_config``.
     """
-    grid = json.loads(read_metadata(path)["config"])["data"].get("grid")
+    grid = stored_config(path)["data"].get("grid")
     if grid is None:
         return None
-    if not Path(grid).is_file():
+    if not isinstance(grid, str) or not Path(grid).is_file():
         raise MissingInputError(f"weights {path} were trained with the grid {grid}, which is not there")
     return Path(grid)

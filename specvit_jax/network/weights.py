@@ -12,15 +12,20 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from crlb.errors import DataError, MissingInputError
+from crlb.errors import DataError, UsageError
+from crlb.files.memory import check_memory
 from crlb.files.output import new_file
-from specvit_jax.network.find import read_metadata
+from crlb.files.text_input import parse_json
+from specvit_jax.network.find import FORMAT, read_metadata, stored_config
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler, LabelScaler, extra_arrays
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml
 
-FORMAT = "specvit-jax weights 1"
+MOST_NUMBERS = 2**28  # of a table of positions: 1 GB
+SMALL = 2**16  # numbers: sizes below that need not be justified by those of a file
+FEW = 64  # layers, likewise
+COPIES = 3  # of a weights file in memory
 Tree = TypeVar("Tree")
 
 
@@ -82,17 +87,15 @@ def load_weights(path: str | Path) -> Weights:
         DataError: not a weights file of this project, or its arrays are not those its config asks for.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingInputError(f"weights {path} does not exist; give a weights/*.safetensors of a run")
+    metadata = read_metadata(path)
+    check_memory(COPIES * path.stat().st_size, f"weights {path}")
+    tensors = safetensors.numpy.load_file(path)
+    config = _config_of(path, metadata)
+    _check_sizes(path, config, tensors)
     try:
-        tensors = safetensors.numpy.load_file(path)
-        metadata = read_metadata(path)
-    except safetensors.SafetensorError as error:
-        raise DataError(f"weights {path} is not a readable safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise DataError(f"weights {path} must have format {FORMAT!r}, found {metadata.get('format')!r}")
-    config = _stored_config(metadata["config"])
-    like = _like(config, tensors)
+        like = _like(config, tensors)
+    except UsageError as error:
+        raise DataError(f"weights {path}: its config is damaged: {error}") from error
     needed = {name: leaf.shape for name, leaf in flatten(like).items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     wrong = sorted(name for name in needed | found if needed.get(name) != found.get(name))
@@ -102,8 +105,14 @@ def load_weights(path: str | Path) -> Weights:
             f"weights {path} does not fit its config: {name} must have shape {needed.get(name, 'none')}, "
             f"found {found.get(name, 'none')} ({len(wrong)} such arrays); it was cut or mixed up"
         )
+    kinds = sorted({str(tensor.dtype) for tensor in tensors.values() if tensor.dtype.kind != "f"})
+    if kinds:
+        raise DataError(f"weights {path} must hold real numbers, found {', '.join(kinds)}; it was mixed up")
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise DataError(f"weights {path} holds numbers that are not finite; take an earlier file")
+    for name in ("label_scaler/scale", "input_scaler/scale"):
+        if not (tensors[name] > 0).all():
+            raise DataError(f"weights {path}: {name} must be positive, found {tensors[name].min():g}")
     tree = unflatten(like, tensors)
     return Weights(
         tree["params"], config, LabelScaler(**tree["label_scaler"]), InputScaler(**tree["input_scaler"])
@@ -124,12 +133,48 @@ def unflatten(like: Tree, flat: dict[str, np.ndarray]) -> Tree:
     return tree
 
 
-def _stored_config(text: str) -> Config:
-    """The config in a weights file; younger settings take their defaults, whatever its preset says."""
-    plain = json.loads(text)
-    default = dataclasses.asdict(Config())
-    sections = {name: default[name] | plain.get(name, {}) for name in ("model", "train", "data")}
-    return from_yaml(json.dumps(plain | sections))
+def _config_of(path: Path, metadata: Mapping[str, str]) -> Config:
+    """The config in a weights file; younger settings take their defaults, whatever its preset says.
+
+    Raises:
+        DataError: it is damaged, or none that a network can have.
+    """
+    stored, default = stored_config(path), dataclasses.asdict(Config())
+    sections = {name: default[name] | section for name, section in stored.items()}
+    try:
+        return from_yaml(json.dumps(parse_json(metadata["config"]) | sections))
+    except UsageError as error:
+        raise DataError(f"weights {path}: its config is damaged: {error}") from error
+
+
+def _check_sizes(path: Path, config: Config, found: Mapping[str, np.ndarray]) -> None:
+    """Refuses a config of a network that these arrays cannot be, before it is built.
+
+    Raises:
+        DataError: naming the setting.
+    """
+    model, total = config.model, sum(tensor.size for tensor in found.values())
+    layers: dict[str, float] = {
+        "depth": model.depth,
+        "hidden": len(model.hidden),
+        "channels": len(model.channels),
+    }
+    layers |= {"label_names": len(model.label_names)}
+    width: dict[str, float] = {
+        "input_size": model.input_size,
+        "embed_dim": model.embed_dim,
+        "patch_size": model.patch_size,
+    }
+    width |= {"hidden": max(model.hidden), "channels": max(model.channels), "num_heads": model.num_heads}
+    width |= {"mlp_ratio": model.mlp_ratio * model.embed_dim, "components": config.data.components}
+    for sizes, most in ((layers, max(len(found), FEW)), (width, max(total, SMALL))):
+        for name, size in sizes.items():
+            if size > most:
+                raise DataError(
+                    f"weights {path} does not fit its config: {name} {size:g} is more than it has"
+                )
+    if model.num_tokens * model.embed_dim > MOST_NUMBERS:
+        raise DataError(f"weights {path}: {model.num_tokens} tokens of width {model.embed_dim} are too many")
 
 
 def _like(config: Config, found: Mapping[str, np.ndarray]) -> dict[str, Any]:

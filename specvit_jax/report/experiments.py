@@ -3,15 +3,21 @@
 import base64
 import html
 import io
-import json
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from crlb.errors import DataError
+from crlb.files import text_input
+from crlb.files.text_input import read_bytes, read_text, shown
 
 MOST_ROWS = 12  # of a table that is not folded away
+MOST_TABLE = 2**22  # bytes of a table.md
+MOST_FIGURE = 2**25  # bytes of a figure.png
+MOST_PIXELS = 32_000_000  # of a figure: 512 MB once it is read
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -19,14 +25,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         DataError: it is none.
+        MissingInputError: the file cannot be read.
     """
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} must be a JSON file, but: {error}; run its experiment again") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} must hold a JSON object, found {type(found).__name__}")
-    return found
+        return text_input.read_json(path, "results")
+    except DataError as error:
+        raise DataError(f"{error}; run its experiment again") from error
 
 
 def read_explorer(path: Path) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def scaling(path: Path, results: dict[str, Any]) -> dict[str, Any]:
         DataError: some of it is missing.
     """
     _need(path, results, ("rows",))
-    for row in results["rows"]:
+    for row in results["rows"] if isinstance(results["rows"], list) else [None]:
         _need(path, row, ("method", "n", "r2"))
     kept = ("title", "claim", "label", "rows", "limit")
     return {key: results[key] for key in kept if key in results}
@@ -92,7 +96,7 @@ def files(folder: Path, title: str) -> str:
     """Figure and table that an experiment has left, as HTML."""
     figure, text = folder / "figure.png", folder / "table.md"
     shown = _figure(figure, title) if figure.is_file() else ""
-    return shown + (markdown(text.read_text()) if text.is_file() else "")
+    return shown + (markdown(read_text(text, "table", MOST_TABLE)) if text.is_file() else "")
 
 
 def provenance(results: Mapping[str, object]) -> str:
@@ -127,7 +131,9 @@ def inline(text: str) -> str:
     return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
 
 
-def _need(path: Path, found: Mapping[str, object], keys: tuple[str, ...]) -> None:
+def _need(path: Path, found: object, keys: tuple[str, ...]) -> None:
+    if not isinstance(found, Mapping):
+        raise DataError(f"{path} must hold {', '.join(keys)} by name, found {shown(found)}")
     missing = [key for key in keys if key not in found]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; run its experiment again")
@@ -159,14 +165,27 @@ def _table(lines: list[str]) -> str:
     return f"<details><summary>Table of {len(rows)} rows</summary>{shown}</details>"
 
 
+def _check_size(path: Path, raw: bytes) -> None:
+    """Refuses a picture that is none, or larger than any figure, by its header alone.
+
+    Source: PNG specification, 11.2.2: after signature, length and IHDR, width and height of four bytes each.
+    """
+    if raw[:8] != PNG or raw[12:16] != b"IHDR":
+        raise DataError(f"{path} is not a PNG image: its beginning is another; run its experiment again")
+    width, height = int.from_bytes(raw[16:20], "big"), int.from_bytes(raw[20:24], "big")
+    if not 0 < width * height <= MOST_PIXELS:
+        raise DataError(f"{path} must have at most {MOST_PIXELS:,} pixels, found {width} x {height}")
+
+
 def _figure(path: Path, title: str) -> str:
     """A figure as WebP without loss, a third of the PNG."""
     import matplotlib.image
 
-    content = io.BytesIO()
+    raw, content = read_bytes(path, "figure", MOST_FIGURE), io.BytesIO()
+    _check_size(path, raw)
     try:
-        pixels = matplotlib.image.imread(path, format="png")
-    except (OSError, SyntaxError) as error:
+        pixels = matplotlib.image.imread(io.BytesIO(raw), format="png")
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
         raise DataError(f"{path} is not a PNG image: {error}; run its experiment again") from error
     matplotlib.image.imsave(content, pixels, format="webp", pil_kwargs={"lossless": True})
     data = base64.b64encode(content.getvalue()).decode()

@@ -1,19 +1,22 @@
 """What the runs below a folder have come to, read from the files they leave."""
 
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from crlb.errors import DataError, MissingInputError, UsageError
-from crlb.files.records import Record
+from crlb.files.records import Json, Record
+from crlb.files.text_input import parse_json, read_bytes, read_text, shown
+from crlb.files.yaml_input import MOST_BYTES
 from specvit_jax.runs.lock import owner_of
 from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml
 
 FILES = ("config.yaml", "metrics.jsonl", "manifest.json")  # that a run is described from
+LAST_STEP = 2**53
 Row = dict[str, int | float]  # of metrics.jsonl: `step`, and what was measured there
 
 
@@ -94,8 +97,8 @@ def read_config(path: Path) -> Config:
     """
     file = path / "config.yaml"
     try:
-        return from_yaml(file.read_text())
-    except (OSError, UnicodeDecodeError, UsageError) as error:
+        return from_yaml(read_text(file, "config", MOST_BYTES))
+    except (OSError, DataError, UsageError) as error:
         raise DataError(f"{file} is damaged: {error}") from error
 
 
@@ -109,18 +112,33 @@ def read_metrics(path: str | Path) -> list[Row]:
     if not file.exists():
         return []
     rows = []
-    lines = file.read_text(errors="replace").splitlines(keepends=True)
+    lines = read_bytes(file, "metrics").decode(errors="replace").splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-            rows.append({**row, "step": int(row["step"])})
-        except (ValueError, TypeError, KeyError) as error:
+            rows.append(_row(parse_json(line)))
+        except DataError as error:
             if number == len(lines) and not line.endswith("\n"):
                 break
             raise DataError(
-                f"{file} line {number} must be a JSON object with a step, found {line[:40]!r}"
+                f"{file} line {number} must be a JSON object of numbers with a step, found {shown(line[:40])}"
             ) from error
     return rows
+
+
+def _row(found: Mapping[str, Json]) -> Row:
+    """A row that is what it should be.
+
+    Raises:
+        DataError: a value is no number, or the step is not there or not one.
+    """
+    row: Row = {}
+    for name, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DataError(f"{name} must be a number, found {shown(value)}")
+        row[name] = value
+    if not 0 <= row.get("step", -1) < LAST_STEP:
+        raise DataError(f"step must be a number of 0 and more, found {shown(row.get('step'))}")
+    return row | {"step": int(row["step"])}
 
 
 def _paths(folder: Path) -> list[Path]:

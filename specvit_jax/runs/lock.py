@@ -21,15 +21,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from crlb.errors import DiskError, RunLocked, disk_refusal
+from crlb.errors import DataError, DiskError, MissingInputError, RunLocked, disk_refusal
+from crlb.files.records import Record
+from crlb.files.text_input import read_json, shown
 
 HEARTBEAT_S = 10.0  # between two refreshments of the lock
 STALE_S = 120.0  # without a heartbeat after which an owner on another machine counts as dead
+MOST_BYTES = 2**16  # of lock.json
+LAST_S = 2.0**33  # s since 1970: the year 2242
 LOCK_FILES = ("lock.json", ".lock")
 
 
 @dataclass(frozen=True)
-class Owner:
+class Owner(Record):
     """Who holds a lock."""
 
     host: str
@@ -59,14 +63,27 @@ class Owner:
 def owner_of(folder: str | Path) -> Owner | None:
     """Who holds the lock of a folder, dead or alive; None: nobody."""
     path = Path(folder) / "lock.json"
-    try:
-        text = path.read_text()
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.lexists(path):
         return None
     try:
-        return Owner(**json.loads(text))
-    except (ValueError, TypeError):  # killed between creating and writing it, or damaged
+        return _sound(Owner.from_json(read_json(path, "lock", MOST_BYTES)))
+    except (DataError, MissingInputError) as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):  # given back this moment
+            return None
+        # Killed between creating and writing it, damaged, or no file at all.
         return Owner("an unknown host", 0, "", None, *2 * (_changed(path),), "")
+
+
+def _sound(owner: Owner) -> Owner:
+    """The owner, if he can be one: numbers that the system knows, a name that can be printed.
+
+    Raises:
+        DataError: he cannot.
+    """
+    times = 0 <= owner.since < LAST_S and 0 <= owner.heartbeat < LAST_S
+    if not (0 < owner.pid < 2**31 and times and owner.host.isprintable()):
+        raise DataError(f"a lock must name a process of a host, found {shown(owner)}")
+    return owner
 
 
 def check_free(folder: str | Path) -> None:

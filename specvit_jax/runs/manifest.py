@@ -1,6 +1,5 @@
 """The history of a run, ``manifest.json``: how it was started, on what, and that it came to its end."""
 
-import json
 import os
 import platform
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from crlb.errors import DataError
 from crlb.files.records import ABSENT, Record, write_json
+from crlb.files.text_input import read_json
 from specvit_jax.runs.inputs import Input
 
 PACKAGES = ("specvit-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -54,13 +54,14 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises:
         DataError: it is damaged.
+        MissingInputError: it cannot be read.
     """
     file = path / "manifest.json"
     if not file.exists():
         return Manifest()
     try:
-        return Manifest.from_json(json.loads(file.read_text()))
-    except (ValueError, AttributeError) as error:  # no JSON, or JSON of something else
+        return Manifest.from_json(read_json(file, "manifest"))
+    except DataError as error:
         raise DataError(f"{file} is damaged ({error}); delete it, it only tells of past starts") from error
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 import re
 import shlex
 import signal
@@ -13,8 +14,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from crlb.errors import ConfigError, Interrupted, MissingInputError, OutputError, UsageError
+from crlb.errors import ConfigError, DataError, Interrupted, OutputError, UsageError
 from crlb.files.records import write_json
+from crlb.files.text_input import read_text, shown
+from crlb.files.yaml_input import MOST_BYTES
 from specvit_jax.runs.listing import Summary, read_config, summarise
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import Impossible, override, parse_yaml
@@ -23,6 +26,7 @@ PROGRAM = (sys.executable, "-m", "specvit_jax.cli")
 KEYS = ("preset", "data", "set", "grid", "runs")
 SHORT = {"learning_rate": "lr"}  # in names of runs
 LONGEST_NAME = 120  # characters; file systems allow 255
+MOST_RUNS = 2_000  # of a sweep; Slurm allows 1,001 tasks of an array unless told otherwise
 INTERRUPTED = Interrupted.exit_code
 
 
@@ -49,13 +53,14 @@ def read_sweep(file: str | Path, out: Path) -> list[SweepRun]:
         out: folder the runs go into.
 
     Raises:
-        MissingInputError: no such file.
-        ConfigError: naming what is wrong in it; or no combination of its settings can be.
+        MissingInputError: no such file, or it cannot be read.
+        ConfigError: naming what is wrong in it; more than `MOST_RUNS` runs; or no combination of its settings
+            can be.
     """
     try:
-        text = Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise MissingInputError(f"cannot read sweep {file}: {error.strerror}") from error
+        text = read_text(file, "sweep", MOST_BYTES)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     try:
         return _expand(parse_yaml(text), out)
     except UsageError as error:
@@ -163,10 +168,10 @@ class _HandOn:
 
 def _expand(plain: object, out: Path) -> list[SweepRun]:
     if not isinstance(plain, dict):
-        raise ConfigError(f"a sweep must be a mapping of {', '.join(KEYS)}, found {plain!r}")
+        raise ConfigError(f"a sweep must be a mapping of {', '.join(KEYS)}, found {shown(plain)}")
     for key in plain:
         if key not in KEYS:
-            raise ConfigError(f"a sweep may hold {', '.join(KEYS)}, found {key!r}")
+            raise ConfigError(f"a sweep may hold {', '.join(KEYS)}, found {shown(key)}")
     for key in ("preset", "data"):
         if key not in plain:
             raise ConfigError(f"a sweep needs {key}, found only {', '.join(plain) or 'nothing'}")
@@ -176,7 +181,9 @@ def _expand(plain: object, out: Path) -> list[SweepRun]:
         )
     name, data, common = plain["preset"], plain["data"], _settings(plain.get("set", []), "set")
     if not isinstance(name, str) or not isinstance(data, str):
-        raise ConfigError(f"a sweep's preset and data must be one value each, found {name!r} and {data!r}")
+        raise ConfigError(
+            f"a sweep's preset and data must be one value each, found {shown(name)} and {shown(data)}"
+        )
     own = _grid(plain["grid"]) if "grid" in plain else _list(plain["runs"])
     runs = [_run(name, data, common, settings, out) for settings in own]
     for one, two in itertools.combinations(runs, 2):
@@ -187,12 +194,17 @@ def _expand(plain: object, out: Path) -> list[SweepRun]:
     return runs
 
 
+def _check_number(runs: int) -> None:
+    if runs > MOST_RUNS:
+        raise ConfigError(f"a sweep may have at most {MOST_RUNS:,} runs, found {runs:,}; leave out values")
+
+
 def _settings(plain: object, name: str) -> list[str]:
     """Settings given as a mapping or as a list of section.key=value."""
     if isinstance(plain, dict):
         return [f"{key}={_flat(value, key)}" for key, value in plain.items()]
     if not isinstance(plain, list) or not all(isinstance(item, str) for item in plain):
-        raise ConfigError(f"{name} must hold settings section.key=value, found {plain!r}")
+        raise ConfigError(f"{name} must hold settings section.key=value, found {shown(plain)}")
     return plain
 
 
@@ -201,23 +213,25 @@ def _flat(value: object, name: str) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return f"[{', '.join(value)}]"
     if not isinstance(value, str):
-        raise ConfigError(f"{name} must be one value or a list of values, found {value!r}")
+        raise ConfigError(f"{name} must be one value or a list of values, found {shown(value)}")
     return value
 
 
 def _grid(plain: object) -> list[list[str]]:
     if not isinstance(plain, dict) or not plain:
-        raise ConfigError(f"grid must be a mapping of section.key -> list of values, found {plain!r}")
+        raise ConfigError(f"grid must be a mapping of section.key -> list of values, found {shown(plain)}")
     for key, values in plain.items():
         if not isinstance(values, list) or not values:
-            raise ConfigError(f"grid.{key} must be a list of values, found {values!r}")
+            raise ConfigError(f"grid.{key} must be a list of values, found {shown(values)}")
+    _check_number(math.prod(map(len, plain.values())))
     choices = [[f"{key}={_flat(value, key)}" for value in values] for key, values in plain.items()]
     return [list(chosen) for chosen in itertools.product(*choices)]
 
 
 def _list(plain: object) -> list[list[str]]:
     if not isinstance(plain, list) or not plain:
-        raise ConfigError(f"runs must be a list, one entry of settings for each run, found {plain!r}")
+        raise ConfigError(f"runs must be a list, one entry of settings for each run, found {shown(plain)}")
+    _check_number(len(plain))
     return [_settings(entry, f"runs, entry {number},") for number, entry in enumerate(plain, 1)]
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 
-from crlb.errors import ConfigError, MissingInputError, UsageError
+from crlb.errors import ConfigError, DataError, UsageError
+from crlb.files import yaml_input
+from crlb.files.text_input import read_text, shown
 from specvit_jax.settings import original_config
 from specvit_jax.settings.config import PRESETS, Config, DataConfig, ModelConfig, TrainConfig
 
@@ -70,15 +72,15 @@ def load(path: str | Path) -> Parsed:
     """The config in a file: this project's YAML, or that of the original PyTorch system.
 
     Raises:
-        MissingInputError: no such file.
+        MissingInputError: no such file, or it cannot be read.
         ConfigError: naming the file and what is wrong in it.
     """
     try:
-        return parse(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise MissingInputError(f"cannot read config {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"config {path} must be text (UTF-8): {error}") from error
+        text = read_text(path, "config", yaml_input.MOST_BYTES)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        return parse(text)
     except UsageError as error:
         raise ConfigError(f"config {path}: {error}") from error
 
@@ -93,42 +95,31 @@ def parse(text: str) -> Parsed:
     notes: list[str] = []
     changes: dict[str, dict[str, object]] = {}
     if not isinstance(plain, dict):
-        raise ConfigError(f"a config must be a mapping of preset, model, train and data, found {plain!r}")
+        raise ConfigError(f"config must be a mapping of preset, model, train and data, found {shown(plain)}")
     if original_config.is_original(plain):
         plain, notes = original_config.translate(plain)
     name = plain.pop("preset", "paper")
     if not isinstance(name, str) or name not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, found {name!r}")
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, found {shown(name)}")
     for section, new in plain.items():
         if section not in SECTIONS:
             raise ConfigError(f"config key must be one of preset, {', '.join(SECTIONS)}, found {section!r}")
         if not isinstance(new, dict):
-            raise ConfigError(f"config section {section} must be a mapping, found {new!r}")
+            raise ConfigError(f"config section {section} must be a mapping, found {shown(new)}")
         changes[section] = new
     return Parsed(_changed(PRESETS[name], changes), notes)
 
 
-class _TextLoader(yaml.BaseLoader):
-    """Reads every scalar as text, so that its field's type decides (1e-4, on, 010); no duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ConfigError(f"config key {key!r} appears twice; keep one")
-        return super().construct_mapping(node, deep=deep)
-
-
 def parse_yaml(text: str) -> object:
-    """The content of a YAML text, every scalar as text.
+    """The content of a YAML text, every scalar as text, so that its field's type decides (1e-4, on, 010).
 
     Raises:
-        ConfigError: not YAML, or a key that appears twice.
+        ConfigError: not YAML, too large or too deep, or a key that appears twice.
     """
     try:
-        return yaml.load(text, Loader=_TextLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"a config must be YAML; {' '.join(str(error).split())}") from error
+        return yaml_input.parse_yaml(text, as_text=True)
+    except DataError as error:
+        raise ConfigError(f"a config: {error}") from error
 
 
 def _changed(config: Config, changes: Mapping[str, Mapping[str, object]]) -> Config:
@@ -167,14 +158,14 @@ def _convert(value: object, hint: Any, name: str) -> Any:
     if origin is tuple:
         items = value if isinstance(value, list) else [item for item in str(value).split(",") if item]
         if args[-1] is not Ellipsis and len(items) != len(args):
-            raise ConfigError(f"{name} needs {len(args)} values, found {len(items)}: {value}")
+            raise ConfigError(f"{name} needs {len(args)} values, found {len(items)}: {shown(value)}")
         return tuple(_convert(item, args[0], name) for item in items)
     if origin is Literal:
         if value not in args:
-            raise ConfigError(f"{name} must be one of {', '.join(args)}, found {value!r}")
+            raise ConfigError(f"{name} must be one of {', '.join(args)}, found {shown(value)}")
         return value
     if not isinstance(value, str):
-        raise ConfigError(f"{name} must be one {hint.__name__}, found {value!r}")
+        raise ConfigError(f"{name} must be one {hint.__name__}, found {shown(value)}")
     if hint is bool:
         if value.lower() not in ("true", "false"):
             raise ConfigError(f"{name} must be true or false, found {value!r}")
@@ -184,4 +175,4 @@ def _convert(value: object, hint: Any, name: str) -> Any:
     try:
         return hint(value)
     except ValueError as error:
-        raise ConfigError(f"{name} must be of type {hint.__name__}, found {value!r}") from error
+        raise ConfigError(f"{name} must be of type {hint.__name__}, found {shown(value)}") from error

@@ -8,7 +8,7 @@ A shard holds the spectra of a range of global indices: the same ones however ma
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.files.input import sha256
 from crlb.files.output import new_file
 from crlb.files.records import Json, write_json
+from crlb.files.text_input import read_json, shown
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.shards import DATASET, INDEX
 
 MANIFEST = "manifest.json"
+MOST_SHARDS = 100_000  # of a set: files that a folder bears
 ARRAYS = ("flux", "error", "noisy", "mask")
 # Of a DataConfig.
 CONTENT = ("labels", "ranges", "prior", "beta", "mag", "grid", "noise", "noise_level", "conditions")
@@ -47,8 +49,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check(self.n, self.arrays)
-        if not 1 <= self.shards <= self.n:
-            raise UsageError(f"shards must be between 1 and the {self.n} spectra, found {self.shards}")
+        if not 1 <= self.shards <= min(self.n, MOST_SHARDS):
+            raise UsageError(
+                f"shards must be between 1 and the {self.n} spectra, found {self.shards}; "
+                f"at most {MOST_SHARDS:,}"
+            )
 
     def settings(self) -> dict[str, Json]:
         """The recipe as plain JSON values, files with their checksums."""
@@ -121,14 +126,28 @@ def read_set(path: str | Path) -> ShardSet:
     if not manifest.is_file():
         raise MissingInputError(f"{path} holds no set of shards: {manifest} does not exist")
     try:
-        content = json.loads(manifest.read_text())
-        found = ShardSet(Path(path), dict(content["settings"]), dict(content["sha256"]))
-        assert found.spans
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        return _as_written(Path(path), read_json(manifest, "manifest"))
+    except DataError as error:
+        raise DataError(f"{manifest} is damaged ({error}); write the set again to another folder") from error
+
+
+def _as_written(path: Path, content: Mapping[str, Json]) -> ShardSet:
+    """The set that a manifest describes.
+
+    Raises:
+        DataError: it lacks something, or holds what no set has.
+    """
+    settings, sums = content.get("settings"), content.get("sha256")
+    if not isinstance(settings, dict) or not isinstance(sums, dict):
+        raise DataError("it must hold settings and sha256")
+    n, shards = settings.get("n"), settings.get("shards")
+    if type(n) is not int or type(shards) is not int or not 1 <= shards <= min(n, MOST_SHARDS):
         raise DataError(
-            f"{manifest} is damaged ({error!r}); write the set again to another folder"
-        ) from error
-    return found
+            f"shards must be 1 to {MOST_SHARDS:,} of n spectra, found {shown(shards)} of {shown(n)}"
+        )
+    if not all(isinstance(digest, str) for digest in sums.values()):
+        raise DataError("sha256 must hold texts")
+    return ShardSet(path, dict(settings), {name: str(digest) for name, digest in sums.items()})
 
 
 def verify(path: str | Path) -> list[str]:

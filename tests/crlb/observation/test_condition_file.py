@@ -42,7 +42,7 @@ def test_conditions_survive_json():
         ("continuum: .inf", "continuum: needed a whole number"),
         ("seeing_arcsec: 0.8", "seeing_arcsec: needed two numbers or null"),
         ("n_exp: [4, 7.5]", "n_exp: needed a whole number, found 7.5"),
-        ("scale: [", "not YAML"),
+        ("scale: [", "must be YAML"),
     ],
 )
 def test_what_is_not_conditions_is_refused_by_name(text, words):

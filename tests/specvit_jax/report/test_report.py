@@ -173,7 +173,7 @@ def test_damaged_results_are_named(tmp_path):
     with pytest.raises(DataError, match=r"figure\.png is not a PNG image"):
         report(folder)
     (folder / "results.json").write_text("{")
-    with pytest.raises(DataError, match=r"results\.json must be a JSON file"):
+    with pytest.raises(DataError, match=r"results\.json: must be JSON"):
         report(folder)
     (folder / "results.json").write_text('{"experiment": "accuracy"}')
     (folder / "figure.png").unlink()
