@@ -1,6 +1,7 @@
 """Weights files (safetensors): a trained network with all that prediction needs."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from specvit_jax.network.standardise import InputScaler, LabelScaler, extra_arra
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml
 
+CHECKSUM = "sha256"  # among the texts stored with the weights; absent in files of before
 MOST_NUMBERS = 2**28  # of a table of positions: 1 GB
 SMALL = 2**16  # numbers: sizes below that need not be justified by those of a file
 FEW = 64  # layers, likewise
@@ -57,6 +59,7 @@ def save_weights(path: Path, weights: Weights, about: Mapping[str, float | int])
         "label_names": json.dumps(weights.config.model.label_names),
         "about": json.dumps(dict(about)),
     }
+    metadata[CHECKSUM] = content_digest(tensors, metadata)
     with new_file(path, overwrite=True) as temporary:
         # safetensors writes the bytes as they lie: a transposed array would come back scrambled.
         ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -74,6 +77,8 @@ def load_weights(path: str | Path) -> Weights:
     metadata = read_metadata(path)
     check_memory(COPIES * path.stat().st_size, f"weights {path}")
     tensors = safetensors.numpy.load_file(path)
+    if metadata.get(CHECKSUM, "") not in ("", content_digest(tensors, metadata)):
+        raise DataError(f"weights {path} are not what was written (SHA-256 differs); take an earlier file")
     config = _config_of(path, metadata)
     _check_sizes(path, config, tensors)
     try:
@@ -101,6 +106,18 @@ def load_weights(path: str | Path) -> Weights:
     return Weights(
         tree["params"], config, LabelScaler(**tree["label_scaler"]), InputScaler(**tree["input_scaler"])
     )
+
+
+def content_digest(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of all that a weights file holds but this checksum, as it reads."""
+    found = hashlib.sha256()
+    for name, text in sorted(metadata.items()):
+        if name != CHECKSUM:
+            found.update(f"{name} {text}\n".encode("utf-8", "replace"))
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode("utf-8", "replace"))
+        found.update(np.ascontiguousarray(tensor).tobytes())
+    return found.hexdigest()
 
 
 def flatten(tree: object) -> dict[str, np.ndarray]:
