@@ -17,6 +17,7 @@ from crlb.bosz.names import Node
 from crlb.bosz.read import read_spectrum
 from crlb.errors import DataError, UsageError
 from crlb.files.hdf5_attributes import write_texts
+from crlb.files.hdf5_checksum import seal
 from crlb.files.output import check_output, new_file
 from crlb.grids import holes as hole
 from crlb.labels import LABEL_NAMES
@@ -90,6 +91,7 @@ def build_grid(
         if report:
             file["holes"] = missing
             write_texts(file, holes=report)
+        seal(file)
     return report
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from crlb.errors import DataError
+from crlb.files.text_input import without_waiting
 
 FITS_MAGIC = b"SIMPLE  ="
 
@@ -48,7 +49,7 @@ def unpacked(path: Path, limit: int) -> bytes:
     Raises:
         DataError: it is empty, truncated or damaged, larger than the limit, or of a kind that is no spectrum.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", opener=without_waiting) as file:
         try:
             raw = _unpack(file, limit, MAX_LAYERS)
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:

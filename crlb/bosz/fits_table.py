@@ -10,6 +10,7 @@ from jaxtyping import Float
 from crlb.bosz.columns import CONT, FLUX, WAVE, positions
 from crlb.bosz.fits_headers import check_headers
 from crlb.errors import DataError
+from crlb.files.fits_sums import check_datasums
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -30,7 +31,8 @@ def parse_fits(raw: bytes, needed: tuple[str, ...] = NEEDED) -> dict[str, Float[
         needed: which of the columns must be there.
 
     Raises:
-        DataError: the file is truncated or damaged, lacks a column, or holds something else in it.
+        DataError: the file is truncated or damaged, its data are not those of their DATASUM; it lacks a
+            column, or holds something else in it.
     """
     from astropy.io import fits
     from astropy.io.fits.verify import VerifyError
@@ -43,6 +45,7 @@ def parse_fits(raw: bytes, needed: tuple[str, ...] = NEEDED) -> dict[str, Float[
             with fits.open(
                 io.BytesIO(raw), memmap=False, lazy_load_hdus=False, disable_image_compression=True
             ) as hdus:
+                check_datasums(hdus)
                 return _columns(hdus, needed)
         except DataError:
             raise

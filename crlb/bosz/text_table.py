@@ -82,7 +82,7 @@ def _refuse_numbers(line: str, at: int) -> None:
 
 def _words(line: str) -> tuple[str, ...]:
     """The words of a heading, without units in brackets."""
-    line = re.sub(r"[\(\[].*?[\)\]]", "", line.lstrip("#!%/ "))
+    line = re.sub(r"[\(\[][^\(\[\)\]]*[\)\]]", "", line.lstrip("#!%/ "))
     words = re.split(r"[,;\t|]" if re.search(r"[,;\t|]", line) else r"\s+", line)
     return tuple(word.strip().strip('"') for word in words if word.strip())
 

@@ -89,10 +89,11 @@ class Info(Checks):
         return {"FILE": self.file}
 
     def __call__(self) -> None:
-        from crlb.grids.grid_file import default_grid_path, load_grid
+        from crlb.grids.grid_file import default_grid_path, has_checksum, load_grid
 
         path = self.file or default_grid_path()
-        print(describe_grid(load_grid(path), str(path)).table())
+        grid = load_grid(path)
+        print(describe_grid(grid, str(path), has_checksum(path)).table())
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class GridInfo(Record):
         has_continuum: whether it holds continua.
         n_filled: nodes that were interpolated; None: the grid has no flags for them.
         source: what computed the spectra, in words.
+        checksum: whether the file holds the SHA-256 of its content, which was compared with it.
     """
 
     file: str
@@ -124,6 +126,7 @@ class GridInfo(Record):
     has_continuum: bool
     n_filled: int | None
     source: str
+    checksum: bool = False
 
     def table(self) -> str:
         """Returns two columns, what and how much, as text."""
@@ -143,11 +146,12 @@ class GridInfo(Record):
         if self.n_filled is not None:
             table.add_row("interpolated nodes", str(self.n_filled))
         table.add_row("source", self.source)
+        table.add_row("checksum", "SHA-256 of the content agrees" if self.checksum else "none in the file")
         return text_of(table)
 
 
-def describe_grid(grid: "SpectralGrid", file: str) -> GridInfo:
-    """Returns what a grid read from `file` holds."""
+def describe_grid(grid: "SpectralGrid", file: str, checksum: bool = False) -> GridInfo:
+    """Returns what a grid read from `file` holds, and whether its checksum was compared."""
     low, high = zip(*((flux.min(), flux.max()) for flux in grid.spectra.chunks()), strict=True)
     return GridInfo(
         file=file,
@@ -161,4 +165,5 @@ def describe_grid(grid: "SpectralGrid", file: str) -> GridInfo:
         has_continuum=grid.continuum is not None,
         n_filled=None if grid.filled is None else int(grid.filled.sum()),
         source=grid.source,
+        checksum=checksum,
     )

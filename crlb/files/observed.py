@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from crlb.detector import cell_edges
 from crlb.errors import DataError
 
+LARGEST = float(np.finfo(np.float32).max)  # of a flux: networks read float32
+MOST_MAG = 100.0  # AB; fainter than anything by far
 NORMALISED, UNKNOWN_UNIT, MODEL_UNIT = "normalised", "unknown", "0.5 at the median of the arm"
 
 
@@ -57,7 +59,7 @@ class Observed:
 
     Raises:
         DataError: lengths differ, fewer than two pixels, wavelengths not finite and increasing, flux or ivar
-            not finite, ivar negative.
+            not finite, flux beyond float32, ivar negative, a magnitude that nothing has.
     """
 
     wave: Float[np.ndarray, " n_pix"]
@@ -86,6 +88,10 @@ class Observed:
                 raise DataError("wave must be at least two increasing wavelengths in every segment")
         if not (np.isfinite(self.wave).all() and np.isfinite(self.flux).all()):
             raise DataError("wave and flux must be finite; unusable pixels have flux 0 and ivar 0")
+        if (largest := np.abs(self.flux).max(initial=0.0)) > LARGEST:
+            raise DataError(f"flux must be below {LARGEST:.3g}, found {largest:g}")
+        if self.mag is not None and not abs(self.mag) <= MOST_MAG:
+            raise DataError(f"mag must be a magnitude from -{MOST_MAG:g} to {MOST_MAG:g}, found {self.mag:g}")
         if not (np.isfinite(self.ivar) & (self.ivar >= 0)).all():
             raise DataError("ivar must be finite and not negative; 0 marks an unusable pixel")
 

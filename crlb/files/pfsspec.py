@@ -53,12 +53,21 @@ def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.n
     """One array of `ARRAYS` as float32, spectra by pixels.
 
     Raises:
-        DataError: the array is missing, or has another shape.
+        DataError: the array is missing, has another shape, or numbers beyond float32.
     """
     found = dataset(file, ARRAYS[name]).shape
     if found != shape:
         raise DataError(f"'{ARRAYS[name]}' must have shape {shape} (labels, wave), found {found}")
-    return read_numbers(file, ARRAYS[name], ("n", "n_pix")).astype(np.float32, copy=False)
+    values = read_numbers(file, ARRAYS[name], ("n", "n_pix"))
+    with np.errstate(over="ignore"):
+        found32 = values.astype(np.float32, copy=False)
+    if (beyond := np.isinf(found32) & np.isfinite(values)).any():
+        row, pixel = np.argwhere(beyond)[0]
+        raise DataError(
+            f"'{ARRAYS[name]}' must fit into float32, found {values[row, pixel]:g} in row {row}, "
+            f"pixel {pixel}"
+        )
+    return found32
 
 
 def read_usable(file: h5py.File, shape: tuple[int, int]) -> Float[np.ndarray, "n n_pix"] | None:

@@ -39,7 +39,7 @@ def read_bytes(path: str | Path, kind: str, most: int = MOST_BYTES) -> bytes:
         DiskError: the disk fails.
     """
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with open(path, "rb", opener=without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise MissingInputError(f"{kind} {path} is not a regular file; give one that is")
             content = file.read(most + 1)
@@ -54,8 +54,8 @@ def read_bytes(path: str | Path, kind: str, most: int = MOST_BYTES) -> bytes:
     return content
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """Opens a file; the other end of a pipe is not waited for."""
+def without_waiting(path: str, flags: int) -> int:
+    """Opens a file, as the `opener` of `open`; the other end of a pipe is not waited for."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 

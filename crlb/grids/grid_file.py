@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from crlb.errors import DataError, UsageError
 from crlb.files.hdf5 import dataset, open_input, read_numbers
 from crlb.files.hdf5_attributes import attribute, text, texts, write_texts
+from crlb.files.hdf5_checksum import CHECKSUM, check_seal, seal
 from crlb.files.output import new_file
 from crlb.grids.compression import Factors, quantise
 from crlb.grids.holes import Policy
@@ -26,6 +27,7 @@ __all__ = [
     "default_grid_path",
     "grid_from_nodes",
     "grid_labels",
+    "has_checksum",
     "load_grid",
     "load_nodes",
     "load_slice",
@@ -51,7 +53,8 @@ def load_grid(
     or its factors `coefficients` (n, k) and `basis` (k, n_pix); optional `cont` likewise (factors
     `cont_coefficients`, `cont_basis`) and `filled` (n), nodes that were interpolated; root attributes
     `label_names`, `wave_medium` = "vacuum", `flux_unit`, `resolving_power`, `source`. Factors of whole
-    numbers stand for flux = scale (n) * (coefficients * quantum (k)) @ basis.
+    numbers stand for flux = scale (n) * (coefficients * quantum (k)) @ basis. Files that `save_grid` and
+    `crlb grid build` write hold the SHA-256 of their content, too, which is compared.
 
     Args:
         path: the file.
@@ -62,11 +65,18 @@ def load_grid(
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: it is not HDF5, is truncated, lacks something, or its content fails a check.
+        DataError: it is not HDF5, is truncated, lacks something, or its content fails a check, its checksum
+            among them.
         UsageError: `fixed` names an unknown label, or a value between the nodes.
     """
     with open_input(path, "grid") as file:
         return _read_grid(file, fixed or {}, holes)
+
+
+def has_checksum(path: str | Path) -> bool:
+    """Returns whether a grid file holds the checksum of its content, which `load_grid` compares with it."""
+    with open_input(path, "grid") as file:
+        return CHECKSUM in file.attrs
 
 
 def grid_labels(path: str | Path) -> tuple[str, ...]:
@@ -141,6 +151,8 @@ def _check_medium(file: h5py.File) -> None:
 def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> SpectralGrid:
     _check_medium(file)
     wave, labels = _array(file, "wave", ("n_pix",)), _array(file, "labels", ("n", "n_labels"))
+    if len(wave) < 2:
+        raise DataError("wave must hold at least two pixels, found one")
     label_names = _label_names(file)
     if len(label_names) != labels.shape[1]:
         raise DataError(
@@ -157,7 +169,7 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> Sp
                 f"{name} must have shape ({len(labels)}, {len(wave)}) (labels, wave), found {factors.shape}"
             )
         parts[name] = Factors(factors.coefficients[rows], factors.basis)
-    return grid_from_nodes(
+    grid = grid_from_nodes(
         wave,
         Nodes(
             labels[np.ix_(rows, columns)],
@@ -171,6 +183,8 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> Sp
         source=_text(file, "source"),
         holes=holes,
     )
+    check_seal(file)
+    return grid
 
 
 def _label_names(file: h5py.File) -> tuple[str, ...]:
@@ -292,6 +306,7 @@ def save_grid(
         _write_table(file, "flux", "", grid.flux, rtol)
         if grid.cont is not None:
             _write_table(file, "cont", "cont_", grid.cont, rtol)
+        seal(file)
 
 
 def _write_table(

@@ -72,7 +72,9 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("target", "spectrum_id", "spec_id", "sourceid", "name", "id"),
     ),
 }
+KNOWN = frozenset(one for names in NAMES.values() for one in names)
 OWN = ("wave", "flux", "error", "noisy")  # columns that `crlb spectrum` writes
+LONGEST_NAME, MOST_COLUMNS = 200, 5000  # characters of a name, and columns; a FITS table has 999 at most
 _UNIT = re.compile(r"^(.*?)\s*[\[(]\s*(.*?)\s*[\])]\s*$")
 _SUFFIX = re.compile(r"^(.+?)_(nm|um|micron|microns|a|aa|ang|angstrom|angstroms|vac|vacuum|air)$")
 
@@ -87,13 +89,14 @@ class Name:
 
 
 def parsed(name: str) -> Name:
-    """Returns base name, unit and medium that a column's name says."""
+    """Returns base name, unit and medium that a column's name says; one that is endless says nothing."""
+    if len(name) > LONGEST_NAME:
+        return Name(name)
     found = _UNIT.match(name.strip())
     base, unit = (found[1], found[2]) if found else (name.strip(), None)
     unit, medium = unit_and_medium(unit)
     base = re.sub(r"[\s\-.]+", "_", base.lower())
-    known = {one for names in NAMES.values() for one in names}
-    while base not in known and (found := _SUFFIX.match(base)):
+    while base not in KNOWN and (found := _SUFFIX.match(base)):
         base, word = found[1], found[2]
         if wave_unit(word):
             unit = unit or word
@@ -135,16 +138,18 @@ def roles_of(table: Table, options: ReadOptions) -> dict[str, str]:
     """Returns role -> name of its column: as the options say, else by what the names mean.
 
     Raises:
-        DataError: an option names a column that is not there; wave or flux is missing, or two columns could
-            be it.
+        DataError: more columns than a table has; an option names a column that is not there; wave or flux is
+            missing, or two columns could be it.
     """
     names = list(table.columns)
+    if not table.named and not options.columns:
+        return _unnamed(table)
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"a table must have at most {MOST_COLUMNS:,} columns, found {len(names):,}")
     roles = {role: _chosen(role, column, names) for role, column in options.columns.items()}
     for role in NAMES:
         if role not in roles and not (role in ("log10", "ln") and roles.get("wave")):
             roles[role] = _by_name(role, table)
-    if not table.named and not options.columns:
-        return _unnamed(table)
     if roles.get("wave") is None:
         roles["wave"] = roles.get("log10") or roles.get("ln")
     if "flux" not in options.columns and tuple(names) == OWN:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crlb.errors import DataError, UsageError
+from crlb.files.fits_sums import check_datasums
 from crlb.readers.content import MOST
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ ERRORS = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, 
 
 @contextmanager
 def open_fits(content: bytes) -> "Iterator[HDUList]":
-    """Yields the HDUs of a FITS file in memory, checked to be there to the last byte.
+    """Yields the HDUs of a FITS file in memory, checked to be there to the last byte and by their DATASUM.
 
     Raises:
         DataError: the file is damaged or truncated, also where this shows only inside the block.
@@ -37,6 +38,7 @@ def open_fits(content: bytes) -> "Iterator[HDUList]":
             given = {"memmap": False, "lazy_load_hdus": False}
             with fits.open(BytesIO(content), disable_image_compression=True, **given) as packed:
                 _check_whole(packed, len(content))
+                check_datasums(packed)
             with fits.open(BytesIO(content), **given) as hdus:
                 _check_sizes(hdus)
                 yield hdus

@@ -165,7 +165,7 @@ def _noise_factor(table: Table, roles: Mapping[str, str], said: About, kind: Noi
 
 def _numbers(role: str, values: np.ndarray) -> np.ndarray:
     """Float64 in the machine's byte order."""
-    if values.dtype.kind not in "fiub":
+    if values.dtype.kind not in "fiu":
         raise DataError(
             f"{role} must be numbers, found {values.dtype}; name another with --columns {role}=NAME"
         )

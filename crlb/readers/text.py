@@ -20,6 +20,7 @@ ECSV = "# %ECSV"
 RULE = set("-=+| ")  # a line of these is drawn, not written
 MOST = 512 * 2**20  # bytes: of a text ...
 IN_MEMORY = 10  # ... which takes so many times as much in memory
+LONGEST_COMMENT = 500  # characters of a comment that are read as "key: value"
 NO_NUMBER = {"", "-", "--", "nan", "null", "none", "na", "n/a", "masked", "indef"}
 _KEY = re.compile(r"^\s*([A-Za-z_][\w -]*?)\s*[:=]\s*(.+?)\s*$")
 _COMMA = re.compile(r"^[+-]?\d+,\d+$")
@@ -95,7 +96,7 @@ def _plain(text: str, origin: Origin) -> Table:
     _check_widths(rows, len(names))
     units = dict(zip(names, rows.pop(0), strict=True)) if named and _are_units(rows) else {}
     columns = {name: _column(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
-    matches = (_KEY.match(comment) for comment in comments)
+    matches = (_KEY.match(comment[:LONGEST_COMMENT]) for comment in comments)
     said = about({found[1]: found[2] for found in matches if found})
     return Table(columns, origin, {name: unit.strip() for name, unit in units.items()}, said, named)
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from crlb.detector import SPEED_OF_LIGHT_KMS
 from crlb.errors import DataError
-from crlb.files.observed import UNKNOWN_UNIT, Observed
+from crlb.files.observed import LARGEST, UNKNOWN_UNIT, Observed
 from crlb.readers.options import ReadOptions
 from crlb.readers.order import Columns, Order, order_of, without_repeats
 from crlb.readers.pixels import ivar_of
@@ -76,6 +76,7 @@ def _axis_of(raw: Raw, options: ReadOptions) -> "_Axis":
 
 
 def _observed(raw: Raw, options: ReadOptions, axis: "_Axis") -> Observed:
+    _check_flux(raw)
     flux, ivar, lost = ivar_of(raw, axis.order.pixels)
     factor, unit, unit_done = _calibrated(raw, options, axis.observed, flux)
     has_errors = raw.noise is not None and raw.noise_kind is not None
@@ -105,6 +106,20 @@ def _observed(raw: Raw, options: ReadOptions, axis: "_Axis") -> Observed:
         lost=axis.order.lost | lost,
         done=(*raw.notes, *axis.done, *said, *unit_done, *none, *axis.power_done),
     )
+
+
+def _check_flux(raw: Raw) -> None:
+    """Refuses flux without a single number, and numbers that float32 does not hold.
+
+    Raises:
+        DataError: saying which.
+    """
+    values = np.asarray(raw.flux)
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise DataError("flux has no finite value: every pixel is null, NaN or infinite")
+    if (largest := np.abs(values).max(initial=0.0, where=finite)) > LARGEST:
+        raise DataError(f"flux must be below {LARGEST:.3g}, found {largest:g}")
 
 
 def _check_lengths(raw: Raw) -> None:

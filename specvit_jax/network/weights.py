@@ -1,6 +1,7 @@
 """Weights files (safetensors): a trained network with all that prediction needs."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +23,12 @@ from specvit_jax.network.standardise import InputScaler, LabelScaler, extra_arra
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml
 
+CHECKSUM = "sha256"  # among the texts stored with the weights; absent in files of before
 MOST_NUMBERS = 2**28  # of a table of positions: 1 GB
 SMALL = 2**16  # numbers: sizes below that need not be justified by those of a file
 FEW = 64  # layers, likewise
 COPIES = 3  # of a weights file in memory
+WHOLE = ("input_scaler/sky_line",)  # arrays of whole numbers
 Tree = TypeVar("Tree")
 
 
@@ -59,6 +62,7 @@ def save_weights(path: Path, weights: Weights, about: Mapping[str, float | int])
         "label_names": json.dumps(weights.config.model.label_names),
         "about": json.dumps(dict(about)),
     }
+    metadata[CHECKSUM] = content_digest(tensors, metadata)
     with new_file(path, overwrite=True) as temporary:
         # safetensors writes the bytes as they lie: a transposed array would come back scrambled.
         ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -90,12 +94,24 @@ def load_weights(path: str | Path) -> Weights:
     metadata = read_metadata(path)
     check_memory(COPIES * path.stat().st_size, f"weights {path}")
     tensors = safetensors.numpy.load_file(path)
+    if metadata.get(CHECKSUM, "") not in ("", content_digest(tensors, metadata)):
+        raise DataError(f"weights {path} are not what was written (SHA-256 differs); take an earlier file")
     config = _config_of(path, metadata)
     _check_sizes(path, config, tensors)
     try:
         like = _like(config, tensors)
     except UsageError as error:
         raise DataError(f"weights {path}: its config is damaged: {error}") from error
+    _check_shapes(path, like, tensors)
+    _check_values(path, tensors)
+    tree = unflatten(like, tensors)
+    return Weights(
+        tree["params"], config, LabelScaler(**tree["label_scaler"]), InputScaler(**tree["input_scaler"])
+    )
+
+
+def _check_shapes(path: Path, like: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuses arrays that are not those of the tree `like`."""
     needed = {name: leaf.shape for name, leaf in flatten(like).items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     wrong = sorted(name for name in needed | found if needed.get(name) != found.get(name))
@@ -105,18 +121,36 @@ def load_weights(path: str | Path) -> Weights:
             f"weights {path} does not fit its config: {name} must have shape {needed.get(name, 'none')}, "
             f"found {found.get(name, 'none')} ({len(wrong)} such arrays); it was cut or mixed up"
         )
-    kinds = sorted({str(tensor.dtype) for tensor in tensors.values() if tensor.dtype.kind != "f"})
-    if kinds:
-        raise DataError(f"weights {path} must hold real numbers, found {', '.join(kinds)}; it was mixed up")
+
+
+def _check_values(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuses numbers of another kind, that are not finite, or that cannot scale or count anything."""
+    for name, tensor in tensors.items():
+        kind = "i" if name in WHOLE else "f"
+        if tensor.dtype.kind != kind:
+            words = "whole" if kind == "i" else "real"
+            raise DataError(f"weights {path}: {name} must hold {words} numbers, found {tensor.dtype}")
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise DataError(f"weights {path} holds numbers that are not finite; take an earlier file")
     for name in ("label_scaler/scale", "input_scaler/scale"):
         if not (tensors[name] > 0).all():
             raise DataError(f"weights {path}: {name} must be positive, found {tensors[name].min():g}")
-    tree = unflatten(like, tensors)
-    return Weights(
-        tree["params"], config, LabelScaler(**tree["label_scaler"]), InputScaler(**tree["input_scaler"])
-    )
+    for name in tensors.keys() & set(WHOLE):
+        line = tensors[name]
+        if line.min() < 0 or line.max() >= line.size or (np.diff(line) < 0).any():
+            raise DataError(f"weights {path}: {name} must number the lines of the sky in their order")
+
+
+def content_digest(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of all that a weights file holds but this checksum, as it reads."""
+    found = hashlib.sha256()
+    for name, text in sorted(metadata.items()):
+        if name != CHECKSUM:
+            found.update(f"{name} {text}\n".encode("utf-8", "replace"))
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode("utf-8", "replace"))
+        found.update(np.ascontiguousarray(tensor).tobytes())
+    return found.hexdigest()
 
 
 def flatten(tree: object) -> dict[str, np.ndarray]:

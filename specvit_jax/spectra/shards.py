@@ -16,6 +16,7 @@ from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files import pfsspec
 from crlb.files.hdf5 import dataset, open_input
 from crlb.files.spectra import check_noiseless, check_plausible
+from crlb.files.text_input import read_text
 from crlb.labels import LABEL_NAMES
 
 DATASET, INDEX = "dataset.h5", "shard_index.txt"
@@ -45,9 +46,9 @@ def find_shards(source: str) -> list[Path]:
         raise UsageError(f"data.source must name files of spectra, found {source!r}")
     seen: set[Path] = set()
     for path in paths:
-        if path.resolve() in seen:
+        if (resolved := path.resolve()) in seen:
             raise UsageError(f"data.source names {path} twice, and its spectra would count double")
-        seen.add(path.resolve())
+        seen.add(resolved)
     return paths
 
 
@@ -61,10 +62,7 @@ def _expand(path: Path) -> list[Path]:
         return _expand(found)
     if path.suffix != ".txt":
         return [path]
-    try:
-        lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be text, a folder per line, but is not: {error}") from error
+    lines = [line.partition("#")[0].strip() for line in read_text(path, "list of shards").splitlines()]
     folders = [path.parent / line for line in lines if line]
     if not folders:
         raise DataError(f"{path} names no shard; it must have a folder per line")

@@ -1,0 +1,224 @@
+"""Numbers that are passed on carry a checksum, which is compared; nonsense in a sound file is refused."""
+
+import random
+import warnings
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import safetensors.numpy
+from astropy.io import fits
+
+from crlb.bosz.fits_table import parse_fits
+from crlb.bosz.read import read_spectrum
+from crlb.cli import parse
+from crlb.errors import EXPECTED, DataError
+from crlb.files.observed import Observed, Origin
+from crlb.files.spectra import read_spectra
+from crlb.grids.grid_file import load_grid, save_grid
+from crlb.readers.options import ReadOptions
+from crlb.readers.read import open_observed
+from specvit_jax.network.find import shipped_weights
+from specvit_jax.network.weights import Weights, flatten, load_weights, save_weights
+from tests.crlb.readers.test_pfsspec import saved
+from tests.hostile.conftest import SHARED
+from tests.hostile.test_hdf5 import small_grid
+
+
+def bits_flipped(good: bytes, n: int, seed: int) -> list[bytes]:
+    """Copies of a file, each with one bit of one byte flipped."""
+    chance, found = random.Random(seed), []
+    for _ in range(n):
+        content = bytearray(good)
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        found.append(bytes(content))
+    return found
+
+
+@pytest.mark.parametrize("rtol", [None, 1e-3])
+def test_a_grid_is_read_as_it_was_written_or_not_at_all(tmp_path, rtol):
+    path, chunk = tmp_path / "grid.h5", 60
+    save_grid(small_grid(), path, rtol=rtol)
+    good, grid = path.read_bytes(), load_grid(path)
+    accepted = 0
+    for content in bits_flipped(good, chunk, seed=3):
+        path.write_bytes(content)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                found = load_grid(path)
+        except EXPECTED:
+            continue
+        accepted += 1
+        np.testing.assert_array_equal(found.flux, grid.flux)
+        np.testing.assert_array_equal(found.wave, grid.wave)
+        np.testing.assert_array_equal(found.nodes, grid.nodes)
+        for name in ("label_names", "resolving_power", "flux_unit", "source"):
+            assert getattr(found, name) == getattr(grid, name)
+    assert accepted < chunk
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file["flux"].__setitem__((0, 0), 1.5),
+        lambda file: file["wave"].__setitem__(0, file["wave"][0] - 0.1),
+        lambda file: file.attrs.__setitem__("resolving_power", 5001.0),
+        lambda file: file.attrs.__setitem__("source", "x"),
+        lambda file: file.__setitem__("more", np.arange(3)),
+    ],
+)
+def test_every_part_of_a_grid_file_counts(tmp_path, change):
+    path = tmp_path / "grid.h5"
+    save_grid(small_grid(), path)
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(DataError, match=r"grid\.h5: what it holds is not what was written"):
+        load_grid(path)
+    with h5py.File(path, "a") as file:
+        del file.attrs["sha256"]
+    load_grid(path)
+
+
+def test_info_says_whether_there_is_a_checksum(tmp_path, capsys):
+    path = tmp_path / "grid.h5"
+    save_grid(small_grid(), path)
+    parse(["grid", "info", str(path)])()
+    assert "SHA-256 of the content agrees" in capsys.readouterr().out
+    with h5py.File(path, "a") as file:
+        del file.attrs["sha256"]
+    parse(["grid", "info", str(path)])()
+    assert "none in the file" in capsys.readouterr().out
+
+
+def test_a_grid_of_one_pixel_is_refused(tmp_path):
+    grid, path = small_grid(), tmp_path / "grid.h5"
+    save_grid(grid, path)
+    with h5py.File(path, "a") as file:
+        for name, values in {"wave": grid.wave[:1], "flux": grid.flux.reshape(-1, 40)[:, :1]}.items():
+            del file[name]
+            file[name] = values
+    with pytest.raises(DataError, match="at least two pixels"):
+        load_grid(path)
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return load_weights(shipped_weights("tiny"))
+
+
+def test_weights_are_read_as_they_were_written_or_not_at_all(tmp_path, weights):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, weights, {"step": 5})
+    good, known = path.read_bytes(), flatten(load_weights(path)._asdict() | {"config": 0})
+    header = 8 + int.from_bytes(good[:8], "little")
+    for part in (slice(0, header), slice(header, len(good))):
+        for content in bits_flipped(good[part], 10, seed=5):
+            path.write_bytes(good[: part.start] + content + good[part.stop :])
+            try:
+                found = load_weights(path)
+            except EXPECTED:
+                continue
+            assert found.config == weights.config
+            for name, leaf in flatten(found._asdict() | {"config": 0}).items():
+                np.testing.assert_array_equal(leaf, known[name])
+
+
+def test_weights_of_before_have_no_checksum_and_are_read(weights, tmp_path):
+    with safetensors.safe_open(shipped_weights("tiny"), framework="numpy") as file:
+        assert "sha256" not in file.metadata()
+    save_weights(tmp_path / "w.safetensors", weights, {})
+    with safetensors.safe_open(tmp_path / "w.safetensors", framework="numpy") as file:
+        assert len(file.metadata()["sha256"]) == 64
+    assert load_weights(tmp_path / "w.safetensors").config == weights.config
+
+
+@pytest.mark.parametrize("name", ["label_scaler/scale", "input_scaler/scale", "params/head/kernel"])
+@pytest.mark.parametrize("change", ["zero", "negative", "nan", "bool", "int", "complex"])
+def test_weights_that_cannot_be_are_refused(tmp_path, name, change):
+    source, path = shipped_weights("tiny"), tmp_path / "w.safetensors"
+    tensors = safetensors.numpy.load_file(source)
+    name = next(key for key in tensors if key.startswith(name.removesuffix("kernel")))
+    if change in ("bool", "int", "complex"):
+        tensors[name] = tensors[name].astype({"bool": "?", "int": "i4", "complex": "c8"}[change])
+    else:
+        tensors[name] = tensors[name] * {"zero": 0, "negative": -1, "nan": np.nan}[change]
+    with safetensors.safe_open(source, framework="numpy") as file:
+        metadata = file.metadata()
+    tensors = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    try:
+        safetensors.numpy.save_file(tensors, path, metadata)
+    except (KeyError, ValueError, TypeError):
+        pytest.skip("safetensors does not write this type")
+    if name.startswith("params") and change in ("zero", "negative"):
+        load_weights(path)  # what a network may well have learnt
+        return
+    with pytest.raises(DataError, match=r"w\.safetensors"):
+        load_weights(path)
+
+
+def table(path: Path, flux: np.ndarray, format: str = "D", **options: object) -> Path:
+    wave = fits.Column("wave", "D", unit="Angstrom", array=np.linspace(8000, 8100, len(flux)))
+    made = fits.BinTableHDU.from_columns([wave, fits.Column("flux", format, array=flux, **options)])
+    made.writeto(path, checksum=True)
+    return path
+
+
+VACUUM = ReadOptions(medium="vacuum")
+
+
+def test_data_of_a_fits_file_are_compared_with_their_datasum(tmp_path):
+    path = table(tmp_path / "a.fits", np.linspace(1, 2, 50))
+    assert len(open_observed(path, VACUUM)) == 1
+    content = bytearray(path.read_bytes())
+    content[-2880 + 20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.fits: the data of HDU 1 are not those that its DATASUM"):
+        open_observed(path, VACUUM)
+    with pytest.raises(DataError, match="the data of HDU 1 are not those that its DATASUM"):
+        parse_fits(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("flux", "format", "options"),
+    [
+        (np.array(["a"] * 50), "1A", {}),
+        (np.ones(50, bool), "L", {}),
+        (np.ones(50, complex), "M", {}),
+        (np.full(50, 7, np.int32), "J", {"null": 7}),
+        (np.full(50, np.nan), "D", {}),
+        (np.full(50, 1e300), "D", {}),
+    ],
+    ids=["text", "logical", "complex", "null", "nan", "1e300"],
+)
+def test_columns_that_are_no_flux_are_refused(tmp_path, flux, format, options):
+    path = table(tmp_path / "a.fits", flux, format, **options)
+    with pytest.raises(DataError, match=r"a\.fits"):
+        list(open_observed(path, VACUUM).spectra())
+
+
+def test_flux_beyond_float32_and_magnitudes_of_nothing_are_refused(tmp_path):
+    path = saved(tmp_path)
+    with h5py.File(path, "a") as file:
+        wave = file["spectrumdataset/wave"][:]
+        values = file["dataset/arrays/flux/value"][:].astype(np.float64)
+        values[2, 7] = 1e300
+        del file["dataset/arrays/flux/value"]
+        file["dataset/arrays/flux/value"] = values
+    with pytest.raises(DataError, match=r"must fit into float32, found 1e\+300 in row 2, pixel 7"):
+        read_spectra(path, wave=wave)
+    pixels = np.arange(5.0) + 1
+    with pytest.raises(DataError, match=r"mag must be a magnitude .* found 1e\+30"):
+        Observed(pixels, pixels, pixels, Origin("a", "b"), mag=1e30)
+    with pytest.raises(DataError, match=r"flux must be below 3\.4e\+38, found 1e\+300"):
+        Observed(pixels, pixels * 0 - 1e300, pixels, Origin("a", "b"))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
+def test_samples_that_went_wrong():
+    for path in (SHARED / "fits").glob("bz-fits_*/*.fits"):
+        with pytest.raises(DataError):
+            read_spectrum(path)
+    with pytest.raises(DataError):
+        read_spectra(SHARED / "spectra-flux-1e300.h5")
