@@ -172,8 +172,8 @@ def _check_shapes(path: Path, found: np.ndarray, known: np.ndarray) -> None:
             f"{path} must hold found (stars, labels, 2) and marks (stars, n), numbers, found "
             f"{found.dtype} {found.shape} and {known.dtype} {known.shape}; delete it"
         )
-    if not (np.isfinite(found).all() and (found[..., 1] > 0).all()):
-        raise DataError(f"{path} must hold finite means and positive sigmas; delete it")
+    if not (np.isfinite(found).all() and (found[..., 1] >= 0).all()):
+        raise DataError(f"{path} must hold finite means and sigmas, none negative; delete it")
 
 
 def _stored(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
