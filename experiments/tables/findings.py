@@ -7,6 +7,13 @@ from experiments.tables.results import Result, Results
 from experiments.tables.text import fixed, items, paragraph, percent, span
 
 Point = Callable[[Result], str]
+ARMS = {  # of `distillation`, in words
+    "recipe of tiny, patch 512": "the recipe of 2026-11-25 with eight tokens has R²",
+    "+ scaled by noise": "with spectra scaled by their noise",
+    "+ average of weights": "with an average of weights",
+    "+ teacher": "taught by a perceptron",
+    "teacher, sigma": "the same with sigma",
+}
 
 
 def findings(results: Results) -> str:
@@ -63,6 +70,19 @@ def _budgets(run: Result) -> str:
     return (
         f"every method reading the same numbers, R² {'; '.join(told)} (±{fixed(reach, 3)}, stars and three "
         f"seeds; exact limit {fixed(run.number('limit'), 3)})."
+    )
+
+
+def _distillation(run: Result) -> str:
+    steps = max(int(row.number("steps")) for row in run.rows("rows"))
+    told = [
+        f"{words} {fixed(run.one('rows', change=change, steps=steps).number('r2'), 3)}"
+        for change, words in ARMS.items()
+    ]
+    teacher, limit = fixed(run.number("teacher", "r2"), 3), fixed(run.number("limit"), 3)
+    return (
+        f"after {steps:,} steps of 256 spectra {'; '.join(told)} (the teacher {teacher}, one seed; exact limit "
+        f"{limit})."
     )
 
 
@@ -313,6 +333,7 @@ POINTS: dict[str, Point] = {
     "efficiency": _efficiency,
     "survey": _survey,
     "budgets": _budgets,
+    "distillation": _distillation,
     "residuals": _residuals,
     "uncertainty": _uncertainty,
     "observed": _observed,
