@@ -81,8 +81,8 @@ def _distillation(run: Result) -> str:
     ]
     teacher, limit = fixed(run.number("teacher", "r2"), 3), fixed(run.number("limit"), 3)
     return (
-        f"after {steps:,} steps of 256 spectra {'; '.join(told)} (the teacher {teacher}, one seed; exact limit "
-        f"{limit})."
+        f"after {steps:,} steps of 256 spectra {'; '.join(told)} (the teacher {teacher}, one seed; exact "
+        f"limit {limit})."
     )
 
 
