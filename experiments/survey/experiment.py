@@ -5,9 +5,9 @@ Claim:    scale, continuum, velocity, line width, lost pixels and sky lines that
           limit as the posterior mean itself does on these stars, and its sigma is honest.
 Command:  python -m experiments.survey [--preset smoke|cpu|gpu] [--network NAME=RUN ...] [--sensitivity]
 Hardware: two CPU cores, two minutes; half a second more for every star whose posterior is not shipped.
-Expect:   exact limit of the first 6,000 stars 0.636, which their posterior means miss (0.617); `survey` 0.612,
-          its sigma 4 % wider than the exact one and covering 67 and 96 %; `tiny` -0.62, with a known continuum
-          0.64.
+Expect:   exact limit of the first 6,000 stars 0.636, which their posterior means miss (0.617); `survey`
+          0.612, its sigma 4 % wider than the exact one and covering 67 and 96 %; `tiny` -0.62, with a known
+          continuum 0.64.
 
 The stars have the labels and magnitudes of the R2-SNR figure's, but are seen under
 `crlb.observation.conditions.SURVEY`, each at the level of its own noisy flux. The limit is that of their
