@@ -22,6 +22,7 @@ NAMES = (
     "accuracy",
     "survey",
     "budgets",
+    "distillation",
     "chance",
     "scaling",
     "original_recipe",

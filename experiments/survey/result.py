@@ -36,6 +36,7 @@ class SurveyResult(Result):
         for i, row in enumerate(self.limit):
             exact = interval(row, "r2_bayes")
             lines.append([row.snr, str(row.n), "exact limit", exact, "1", "", "", "1", ""])
+            lines.append(["", "", "posterior mean", f"{row.r2_mean:.3f}", "", "", "", "", ""])
             lines += [["", "", name, *self.cells(network, i)] for name, network in self.networks.items()]
         training = [f"{name}: {network.training}." for name, network in self.networks.items()]
         more = [self.cases()] if self.sensitivity else []

@@ -8,7 +8,10 @@ from experiments.study.beside_limit import NetworkRow
 
 @dataclass(frozen=True, kw_only=True)
 class LimitRow(Record):
-    """R2_Bayes of n stars of SNR snr_low to snr_high (None: all stars), and their median sigma, dex."""
+    """R2_Bayes of n stars of SNR snr_low to snr_high (None: all stars), and their median sigma, dex.
+
+    `r2_mean` is the R2 that the posterior means themselves have on these stars: by chance, another.
+    """
 
     snr_low: float
     snr_high: float | None
@@ -17,6 +20,7 @@ class LimitRow(Record):
     r2_bayes: float
     r2_bayes_low: float
     r2_bayes_high: float
+    r2_mean: float
     sigma: float
 
     @property

@@ -26,13 +26,14 @@ SNR = np.where(np.arange(N) % 2, 12.0, 4.0)
 
 
 def test_the_limit_of_a_bin_is_that_of_its_stars():
-    whole, faint, bright = (limit_row(span, TRUTH, SIGMA, SNR) for span in scored_spans(SNR, whole=True))
+    whole, faint, bright = (limit_row(span, TRUTH, EXACT, SNR) for span in scored_spans(SNR, whole=True))
     assert (whole.n, faint.n, bright.n) == (N, N // 2, N // 2)
     assert whole.r2_bayes == pytest.approx(1 - (0.36 + 0.09) / 2, abs=0.02)
     assert faint.r2_bayes == pytest.approx(1 - 0.36, abs=0.03)
     assert faint.r2_bayes_low < faint.r2_bayes < faint.r2_bayes_high
     assert (bright.sigma, faint.sigma) == (0.3, 0.6)
     assert whole.snr == "all"
+    assert whole.r2_mean == pytest.approx(whole.r2_bayes, abs=0.02)
 
 
 def test_the_posterior_itself_is_efficient_and_honest():
@@ -58,7 +59,7 @@ def test_a_network_without_sigma_is_scored_without():
 def test_the_result_survives_json_and_shows_every_network_in_every_bin():
     spans = scored_spans(SNR, whole=True)
     network = Network(training="toy", rows=network_rows(spans, TRUTH, EXACT, EXACT))
-    limit = tuple(limit_row(span, TRUTH, SIGMA, SNR) for span in spans)
+    limit = tuple(limit_row(span, TRUTH, EXACT, SNR) for span in spans)
     case = CaseRow(case="velocity known", n=7, r2={"toy": 0.5})
     result = SurveyResult(conditions=SURVEY, limit=limit, networks={"toy": network}, sensitivity=(case,))
     again = SurveyResult.from_json(result.to_json())

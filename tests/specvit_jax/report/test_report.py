@@ -190,7 +190,7 @@ def test_committed_results_are_shown_as_what_they_say_they_are(tmp_path):
     found = find_sources([ROOT / "results", write_experiment(tmp_path / "r2_vs_snr", R2_VS_SNR)])
     said = []
     data = gather(found, said.append)
-    assert len(RESULTS) == len(found.experiments) - 1 == 20
+    assert len(RESULTS) == len(found.experiments) - 1 == 21
     assert said == []
     assert data["dashboard"]["estimators"] == R2_VS_SNR["estimators"]
     assert data["dashboard"]["ceiling"]["bins"] == R2_VS_SNR["ceiling"]["bins"]
