@@ -22,7 +22,7 @@ def check_links(paths: Iterable[Path], error: type[DataError | OutputError] = Ou
         DataError, OutputError: naming the first link.
     """
     for path in paths:
-        if path.is_symlink():
+        if os.path.islink(path):
             raise error(
                 f"{path} is a symbolic link, and none is followed here; "
                 "put what it leads to in its place, or name that instead of it"

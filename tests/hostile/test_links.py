@@ -9,6 +9,7 @@ import pytest
 
 from crlb.errors import DataError, MissingInputError, OutputError
 from crlb.files.folders import tree
+from crlb.synthesis.build import build_grid
 from specvit_jax.network.find import find_weights, shipped_weights
 from specvit_jax.report.sources import find_sources
 from specvit_jax.runs.directory import CONTENTS, check_run, open_run
@@ -235,3 +236,19 @@ def test_a_pipe_in_place_of_an_index_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "shard_index.txt")
     with pytest.raises(MissingInputError, match="not a regular file"):
         find_shards(str(tmp_path / "shard_index.txt"))
+
+
+# --- grids
+
+
+def test_pieces_of_a_grid_are_not_kept_behind_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "grid.h5.parts").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"grid\.h5\.parts is a symbolic link"):
+        build_grid(tmp_path / "grid.h5")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_folder_of_pieces_that_no_system_can_name_is_refused(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot create .*\.parts: File name too long"):
+        build_grid(tmp_path / ("g" * 252 + ".h5"))
