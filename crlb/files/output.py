@@ -74,7 +74,7 @@ def _is_same(one: Path, two: Path) -> bool:
     """Whether two names lead to one file, through symbolic or hard links, too."""
     if os.path.realpath(one) == os.path.realpath(two):
         return True
-    return one.exists() and two.exists() and one.samefile(two)
+    return os.path.exists(one) and os.path.exists(two) and os.path.samefile(one, two)
 
 
 def _exists_already(path: Path) -> OutputError:
