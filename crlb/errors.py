@@ -15,6 +15,8 @@ DISK_REFUSALS = {
     errno.EROFS: "choose a place that can be written to",
     errno.EIO: "the disk or its connection is failing; check it",
 }
+# What the system says of a name that it opens for nobody, or not for this user; outputs are told otherwise.
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 # h5py, Rust (safetensors) and tensorstore (orbax) hand the number on in words.
 _NUMBER_IN_WORDS = re.compile(r"(?:errno = |os error |os_error_code='?)(\d+)")
 
@@ -158,6 +160,9 @@ def run_cli(command: Callable[[], None]) -> None:
         print(f"error: {_bounded(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
+        if error.errno in UNREADABLE and error.filename is not None:
+            print(f"error: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+            sys.exit(MissingInputError.exit_code)
         refusal = disk_refusal(error)
         if refusal is None:
             raise

@@ -9,7 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.errors import DataError, UsageError
+from crlb.files.input import check_file
 from crlb.files.memory import check_memory
 
 # What h5py raises for damaged metadata, found by flipping bytes of a good file.
@@ -27,12 +28,11 @@ def open_input(path: str | Path, kind: str) -> Iterator[h5py.File]:
     """Opens a file for reading; whatever is wrong inside the block is reported with its kind and name.
 
     Raises:
-        MissingInputError: there is no such file.
+        MissingInputError: there is no such file, or it may not be read.
         DataError: it is not HDF5, is truncated or damaged, or a check inside the block failed.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingInputError(f"{kind} file {path} does not exist or is not a file")
+    check_file(path, f"{kind} file")
     if not h5py.is_hdf5(path):
         raise DataError(f"{kind} file {path} is not an HDF5 file")
     try:

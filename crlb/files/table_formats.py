@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from crlb.errors import UsageError
+from crlb.files.output import hidden
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -215,4 +216,4 @@ def _ascii(text: str) -> str:
 
 def partial_of(path: Path) -> Path:
     """Returns the file that holds the rows of a table until it is whole."""
-    return path.with_name(f".{path.name}.partial")
+    return hidden(path, ".partial")

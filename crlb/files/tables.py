@@ -14,7 +14,8 @@ from typing import IO, Any
 
 from crlb.errors import DataError, Interrupted, Locked, MissingInputError, OutputError
 from crlb.files.flags import NONE
-from crlb.files.output import check_output, new_file, writing
+from crlb.files.folders import check_links
+from crlb.files.output import check_output, hidden, new_file, writing
 from crlb.files.records import Record, write_json
 from crlb.files.table_formats import About as About  # handed on: what a table is made of
 from crlb.files.table_formats import Column as Column
@@ -68,7 +69,7 @@ class TableFile:
         self.about: dict[str, Any] = dict(about)
         self.fingerprint = dict(fingerprint) | {"columns": ",".join(one.name for one in columns)}
         self.partial = partial_of(self.path)
-        self.state = self.path.with_name(f".{self.path.name}.partial.json")
+        self.state = hidden(self.path, ".partial.json")
         self.good = (0, 0)  # rows and their bytes; one value, which no Ctrl-C can tear apart
         self.committed_at = 0.0
         self.file: IO[bytes] | None = None
@@ -83,10 +84,12 @@ class TableFile:
 
         Raises:
             UsageError: the name says no format.
-            OutputError: the table exists already or cannot be created; partial rows of another command.
+            OutputError: the table exists already or cannot be created; partial rows of another command, or a
+                symbolic link in their place.
         """
         check_table("the table", self.path)
         check_output(self.path, self.overwrite)
+        check_links([self.partial, self.state])
         self._kept()
 
     def __enter__(self) -> "TableFile":

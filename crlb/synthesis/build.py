@@ -16,8 +16,9 @@ from rich.progress import Progress
 from scipy.interpolate import make_interp_spline
 
 from crlb.errors import DataError
+from crlb.files.folders import check_links
 from crlb.files.npz import read_npz
-from crlb.files.output import check_output, new_file
+from crlb.files.output import check_output, new_file, writing
 from crlb.grids.compression import Factors
 from crlb.grids.grid_file import SpectralGrid, save_grid
 from crlb.labels import LABEL_NAMES
@@ -129,11 +130,13 @@ def build_grid(
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        OutputError: the file exists, or cannot be created.
+        OutputError: the file exists, or cannot be created; or PATH.parts is a symbolic link.
     """
     path = check_output(path, overwrite)
     parts = path.with_name(path.name + ".parts")
-    parts.mkdir(exist_ok=True)
+    check_links([parts])
+    with writing(parts):
+        parts.mkdir(exist_ok=True)
     sparse = 0.0 in axes[3] and 0.0 in axes[4]
     pieces = {pair: _piece(pair, axes, sparse and pair != (0.0, 0.0)) for pair in product(*axes[3:])}
     with jax.enable_x64(True), Progress() as bar:

@@ -4,6 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.folders import check_links
 from crlb.files.records import Json
 from crlb.files.text_input import parse_json, shown
 from specvit_jax.settings.config import PRESETS
@@ -17,11 +18,14 @@ def find_weights(run: str | Path) -> Path:
 
     Raises:
         MissingInputError: there is none of them.
+        DataError: those of a run directory are reached through a symbolic link in it.
     """
     path = Path(run)
     if not path.exists() and str(run) in PRESETS:
         return shipped_weights(str(run))
     found = path / "weights" / "best.safetensors" if path.is_dir() else path
+    if path.is_dir():
+        check_links((found.parent, found), DataError)
     if not found.is_file():
         raise MissingInputError(f"no weights at {found}; give a run directory, a weights file, or tiny")
     return found

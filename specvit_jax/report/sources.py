@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crlb.errors import MissingInputError, UsageError
+from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.folders import check_links
 from specvit_jax.network.find import shipped_weights
 from specvit_jax.runs.listing import FILES as RUN_FILES
 from specvit_jax.settings.config import PRESETS
@@ -46,6 +47,7 @@ def find_sources(sources: Sequence[str | Path]) -> Sources:
     Raises:
         MissingInputError: a source does not exist.
         UsageError: a source is nothing a report can be made of, or two hold results of the same name.
+        DataError: a file or folder inside a source is a symbolic link.
     """
     if not sources:
         raise UsageError(f"a report needs a source: {KINDS}")
@@ -80,6 +82,7 @@ def _add_run(found: Sources, path: Path) -> None:
     name = _free(found.runs, path.resolve().name, path)
     found.runs[name] = path
     weights = path / "weights" / "best.safetensors"
+    check_links((*(path / one for one in RUN_FILES), weights.parent, weights), DataError)
     if weights.is_file():  # a run that has just begun has none
         found.networks[_free(found.networks, name, path)] = weights
 
@@ -91,6 +94,8 @@ def _add_experiments(found: Sources, path: Path) -> None:
     if not files:
         raise UsageError(f"source {path} is a folder without config.yaml and results.json; {KINDS}")
     for file in files:
+        inside = () if file.parent == path else (file.parent,)
+        check_links((*inside, *(file.with_name(one) for one in LEFT)), DataError)
         name = file.resolve().parent.name
         if name in found.experiments:
             raise UsageError(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from crlb.errors import DataError, OutputError, UsageError
+from crlb.files.folders import check_links, delete_entries, finish_deletion, tree
 from crlb.files.output import new_file, writing
 from specvit_jax.runs.board import Board, check_tensorboard
 from specvit_jax.runs.inputs import Input, check_inputs_same
@@ -152,7 +152,8 @@ def check_run(path: str | Path, config: Config, *, resume: bool = False, overwri
         overwrite: delete the run found there.
 
     Raises:
-        OutputError: it holds a run and neither was asked for, it holds something else, or cannot be written.
+        OutputError: it holds a run and neither was asked for, it holds something else, or cannot be written;
+            or a file or folder of the run is a symbolic link.
         UsageError: both were asked for, or the run to continue has another config, but for more steps.
         RunLocked: another process writes into it.
         DataError: the config found there is damaged.
@@ -165,6 +166,7 @@ def check_run(path: str | Path, config: Config, *, resume: bool = False, overwri
         raise OutputError(
             f"cannot create run directory {path}: {existing} cannot be written into; choose another"
         )
+    check_links(inner for name in (*LOCK_FILES, *CONTENTS) for inner in tree(path / name))
     check_free(path)
     _check_contents(path, config, resume, overwrite)
 
@@ -219,9 +221,10 @@ def open_run(
 def _clear(path: Path, config: Config, resume: bool, overwrite: bool) -> None:
     """Removes from a locked directory what is not to be continued, and what killed processes left."""
     _check_contents(path, config, resume, overwrite)  # another process may have been here meanwhile
+    if overwrite:
+        delete_entries(path, CONTENTS)
+    finish_deletion(path)
     with writing(path):
-        if overwrite:
-            _delete(path)
         for left_over in (*path.glob(".*.partial*"), *path.glob("weights/.*.partial*")):
             left_over.unlink()
 
@@ -274,12 +277,3 @@ def _check_same(path: Path, config: Config) -> None:
             f"--resume needs the config the run in {path} began with, or more train.steps; it changed: "
             f"{'; '.join(changed)}"
         )
-
-
-def _delete(path: Path) -> None:
-    for name in CONTENTS:
-        entry = path / name
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.folders import check_links
 from crlb.files.records import Json, Record
 from crlb.files.text_input import parse_json, read_bytes, read_text, shown
 from crlb.files.yaml_input import MOST_BYTES
@@ -62,6 +63,7 @@ def summarise(path: Path, name: str) -> Summary:
     if not (path / "config.yaml").exists():
         return Summary(name, "not begun")
     try:
+        check_links((path / file for file in FILES), DataError)
         config = read_config(path)
         rows = read_metrics(path)
         finished = read_manifest(path).finished is not None  # at its last step, or by early stopping

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
+from crlb.files.folders import DELETED, check_links, tree
 from crlb.files.input import sha256
 from crlb.files.output import new_file
 from crlb.files.records import Json, write_json
@@ -99,6 +100,9 @@ class ShardSet:
         """Says what is wrong with a shard; empty if nothing is."""
         if name not in self.done:
             return "not finished"
+        for path in (self.path / name, self.file(name)):
+            if path.is_symlink():
+                return f"{path} is a symbolic link, which is not followed"
         if not self.file(name).is_file():
             return f"{self.file(name)} is missing"
         sound = sha256(self.file(name)) == self.done[name]
@@ -166,19 +170,23 @@ def check_folder(path: Path, *, resume: bool = False, overwrite: bool = False) -
 
     Raises:
         UsageError: both resume and overwrite.
-        OutputError: it is a file, holds something else than a set, or a set and neither was asked for.
+        OutputError: it is a file, holds something else than a set, or a set and neither was asked for; or a
+            file or folder of the set is a symbolic link.
     """
     if resume and overwrite:
         raise UsageError("--resume continues a set and --overwrite deletes it; give one of the two")
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file, but shards need a folder; choose another --out")
     found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    found = [name for name in found if name != DELETED]
     if found and MANIFEST not in found:
         raise OutputError(f"{path} holds {found[0]} and is not a set of shards; choose an empty --out")
     if found and not (resume or overwrite):
         raise OutputError(
             f"{path} holds a set already; continue it with --resume, delete it with --overwrite"
         )
+    own = (name for name in found if name.startswith("shard_") or name in (MANIFEST, INDEX))
+    check_links(inner for name in own for inner in tree(path / name))
     return found
 
 

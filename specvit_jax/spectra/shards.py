@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files import pfsspec
+from crlb.files.folders import check_links
 from crlb.files.hdf5 import dataset, open_input
 from crlb.files.spectra import check_noiseless, check_plausible
 from crlb.files.text_input import read_text
@@ -35,7 +36,8 @@ def find_shards(source: str) -> list[Path]:
 
     Raises:
         MissingInputError: one of them does not exist.
-        DataError: an index that names no folder.
+        DataError: an index that names no folder; or a file or folder that an index or a folder leads to is a
+            symbolic link.
         UsageError: a file named twice.
     """
     names = (
@@ -59,6 +61,7 @@ def _expand(path: Path) -> list[Path]:
         found = next((path / name for name in (INDEX, DATASET) if (path / name).is_file()), None)
         if found is None:
             raise MissingInputError(f"folder {path} of spectra must hold {INDEX} or {DATASET}")
+        check_links([found], DataError)
         return _expand(found)
     if path.suffix != ".txt":
         return [path]
@@ -66,7 +69,9 @@ def _expand(path: Path) -> list[Path]:
     folders = [path.parent / line for line in lines if line]
     if not folders:
         raise DataError(f"{path} names no shard; it must have a folder per line")
-    return [folder / DATASET for folder in folders]
+    files = [folder / DATASET for folder in folders]
+    check_links((*folders, *files), DataError)
+    return files
 
 
 @dataclass(frozen=True, eq=False)

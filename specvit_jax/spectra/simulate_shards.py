@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from crlb.errors import Interrupted, OutputError, UsageError
+from crlb.files.folders import delete_entries, finish_deletion
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.spectra.shard_set import MANIFEST, Recipe, ShardSet, Spans, check_folder, read_set
@@ -88,9 +88,10 @@ def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Shar
     made = ShardSet(path, recipe.settings(), {})
     if found and resume:
         made.done.update(_finished(read_set(path), made.settings))
+    if found and overwrite:
+        delete_entries(path, (*read_set(path).spans, INDEX, MANIFEST))
+    finish_deletion(path)
     try:
-        if found and overwrite:
-            _delete(read_set(path))
         for name in made.spans:
             (path / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -118,14 +119,6 @@ def _finished(found: ShardSet, given: dict[str, object]) -> dict[str, str]:
         if what:
             print(f"{name} is written again: {what}", file=sys.stderr)
     return {name: checksum for name, checksum in found.done.items() if not wrong[name]}
-
-
-def _delete(found: ShardSet) -> None:
-    for name in found.spans:
-        if (found.path / name).exists():
-            shutil.rmtree(found.path / name)
-    for name in (INDEX, MANIFEST):
-        (found.path / name).unlink(missing_ok=True)
 
 
 def _inline(

@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from crlb.errors import DataError, DiskError, OutputError, disk_refusal
+from crlb.files.folders import check_links, tree
 from crlb.files.output import writing
 from specvit_jax.network.weights import Tree, flatten, unflatten
 
@@ -20,6 +21,13 @@ class Checkpoints:
     """The checkpoints of a run, the latest and the best by validation R2; use it in a ``with``."""
 
     def __init__(self, folder: Path) -> None:
+        """Opens the checkpoints in a folder, which is created.
+
+        Raises:
+            OutputError: it is or holds a symbolic link, or cannot be created.
+            DiskError: the disk refused it.
+        """
+        check_links(tree(folder))
         policy = AnyPreservationPolicy(
             [
                 LatestN(1),

@@ -1,9 +1,12 @@
 """Output files exist whole or not at all."""
 
 import errno
+import os
 import re
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -21,7 +24,7 @@ from crlb.errors import (
     run_cli,
 )
 from crlb.files.input import check_inputs
-from crlb.files.output import check_output, check_outputs, new_file
+from crlb.files.output import FORGOTTEN_S, check_output, check_outputs, hidden, new_file
 
 
 def test_file_appears_when_the_block_ends(tmp_path):
@@ -198,3 +201,185 @@ def test_inputs_that_are_not_there_are_named_with_their_option(grid):
     for path in (grid.parent / "none.h5", grid.parent / "folder"):
         with pytest.raises(MissingInputError, match=rf"--noise .*{path.name} does not exist or is no"):
             check_inputs({"--grid": grid, "--noise": path})
+
+
+# --- two writers of one file
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "a file system without"])
+def test_of_two_writers_the_first_wins_and_the_other_is_refused(tmp_path, monkeypatch, links):
+    if not links:
+
+        def refuse(*_):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "a.txt"
+    with pytest.raises(OutputError, match=r"a\.txt exists already"), new_file(path) as late:  # noqa: PT012
+        with new_file(path) as early:
+            early.write_text("early")
+        late.write_text("late")
+    assert path.read_text() == "early"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_of_two_writers_that_may_replace_the_last_wins(tmp_path):
+    with new_file(tmp_path / "a.txt", overwrite=True) as late:
+        with new_file(tmp_path / "a.txt", overwrite=True) as early:
+            early.write_text("early")
+        late.write_text("late")
+    assert (tmp_path / "a.txt").read_text() == "late"
+
+
+def test_of_many_racing_writers_exactly_one_wins(tmp_path):
+    start, ends = threading.Barrier(8), []
+
+    def write(number):
+        start.wait()
+        try:
+            with new_file(tmp_path / "a.txt") as temporary:
+                temporary.write_text(f"{number}" * 10_000)
+        except OutputError as error:
+            ends.append(error.exit_code)
+        else:
+            ends.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [end for end in ends if end < 8]
+    assert ends.count(73) == 7
+    assert (tmp_path / "a.txt").read_text() == f"{winner}" * 10_000
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+# --- what a killed writer left
+
+WRITE = """
+import sys, time
+from crlb.files.output import new_file
+with new_file(sys.argv[1], overwrite=True) as temporary:
+    temporary.write_text("half")
+    print(temporary.name, flush=True)
+    time.sleep(60)
+"""
+
+
+def writer(path):
+    """A process that writes a file and does not come to an end, and the temporary name it uses."""
+    process = subprocess.Popen([sys.executable, "-c", WRITE, str(path)], stdout=-1, text=True)
+    return process, process.stdout.readline().strip()
+
+
+def kill(process):
+    process.kill()
+    process.communicate()
+
+
+def test_the_next_writer_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
+    names = ("a.txt", "a.csv", "b.txt")
+    processes = {name: writer(tmp_path / name) for name in names}
+    for process, _ in processes.values():
+        kill(process)
+    (tmp_path / ".a.notes.partial.txt").write_text("a user's")
+    alive, other = writer(tmp_path / "a.txt")
+    with new_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+    left = {processes["a.csv"][1], processes["b.txt"][1], ".a.notes.partial.txt", other, "a.txt"}
+    assert set(os.listdir(tmp_path)) == left
+    kill(alive)
+
+
+def test_a_writer_on_another_machine_counts_as_dead_after_a_day_without_a_change(tmp_path):
+    old, new = (tmp_path / f".a.1-00000000-0000000{i}.partial.txt" for i in range(2))
+    for path, age in ((old, FORGOTTEN_S + 60), (new, FORGOTTEN_S - 600)):
+        path.write_text("half")
+        os.utime(path, times=(time.time() - age,) * 2)
+    with new_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == [new.name, "a.txt"]
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a" * 236 + ".txt",
+        "a" * 255,
+        "a." + "b" * 253,
+        "." + "a" * 254,
+        "Å" * 125 + ".csv",
+        "a" * 248 + ".tar.gz",
+        "a b\tc",
+        "...",
+    ],
+)
+def test_every_name_that_the_system_allows_can_be_written(tmp_path, name):
+    for content in ("old", "new"):
+        with new_file(tmp_path / name, overwrite=True) as temporary:
+            temporary.write_text(content)
+        assert (tmp_path / name).read_text() == content
+    assert os.listdir(tmp_path) == [name]
+    (tmp_path / hidden(tmp_path / name, ".partial.json").name).write_text("")
+
+
+def test_long_names_that_begin_alike_have_temporary_names_of_their_own(tmp_path):
+    one, two = (hidden(tmp_path / ("a" * 250 + end), ".partial") for end in ("b.csv", "c.csv"))
+    assert one != two
+    assert hidden(tmp_path / "a.csv", ".partial").name == ".a.csv.partial"
+
+
+def test_a_name_that_the_system_does_not_allow_is_refused_at_once(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot create .*: File name too long"):
+        check_output(tmp_path / ("a" * 256))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_pipes_and_devices_are_not_replaced(tmp_path, overwrite):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name in ("pipe", "null"):
+        with pytest.raises(OutputError, match="it is a pipe or a device" if overwrite else "exists already"):
+            check_output(tmp_path / name, overwrite)
+
+
+def test_a_link_that_leads_nowhere_is_a_name_that_is_taken(tmp_path):
+    (tmp_path / "a.txt").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="exists already"):
+        check_output(tmp_path / "a.txt")
+    with new_file(tmp_path / "a.txt", overwrite=True) as temporary:
+        temporary.write_text("new")
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (tmp_path / "a.txt").is_symlink()
+
+
+# --- permissions
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002, 0o027], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_permissions_are_those_of_any_new_file(tmp_path, umask, private):
+    with new_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+        if private:  # as tempfile makes them
+            temporary.chmod(0o600)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_safetensors_are_not_private(tmp_path, umask):
+    import numpy as np
+    import safetensors.numpy
+
+    with new_file(tmp_path / "a.safetensors") as temporary:
+        safetensors.numpy.save_file({"x": np.zeros(3)}, temporary)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask

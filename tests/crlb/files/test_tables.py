@@ -255,3 +255,19 @@ def test_rows_are_noted_every_two_seconds_not_every_time(tmp_path, monkeypatch):
         for i in range(50):
             written.append(part(i))
         assert len(calls) <= 2 + 2 * (time.monotonic() - begun) / tables.COMMIT_S
+
+
+@pytest.mark.parametrize("name", [".t.csv.partial", ".t.csv.partial.json"])
+def test_rows_are_not_written_through_a_link(tmp_path, name):
+    (tmp_path / "elsewhere").write_text("precious")
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=f"{name} is a symbolic link"), table(tmp_path / "t.csv"):
+        pass
+    assert (tmp_path / "elsewhere").read_text() == "precious"
+
+
+def test_a_table_may_have_any_name_that_the_system_allows(tmp_path):
+    path = tmp_path / ("t" * 251 + ".csv")
+    with table(path) as rows:
+        rows.append(ROWS)
+    assert os.listdir(tmp_path) == [path.name]

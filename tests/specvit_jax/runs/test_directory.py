@@ -206,12 +206,14 @@ def test_a_deletion_that_was_cut_short_can_be_repeated(started, config, monkeypa
         raise KeyboardInterrupt
 
     (started / "checkpoints").mkdir()
-    monkeypatch.setattr("specvit_jax.runs.directory.shutil.rmtree", killed)
+    monkeypatch.setattr("crlb.files.folders.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         open_run(started, config, overwrite=True)
     monkeypatch.undo()
     with open_run(started, config, overwrite=True):
         pass
+    assert sorted(contents(started)) == ["config.yaml", "manifest.json"]
+    assert not (started / ".deleted").exists()
 
 
 def test_rewinding_drops_later_rows_and_a_line_cut_short(started, config):
