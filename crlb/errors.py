@@ -6,6 +6,9 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
+
+from crlb.terminal import printable
 
 # What a disk says when it takes no more, and the way out.
 DISK_REFUSALS = {
@@ -138,10 +141,10 @@ def _out_of_memory(error: Exception) -> str:
     )
 
 
-def _bounded(message: str) -> str:
-    """A message without the middle of a value from a file that would fill the screen."""
-    half = LONGEST // 2
-    return message if len(message) <= LONGEST else f"{message[:half]} ... {message[-half:]}"
+def one_line(message: object) -> str:
+    """Returns what an error or a warning says as one line of bounded length, without control characters."""
+    text, half = printable(" ".join(str(message).splitlines())), LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 def run_cli(command: Callable[[], None]) -> None:
@@ -149,22 +152,24 @@ def run_cli(command: Callable[[], None]) -> None:
 
     Where the reader of a pipe has gone (`| head`), the command ends without a word, as Unix tools do.
     """
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {one_line(message)}", file=sys.stderr)
     try:
         _to_the_end(command)
     except BrokenPipeError:
         _leave_pipe()
     except EXPECTED as error:
-        print(f"error: {_bounded(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(error, error.exit_code)
     except OSError as error:
         refusal = disk_refusal(error)
         if refusal is None:
             raise
-        print(f"error: cannot write {error.filename or 'a file'}: {refusal}", file=sys.stderr)
-        sys.exit(DiskError.exit_code)
+        _end(f"cannot write {error.filename or 'a file'}: {refusal}", DiskError.exit_code)
     except (MemoryError, RuntimeError) as error:
         if not _is_memory(error):
             raise
-        print(f"error: {_out_of_memory(error)}", file=sys.stderr)
-        sys.exit(DataError.exit_code)
+        _end(_out_of_memory(error), DataError.exit_code)
+
+
+def _end(message: object, code: int) -> NoReturn:
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    sys.exit(code)

@@ -28,6 +28,7 @@ from rich.progress import (
 from crlb.bosz.http import Failed, Hole, Settings, Stopped, fetch, local_mirror, probe_size
 from crlb.bosz.names import ARCHIVE, Node
 from crlb.errors import DataError, Interrupted, OutputError, UsageError
+from crlb.files.console import console as plain_console
 from crlb.files.text_input import read_text
 
 HOLES = "holes.csv"  # in the folder: files the archive does not have; delete it to ask again
@@ -85,7 +86,9 @@ def download(
     with _lock(folder):
         report, wanted = _sort_out(nodes, folder)
         check_disk(wanted, folder, mirror, settings)
-        _fetch_all(wanted, folder, mirror, connections, settings, report, console or Console(stderr=True))
+        _fetch_all(
+            wanted, folder, mirror, connections, settings, report, console or plain_console(stderr=True)
+        )
     if report.failed:
         name, reason = next(iter(report.failed.items()))
         raise Interrupted(

@@ -24,7 +24,7 @@ from crlb.cli.nuisances import NuisancesOptions
 from crlb.cli.posterior import PosteriorOf
 from crlb.cli.spectrum import Spectrum
 from crlb.cli.validate import Validate
-from crlb.errors import run_cli
+from crlb.program import run_program
 
 
 @runtime_checkable
@@ -107,4 +107,4 @@ def checked(command: "Action") -> Callable[[], None]:
 def main() -> None:
     """Entry point of the console script: float64 throughout."""
     os.environ["JAX_ENABLE_X64"] = "1"  # read when jax is imported, which may be never
-    run_cli(lambda: parse()())
+    run_program(parse)

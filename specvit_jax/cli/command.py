@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from crlb.errors import run_cli
+from crlb.program import run_program
 from specvit_jax.cli.evaluate import Evaluate
 from specvit_jax.cli.info import Info
 from specvit_jax.cli.predict import Predict
@@ -50,4 +50,4 @@ def parse(args: list[str] | None = None) -> Callable[[], None]:
 
 def main() -> None:
     """Entry point of the console script."""
-    run_cli(lambda: parse()())
+    run_program(parse)
