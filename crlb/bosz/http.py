@@ -11,9 +11,10 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from crlb.bosz.names import Node
-from crlb.bosz.part import MayPass, Part, disk_errors, finish, forget, part_path, read_note, write_note
+from crlb.bosz.part import MayPass, Part, finish, forget, part_path, read_note, write_note
 from crlb.bosz.sizes import bytes_per_file
 from crlb.errors import UsageError
+from crlb.files.output import writing
 
 CHUNK = 1 << 16  # bytes
 GONE = (404, 410)  # status: not found, gone for good
@@ -47,6 +48,10 @@ class Hole(Exception):
 
 class Failed(Exception):
     """A file could not be fetched."""
+
+
+class Refused(Exception):
+    """The server does not give a file, and will not if it is asked again."""
 
 
 class Stopped(Exception):
@@ -118,8 +123,9 @@ def fetch(
     Raises:
         Hole: the mirror does not have the file.
         Failed: all tries failed.
+        Refused: the server says that it will not give the file.
         Stopped: `stop` was set.
-        OutputError: the disk refused.
+        OutputError, DiskError: the disk refused.
     """
     target, source = folder / node.name, local_mirror(mirror)
     for attempt in range(settings.retries + 1):
@@ -142,7 +148,7 @@ def _copy(source: Path | None, target: Path, received: Callable[[int], None]) ->
     if source is None:
         raise Hole
     part = part_path(target)
-    with disk_errors(part):
+    with writing(part):
         shutil.copyfile(source, part)
     received(part.stat().st_size)
     finish(part, target, source.stat().st_size)
@@ -202,7 +208,7 @@ def _pour(
     received: Callable[[int], None],
 ) -> None:
     """Appends what the server sends; read1 hands on what has come, so that little is lost by a kill."""
-    with disk_errors(part), part.open("ab" if append else "wb") as file:
+    with writing(part), part.open("ab" if append else "wb") as file:
         while chunk := _receive(answer):
             file.write(chunk)
             file.flush()
@@ -226,5 +232,5 @@ def _judge(error: HTTPError, part: Path) -> None:
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
         forget(part)
     elif error.code not in TRANSIENT:
-        raise Failed(f"the server answers {error.code} {error.reason}") from error
+        raise Refused(f"the server answers {error.code} {error.reason}") from error
     raise MayPass(f"the server answers {error.code} {error.reason}") from error
