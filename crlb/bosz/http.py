@@ -20,6 +20,7 @@ CHUNK = 1 << 16  # bytes
 GONE = (404, 410)  # status: not found, gone for good
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # status: too early, too many requests, server in trouble
 MAX_WAIT_S = 60.0  # before a file is tried again
+MOST_TIMES, BESIDE = 4, 2**20  # bytes for each that a file is expected to have, and beside them
 PROBES = 3  # files asked for their size before a download starts
 
 
@@ -133,7 +134,7 @@ def fetch(
             raise Stopped("stopped")
         try:
             if source is None:
-                _transfer(node.url(mirror), target, settings, stop, received)
+                _transfer(node, mirror, target, settings, stop, received)
             else:
                 _copy(_local_file(node, source), target, received)
             return
@@ -154,9 +155,20 @@ def _copy(source: Path | None, target: Path, received: Callable[[int], None]) ->
     finish(part, target, source.stat().st_size)
 
 
+def most_bytes(node: Node) -> int:
+    """Bytes that a node's file may have: a few times what is expected."""
+    return round(MOST_TIMES * bytes_per_file(node)) + BESIDE
+
+
 def _transfer(
-    url: str, target: Path, settings: Settings, stop: threading.Event, received: Callable[[int], None]
+    node: Node,
+    mirror: str,
+    target: Path,
+    settings: Settings,
+    stop: threading.Event,
+    received: Callable[[int], None],
 ) -> None:
+    url, most = node.url(mirror), most_bytes(node)
     part = part_path(target)
     known = read_note(part, url)
     start = part.stat().st_size if known is not None and part.exists() else 0
@@ -173,9 +185,10 @@ def _transfer(
             if goes_on and not _continues(answer, start, known, now):
                 forget(part)
                 raise MayPass("the file changed on the server")
+            _check_size(now.size or 0, most)
             if not goes_on:
                 write_note(part, now)
-            _pour(answer, part, goes_on, stop, received)
+            _pour(answer, part, goes_on, most, stop, received)
     except HTTPError as error:
         _judge(error, part)
     except (URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
@@ -191,7 +204,7 @@ def _describe(url: str, answer: http.client.HTTPResponse) -> Part:
 
 
 def _integer(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    return int(text) if text is not None and text.isdecimal() and len(text) < 20 else None
 
 
 def _continues(answer: http.client.HTTPResponse, start: int, known: Part | None, now: Part) -> bool:
@@ -204,17 +217,24 @@ def _pour(
     answer: http.client.HTTPResponse,
     part: Path,
     append: bool,
+    most: int,
     stop: threading.Event,
     received: Callable[[int], None],
 ) -> None:
     """Appends what the server sends; read1 hands on what has come, so that little is lost by a kill."""
     with writing(part), part.open("ab" if append else "wb") as file:
         while chunk := _receive(answer):
+            _check_size(file.tell() + len(chunk), most)
             file.write(chunk)
             file.flush()
             received(len(chunk))
             if stop.is_set():
                 raise Stopped("stopped")
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise Refused(f"the server sends more than {most:,} bytes, which no spectrum of this name has")
 
 
 def _receive(answer: http.client.HTTPResponse) -> bytes:

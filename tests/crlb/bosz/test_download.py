@@ -16,7 +16,7 @@ import pytest
 
 from crlb.bosz import download as download_module
 from crlb.bosz.download import HOLES, download, read_holes
-from crlb.bosz.http import Settings
+from crlb.bosz.http import Settings, most_bytes
 from crlb.bosz.names import make_node, select
 from crlb.bosz.part import check_whole
 from crlb.errors import DataError, DiskError, Interrupted, Locked, MissingInputError, OutputError, UsageError
@@ -270,6 +270,13 @@ def test_a_disk_that_fills_meanwhile_is_the_disks_error(server, tmp_path):
             fetch(server, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_is_far_too_large_is_not_fetched(server, tmp_path):
+    server.files[NODE.path] = bytes(most_bytes(NODE) + 1)
+    with pytest.raises(MissingInputError, match=r"sends more than .* bytes"):
+        fetch(server, tmp_path)
+    assert names(tmp_path) == []
 
 
 def test_unusable_arguments_are_refused(server, tmp_path):
