@@ -9,10 +9,6 @@
 Names are fetched on first use: `import crlb` loads neither jax nor h5py.
 """
 
-from importlib.metadata import version
-
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-__version__ = version("specvit-jax")

@@ -46,5 +46,4 @@ from .observation.star import Star as Star
 from .readers.objects import observed_from as observed_from
 from .readers.options import ReadOptions as ReadOptions
 from .readers.read import open_observed as open_observed
-
-__version__: str
+from .version import __version__ as __version__

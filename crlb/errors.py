@@ -3,9 +3,14 @@
 import errno
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
+
+from crlb.signals import Asked, stoppable, words
+from crlb.terminal import printable
 
 # What a disk says when it takes no more, and the way out.
 DISK_REFUSALS = {
@@ -69,6 +74,10 @@ class Interrupted(RuntimeError):
     exit_code = 75
 
 
+class Abandoned(Interrupted):
+    """A signal came during a call that cannot be stopped and still runs; the process has to end."""
+
+
 class Locked(RuntimeError):
     """Another process has what is needed, for now (EX_TEMPFAIL)."""
 
@@ -128,48 +137,66 @@ def _to_the_end(command: Callable[[], None]) -> None:
     sys.stdout.flush()
 
 
-def _is_memory(error: Exception) -> bool:
+def _is_memory(error: BaseException) -> bool:
     """Whether memory ran out: numpy and Python say so by the class, jax by a word."""
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def _out_of_memory(error: Exception) -> str:
+def _out_of_memory(error: BaseException) -> str:
     said = " ".join(str(error).split())[:200]
     return (
         f"there is not enough memory{f' ({said})' if said else ''}; use less data, fewer or smaller batches"
     )
 
 
-def _bounded(message: str) -> str:
-    """A message without the middle of a value from a file that would fill the screen."""
-    half = LONGEST // 2
-    return message if len(message) <= LONGEST else f"{message[:half]} ... {message[-half:]}"
+def one_line(message: object) -> str:
+    """Returns what an error or a warning says as one line of bounded length, without control characters."""
+    text, half = printable(" ".join(str(message).splitlines())), LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 def run_cli(command: Callable[[], None]) -> None:
-    """Runs a command; an error of this module or of the disk becomes one line and an exit status.
+    """Runs a command; a signal, an error of this module or of the disk becomes one line and an exit status.
 
     Where the reader of a pipe has gone (`| head`), the command ends without a word, as Unix tools do.
     """
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {one_line(message)}", file=sys.stderr)
+    asked = Asked()
     try:
-        _to_the_end(command)
-    except BrokenPipeError:
+        with stoppable(asked):
+            _to_the_end(command)
+    except (Interrupted, SystemExit) as error:
+        _end_of(error)
+    except BaseException as error:
+        # Libraries make other errors of a signal: numpy, for one, says that it cannot be imported.
+        if asked.number or isinstance(error, KeyboardInterrupt):
+            number = asked.number or signal.SIGINT
+            _end(words(number), 128 + number)
+        _end_of(error)
+
+
+def _end_of(error: BaseException) -> NoReturn:
+    """Ends the program as an error of its asks; those that nobody expects are raised."""
+    if isinstance(error, BrokenPipeError):
         _leave_pipe()
-    except EXPECTED as error:
-        print(f"error: {_bounded(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if error.errno in UNREADABLE and error.filename is not None:
-            print(f"error: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
-            sys.exit(MissingInputError.exit_code)
-        refusal = disk_refusal(error)
-        if refusal is None:
-            raise
-        print(f"error: cannot write {error.filename or 'a file'}: {refusal}", file=sys.stderr)
-        sys.exit(DiskError.exit_code)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_memory(error):
-            raise
-        print(f"error: {_out_of_memory(error)}", file=sys.stderr)
-        sys.exit(DataError.exit_code)
+    if isinstance(error, Abandoned):
+        _say(error)
+        os._exit(error.exit_code)
+    if isinstance(error, EXPECTED):
+        _end(error, error.exit_code)
+    if isinstance(error, OSError) and error.errno in UNREADABLE and error.filename is not None:
+        _end(f"cannot read {error.filename}: {error.strerror}", MissingInputError.exit_code)
+    if isinstance(error, OSError) and (refusal := disk_refusal(error)):
+        _end(f"cannot write {error.filename or 'a file'}: {refusal}", DiskError.exit_code)
+    if isinstance(error, MemoryError | RuntimeError) and _is_memory(error):
+        _end(_out_of_memory(error), DataError.exit_code)
+    raise error
+
+
+def _say(message: object) -> None:
+    print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
+
+
+def _end(message: object, code: int) -> NoReturn:
+    _say(message)
+    sys.exit(code)

@@ -1,6 +1,10 @@
 """The labels of a stellar spectrum: names, units, ranges, in one fixed order."""
 
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from crlb.errors import DataError
 
 
 class Label(NamedTuple):
@@ -20,8 +24,24 @@ LABELS: dict[str, Label] = {
     "C_M": Label("dex", -0.75, 0.5, "carbon enhancement [C/M]"),
 }
 LABEL_NAMES: tuple[str, ...] = tuple(LABELS)
+# Of a label's name: it becomes a column of tables, a setting, a part of file names.
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,39}", re.ASCII)
 # Held at these values unless asked for: the published study varies the first three labels only.
 SOLAR_SCALED: dict[str, float] = {"a_M": 0.0, "C_M": 0.0}
+
+
+def check_label_names(names: Sequence[str]) -> None:
+    """Refuses names of labels that are no names: each begins with a letter and has only A-Z a-z 0-9 _ . + -.
+
+    Raises:
+        DataError: one is not, or has more than 40 characters.
+    """
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise DataError(
+                f"label_names must begin with a letter and have at most 40 of A-Z a-z 0-9 _ . + -, "
+                f"found {name[:80]!r}; rename it"
+            )
 
 
 def unit_of(name: str) -> str:

@@ -10,10 +10,6 @@ log g 2.5 dex, T_eff 4802 K
 Names are fetched on first use: `import specvit_jax` loads neither jax nor h5py.
 """
 
-from importlib.metadata import version
-
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-__version__ = version("specvit-jax")

@@ -23,5 +23,4 @@ from .spectra.source import Batch as Batch
 from .spectra.source import Simulator as Simulator
 from .spectra.source import make_simulator as make_simulator
 from .training.loop import train as train
-
-__version__: str
+from .version import __version__ as __version__

@@ -1,21 +1,15 @@
 """Stopping within seconds: signals are noted, and long calls are watched from outside."""
 
-import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TypeVar
 
-from crlb.errors import Interrupted
+from crlb.errors import Abandoned
 
 Value = TypeVar("Value")
 POLL_S = 0.1  # between looks at the signals while a long call runs
-
-
-class Abandoned(Interrupted):
-    """A signal came during a call that cannot be stopped and still runs; the process has to end."""
 
 
 class Signals:
@@ -38,8 +32,10 @@ class Signals:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            signal.signal(number, self.before[signal.Signals(number)])
+            signal.raise_signal(number)
         self.received = signal.Signals(number).name
-        signal.signal(number, self.before[signal.Signals(number)])
 
     def until(self, call: Callable[[], Value], what: str) -> Value:
         """The value of a call that may take long (a compilation, say), run in a thread of its own.
@@ -65,12 +61,3 @@ class Signals:
         if errors:
             raise errors[0]
         return results[0]
-
-
-def ending(call: Callable[[], Value]) -> Value:
-    """The value of a program's main call; one that was abandoned ends the process here, threads and all."""
-    try:
-        return call()
-    except Abandoned as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(error.exit_code)

@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # What holds no physics may be used by both: errors with their exit status, files, label names.
-PLUMBING = ("crlb.errors", "crlb.files", "crlb.labels", "crlb.readers")
+PLUMBING = (
+    *("crlb.errors", "crlb.files", "crlb.labels", "crlb.program", "crlb.readers"),
+    *("crlb.signals", "crlb.terminal"),
+)
 # The doors of specvit_jax to the forward model: spectra, what can be known of them, pixels and velocity of
 # observed ones, the names of their lines.
 DOORS = {

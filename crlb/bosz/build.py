@@ -16,6 +16,7 @@ from crlb.bosz.degrade import Pixels, plan_pixels
 from crlb.bosz.names import Node
 from crlb.bosz.read import read_spectrum
 from crlb.errors import DataError, UsageError
+from crlb.files.console import console as plain_console
 from crlb.files.hdf5_attributes import write_texts
 from crlb.files.hdf5_checksum import seal
 from crlb.files.output import check_output, new_file
@@ -86,7 +87,7 @@ def build_grid(
     with jax.enable_x64(True), new_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
         pixels = plan_pixels(read_spectrum(table.paths[0]), wave_range, resolving_power)
         _describe(file, table, pixels)
-        _write_rows(file, table, pixels, len(plan), console or Console(stderr=True))
+        _write_rows(file, table, pixels, len(plan), console or plain_console(stderr=True))
         _write_filled(file, table, plan)
         if report:
             file["holes"] = missing

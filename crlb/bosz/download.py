@@ -25,9 +25,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from crlb.bosz.http import Failed, Hole, Settings, Stopped, fetch, local_mirror, probe_size
+from crlb.bosz.http import Failed, Hole, Refused, Settings, Stopped, fetch, local_mirror, probe_size
 from crlb.bosz.names import ARCHIVE, Node
-from crlb.errors import DataError, Interrupted, OutputError, UsageError
+from crlb.errors import DataError, Interrupted, Locked, MissingInputError, OutputError, UsageError
+from crlb.files.console import console as plain_console
 from crlb.files.text_input import read_text
 
 HOLES = "holes.csv"  # in the folder: files the archive does not have; delete it to ask again
@@ -43,13 +44,15 @@ class Report:
         fetched: downloaded now.
         present: found whole.
         holes: the archive has no such file.
-        failed: name -> why.
+        failed: name -> why; another try may help.
+        refused: name -> why; none will.
     """
 
     fetched: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
     holes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def download(
@@ -73,7 +76,10 @@ def download(
 
     Raises:
         UsageError: connections is not positive, or the mirror is neither a URL nor a folder.
-        OutputError: the folder does not exist, another download writes into it, or the disk is too small.
+        OutputError: the folder does not exist, or the disk is too small.
+        DiskError: the disk is full, read-only or failing.
+        Locked: another download writes into the folder.
+        MissingInputError: the server refuses files, so that another try would not help.
         Interrupted: Ctrl-C, or some files failed after all retries; the same call goes on where it stopped.
     """
     folder, settings = Path(folder), settings or Settings()
@@ -85,12 +91,20 @@ def download(
     with _lock(folder):
         report, wanted = _sort_out(nodes, folder)
         check_disk(wanted, folder, mirror, settings)
-        _fetch_all(wanted, folder, mirror, connections, settings, report, console or Console(stderr=True))
+        _fetch_all(
+            wanted, folder, mirror, connections, settings, report, console or plain_console(stderr=True)
+        )
     if report.failed:
         name, reason = next(iter(report.failed.items()))
         raise Interrupted(
             f"{len(report.failed)} of {len(nodes)} files could not be fetched, the first {name}: {reason}; "
             "run the same command again, it goes on where it stopped"
+        )
+    if report.refused:
+        name, reason = next(iter(report.refused.items()))
+        raise MissingInputError(
+            f"{len(report.refused)} of {len(nodes)} files cannot be had, the first {name}: {reason}; "
+            "give another --mirror"
         )
     return report
 
@@ -106,7 +120,7 @@ def _lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OutputError(f"another download is writing into {folder}; wait for it or stop it") from error
+            raise Locked(f"another download is writing into {folder}; wait for it or stop it") from error
         yield
 
 
@@ -215,6 +229,8 @@ def _note(job: "Future[None]", node: Node, folder: Path, report: Report) -> None
         report.holes.append(node.name)
     elif isinstance(error, Failed | Stopped):
         report.failed[node.name] = str(error)
+    elif isinstance(error, Refused):
+        report.refused[node.name] = str(error)
     else:
         raise error
 

@@ -11,14 +11,16 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from crlb.bosz.names import Node
-from crlb.bosz.part import MayPass, Part, disk_errors, finish, forget, part_path, read_note, write_note
+from crlb.bosz.part import MayPass, Part, finish, forget, part_path, read_note, write_note
 from crlb.bosz.sizes import bytes_per_file
 from crlb.errors import UsageError
+from crlb.files.output import writing
 
 CHUNK = 1 << 16  # bytes
 GONE = (404, 410)  # status: not found, gone for good
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # status: too early, too many requests, server in trouble
 MAX_WAIT_S = 60.0  # before a file is tried again
+MOST_TIMES, BESIDE = 4, 2**20  # bytes for each that a file is expected to have, and beside them
 PROBES = 3  # files asked for their size before a download starts
 
 
@@ -47,6 +49,10 @@ class Hole(Exception):
 
 class Failed(Exception):
     """A file could not be fetched."""
+
+
+class Refused(Exception):
+    """The server does not give a file, and will not if it is asked again."""
 
 
 class Stopped(Exception):
@@ -118,8 +124,9 @@ def fetch(
     Raises:
         Hole: the mirror does not have the file.
         Failed: all tries failed.
+        Refused: the server says that it will not give the file.
         Stopped: `stop` was set.
-        OutputError: the disk refused.
+        OutputError, DiskError: the disk refused.
     """
     target, source = folder / node.name, local_mirror(mirror)
     for attempt in range(settings.retries + 1):
@@ -127,7 +134,7 @@ def fetch(
             raise Stopped("stopped")
         try:
             if source is None:
-                _transfer(node.url(mirror), target, settings, stop, received)
+                _transfer(node, mirror, target, settings, stop, received)
             else:
                 _copy(_local_file(node, source), target, received)
             return
@@ -142,15 +149,26 @@ def _copy(source: Path | None, target: Path, received: Callable[[int], None]) ->
     if source is None:
         raise Hole
     part = part_path(target)
-    with disk_errors(part):
+    with writing(part):
         shutil.copyfile(source, part)
     received(part.stat().st_size)
     finish(part, target, source.stat().st_size)
 
 
+def most_bytes(node: Node) -> int:
+    """Bytes that a node's file may have: a few times what is expected."""
+    return round(MOST_TIMES * bytes_per_file(node)) + BESIDE
+
+
 def _transfer(
-    url: str, target: Path, settings: Settings, stop: threading.Event, received: Callable[[int], None]
+    node: Node,
+    mirror: str,
+    target: Path,
+    settings: Settings,
+    stop: threading.Event,
+    received: Callable[[int], None],
 ) -> None:
+    url, most = node.url(mirror), most_bytes(node)
     part = part_path(target)
     known = read_note(part, url)
     start = part.stat().st_size if known is not None and part.exists() else 0
@@ -167,9 +185,10 @@ def _transfer(
             if goes_on and not _continues(answer, start, known, now):
                 forget(part)
                 raise MayPass("the file changed on the server")
+            _check_size(now.size or 0, most)
             if not goes_on:
                 write_note(part, now)
-            _pour(answer, part, goes_on, stop, received)
+            _pour(answer, part, goes_on, most, stop, received)
     except HTTPError as error:
         _judge(error, part)
     except (URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
@@ -185,7 +204,7 @@ def _describe(url: str, answer: http.client.HTTPResponse) -> Part:
 
 
 def _integer(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    return int(text) if text is not None and text.isdecimal() and len(text) < 20 else None
 
 
 def _continues(answer: http.client.HTTPResponse, start: int, known: Part | None, now: Part) -> bool:
@@ -198,17 +217,24 @@ def _pour(
     answer: http.client.HTTPResponse,
     part: Path,
     append: bool,
+    most: int,
     stop: threading.Event,
     received: Callable[[int], None],
 ) -> None:
     """Appends what the server sends; read1 hands on what has come, so that little is lost by a kill."""
-    with disk_errors(part), part.open("ab" if append else "wb") as file:
+    with writing(part), part.open("ab" if append else "wb") as file:
         while chunk := _receive(answer):
+            _check_size(file.tell() + len(chunk), most)
             file.write(chunk)
             file.flush()
             received(len(chunk))
             if stop.is_set():
                 raise Stopped("stopped")
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise Refused(f"the server sends more than {most:,} bytes, which no spectrum of this name has")
 
 
 def _receive(answer: http.client.HTTPResponse) -> bytes:
@@ -226,5 +252,5 @@ def _judge(error: HTTPError, part: Path) -> None:
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
         forget(part)
     elif error.code not in TRANSIENT:
-        raise Failed(f"the server answers {error.code} {error.reason}") from error
+        raise Refused(f"the server answers {error.code} {error.reason}") from error
     raise MayPass(f"the server answers {error.code} {error.reason}") from error

@@ -5,12 +5,11 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from crlb.errors import DataError, MissingInputError, OutputError
+from crlb.errors import DataError, MissingInputError
+from crlb.files.output import writing
 from crlb.files.records import Record
 from crlb.files.text_input import read_json
 
@@ -47,15 +46,6 @@ def _note_path(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns an error of the disk inside the block into an OutputError that names the path."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def read_note(part: Path, url: str) -> Part | None:
     """What is known of a part; None if nothing usable, or if it came from another place."""
     try:
@@ -67,7 +57,7 @@ def read_note(part: Path, url: str) -> Part | None:
 
 def write_note(part: Path, known: Part) -> None:
     """Starts a part anew. The old one goes first, so that no kill leaves it with a new note."""
-    with disk_errors(part):
+    with writing(part):
         part.unlink(missing_ok=True)
         temporary = _note_path(part).with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(known)))
@@ -92,7 +82,7 @@ def finish(part: Path, target: Path, size: int | None) -> None:
     except DataError as error:
         forget(part)
         raise MayPass(str(error)) from error
-    with disk_errors(target):
+    with writing(target):
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, target)

@@ -1,5 +1,5 @@
-"""`python -m crlb.cli` is the console script."""
+"""`python -m crlb.cli` is the console script `crlb`."""
 
-from crlb.cli.command import main
+from crlb.cli import main
 
 main()

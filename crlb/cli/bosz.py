@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from crlb.cli.checks import Checks, check_at_most
-from crlb.cli.output import console
 from crlb.errors import DataError, UsageError
 from crlb.files.output import new_file
 from crlb.files.text_input import read_text, shown
@@ -143,6 +142,7 @@ class Download(Selection):
         from crlb.bosz.download import HOLES, download
         from crlb.bosz.http import Settings
         from crlb.bosz.names import ARCHIVE
+        from crlb.files.console import console
 
         nodes = self.nodes() if self.list is None else _read_list(self.list)
         settings = Settings(retries=self.retries, timeout_s=self.timeout_s)
@@ -211,6 +211,7 @@ class Build(Checks):
     def __call__(self) -> None:
         from crlb.bosz.build import build_grid
         from crlb.bosz.find import find_spectra
+        from crlb.files.console import console
 
         ranges = {name: getattr(self, name) for name in ("T_eff", "log_g", "M_H", "a_M", "C_M")}
         wanted = {name: bounds for name, bounds in ranges.items() if bounds is not None}

@@ -2,10 +2,10 @@
 
 Exit codes: 0 done, 2 usage, 65 unusable data, 66 missing input, 70 numbers not finite, 73 cannot create
 output, 74 a write failed (disk full, read-only), 75 interrupted and resumable, or locked by another process,
-78 a setting or config file is wrong. `crlb --version` prints the version.
+78 a setting or config file is wrong, 130 stopped by Ctrl-C, 143 by SIGTERM.
+`crlb --version` prints the version.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,6 @@ from crlb.cli.nuisances import NuisancesOptions
 from crlb.cli.posterior import PosteriorOf
 from crlb.cli.spectrum import Spectrum
 from crlb.cli.validate import Validate
-from crlb.errors import run_cli
 
 
 @runtime_checkable
@@ -102,9 +101,3 @@ def checked(command: "Action") -> Callable[[], None]:
         command()
 
     return run
-
-
-def main() -> None:
-    """Entry point of the console script: float64 throughout."""
-    os.environ["JAX_ENABLE_X64"] = "1"  # read when jax is imported, which may be never
-    run_cli(lambda: parse()())

@@ -1,22 +1,10 @@
-"""What commands print and write: consoles, tables, files that exist whole or not at all."""
+"""What commands write: tables, files that exist whole or not at all."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from crlb.files.output import new_file
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-def console(stderr: bool = False) -> "Console":
-    """Returns a console wide enough for tables also where the output is not a terminal."""
-    from rich.console import Console
-
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=110)
 
 
 def write_outputs(writers: Mapping[Path | None, Callable[[Path], None]], overwrite: bool) -> None:

@@ -10,7 +10,7 @@ import tyro
 from jaxtyping import Float
 
 from crlb.cli.checks import check_suffix
-from crlb.cli.output import console, write_csv, write_outputs
+from crlb.cli.output import write_csv, write_outputs
 from crlb.cli.star import StarOptions
 from crlb.files.observed import MODEL_UNIT
 from crlb.files.records import Record
@@ -41,6 +41,8 @@ class Spectrum(StarOptions):
         check_suffix("--out", self.out, TABLES)
 
     def __call__(self) -> None:
+        from crlb.files.console import console
+
         found = self._compute()
         writers = {".csv": found.write_csv, ".ecsv": found.write_ecsv, ".h5": found.write_hdf5}
         write_outputs({self.out: writers[self.out.suffix]}, self.overwrite)

@@ -78,12 +78,13 @@ def texts(node: Node, name: str) -> tuple[str, ...] | None:
 def write_texts(node: Node, **values: str | bytes | Sequence[str]) -> None:
     """Writes attributes that are texts, or lists of texts, with a fixed length.
 
-    PyTables reads such an attribute as text if it is UTF-8, and as bytes otherwise.
+    PyTables reads such an attribute as text if it is UTF-8, and as bytes otherwise. Lone surrogates (names
+    of files that are not UTF-8) are escaped.
     """
     for name, value in values.items():
         kind = "ascii" if isinstance(value, bytes) else "utf-8"
         parts = [value] if isinstance(value, str | bytes) else value
-        raw = [part if isinstance(part, bytes) else part.encode() for part in parts]
+        raw = [part if isinstance(part, bytes) else part.encode(errors="backslashreplace") for part in parts]
         dtype = h5py.string_dtype(kind, max([1, *map(len, raw)]))
         array = np.array(raw, f"S{dtype.itemsize}")
         node.attrs.create(name, array[0] if isinstance(value, str | bytes) else array, dtype=dtype)

@@ -23,10 +23,11 @@ def progress(what: str, total: int, done: int = 0, unit: str = "stars") -> Itera
     if not sys.stderr.isatty():
         yield PlainLines(what, total, done, unit).advance
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    from crlb.files.console import console
+
+    with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total, completed=done)
         yield lambda n: bar.advance(task, n)
 

@@ -11,10 +11,10 @@ WIDTH = 110  # characters: of the longest line
 
 def text_of(*parts: "Table | str") -> str:
     """Returns tables and sentences one below the other, no colours, no line over `WIDTH`, none for ""."""
-    from rich.console import Console
+    from crlb.files.console import PlainConsole
 
     page = StringIO()
-    console = Console(file=page, width=WIDTH, color_system=None, markup=False, highlight=False, emoji=False)
+    console = PlainConsole(file=page, width=WIDTH, color_system=None)
     for part in parts:
         if part != "":
             console.print(part)

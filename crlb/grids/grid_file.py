@@ -18,7 +18,7 @@ from crlb.grids.compression import Factors, quantise
 from crlb.grids.holes import Policy
 from crlb.grids.rounding import is_node
 from crlb.grids.spectral_grid import Nodes, SpectralGrid, grid_from_nodes, make_grid
-from crlb.labels import SOLAR_SCALED
+from crlb.labels import SOLAR_SCALED, check_label_names
 
 __all__ = [
     "Nodes",
@@ -189,6 +189,7 @@ def _read_grid(file: h5py.File, fixed: Mapping[str, float], holes: Policy) -> Sp
 
 def _label_names(file: h5py.File) -> tuple[str, ...]:
     label_names = texts(file, "label_names") or _missing(file, "label_names")
+    check_label_names(label_names)
     if len(set(label_names)) != len(label_names):
         raise DataError(f"label_names must give different names, found {', '.join(label_names)}")
     return label_names

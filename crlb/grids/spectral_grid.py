@@ -16,6 +16,7 @@ from crlb.files.memory import check_memory
 from crlb.grids.compression import Factors
 from crlb.grids.holes import Policy, find_holes, listed, mend
 from crlb.grids.rounding import ROUNDING, unite_rounded
+from crlb.labels import check_label_names
 
 TABLES = 3  # of all spectra, in memory at once while holes are mended
 
@@ -51,6 +52,7 @@ class SpectralGrid:
     filled: Bool[np.ndarray, "*nodes"] | None = None
 
     def __post_init__(self) -> None:
+        check_label_names(self.label_names)
         _check_increasing(self.wave, "wave")
         for name, axis in zip(self.label_names, self.axes, strict=True):
             _check_increasing(axis, f"axis {name}")

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from scipy.interpolate import make_interp_spline
 
 from crlb.errors import DataError
+from crlb.files.console import console
 from crlb.files.folders import check_links
 from crlb.files.npz import read_npz
 from crlb.files.output import check_output, new_file, writing
@@ -139,7 +140,7 @@ def build_grid(
         parts.mkdir(exist_ok=True)
     sparse = 0.0 in axes[3] and 0.0 in axes[4]
     pieces = {pair: _piece(pair, axes, sparse and pair != (0.0, 0.0)) for pair in product(*axes[3:])}
-    with jax.enable_x64(True), Progress() as bar:
+    with jax.enable_x64(True), Progress(console=console(stderr=True)) as bar:
         task = bar.add_task("synthesis", total=sum(len(nodes) for nodes in pieces.values()))
         advance = partial(bar.advance, task)
         found = {pair: _computed(parts, nodes, settings, advance) for pair, nodes in pieces.items()}

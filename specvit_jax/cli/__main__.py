@@ -1,5 +1,5 @@
-"""`python -m specvit_jax.cli` is `specvit`."""
+"""`python -m specvit_jax.cli` is the console script `specvit`."""
 
-from specvit_jax.cli.command import main
+from specvit_jax.cli import main
 
 main()

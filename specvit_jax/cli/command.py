@@ -1,8 +1,9 @@
 """The commands of `specvit` under one roof.
 
 Exit codes: 0 done, 2 usage, 65 unusable data, 66 missing input, 70 numbers not finite, 73 cannot create
-output, 74 a write failed (disk full, read-only), 75 interrupted and resumable, or locked by another process,
-78 a setting or config file is wrong. `specvit --version` prints the version.
+output, 74 a write failed (disk full, read-only), 75 interrupted and resumable, or locked by another process
+(69: one that trains this run), 78 a setting or config file is wrong, 130 stopped by Ctrl-C, 143 by SIGTERM.
+`specvit --version` prints the version.
 """
 
 import sys
@@ -12,7 +13,6 @@ from typing import Annotated
 
 import tyro
 
-from crlb.errors import run_cli
 from specvit_jax.cli.evaluate import Evaluate
 from specvit_jax.cli.info import Info
 from specvit_jax.cli.predict import Predict
@@ -46,8 +46,3 @@ def parse(args: list[str] | None = None) -> Callable[[], None]:
         args=args,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    run_cli(lambda: parse()())

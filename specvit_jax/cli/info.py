@@ -65,8 +65,9 @@ class Description(Record):
     def table(self) -> str:
         """The description as text: parameters by module, then memory and operations."""
         from rich import box
-        from rich.console import Console
         from rich.table import Table
+
+        from crlb.files.console import console
 
         table = Table(box=box.SIMPLE, title=f"SpecViT, preset {self.preset}")
         table.add_column("module")
@@ -75,9 +76,9 @@ class Description(Record):
             table.add_row(name, f"{count:,}")
         table.add_section()
         table.add_row("total", f"{self.parameters.total:,}")
-        console = Console()
-        with console.capture() as text:
-            console.print(table)
+        page = console()
+        with page.capture() as text:
+            page.print(table)
         memory, flops = self.memory_bytes, self.flops
         return text.get() + (
             f"{self.tokens} tokens. Conditions of the spectra: {self.conditions}. "

@@ -11,6 +11,7 @@ import tyro
 from crlb.files.output import check_outputs
 from crlb.files.records import json_text, write_json
 from crlb.labels import LABELS
+from crlb.terminal import printable
 from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.listing import Summary, list_runs, run_files
 
@@ -51,8 +52,9 @@ class Runs:
 def print_runs(runs: Sequence[Summary], title: str) -> None:
     """Runs as a table."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from crlb.files.console import console
 
     table = Table(box=box.SIMPLE, title=f"{len(runs)} runs in {title}")
     for head in ("run", "preset", "state"):
@@ -62,20 +64,20 @@ def print_runs(runs: Sequence[Summary], title: str) -> None:
     for run in runs:
         if run.state != "damaged":
             table.add_row(*_cells(run))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 200  # rather a long line than a name broken in two
-    console.print(table)
+    page = console()
+    if not page.is_terminal:
+        page.width = 200  # rather a long line than a name broken in two
+    page.print(table)
     for run in runs:
         if run.state == "damaged":
-            console.print(f"{run.name} is damaged: {run.problem}", markup=False, soft_wrap=True)
+            page.print(printable(f"{run.name} is damaged: {run.problem}"), soft_wrap=True)
 
 
 def _cells(run: Summary) -> list[str]:
     mae = "\n".join(f"{label} {value:.3g} {LABELS[label].unit}" for label, value in (run.mae or {}).items())
     return [
-        run.name,
-        run.preset or "",
+        printable(run.name),
+        printable(run.preset or ""),
         run.state,
         f"{run.step}/{run.steps}",
         "" if run.best_r2 is None else f"{run.best_r2:.4f}",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from crlb.errors import UsageError
+from crlb.errors import Interrupted, UsageError
 from specvit_jax.cli.arguments import File, Settings
 from specvit_jax.settings.config import Config, preset
 from specvit_jax.settings.config_file import load, override
@@ -115,13 +115,20 @@ class Train:
         return config
 
     def __call__(self) -> None:
+        try:
+            self._begin()
+        except KeyboardInterrupt:
+            if not self.resume:
+                raise
+            raise Interrupted("stopped before training went on; the same command continues the run") from None
+
+    def _begin(self) -> None:
         config = self.configured()
         self._check(config)
-        from specvit_jax.stopping import ending
         from specvit_jax.training.parallel import connect, is_first
 
         connect(self.coordinator, self.processes, self.process)
-        text = ending(lambda: self.train(config))
+        text = self.train(config)
         if is_first():
             print(text)
 

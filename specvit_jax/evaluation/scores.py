@@ -65,10 +65,11 @@ class Scores(Record):
     def table(self) -> str:
         """The scores as text, a table for every label."""
         from rich import box
-        from rich.console import Console
         from rich.table import Table
 
-        console = Console(file=io.StringIO(), width=WIDTH)
+        from crlb.files.console import PlainConsole
+
+        console = PlainConsole(file=io.StringIO(), width=WIDTH)
         with console.capture() as text:
             for label, scores in self.labels.items():
                 table = Table(*HEAD, box=box.SIMPLE, title=f"{label}, {self.n} spectra")

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -66,7 +66,7 @@ def owner_of(folder: str | Path) -> Owner | None:
     if not os.path.lexists(path):
         return None
     try:
-        return _sound(Owner.from_json(read_json(path, "lock", MOST_BYTES)))
+        return _past(_sound(Owner.from_json(read_json(path, "lock", MOST_BYTES))), path)
     except (DataError, MissingInputError) as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):  # given back this moment
             return None
@@ -84,6 +84,11 @@ def _sound(owner: Owner) -> Owner:
     if not (0 < owner.pid < 2**31 and times and owner.host.isprintable()):
         raise DataError(f"a lock must name a process of a host, found {shown(owner)}")
     return owner
+
+
+def _past(owner: Owner, path: Path) -> Owner:
+    """The owner; a heartbeat from the future is not believed: it counts from when the file was written."""
+    return replace(owner, heartbeat=_changed(path)) if owner.heartbeat > time.time() else owner
 
 
 def check_free(folder: str | Path) -> None:
@@ -108,7 +113,7 @@ class RunLock:
         self.file = self.folder / "lock.json"
         self.token = secrets.token_hex(8)
         self.fresh = self.folder / f".lock.json.{self.token}"
-        self.since = self.refreshed = time.time()
+        self.since, self.refreshed = time.time(), time.monotonic()  # clocks are set, the second one never
         self.lost = ""
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._keep, name=f"lock of {folder}", daemon=True)
@@ -151,7 +156,7 @@ class RunLock:
         """
         if self.lost:
             raise RunLocked(self.lost)
-        if time.time() - self.refreshed > STALE_S:
+        if time.monotonic() - self.refreshed > STALE_S:
             raise DiskError(
                 f"cannot write {self.file} for {STALE_S:.0f} s; the disk is full or does not answer"
             )
@@ -207,7 +212,7 @@ class RunLock:
                 return
             self.fresh.write_text(self._text())
             os.replace(self.fresh, self.file)
-            self.refreshed = time.time()
+            self.refreshed = time.monotonic()
 
 
 @contextmanager
@@ -252,7 +257,9 @@ def _namespace() -> str:
 
 
 def _changed(path: Path) -> float:
+    """When a file was written, s since 1970; 0 where it says that it will be."""
     try:
-        return path.stat().st_mtime
+        written = path.stat().st_mtime
     except FileNotFoundError:  # given back meanwhile
         return 0.0
+    return written if written < time.time() + STALE_S else 0.0

@@ -312,8 +312,14 @@ def slurm_script(runs: Sequence[SweepRun], file: str | Path) -> str:
     """A Slurm array script that trains every run in a task of its own, and goes on after the time limit.
 
     A run that cannot be gets no task.
+
+    Raises:
+        UsageError: a name or a setting holds control characters: a line end would begin another command.
     """
     runs = [run for run in runs if not run.problem]
+    for word in (str(file), *(word for run in runs for word in (str(run.path), *run.arguments))):
+        if not word.isprintable():
+            raise UsageError(f"names and settings in a script must be one line of text, found {shown(word)}")
     cases = [
         f"{number}) run={shlex.quote(str(run.path))}; set -- {shlex.join(run.arguments)} ;;"
         for number, run in enumerate(runs)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from crlb.errors import ConfigError, UsageError
+from crlb.errors import ConfigError, DataError, UsageError
+from crlb.labels import check_label_names
 
 
 def _check_positive(section: object, *keys: str) -> None:
@@ -85,6 +86,10 @@ class ModelConfig:
                 raise ConfigError(f"model.{name} must lie in [0, 1), found {getattr(self, name)}")
         if not self.label_names or len(set(self.label_names)) < len(self.label_names):
             raise ConfigError(f"model.label_names must name each label once, found {self.label_names}")
+        try:
+            check_label_names(self.label_names)
+        except DataError as error:
+            raise ConfigError(f"model.{error}") from error
 
     @property
     def patch_stride(self) -> int:

@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from crlb.errors import Interrupted
 from crlb.files import pfsspec
+from crlb.files.console import console
 from crlb.files.input import sha256
 from crlb.files.output import new_file
 from crlb.files.spectra import Spectra, table_columns
@@ -47,7 +48,7 @@ def simulate(
         Interrupted: by SIGTERM or Ctrl-C; nothing is left behind.
     """
     check(n, arrays)
-    with Progress(disable=not progress) as bar, Signals() as signals:
+    with Progress(console=console(stderr=True), disable=not progress) as bar, Signals() as signals:
         task = bar.add_task("simulate", total=n)
         write_rows(
             Path(out),

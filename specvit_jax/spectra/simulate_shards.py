@@ -14,6 +14,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from crlb.errors import Interrupted, OutputError, UsageError
+from crlb.files.console import console
 from crlb.files.folders import delete_entries, finish_deletion
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
@@ -79,7 +80,7 @@ def _count(spans: Spans) -> int:
 
 def _bar(shown: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, disable=not shown)
+    return Progress(*columns, console=console(stderr=True), disable=not shown)
 
 
 def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> ShardSet:

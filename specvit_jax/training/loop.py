@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crlb.errors import Interrupted
+from crlb.errors import Abandoned, Interrupted
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.weights import Weights, save_weights
 from specvit_jax.runs.curves import plot_curves
@@ -20,7 +20,7 @@ from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.spectra.feed import Source, TrainBatch, make_feed, step_index
 from specvit_jax.spectra.source import Observer
-from specvit_jax.stopping import Abandoned, Signals
+from specvit_jax.stopping import Signals
 from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
 from specvit_jax.training.initial_state import (

@@ -159,7 +159,13 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
         raise UsageError("--coordinator, --processes and --process belong together; give all three or none")
     if all(given):
         if processes != 1:
-            jax.distributed.initialize(coordinator, processes, process, initialization_timeout=JOIN_S)
+            jax.distributed.initialize(
+                coordinator,
+                processes,
+                process,
+                initialization_timeout=JOIN_S,
+                coordinator_bind_address=coordinator,  # jax would listen on all interfaces
+            )
     elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
         jax.distributed.initialize()
 

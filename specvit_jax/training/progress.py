@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Any
 
 from rich import progress
-from rich.console import Console
 
+from crlb.files.console import console
 from crlb.labels import LABELS
 from specvit_jax.settings.config import Config
 
@@ -21,7 +21,7 @@ class Progress:
         """Begins at a step; ``shown`` in the first process of a run only."""
         self.steps, self.batch_size = config.train.steps, config.train.batch_size
         self.labels = config.model.label_names
-        self.console = Console(stderr=True, quiet=not shown)
+        self.console = console(stderr=True, quiet=not shown)
         self.entered = self.begun = self.line_at = self.told_at = time.monotonic()
         self.start = self.told = start
         self.text: dict[str, Any] = {"rate": "", "loss": "", "val": ""}

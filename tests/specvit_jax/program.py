@@ -15,7 +15,6 @@ import numpy as np
 from crlb.errors import run_cli
 from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
 from specvit_jax.settings.config_file import override
-from specvit_jax.stopping import ending
 from specvit_jax.training import loop as train
 from specvit_jax.training.parallel import connect
 from tests.specvit_jax.conftest import N_PIX, ToySource
@@ -76,4 +75,4 @@ def main(out: str, steps: str = "12", what: str = "", *processes: str) -> None:
 
 
 if __name__ == "__main__":
-    run_cli(lambda: ending(lambda: main(*sys.argv[1:])))
+    run_cli(lambda: main(*sys.argv[1:]))

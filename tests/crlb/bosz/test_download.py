@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,10 +16,10 @@ import pytest
 
 from crlb.bosz import download as download_module
 from crlb.bosz.download import HOLES, download, read_holes
-from crlb.bosz.http import Settings
+from crlb.bosz.http import Settings, most_bytes
 from crlb.bosz.names import make_node, select
 from crlb.bosz.part import check_whole
-from crlb.errors import DataError, Interrupted, OutputError, UsageError
+from crlb.errors import DataError, DiskError, Interrupted, Locked, MissingInputError, OutputError, UsageError
 from tests.crlb.bosz.file_server import serving
 
 FAST = Settings(retries=3, timeout_s=0.5, backoff_s=0.01)
@@ -114,7 +115,7 @@ def test_what_fails_for_good_is_told_and_leaves_a_part_to_continue(server, tmp_p
 
 def test_forbidden_is_not_tried_again(server, tmp_path):
     server.script[NODE.path] = [403]
-    with pytest.raises(Interrupted, match="403"):
+    with pytest.raises(MissingInputError, match=r"1 of 1 files cannot be had.*403.*--mirror"):
         fetch(server, tmp_path)
     assert len(server.requests) == 1
 
@@ -125,7 +126,7 @@ def test_a_part_of_a_changed_file_is_never_glued(server, tmp_path, answer, asked
     node = make_node(2017, {"T_eff": 5000.0, "log_g": 2.0}, 5000)
     server.files[node.path] = b"SIMPLE" + b"1" * (2880 * 9 - 6)
     server.script[node.path] = ["drop", 403]
-    with pytest.raises(Interrupted):
+    with pytest.raises(MissingInputError):
         fetch(server, tmp_path, [node])
     server.files[node.path] = b"SIMPLE" + b"2" * (2880 * 9 - 6)
     server.etags[node.path] = '"v2"'
@@ -137,7 +138,7 @@ def test_a_part_of_a_changed_file_is_never_glued(server, tmp_path, answer, asked
 
 def test_a_part_damaged_on_the_disk_is_noticed_and_fetched_anew(server, tmp_path):
     server.script[NODE.path] = ["drop", 403]
-    with pytest.raises(Interrupted):
+    with pytest.raises(MissingInputError):
         fetch(server, tmp_path)
     part = tmp_path / f"{NODE.name}.part"
     part.write_bytes(bytes(part.stat().st_size))
@@ -261,6 +262,23 @@ def test_a_full_disk_is_told_before_anything_is_fetched(server, tmp_path, monkey
     assert server.requests == []
 
 
+def test_a_disk_that_fills_meanwhile_is_the_disks_error(server, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(DiskError, match=r"cannot write .*\.part: File too large"):
+            fetch(server, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_is_far_too_large_is_not_fetched(server, tmp_path):
+    server.files[NODE.path] = bytes(most_bytes(NODE) + 1)
+    with pytest.raises(MissingInputError, match=r"sends more than .* bytes"):
+        fetch(server, tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_unusable_arguments_are_refused(server, tmp_path):
     with pytest.raises(OutputError, match="not an existing folder"):
         fetch(server, tmp_path / "nowhere")
@@ -273,7 +291,7 @@ def test_unusable_arguments_are_refused(server, tmp_path):
 
 
 def test_two_downloads_do_not_share_a_folder(server, tmp_path):
-    with download_module._lock(tmp_path), pytest.raises(OutputError, match="another download is writing"):
+    with download_module._lock(tmp_path), pytest.raises(Locked, match="another download is writing"):
         fetch(server, tmp_path)
 
 

@@ -99,7 +99,7 @@ def test_lists_hold_names_of_bosz_only(tmp_path):
 def test_a_reader_that_leaves_a_pipe_ends_the_command_without_a_word():
     """As `| head` does; 141 is what a shell says of a program that SIGPIPE ended."""
     for args in ("grid index", "grid index --help"):
-        program = f"import sys; sys.argv = 'crlb {args}'.split(); from crlb.cli.command import main; main()"
+        program = f"import sys; sys.argv = 'crlb {args}'.split(); from crlb.cli import main; main()"
         with subprocess.Popen(
             [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as running:

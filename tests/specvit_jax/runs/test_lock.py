@@ -184,6 +184,25 @@ def test_a_lock_that_cannot_be_refreshed_stops_the_owner_before_others_take_it(t
             held.check()
 
 
+def test_a_clock_that_is_set_does_not_stop_a_run(tmp_path, monkeypatch):
+    with RunLock(tmp_path) as held:
+        now = time.time()
+        for step in (200.0, -200.0):
+            monkeypatch.setattr(time, "time", lambda step=step: now + step)
+            held.check()
+
+
+@pytest.mark.parametrize("ahead", [60.0, 3600.0, 1e9])
+def test_a_heartbeat_from_the_future_counts_from_when_the_lock_was_written(elsewhere, ahead):
+    pretend(elsewhere, heartbeat=time.time() + ahead)
+    with pytest.raises(Locked, match=r"last heartbeat \d s ago"):
+        check_free(elsewhere)
+    os.utime(elsewhere / "lock.json", (0, time.time() - 130))
+    check_free(elsewhere)
+    os.utime(elsewhere / "lock.json", (0, time.time() + 3600))
+    check_free(elsewhere)
+
+
 def wait_for(condition, seconds=10.0):
     end = time.monotonic() + seconds
     while not condition():

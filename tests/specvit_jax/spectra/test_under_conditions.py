@@ -13,7 +13,7 @@ from crlb.errors import ConfigError, DataError, UsageError, run_cli
 from crlb.files.spectra import read_spectra
 from crlb.observation.conditions import PUBLISHED, SURVEY, Conditions
 from crlb.observation.noise import background, draw
-from specvit_jax.cli.command import main
+from specvit_jax.cli import parse
 from specvit_jax.evaluation.limits import density
 from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.settings.config import DataConfig, preset
@@ -127,7 +127,7 @@ def test_a_file_of_conditions_is_taken_over(tmp_path):
 
 def cli(monkeypatch, *arguments) -> None:
     monkeypatch.setattr(sys, "argv", ["specvit", *map(str, arguments)])
-    run_cli(main)
+    run_cli(lambda: parse()())
 
 
 def test_stored_spectra_take_conditions_that_need_no_axis(tmp_path, two_line_grid):
