@@ -1,6 +1,7 @@
 """Archives of numpy arrays, read with care: no pickles, and no array that is larger than it may be."""
 
 import math
+import tokenize
 import zipfile
 import zlib
 from functools import partial
@@ -14,7 +15,7 @@ from crlb.files.memory import check_memory
 # What zipfile and numpy raise for damaged archives, found by changing bytes of good ones.
 ERRORS = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, OverflowError, NotImplementedError),
-    *(RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError, RecursionError),
+    *(RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, MemoryError, RecursionError),
 )
 COPIES = 2  # of an array in memory: as it is read and as it is used
 MOST_HEADER = 10_000  # bytes; numpy allows no more, either
