@@ -157,7 +157,7 @@ def posteriors(path: Path) -> None:
 
 
 def stored_posteriors(path: Path) -> object:
-    found = stars.stored_posteriors(path, some_stars())
+    found = stars._stored(path, some_stars())
     return found if len(found) else None
 
 
@@ -197,10 +197,13 @@ READERS = {
     "weights": Reader("w.safetensors", weights, load_weights, sealed=True),
     "weights of others": Reader("w.safetensors", foreign_weights, load_weights),
     "spectra": Reader(
-        "s.h5", spectra, lambda path: read_spectra(path, need=("flux", "error", "noisy"), wave=WAVE)
+        "s.h5",
+        spectra,
+        lambda path: read_spectra(path, need=("flux", "error", "noisy"), wave=WAVE),
+        sealed=True,
     ),
     "spectra to train on": Reader("s.h5", spectra, lambda path: open_shards([path], WAVE).read(np.arange(N))),
-    "spectra as observed": Reader("s.h5", spectra, all_of),
+    "spectra as observed": Reader("s.h5", spectra, all_of, sealed=True),
     "FITS table": Reader("s.fits", fits_table, all_of),
     "FITS image": Reader("s.fits", fits_image, all_of),
     "FITS in gzip": Reader("s.fits.gz", fits_packed, all_of, damage=inside_gzip),
@@ -213,11 +216,11 @@ READERS = {
         lambda path: Ceiling.from_json(read_json(path, "result")),
     ),
     "shard set": Reader("manifest.json", shard_manifest, lambda path: replace(read_set(path.parent))),
-    "posteriors": Reader("posterior.npz", posteriors, stored_posteriors, damage=inside_zip),
+    "posteriors": Reader("posterior.npz", posteriors, stored_posteriors, True, inside_zip),
     "baseline": Reader(
-        "b.npz", lambda path: store.save(path, one_baseline(), True), store.load, damage=inside_zip
+        "b.npz", lambda path: store.save(path, one_baseline(), True), store.load, True, inside_zip
     ),
-    "training set": Reader("t.safetensors", trained_on, lambda path: training_set._read(path, "stamp")),
+    "training set": Reader("t.safetensors", trained_on, lambda path: training_set._read(path, "stamp"), True),
     "figure": Reader(
         "figure.png", figure, lambda path: figure_and_table(path.parent, "title"), damage=inside_png
     ),
