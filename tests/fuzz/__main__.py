@@ -19,6 +19,15 @@ from crlb.errors import UsageError, run_cli
 from tests.fuzz.readers import READERS
 from tests.fuzz.trial import ANSWERS, Trial, try_reader
 
+NOTES = """
+A file has one to four of these: bits and bytes flipped, the end cut off, bytes put in, blocks exchanged,
+sizes and numbers declared otherwise, blocks blank; half of the archives and gzip files are packed again
+afterwards, so that their own sums agree. *Refused*: one of the documented errors, within 10 s and a GiB of
+memory. *Accepted changed*: what is read is another, but valid, content, which only a checksum can tell; "of
+others" are files without one. A damaged lock counts as somebody's until it is old; the state of a half-
+written table that is damaged lets the table begin anew.
+"""
+
 
 @dataclass(frozen=True)
 class Fuzz:
@@ -42,7 +51,7 @@ class Fuzz:
             )
         begun, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="fuzz-"))
         trials = [self.tried(name, folder) for name in self.readers]
-        page = self.head(time.monotonic() - begun, trials) + table(trials)
+        page = self.head(time.monotonic() - begun, trials) + table(trials) + NOTES
         print(page)
         if self.out is not None:
             self.out.write_text(page)

@@ -11,7 +11,7 @@ from crlb.errors import DataError, MissingInputError, UsageError
 from tests.fuzz.__main__ import Fuzz, table
 from tests.fuzz.guard import OutOfTime, in_memory, in_time
 from tests.fuzz.mutate import KINDS, mutated
-from tests.fuzz.readers import READERS, Reader
+from tests.fuzz.readers import READERS, ROOT, Reader
 from tests.fuzz.trial import ANSWERS, Trial, digest, try_reader
 
 FEW, MANY = 12, 500  # damaged files for each reader
@@ -107,6 +107,17 @@ def test_the_command_writes_its_table_and_fails_where_a_reader_does(tmp_path, mo
     with pytest.raises(SystemExit, match="no documented answer"):
         Fuzz(5, readers=("bad",))()
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_the_committed_table_is_of_all_readers_without_a_traceback_or_a_hang():
+    lines = (ROOT / "docs" / "fuzz.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert rows[0] == ["reader", "tried", *ANSWERS]
+    assert {row[0].removesuffix(" (checksum)") for row in rows[2:-1]} == set(READERS)
+    for name, tried, *counts in rows[2:]:
+        numbers = [int(count.replace(",", "")) for count in counts]
+        assert (sum(numbers), numbers[3:]) == (int(tried.replace(",", "")), [0, 0])
+        assert numbers[2] == 0 or "checksum" not in name
 
 
 def test_a_table_has_a_row_for_each_reader_and_their_sum():
