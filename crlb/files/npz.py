@@ -1,12 +1,17 @@
 """Archives of numpy arrays, read with care: no pickles, and no array that is larger than it may be."""
 
+import hashlib
 import math
+import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 
 from crlb.errors import DataError, MissingInputError
 from crlb.files.memory import check_memory
@@ -14,14 +19,33 @@ from crlb.files.memory import check_memory
 # What zipfile and numpy raise for damaged archives, found by changing bytes of good ones.
 ERRORS = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, OverflowError, NotImplementedError),
-    *(RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError, RecursionError),
+    *(RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, MemoryError, RecursionError),
 )
+CHECKSUM = "sha256"  # name of its array
 COPIES = 2  # of an array in memory: as it is read and as it is used
 MOST_HEADER = 10_000  # bytes; numpy allows no more, either
 
 
+def write_npz(file: IO[bytes], arrays: Mapping[str, npt.ArrayLike], compressed: bool = True) -> None:
+    """Writes arrays of text, numbers and flags as an npz archive, beside the SHA-256 of them all."""
+    save = np.savez_compressed if compressed else np.savez
+    given = {name: np.asarray(array) for name, array in arrays.items()}
+    save(file, allow_pickle=False, **given, **{CHECKSUM: np.array(content_digest(given))})
+
+
+def content_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of names, types, shapes and values of arrays."""
+    found = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode("utf-8", "replace"))
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
 def read_npz(path: str | Path, kind: str) -> dict[str, np.ndarray]:
     """Returns all arrays of an npz file, by name; text, numbers and flags only.
+
+    The checksum of files that `write_npz` wrote is compared, and left out.
 
     Args:
         path: the file.
@@ -29,7 +53,8 @@ def read_npz(path: str | Path, kind: str) -> dict[str, np.ndarray]:
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: not an npz file, a damaged one, one that holds objects, or more than the free memory.
+        DataError: not an npz file, a damaged one, one that holds objects, or more than the free memory; or
+            its arrays are not those of its checksum.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,9 +64,13 @@ def read_npz(path: str | Path, kind: str) -> dict[str, np.ndarray]:
             n_bytes = sum(map(partial(_checked, archive), archive.infolist()))
             check_memory(COPIES * n_bytes, "all that is in it")
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            found = {name: file[name] for name in file.files}
     except ERRORS as error:
         raise DataError(f"{kind} {path} is not a readable npz file: {error}") from error
+    known = found.pop(CHECKSUM, None)
+    if known is not None and str(known) != content_digest(found):
+        raise DataError(f"{kind} {path} is not what was written (SHA-256 differs); make it again")
+    return found
 
 
 def _checked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:

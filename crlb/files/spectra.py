@@ -12,6 +12,8 @@ from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
 from crlb.files import pfsspec
 from crlb.files.hdf5 import open_input
+from crlb.files.hdf5_attributes import write_texts
+from crlb.files.hdf5_checksum import check_affordable_seal, seal
 from crlb.files.output import new_file
 from crlb.labels import LABEL_NAMES
 
@@ -226,13 +228,15 @@ def read_spectra(
 ) -> Spectra:
     """Reads a pfsspec file: the arrays in `need` (of flux, error, noisy), labels, magnitude and SNR.
 
-    With noisy flux comes the mask of lost pixels, where the file has one.
+    With noisy flux comes the mask of lost pixels, where the file has one. A checksum of the content, which
+    files that are written here have, is compared in files of up to a GiB.
 
     Raises:
         MissingInputError: the file does not exist.
         DataError: the file is not HDF5, is truncated or lacks something; it has other wavelengths than `wave`
             (vacuum Å), NaN or non-positive errors, or none of the labels of `crlb.labels`; or values that
-            stand for missing ones (-9999, 99, spectra of zeros) in labels, magnitudes or flux.
+            stand for missing ones (-9999, 99, spectra of zeros) in labels, magnitudes or flux; or its content
+            is not what was written.
     """
     with open_input(path, "spectra") as file:
         found = pfsspec.read_wave(file, wave)
@@ -255,6 +259,7 @@ def read_spectra(
             **arrays,
         )
         _check_stars(spectra)
+        check_affordable_seal(file)
         return spectra
 
 
@@ -292,8 +297,9 @@ def write(file: h5py.File, spectra: Spectra) -> None:
     for name, array in arrays.items():
         created[name][...] = array
     if spectra.conditions is not None:
-        file.attrs[pfsspec.CONDITIONS] = spectra.conditions
+        write_texts(file, **{pfsspec.CONDITIONS: spectra.conditions})
     pfsspec.write_table(file, table_columns(spectra.columns()))
+    seal(file)
 
 
 def table_columns(columns: Mapping[str, Float[np.ndarray, " n"]]) -> dict[str, Float[np.ndarray, " n"]]:

@@ -11,6 +11,7 @@ from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE
 from crlb.errors import DataError
 from crlb.files.hdf5 import dataset, open_input
 from crlb.files.hdf5_attributes import attribute
+from crlb.files.hdf5_checksum import check_affordable_seal
 from crlb.files.observed import MODEL_UNIT, Observed, Origin
 from crlb.files.pfsspec import ARRAYS, TABLE, WAVE, WAVE_TOLERANCE, read_table, read_wave
 from crlb.labels import LABEL_NAMES
@@ -36,6 +37,7 @@ class Layout:
         mask: whether it has a mask.
         labels: column -> label, of the columns that are labels.
         columns: of the table; empty without one.
+        checksum: whether its content was compared with one, in words.
     """
 
     n: int
@@ -43,13 +45,15 @@ class Layout:
     noise: bool
     mask: bool
     columns: tuple[str, ...]
+    checksum: str
 
 
 def layout_of(path: Path) -> Layout:
     """Returns what a file of this layout holds, without reading its spectra.
 
     Raises:
-        DataError: it is damaged, has another layout or arrays of shapes that do not fit.
+        DataError: it is damaged, has another layout, arrays of shapes that do not fit, or other content than
+            its checksum says.
     """
     with open_input(path, "spectra") as file:
         if WAVE not in file:
@@ -71,7 +75,7 @@ def layout_of(path: Path) -> Layout:
         columns = tuple(read_table(file, slice(0, 1))) if TABLE in file else ()
         if columns and len(dataset(file, TABLE)) != n:
             raise DataError(f"'{TABLE}' has {len(dataset(file, TABLE))} rows for {n} spectra")
-        return Layout(n, flux, "error" in there, "mask" in there, columns)
+        return Layout(n, flux, "error" in there, "mask" in there, columns, check_affordable_seal(file))
 
 
 def read(path: Path, layout: Layout, options: ReadOptions, rows: range) -> Iterator[Observed | DataError]:
@@ -96,7 +100,7 @@ def _template(path: Path, file: h5py.File, layout: Layout, wave: np.ndarray) -> 
     noiseless = "" if layout.flux == "noisy" else ": no 'noisy', so the flux may be a model's, without noise"
     unit = attribute(dataset(file, ARRAYS[layout.flux]), "unit")
     stated = _stated_fwhm(file)
-    notes = [f"flux from '{layout.flux}'{noiseless}"]
+    notes = [f"flux from '{layout.flux}'{noiseless}", layout.checksum]
     power = None
     if stated is not None:
         power = wave / stated

@@ -18,7 +18,7 @@ from scipy.interpolate import make_interp_spline
 from crlb.errors import DataError
 from crlb.files.console import console
 from crlb.files.folders import check_links
-from crlb.files.npz import read_npz
+from crlb.files.npz import read_npz, write_npz
 from crlb.files.output import check_output, new_file, writing
 from crlb.grids.compression import Factors
 from crlb.grids.grid_file import SpectralGrid, save_grid
@@ -201,8 +201,8 @@ def _computed(
         part = parts / (hashlib.sha256(some.tobytes() + repr(settings).encode()).hexdigest()[:16] + ".npz")
         if not part.exists():
             wave, flux = node_spectra(some, **settings._asdict())
-            with new_file(part) as temporary:
-                np.savez(temporary, wave=wave, flux=flux)
+            with new_file(part) as temporary, temporary.open("wb") as file:
+                write_npz(file, {"wave": wave, "flux": flux}, compressed=False)
         kept = read_npz(part, "part of a grid")
         if missing := {"wave", "flux"} - set(kept):
             raise DataError(f"part of a grid {part} lacks {', '.join(sorted(missing))}; delete it")

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.errors import DataError, MissingInputError, UsageError
-from crlb.files.npz import read_npz
+from crlb.files.npz import read_npz, write_npz
 from crlb.files.output import new_file
 from experiments.baselines.protocol import Arrays, Baseline
 from experiments.baselines.registry import KINDS
@@ -48,7 +48,7 @@ def save(path: str | Path, stored: Stored, overwrite: bool = False) -> None:
     }
     arrays = {f"baseline/{name}": array for name, array in stored.baseline.arrays().items()}
     with new_file(path, overwrite) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **about, **arrays)
+        write_npz(file, about | arrays)
 
 
 def load(path: str | Path) -> Stored:

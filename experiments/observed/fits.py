@@ -15,7 +15,7 @@ from crlb.bayes.prior import Prior, make_prior
 from crlb.bayes.sight import Sight
 from crlb.bayes.solve import Inference
 from crlb.errors import DataError
-from crlb.files.npz import read_npz
+from crlb.files.npz import read_npz, write_npz
 from crlb.files.observed import Observed
 from crlb.files.output import new_file
 from crlb.grids.emulator import Emulator
@@ -162,10 +162,9 @@ def store(path: Path, one: LabelledStar) -> None:
     error = np.hypot(own, posterior.model_error * posterior.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     with new_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file, wave=seen.wave, flux=np.where(used, seen.flux, np.nan), error=np.where(used, error, np.nan),
-            model=np.where(used, posterior.model, np.nan), rv_kms=posterior.rv_kms,
-        )  # fmt: skip
+        flux, model = (np.where(used, values, np.nan) for values in (seen.flux, posterior.model))
+        kept = {"wave": seen.wave, "flux": flux, "error": np.where(used, error, np.nan), "model": model}
+        write_npz(file, kept | {"rv_kms": posterior.rv_kms})
 
 
 def stored(path: Path) -> BestFit:

@@ -19,7 +19,7 @@ from rich.progress import Progress, track
 
 from crlb import default_grid_path
 from crlb.errors import DataError
-from crlb.files.npz import read_npz
+from crlb.files.npz import read_npz, write_npz
 from crlb.files.output import new_file
 from crlb.files.records import Record
 from experiments.study.rows import widened
@@ -152,7 +152,8 @@ def stored_posteriors(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels
 
 def store(path: Path, found: Float[np.ndarray, "m n_labels 2"], stars: Stars) -> None:
     """Writes the posteriors of the first of some stars with what tells these stars from others, float32."""
-    np.savez_compressed(path, found=found.astype(np.float32), marks=marks(stars)[: len(found)])
+    with path.open("wb") as file:
+        write_npz(file, {"found": found.astype(np.float32), "marks": marks(stars)[: len(found)]})
 
 
 def marks(stars: Stars) -> Float[np.ndarray, "n n_marks"]:

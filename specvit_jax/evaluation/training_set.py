@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +17,11 @@ import safetensors.numpy
 from jaxtyping import Float
 
 from crlb.errors import DataError, DiskError, MissingInputError, OutputError
+from crlb.files.memory import check_memory
 from crlb.files.output import new_file
 from crlb.files.spectra import label_columns
 from specvit_jax.network.standardise import leading
-from specvit_jax.network.weights import Weights
+from specvit_jax.network.weights import CHECKSUM, Weights, content_digest
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.settings.observed_under import PUBLISHED
 from specvit_jax.spectra.file_sources import simulator_of
@@ -36,6 +37,18 @@ SEED = 7  # of their labels
 YOUNGER = {"conditions": "published", "noise_component": False}  # settings that came later, and their default
 FAINTEST_SNR = 1e-6  # that has a logarithm of use
 HALF = ("basis", "coefficients", "rest", "errors")  # kept with 11 bits, others with 24
+AXES = {
+    "mean": ("pixel",),
+    "basis": ("pixel", "component"),
+    "coefficients": ("spectrum", "component"),
+    "rest": ("pixel",),
+    "mags": ("mag",),
+    "errors": ("mag", "pixel"),
+    "snr_range": ("two",),
+    "mag_range": ("two",),
+    "label_range": ("two", "label"),
+}
+COPIES = 3  # of a file in memory
 # Magnitudes at which the errors are kept, beyond the brightest and the faintest: the SNR of other stars.
 BEYOND = (-6.0, -4.0, -2.0, -1.0, 0.0), (0.0, 1.0, 2.0, 3.0)
 
@@ -236,7 +249,8 @@ def _tensors(made: TrainingSet) -> dict[str, np.ndarray]:
 
 def _write(path: Path, made: TrainingSet, stamp: str) -> None:
     with new_file(path, overwrite=True) as temporary:
-        safetensors.numpy.save_file(_tensors(made), temporary, {"format": FORMAT, "data": stamp})
+        tensors, about = _tensors(made), {"format": FORMAT, "data": stamp}
+        safetensors.numpy.save_file(tensors, temporary, about | {CHECKSUM: content_digest(tensors, about)})
 
 
 def _read(path: Path, stamp: str) -> TrainingSet | None:
@@ -245,12 +259,28 @@ def _read(path: Path, stamp: str) -> TrainingSet | None:
         return None
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            if file.metadata() != {"format": FORMAT, "data": stamp}:
-                return None
-            arrays = {
-                one.name: file.get_tensor(one.name).astype(np.float32)
-                for one in dataclasses.fields(TrainingSet)
-            }
+            about = dict(file.metadata() or {})
+        if {name: about.get(name) for name in ("format", "data")} != {"format": FORMAT, "data": stamp}:
+            return None
+        check_memory(COPIES * path.stat().st_size, f"training set {path}")
+        tensors = safetensors.numpy.load_file(path)
     except safetensors.SafetensorError:
         return None
-    return TrainingSet(**arrays)
+    if about.get(CHECKSUM, "") not in ("", content_digest(tensors, about)) or not _fit(tensors):
+        return None
+    return TrainingSet(**{name: tensor.astype(np.float32) for name, tensor in tensors.items()})
+
+
+def _fit(tensors: Mapping[str, np.ndarray]) -> bool:
+    """Whether these are the arrays of a training set: all of them, finite, of shapes that agree."""
+    if set(tensors) != set(AXES):
+        return False
+    sizes = {"two": 2}
+    for name, axes in AXES.items():
+        array = tensors[name]
+        if array.ndim != len(axes) or array.dtype.kind != "f" or not np.isfinite(array).all():
+            return False
+        agree = [sizes.setdefault(axis, size) == size for axis, size in zip(axes, array.shape, strict=True)]
+        if not array.size or not all(agree):
+            return False
+    return bool((tensors["errors"] > 0).all() and (np.diff(tensors["mags"]) > 0).all())

@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from crlb.errors import UsageError
+from crlb.files.memory import GIB
 from specvit_jax.settings.config import Config
-from specvit_jax.spectra.file_sources import GIB, FedSpectra
+from specvit_jax.spectra.file_sources import FedSpectra
 from specvit_jax.spectra.prefetch import Ahead
 from specvit_jax.spectra.shards import SLICE
 from specvit_jax.spectra.source import Batch, Observer, Rows

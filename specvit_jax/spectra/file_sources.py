@@ -4,7 +4,6 @@ Wherever they are kept, the spectrum of a global index is the same one, and unde
 with the same noise, bit for bit.
 """
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import DataError, UsageError
+from crlb.files.memory import GIB, free_memory
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.settings.observed_under import conditions_in
 from specvit_jax.spectra.priors import LabelsDrawn
@@ -31,7 +31,6 @@ from specvit_jax.spectra.source import (
     read_spectra,
 )
 
-GIB = 2**30
 HOST_SHARE = 0.5  # of the free memory that spectra may take where `auto` keeps them in host memory
 
 
@@ -213,15 +212,6 @@ def residency(size: int, where: str, limit: int, platform: str, free: int) -> tu
         place = "stream"
         why = f"more than data.memory_gb={limit / GIB:.3g} and than half of the {free / GIB:.3g} GiB free"
     return place, f"{words[place]}: {why}"
-
-
-def free_memory() -> int:
-    """Bytes of the host's memory that programs may still take."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 
 
 def stored_validation(path: str | Path, label_names: tuple[str, ...]) -> Batch:

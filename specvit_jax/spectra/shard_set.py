@@ -8,6 +8,7 @@ A shard holds the spectra of a range of global indices: the same ones however ma
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.files.folders import DELETED, check_links, tree
 from crlb.files.input import sha256
+from crlb.files.memory import GIB
 from crlb.files.output import new_file
 from crlb.files.records import Json, write_json
 from crlb.files.text_input import read_json, shown
@@ -24,6 +26,7 @@ from specvit_jax.spectra.shards import DATASET, INDEX
 
 MANIFEST = "manifest.json"
 MOST_SHARDS = 100_000  # of a set: files that a folder bears
+MOST_SPECTRA = 2**31 - 2**16  # their index has 32 bits, and they are drawn in pieces
 ARRAYS = ("flux", "error", "noisy", "mask")
 # Of a DataConfig.
 CONTENT = ("labels", "ranges", "prior", "beta", "mag", "grid", "noise", "noise_level", "conditions")
@@ -190,14 +193,40 @@ def check_folder(path: Path, *, resume: bool = False, overwrite: bool = False) -
     return found
 
 
+def check_space(path: Path, n: int, n_pix: int, arrays: Sequence[str], there: int = 0) -> None:
+    """Refuses spectra that the disk has no room for, before any of them is written.
+
+    Args:
+        path: where they go.
+        n: number of spectra.
+        n_pix: pixels of each.
+        arrays: those stored, of `ARRAYS`.
+        there: bytes of a set that is continued or replaced.
+
+    Raises:
+        OutputError: they take more than is free.
+    """
+    needed = n * n_pix * sum(1 if name == "mask" else 4 for name in arrays)
+    free = shutil.disk_usage(next(one for one in path.absolute().parents if one.exists())).free + there
+    if needed > free:
+        raise OutputError(
+            f"cannot create {path}: {n} spectra take {needed / GIB:.3g} GiB, but {free / GIB:.3g} GiB are "
+            "free there; write fewer, fewer arrays (--arrays flux), or to another disk"
+        )
+
+
 def check(n: int, arrays: Sequence[str]) -> None:
-    """Refuses a set without spectra, or with unknown arrays.
+    """Refuses a set without spectra, or with more than their index can count, or with unknown arrays.
 
     Raises:
         UsageError: naming the argument.
     """
     if n < 1:
         raise UsageError(f"n must be at least 1 spectrum, found {n}")
+    if n > MOST_SPECTRA:
+        raise UsageError(
+            f"n must be at most {MOST_SPECTRA:,} spectra, found {n}; write sets of several seeds"
+        )
     unknown = [name for name in arrays if name not in ARRAYS]
     if unknown or not arrays:
         raise UsageError(f"arrays must be of {', '.join(ARRAYS)}, found {', '.join(unknown) or 'none'}")

@@ -18,11 +18,13 @@ from rich.progress import Progress
 from crlb.errors import Interrupted
 from crlb.files import pfsspec
 from crlb.files.console import console
+from crlb.files.hdf5_attributes import write_texts
+from crlb.files.hdf5_checksum import seal
 from crlb.files.input import sha256
 from crlb.files.output import new_file
 from crlb.files.spectra import Spectra, table_columns
 from specvit_jax.settings.observed_under import PUBLISHED, text_of
-from specvit_jax.spectra.shard_set import ARRAYS, check
+from specvit_jax.spectra.shard_set import ARRAYS, check, check_space
 from specvit_jax.spectra.source import CHUNK, SNR_DEFINITION, Simulator, snr_of
 from specvit_jax.stopping import Signals
 
@@ -43,11 +45,12 @@ def simulate(
     """Writes a fixed set of `n` observed spectra (arrays, labels, mag, snr) to one file, piece by piece.
 
     Raises:
-        UsageError: `n` is not positive, or an unknown array.
-        OutputError: `out` exists and `overwrite` is False, or it cannot be created.
+        UsageError: `n` is not positive or beyond counting, or an unknown array.
+        OutputError: `out` exists and `overwrite` is False, or it cannot be created, or the disk has no room.
         Interrupted: by SIGTERM or Ctrl-C; nothing is left behind.
     """
     check(n, arrays)
+    check_space(Path(out), n, len(source.wave), arrays)
     with Progress(console=console(stderr=True), disable=not progress) as bar, Signals() as signals:
         task = bar.add_task("simulate", total=n)
         write_rows(
@@ -96,7 +99,8 @@ def write_rows(
             pfsspec.write_table(file, table_columns(joined))
             file.attrs.update(seed=seed, first_index=start, snr_definition=np.bytes_(SNR_DEFINITION))
             if (conditions := source.observing.conditions) != PUBLISHED:
-                file.attrs[pfsspec.CONDITIONS] = text_of(conditions)
+                write_texts(file, **{pfsspec.CONDITIONS: text_of(conditions)})
+            seal(file)
         return sha256(temporary)
 
 

@@ -18,7 +18,15 @@ from crlb.files.console import console
 from crlb.files.folders import delete_entries, finish_deletion
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
-from specvit_jax.spectra.shard_set import MANIFEST, Recipe, ShardSet, Spans, check_folder, read_set
+from specvit_jax.spectra.shard_set import (
+    MANIFEST,
+    Recipe,
+    ShardSet,
+    Spans,
+    check_folder,
+    check_space,
+    read_set,
+)
 from specvit_jax.spectra.shards import INDEX
 from specvit_jax.spectra.simulate import Stopped, Tick, write_rows
 from specvit_jax.spectra.source import Simulator
@@ -50,12 +58,14 @@ def simulate_shards(
 
     Raises:
         UsageError: both resume and overwrite, another recipe than that of the set to resume, or no workers.
-        OutputError: the folder holds a set, or something else, or cannot be written.
+        OutputError: the folder holds a set, or something else, or cannot be written, or the disk has no room.
         Interrupted: by SIGTERM or Ctrl-C, or a worker was killed; finished shards stay.
     """
     if workers < 1:
         raise UsageError(f"workers must be at least 1, found {workers}")
-    simulator(recipe.data)  # refuses at once what cannot be drawn
+    n_pix = len(simulator(recipe.data).wave)  # refuses at once what cannot be drawn
+    there = sum(path.stat().st_size for path in Path(out).glob("shard_*/*.h5"))
+    check_space(Path(out), recipe.n, n_pix, recipe.arrays, there)
     made = _begin(Path(out), recipe, resume=resume, overwrite=overwrite)
     todo = {name: span for name, span in made.spans.items() if name not in made.done}
     with _bar(progress) as bar, Signals() as signals:

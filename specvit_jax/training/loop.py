@@ -15,9 +15,10 @@ from specvit_jax.network.weights import Weights, save_weights
 from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.directory import Run, open_run
 from specvit_jax.runs.inputs import describe_inputs
-from specvit_jax.runs.manifest import layout_change
+from specvit_jax.runs.manifest import layout_change, read_manifest
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import to_yaml
+from specvit_jax.spectra.checksums import check_sums
 from specvit_jax.spectra.feed import Source, TrainBatch, make_feed, step_index
 from specvit_jax.spectra.source import Observer
 from specvit_jax.stopping import Signals
@@ -82,8 +83,8 @@ def train(
         NumericalError: the loss, its gradient or a score is not finite.
         UsageError: the batch does not fit the devices, their memory or the file; the run to continue is
             another; processes were started with different settings or files; or as ``initial_weights``.
-        DataError: a label has one value in all spectra; a file changed since the run began; there are weights
-            to continue from, but no checkpoint.
+        DataError: a label has one value in all spectra; a file is not as it was written, or changed since the
+            run began; there are weights to continue from, but no checkpoint.
         OutputError, DiskError, RunLocked: the run directory cannot be used, or another process uses it.
     """
     layout = layout or make_layout()
@@ -92,6 +93,9 @@ def train(
     step_index(source, config, 0)  # refuses at once what cannot run
     check_labels(source, config)
     initial, teacher, inputs = initial_weights(config), find_teacher(config), describe_inputs(config)
+    begun = resume and read_manifest(Path(out)).inputs is not None
+    part = slice(jax.process_index(), None, jax.process_count())
+    sums = "" if begun else check_sums(config.data, part)
     parallel.check_alike([*to_yaml(config).splitlines(), f"devices {layout}", *map(str, inputs)])
     opened = open_run(
         out,
@@ -112,7 +116,7 @@ def train(
         loop = Loop(config, source, run, layout, saved, signals, stop, start)
         with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:
             changes = layout_change(run.before, str(layout))
-            for line in filter(None, (*run.notes, changes, beginning(loop.done, config, resume))):
+            for line in filter(None, (*run.notes, sums, changes, beginning(loop.done, config, resume))):
                 loop.progress.say(line)
             loop.go()
         saved.wait()

@@ -3,9 +3,9 @@
 import jax
 
 from crlb.errors import UsageError
+from crlb.files.memory import GIB, free_memory
 from specvit_jax.network.memory import memory
 from specvit_jax.settings.config import Config
-from specvit_jax.spectra.file_sources import GIB, free_memory
 from specvit_jax.training.parallel import Layout
 
 # What is compiled takes 0.7 (cnn) to 1.6 (vit) times the estimate; so far below it everything fits.

@@ -1,5 +1,8 @@
 """A toy star with three labels in closed form: a slope and three lines, all flux between 0.2 and 2."""
 
+from pathlib import Path
+
+import h5py
 import numpy as np
 
 from crlb.grids.grid_file import SpectralGrid, make_grid
@@ -42,3 +45,10 @@ def toy_grid(wave: np.ndarray, axes: tuple[np.ndarray, ...] = AXES) -> SpectralG
         flux_unit="relative",
         source="toy star of the tests",
     )
+
+
+def unsealed(path: Path) -> Path:
+    """A file as others write it: without the checksum, so that a test may change it."""
+    with h5py.File(path, "a") as file:
+        del file.attrs["sha256"]
+    return path

@@ -245,6 +245,7 @@ def npy(shape: tuple[int, ...], descr: str = "<f8", data: bytes = b"") -> bytes:
         (npy((2,), data=bytes(15)), "declares 16 bytes, but 15 are there"),
         (npy((1,), "|O", bytes(8)), "objects"),
         (b"no array", "magic string"),
+        (b"\x93NUMPY\1\0\4\0{'a(", "EOF"),
         (npy((2**63, 2**63)), "declares"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -14,14 +15,18 @@ from crlb.bosz.fits_table import parse_fits
 from crlb.bosz.read import read_spectrum
 from crlb.cli import parse
 from crlb.errors import EXPECTED, DataError
+from crlb.files.hdf5_checksum import check_seal
+from crlb.files.npz import read_npz, write_npz
 from crlb.files.observed import Observed, Origin
 from crlb.files.spectra import read_spectra
 from crlb.grids.grid_file import load_grid, save_grid
 from crlb.readers.options import ReadOptions
 from crlb.readers.read import open_observed
+from specvit_jax.evaluation import training_set
 from specvit_jax.network.find import shipped_weights
 from specvit_jax.network.weights import Weights, flatten, load_weights, save_weights
-from tests.crlb.readers.test_pfsspec import saved
+from tests.crlb.readers.test_pfsspec import saved, sealed
+from tests.fuzz.readers import trained_on
 from tests.hostile.conftest import SHARED
 from tests.hostile.test_hdf5 import small_grid
 
@@ -101,6 +106,94 @@ def test_a_grid_of_one_pixel_is_refused(tmp_path):
             file[name] = values
     with pytest.raises(DataError, match="at least two pixels"):
         load_grid(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file["dataset/arrays/error/value"].__setitem__((2, 3), 0.06),
+        lambda file: file["dataset/arrays/mask/value"].__setitem__((0, 9), 1),
+        lambda file: file["spectrumdataset/wave_edges"].__setitem__(0, file["spectrumdataset/wave"][0] - 9),
+        lambda file: file["dataset/params/table"].attrs.__setitem__("NROWS", 4),
+        lambda file: file.attrs.__setitem__("seed", 7),
+        lambda file: file.__setitem__("dataset/more", np.arange(3)),
+    ],
+)
+def test_every_part_of_a_spectra_file_counts(tmp_path, capsys, change):
+    path = sealed(tmp_path)
+    parse(["check", str(path)])()
+    assert "SHA-256 of the content agrees" in capsys.readouterr().out
+    wave = read_spectra(path, wave=None).wave
+    with h5py.File(path, "a") as file:
+        change(file)
+    for read in (open_observed, partial(read_spectra, wave=wave)):
+        with pytest.raises(DataError, match=r"star\.h5: what it holds is not what was written"):
+            read(path)
+    with h5py.File(path, "a") as file:
+        del file.attrs["sha256"]
+    read_spectra(path, wave=wave)
+    parse(["check", str(path)])()
+    assert "no checksum in the file" in capsys.readouterr().out
+
+
+def test_large_files_are_not_read_once_more_to_look_at_a_part(tmp_path, monkeypatch):
+    path = sealed(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["dataset/arrays/error/value"][2, 3] = 0.06
+    monkeypatch.setattr("crlb.files.hdf5_checksum.AFFORDABLE", 1000)
+    assert "checksum not compared" in " ".join(open_observed(path).understood)
+    with h5py.File(path) as file, pytest.raises(DataError, match="not what was written"):
+        check_seal(file)
+
+
+def test_what_goes_in_circles_is_left(tmp_path):
+    path = sealed(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["dataset/loop"] = file["/"]
+    with pytest.raises(DataError, match="more than 1000 groups"):
+        open_observed(path)
+
+
+@pytest.mark.parametrize("keep", ["archive", "member"])
+def test_archives_are_read_as_they_were_written_or_not_at_all(tmp_path, keep):
+    path = tmp_path / "a.npz"
+    known = {"x": np.arange(5.0), "name": np.array("one"), "flags": np.zeros((2, 3), bool)}
+    with path.open("wb") as file:
+        write_npz(file, known)
+    found = read_npz(path, "thing")
+    assert list(found) == list(known)
+    for name, array in known.items():
+        np.testing.assert_array_equal(found[name], array)
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **(arrays | ({"x": known["x"] + 1} if keep == "archive" else {"y": known["x"]})))
+    with pytest.raises(DataError, match=r"thing .*a\.npz is not what was written \(SHA-256 differs\)"):
+        read_npz(path, "thing")
+    np.savez(path, **known)
+    assert set(read_npz(path, "thing")) == set(known)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"mags": np.arange(4.0)},
+        {"rest": np.full(16, np.nan)},
+        {"errors": np.zeros((5, 16))},
+        {"x": np.ones(2)},
+    ],
+)
+@pytest.mark.parametrize("summed", [True, False])
+def test_training_sets_that_cannot_be_are_made_anew(tmp_path, change, summed):
+    path = tmp_path / "t.safetensors"
+    trained_on(path)
+    tensors = safetensors.numpy.load_file(path)
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = {name: text for name, text in file.metadata().items() if summed or name != "sha256"}
+    safetensors.numpy.save_file(tensors | change, path, metadata)
+    assert (training_set._read(path, "stamp") is not None) == (not change)
+    safetensors.numpy.save_file(tensors | {"mean": tensors["mean"] + 1}, path, metadata)
+    assert (training_set._read(path, "stamp") is None) == summed
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -117,23 +116,6 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, reader):
     path = tmp_path / READERS[reader][0]
     os.mkfifo(path)
     answer(reader, path)
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_bytes_changed_at_random_get_a_documented_answer(tmp_path, reader):
-    chance = random.Random(reader)
-    name, good, _ = READERS[reader]
-    for i in range(60):
-        content = bytearray(good.encode())
-        for _ in range(chance.choice((1, 1, 3, 10))):
-            at = chance.randrange(len(content) + 1)
-            content[at : at + chance.choice((0, 1, 1, 5))] = chance.choice(
-                (b"", bytes([chance.randrange(256)]), b"[", b"{", b'"', b"-", b"9" * 400, b"\xff", b"&a *a ")
-            )
-        folder = tmp_path / str(i)
-        folder.mkdir()
-        (folder / name).write_bytes(content)
-        answer(reader, folder / name)
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda value: str(value)[:10])

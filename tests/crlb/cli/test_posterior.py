@@ -20,6 +20,7 @@ from crlb.observation.instrument import to_detector
 from crlb.observation.noise import draw
 from crlb.observation.noise_curves import builtin_noise
 from crlb.readers.options import ReadOptions
+from tests.crlb.toy import unsealed
 
 TRUTH = {"T_eff": 4700.0, "log_g": 2.6, "M_H": -0.8}
 MAG = 21.0
@@ -64,10 +65,10 @@ def folder(stars, tmp_path_factory):
     write("zero", scale=0.0)
     write("masked")
     write("unlabelled")
-    with h5py.File(folder / "masked.h5", "a") as file:
+    with h5py.File(unsealed(folder / "masked.h5"), "a") as file:
         file[ARRAY.format("noisy")][0, 2500:2520] = 50.0
         file[ARRAY.format("mask")][0, 2500:2520] = 1
-    with h5py.File(folder / "unlabelled.h5", "a") as file:
+    with h5py.File(unsealed(folder / "unlabelled.h5"), "a") as file:
         del file["dataset/params"]
     (folder / "broken.h5").write_text("no spectrum")
     return folder

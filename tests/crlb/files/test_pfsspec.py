@@ -14,6 +14,7 @@ from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.files import pfsspec
 from crlb.files.pfsspec import column_names
 from crlb.files.spectra import Spectra, read_spectra, write_spectra
+from tests.crlb.toy import unsealed
 
 ALL = ("flux", "error", "noisy")
 
@@ -37,7 +38,7 @@ def some_spectra(n: int = 5) -> Spectra:
 def path(tmp_path):
     """A good file, for a test to spoil."""
     write_spectra(tmp_path / "test.h5", some_spectra())
-    return tmp_path / "test.h5"
+    return unsealed(tmp_path / "test.h5")
 
 
 def test_pandas_opens_the_label_table(path):

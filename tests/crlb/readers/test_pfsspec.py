@@ -13,12 +13,18 @@ from crlb.files.observed import MODEL_UNIT, UNKNOWN_UNIT
 from crlb.files.spectra import Spectra, write_spectra
 from crlb.readers.options import ReadOptions
 from crlb.readers.read import open_observed
+from tests.crlb.toy import unsealed
 
 N = 5
 PART = DETECTOR_WAVE[3000:3400]
 
 
 def saved(folder: Path, wave: np.ndarray = PART, **change: np.ndarray | None) -> Path:
+    """A file of spectra for a test to change, which therefore has no checksum."""
+    return unsealed(sealed(folder, wave, **change))
+
+
+def sealed(folder: Path, wave: np.ndarray = PART, **change: np.ndarray | None) -> Path:
     rng = np.random.default_rng(0)
     flux = rng.normal(0.5, 0.05, (N, wave.size)).astype(np.float32)
     values = {

@@ -7,12 +7,12 @@ import pytest
 
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError, UsageError
+from crlb.files.memory import GIB
 from crlb.files.spectra import Spectra, write_spectra
 from crlb.observation.observe import observing
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra import file_sources as stored
 from specvit_jax.spectra.file_sources import (
-    GIB,
     FedSpectra,
     StoredSpectra,
     open_source,

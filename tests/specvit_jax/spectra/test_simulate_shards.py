@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -18,10 +19,11 @@ from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra import simulate
 from specvit_jax.spectra import simulate_shards as writing
 from specvit_jax.spectra import source as data
+from specvit_jax.spectra.checksums import check_sums
 from specvit_jax.spectra.file_sources import open_source
-from specvit_jax.spectra.shard_set import Recipe, read_set, verify
+from specvit_jax.spectra.shard_set import Recipe, check_space, read_set, verify
 from specvit_jax.spectra.simulate_shards import simulate_shards
-from tests.specvit_jax.toy import PIECE
+from tests.specvit_jax.toy import PIECE, write_clean
 
 pytestmark = pytest.mark.usefixtures("small_pieces")
 
@@ -181,6 +183,45 @@ def test_a_command_that_contradicts_itself_is_refused(two_line_grid, tmp_path, a
     with pytest.raises(UsageError, match=said):
         command()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("more", [(), ("--shards", "4")])
+@pytest.mark.parametrize(
+    ("n", "error", "said"),
+    [(10**12, UsageError, "n must be at most 2,147,418,112"), (2 * 10**9, OutputError, "GiB are free there")],
+)
+def test_spectra_beyond_counting_or_the_disk_are_refused_before_anything_is_made(
+    two_line_grid, tmp_path, monkeypatch, more, n, error, said
+):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(2**45, 0, 2**44))
+    options = ["--n", str(n), "--grid", str(two_line_grid), *more]
+    with pytest.raises(error, match=said):
+        cli.parse(["simulate", "--out", str(tmp_path / "set"), *options])()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_set_that_is_there_counts_as_room_for_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(2**45, 0, 1000))
+    check_space(tmp_path / "set", 25, 10, ("flux",))
+    check_space(tmp_path / "set", 25, 20, ("flux",), there=1000)
+    with pytest.raises(OutputError, match="26 spectra take"):
+        check_space(tmp_path / "set", 26, 10, ("flux",))
+
+
+def test_files_to_train_on_are_compared_with_their_checksums(copied, tmp_path):
+    source = DataConfig(source=str(copied))
+    assert check_sums(source) == "checksums: 3 of 3 file(s) of spectra agree, 0 have none"
+    assert check_sums(source, slice(1, None, 2)).startswith("checksums: 1 of 1 file(s)")
+    assert check_sums(DataConfig()) == ""
+    foreign = write_clean(tmp_path / "foreign.h5", 3)
+    alone = Path(shutil.copy(copied / "shard_001" / "dataset.h5", tmp_path / "alone.h5"))
+    both = DataConfig(source=f"{foreign},{alone}")
+    assert check_sums(both) == "checksums: 1 of 2 file(s) of spectra agree, 1 have none"
+    for path, told in ((copied / "shard_001" / "dataset.h5", source), (alone, both)):
+        with h5py.File(path, "a") as file:
+            file["dataset/arrays/flux/value"][3, 5] += 0.01
+        with pytest.raises(DataError, match=rf"{path.name}.* (as it|what) was written .*SHA-256"):
+            check_sums(told)
 
 
 def test_a_process_is_started_only_where_it_has_enough_to_do(monkeypatch):

@@ -24,6 +24,7 @@ from specvit_jax.spectra.priors import LabelsDrawn
 from specvit_jax.spectra.source import make_simulator
 from specvit_jax.training.initial_state import fit_scalers
 from specvit_jax.training.step import make_state
+from tests.crlb.toy import unsealed
 
 KEY, N = jax.random.key(11), 40
 SOME = Conditions(scale=np.inf, continuum=2, continuum_sigma=0.1, rv_sigma_kms=2.0, lost=0.05, sky_left=0.1)
@@ -194,7 +195,7 @@ def test_evaluate_reads_the_mask_and_says_other_conditions(written, monkeypatch,
     expected = out.with_suffix(".predictions.csv").read_text()
     spoilt = tmp_path / "spoilt.h5"
     spoilt.write_bytes((written / "s.h5").read_bytes())
-    with h5py.File(spoilt, "r+") as file:
+    with h5py.File(unsealed(spoilt), "r+") as file:
         noisy, mask = (file[f"dataset/arrays/{name}/value"] for name in ("noisy", "mask"))
         noisy[...] = np.where(mask[()] != 0, 77.0, noisy[()])
         file.attrs["conditions"] = "survey"
