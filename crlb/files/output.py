@@ -116,8 +116,9 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         with writing(path):
             mode = _usual_mode(temporary)
             yield temporary
-            if stat.S_IMODE(temporary.stat().st_mode) != mode:  # libraries that ask for private files
-                temporary.chmod(mode)
+            own = stat.S_IMODE(temporary.stat().st_mode)
+            if own | mode != own:  # of a library that asks for private files
+                temporary.chmod(own | mode)
             _sync(temporary)
             _give_name(temporary, path, overwrite)
     finally:

@@ -58,7 +58,8 @@ class Sweep:
     def _write_script(self, runs: list[sweep.SweepRun]) -> None:
         with new_file(str(self.slurm), self.overwrite) as temporary:
             temporary.write_text(sweep.slurm_script(runs, self.file))
-            temporary.chmod(0o755)
+            mode = temporary.stat().st_mode
+            temporary.chmod(mode | (mode & 0o444) >> 2)  # whoever may read it may run it
         left_out = [run for run in runs if run.problem]
         for run in left_out:
             print(f"no task for {run.name}: {run.problem}", file=sys.stderr)

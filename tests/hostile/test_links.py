@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -164,7 +165,9 @@ def test_a_report_of_a_run_follows_no_link(run, tmp_path, name):
 @pytest.fixture
 def shards(tmp_path, monkeypatch) -> Path:
     """A set of shards by its names; what is in the files is none's concern here."""
-    monkeypatch.setattr("specvit_jax.spectra.simulate_shards.simulator", lambda data: None)
+    monkeypatch.setattr(
+        "specvit_jax.spectra.simulate_shards.simulator", lambda data: SimpleNamespace(wave=range(8))
+    )
     path = tmp_path / "set"
     made = ShardSet(path, Recipe(6, 0, DataConfig(), 3).settings(), {})
     for name in made.spans:

@@ -291,8 +291,7 @@ def test_the_test_set_is_its_digest(simulator):
 def test_stored_posteriors_are_those_of_these_stars_or_none(simulator, toy_grid, tmp_path):
     some = stars.test_stars(simulator, 20)
     found = np.abs(np.random.default_rng(0).normal(size=(20, 3, 2)))  # a sigma is not negative
-    with open(tmp_path / "p.npz", "wb") as file:
-        stars.store(file, found, some)
+    stars.store(tmp_path / "p.npz", found, some)
     np.testing.assert_allclose(stars.exact_posterior(simulator, some, tmp_path / "p.npz"), found, rtol=1e-6)
     first = stars.exact_posterior(simulator, some.take(slice(0, 7)), tmp_path / "p.npz")
     np.testing.assert_allclose(first, found[:7], rtol=1e-6)
