@@ -56,7 +56,7 @@ def test_every_arm_changes_what_it_says_and_nothing_else(work, tmp_path):
 
 def test_the_last_arm_is_the_survey_network_taught_under_published_conditions(work, tmp_path):
     config = config_of(work, NAMED["teacher, sigma"], 6000, 42, tmp_path)
-    own = {"teacher", "conditions", "eval_every", "checkpoint_every", "log_every"}
+    own = {"teacher", "conditions", "components", "eval_every", "checkpoint_every", "log_every"}
     assert changed(config, preset("survey")) <= own
 
 
