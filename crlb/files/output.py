@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from crlb.errors import DiskError, MissingInputError, OutputError, disk_refusal
+from crlb.files.process import is_alive, namespace
 
 MOST_NAME = 255  # bytes of a file's name
 MOST_STEM, MOST_SUFFIX = 200, 16  # bytes that a temporary name takes over from that of its file
@@ -149,11 +150,7 @@ def _around_writer(path: Path) -> tuple[str, str]:
 @cache
 def _machine() -> str:
     """This machine, or the container: where process numbers mean the same."""
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        namespace = ""
-    return hashlib.sha256(f"{socket.gethostname()} {namespace}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{socket.gethostname()} {namespace()}".encode()).hexdigest()[:8]
 
 
 def _remove_left_over(path: Path) -> None:
@@ -171,13 +168,7 @@ def _is_gone(process: int, machine: str, written: Path) -> bool:
     """Whether the writer of a file is dead, as far as can be seen from here."""
     if machine != _machine():
         return time.time() - written.stat().st_mtime > FORGOTTEN_S
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # it lives and is another user's
-        return False
-    return False
+    return not is_alive(process)
 
 
 def _usual_mode(path: Path) -> int:

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 from crlb.errors import DataError, DiskError, MissingInputError, RunLocked, disk_refusal
+from crlb.files.process import is_alive, namespace
 from crlb.files.records import Record
 from crlb.files.text_input import read_json, shown
 
@@ -46,7 +47,7 @@ class Owner(Record):
 
     def is_here(self) -> bool:
         """Whether his process can be seen from this one."""
-        return (self.host, self.namespace) == (socket.gethostname(), _namespace())
+        return (self.host, self.namespace) == (socket.gethostname(), namespace())
 
     def is_gone(self) -> bool:
         """Whether he is known to be dead: his process ended, or nothing was heard of it for long."""
@@ -186,7 +187,7 @@ class RunLock:
 
     def _text(self) -> str:
         pid, now = os.getpid(), time.time()
-        owner = Owner(socket.gethostname(), pid, _namespace(), _born(pid), self.since, now, self.token)
+        owner = Owner(socket.gethostname(), pid, namespace(), _born(pid), self.since, now, self.token)
         return json.dumps(asdict(owner), indent=1) + "\n"
 
     def _is_mine(self) -> bool:
@@ -229,13 +230,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _alive(pid: int, born: int | None) -> bool:
     """Whether that very process runs: not one that ended, nor another that got its number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it lives and is another user's
-        return True
-    return born is None or _born(pid) == born
+    hidden = not Path(f"/proc/{pid}").exists()  # another user's, where these are kept secret
+    return is_alive(pid) and (born is None or hidden or _born(pid) == born)
 
 
 def _born(pid: int) -> int | None:
@@ -246,14 +242,6 @@ def _born(pid: int) -> int | None:
     except FileNotFoundError:
         return None
     return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _namespace() -> str:
-    """Of this machine's process ids; empty where there is no /proc."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except FileNotFoundError:
-        return ""
 
 
 def _changed(path: Path) -> float:
