@@ -33,9 +33,9 @@ def write_npz(file: IO[bytes], arrays: Mapping[str, npt.ArrayLike], compressed: 
     save(file, allow_pickle=False, **given, **{CHECKSUM: np.array(content_digest(given))})
 
 
-def content_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of names, types, shapes and values of arrays."""
-    found = hashlib.sha256()
+def content_digest(arrays: Mapping[str, np.ndarray], about: bytes = b"") -> str:
+    """SHA-256 of what is said about arrays, and of their names, types, shapes and values."""
+    found = hashlib.sha256(about)
     for name, array in sorted(arrays.items()):
         found.update(f"{name} {array.dtype.str} {array.shape}\n".encode("utf-8", "replace"))
         found.update(np.ascontiguousarray(array).tobytes())

@@ -1,7 +1,6 @@
 """Weights files (safetensors): a trained network with all that prediction needs."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from crlb.errors import DataError, UsageError
+from crlb.files import npz
 from crlb.files.memory import check_memory
 from crlb.files.output import new_file
 from crlb.files.text_input import parse_json
@@ -143,14 +143,8 @@ def _check_values(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 def content_digest(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
     """SHA-256 of all that a weights file holds but this checksum, as it reads."""
-    found = hashlib.sha256()
-    for name, text in sorted(metadata.items()):
-        if name != CHECKSUM:
-            found.update(f"{name} {text}\n".encode("utf-8", "replace"))
-    for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode("utf-8", "replace"))
-        found.update(np.ascontiguousarray(tensor).tobytes())
-    return found.hexdigest()
+    texts = (f"{name} {text}\n" for name, text in sorted(metadata.items()) if name != CHECKSUM)
+    return npz.content_digest(tensors, "".join(texts).encode("utf-8", "replace"))
 
 
 def flatten(tree: object) -> dict[str, np.ndarray]:
