@@ -159,11 +159,8 @@ def variances(
 
     `level` is what the model spectra are multiplied by before they have the noise of the star.
     """
-
-    def one(flux: Float[Array, " n_pix"]) -> tuple[Float[Array, " n_pix"], Float[Array, " n_pix"]]:
-        return variance(flux, mag, like.noise), (like.model_error.astype(flux.dtype) * flux) ** 2
-
-    noise, model = jax.vmap(one)(flux)
+    noise = jax.vmap(lambda one: variance(one, mag, like.noise))(flux)
+    model = (like.model_error.astype(flux.dtype) * flux) ** 2
     return jnp.square(jnp.broadcast_to(level, len(flux)))[:, None] * noise + model
 
 
