@@ -2,7 +2,8 @@
 
     python benchmarks/cost.py
 
-Writes outputs/benchmarks/cost.json and docs/cost.png. On a GPU it also compares float32, TF32 and float64.
+Writes outputs/benchmarks/cost.json; `python -m experiments.figures --only cost` draws what
+benchmarks/results holds of it. On a GPU it also compares float32, TF32 and float64.
 """
 
 from functools import partial
@@ -54,27 +55,8 @@ def precision() -> Any:
     return found
 
 
-def plot(sweeps: dict[str, dict[int, dict[str, float]]]) -> None:
-    """The plot."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(1, len(sweeps), figsize=(12, 3), sharey=True, layout="constrained")
-    for panel, (what, rows) in zip(panels, sweeps.items(), strict=True):
-        for quantity, mark in (("flux", "o-"), ("Fisher matrix", "s--")):
-            panel.plot(list(rows), [row[quantity] for row in rows.values()], mark, label=quantity)
-        panel.set(xscale="linear" if what == "labels" else "log", yscale="log", xlabel=what)
-        panel.set_xticks(list(rows), list(map(str, rows)), minor=False)
-        panel.minorticks_off()
-    panels[0].set_ylabel("ms per spectrum")
-    panels[0].legend(frameon=False)
-    figure.savefig("docs/cost.png", dpi=150)
-
-
 def main() -> None:
-    """Measures, writes and draws."""
+    """Measures and writes."""
     jax.config.update("jax_enable_x64", True)
     sweeps = {
         what: {
@@ -85,7 +67,6 @@ def main() -> None:
         }
         for what, rows in SWEEPS.items()
     }
-    plot(sweeps)
     save(
         "cost",
         {

@@ -1,8 +1,9 @@
-"""Spectra per second of the emulator on one core, as ratios to scipy and to what limits it.
+"""Spectra per second of the emulator on one core, as ratios to what limits it.
 
     python benchmarks/emulator.py
 
-Writes outputs/benchmarks/emulator.json. One core is all it uses: the process pins itself to one.
+Writes outputs/benchmarks/emulator.json; `emulator_peers.py` compares it with scipy. One core is all
+it uses: the process pins itself to one.
 """
 
 import os
@@ -20,12 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from measure import SIZES, draw_labels, in_turn, made_up_emulator, ratio, save
-from scipy.interpolate import RegularGridInterpolator
 
 from crlb import Emulator, default_grid_path, load_slice, make_emulator, to_detector
 
 BATCH = 64
-SCIPY_SIZES = (5, 5, 5, 4, 4)  # 2000 nodes, 66 MB: a table of all 20,160 would be 660 MB, twice with its copy
 PUBLISHED_RATE = 0.913  # spectra/s of the published generator, 60 threads
 
 
@@ -78,24 +77,6 @@ def emulator_result(make: Callable[[type], Emulator]) -> dict[str, Any]:
     return result
 
 
-def against_scipy(sizes: tuple[int, ...]) -> dict[str, Any]:
-    """How many times faster than RegularGridInterpolator on the same grid, float64, same batches."""
-    emulator = made_up_emulator(sizes)
-    flux = np.asarray(emulator.coefficients @ emulator.basis)
-    found = {}
-    for method, batch in (("linear", BATCH), ("linear", 1), ("cubic", 1)):
-        labels = draw_labels(emulator, batch)
-        interpolate = RegularGridInterpolator(emulator.axes, flux, method=method)
-        batched = jax.jit(lambda emulator, x: emulator.batch(x))
-        calls = {
-            "emulator": partial(batched, emulator, jnp.asarray(labels)),
-            "scipy": partial(interpolate, labels),
-        }
-        times = in_turn(calls, rounds=3)
-        found[f"{method}, batch {batch}"] = ratio(times, "scipy", "emulator")
-    return found
-
-
 def main() -> None:
     """Measures and writes."""
     jax.config.update("jax_enable_x64", True)
@@ -107,16 +88,11 @@ def main() -> None:
     sizes = " x ".join(map(str, SIZES))
     result = {
         "unit": "one core, 4096 pixels; ratios are medians of rounds in which all pieces ran in turn",
-        "targets": {"times_scipy": 20, "share_of_slower_limit": 1 / 3},
+        "targets": {"share_of_slower_limit": 1 / 3},
         f"made up, 5 labels, {sizes} nodes, rank 200": emulator_result(
             lambda dtype: made_up_emulator(dtype=dtype)
         ),
         f"embedded grid, 3 labels, {len(grid.nodes)} nodes": emulator_result(embedded),
-        "times_scipy": {
-            "nodes": f"{' x '.join(map(str, SCIPY_SIZES))}, fewer than above for the memory of scipy's table",
-            "linear is less": "continuous only; the emulator and scipy's cubic have two derivatives",
-            **against_scipy(SCIPY_SIZES),
-        },
     }
     save("emulator", result)
 

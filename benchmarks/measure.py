@@ -16,6 +16,7 @@ import numpy as np
 
 from crlb import Emulator
 from crlb.detector import DETECTOR_WAVE
+from crlb.files.process import processor
 from crlb.labels import LABELS
 
 SIZES = (10, 9, 14, 4, 4)  # nodes of the axes: 20,160 in all
@@ -67,26 +68,29 @@ def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
     return round(median(a / b for a, b in zip(times[slow], times[fast], strict=True)), 3)
 
 
-def save(name: str, result: dict[str, Any]) -> None:
-    """Writes outputs/benchmarks/NAME.json with device, versions and date, and prints it."""
-    result |= {
+def spread(times: dict[str, list[float]], slow: str, fast: str) -> list[float]:
+    """Returns the quartiles of these ratios over rounds, the lower and the upper one."""
+    found = [a / b for a, b in zip(times[slow], times[fast], strict=True)]
+    return [round(float(x), 3) for x in np.quantile(found, (0.25, 0.75))]
+
+
+def about() -> dict[str, Any]:
+    """Returns device, versions and date."""
+    return {
         "device": f"{jax.devices()[0].platform}: {jax.devices()[0].device_kind}",
-        "processor": _processor(),
+        "processor": processor(),
         "versions": {
             "python": platform.python_version(),
             **{package: metadata.version(package) for package in ("jax", "jaxlib", "numpy", "scipy")},
         },
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def save(name: str, result: dict[str, Any]) -> None:
+    """Writes outputs/benchmarks/NAME.json with device, versions and date, and prints it."""
+    result |= about()
     path = Path("outputs/benchmarks") / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1), path, sep="\n")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -19,6 +19,7 @@ import numpy as np
 from measure import in_turn, ratio, save
 
 from crlb.detector import DETECTOR_WAVE
+from crlb.files.process import cores
 from crlb.files.spectra import Spectra, write_spectra
 from crlb.readers.many import spectra_of
 from crlb.readers.options import ReadOptions
@@ -94,7 +95,7 @@ def main() -> None:
     result = {
         "unit": "stars/s, best of the rounds; ratios: median over the rounds",
         "stars": n,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "load": [round(value, 1) for value in os.getloadavg()],
         "stars_per_s": {name: round(count[name] / seconds, 1) for name, seconds in best.items()},
         "ratios": {"whole over network": ratio(times, "whole", "network")},

@@ -15,6 +15,7 @@ from typing import Any
 
 from measure import save
 
+from crlb.files.process import cores
 from specvit_jax import DataConfig
 from specvit_jax.spectra.shard_set import Recipe
 from specvit_jax.spectra.simulate_shards import simulate_shards
@@ -46,7 +47,7 @@ def main() -> None:
             simulate[f"{name}, {workers} worker(s)"] = measured(N, arrays, workers)
     result: dict[str, Any] = {
         "unit": "spectra/s with the write and the checksum, of the second half of the shards",
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "load_before": [round(value, 1) for value in load],
         "spectra": N,
         "shards": SHARDS,

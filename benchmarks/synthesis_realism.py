@@ -1,34 +1,38 @@
 """How real is the embedded grid? Compared, node by node, with peer-made SYNSPEC spectra and with BOSZ 2017.
 
-    python benchmarks/synthesis_realism.py     (reference data in ../shared/reference or $SPECVIT_REFERENCE)
+    python benchmarks/synthesis_realism.py [--spectra]
 
-Writes outputs/benchmarks/synthesis_realism.json and .png: correlation of the continuum-normalised flux and of
-its log g derivative, ratio of the log g bounds under equal white noise, equivalent widths of Ca II 8544, and
-the spectra around the Ca II triplet.
+Reference data lie in ../shared/reference or $SPECVIT_REFERENCE; --spectra writes the spectra alone, which
+`python -m experiments.figures --only synthesis_realism` draws from benchmarks/results.
+
+Writes outputs/benchmarks/synthesis_realism.json: correlation of the continuum-normalised flux and of its
+log g derivative, ratio of the log g bounds under equal white noise, equivalent widths of Ca II 8544; and
+synthesis_realism_spectra.json beside it: the spectra around the Ca II triplet.
 """
 
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from crlb import cramer_rao_bound, default_grid_path, fisher_information, load_grid, load_slice
+from crlb.files.records import write_json
 from crlb.grids.grid_file import SpectralGrid
 from crlb.synthesis import atmosphere, continuum
 from crlb.synthesis import radiative_transfer as transfer
+from experiments.figures.realism import Node, Realism, Spectrum
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = Path(os.environ.get("SPECVIT_REFERENCE", ROOT.parent / "shared" / "reference"))
 OUTPUT = ROOT / "outputs" / "benchmarks"
+TRIPLET = (8470.0, 8690.0)  # Å, vacuum: the spectra kept for the figure
+SHOWN = ({"T_eff": 5500.0, "log_g": 3.0, "M_H": 0.0}, {"T_eff": 6000.0, "log_g": 2.0, "M_H": -1.0})
 SNR = 7.1  # per pixel, white: the published case
 # Gravity-sensitive lines of the peer-made grid that our line list does not have (Å, vacuum). BOSZ 2017 does
 # not show the last three, either; the first four lie outside the file compared with (8000-8950 Å) and were
@@ -147,30 +151,36 @@ def triplet_widths(ours: SpectralGrid, peer: SpectralGrid) -> dict:
     }
 
 
-def plot(ours: SpectralGrid, peer: SpectralGrid, bosz: SpectralGrid, path: Path) -> None:
+def spectra(ours: SpectralGrid, peer: SpectralGrid, bosz: SpectralGrid) -> Realism:
     """Embedded, peer-made and BOSZ spectra around the Ca II triplet, R = 5000."""
-    figure, panels = plt.subplots(2, 1, figsize=(8, 6.5), sharex=True)
-    shown = ((bosz, "BOSZ 2017", "k-"), (peer, "peer (SYNSPEC)", "C1--"), (ours, "embedded", "C0-"))
-    for panel, labels in zip(panels, ((5500.0, 3.0, 0.0), (6000.0, 2.0, -1.0)), strict=True):
-        for grid, name, style in shown:
-            index = tuple(int(np.argmin(np.abs(a - v))) for a, v in zip(grid.axes, labels, strict=True))
-            wave, flux = grid.wave, grid.flux[index]
-            if grid is ours:
-                wave, flux = peer.wave, at_resolution(ours, flux, peer.wave, peer.resolving_power)
-            near = (wave > 8470.0) & (wave < 8690.0)
-            panel.plot(wave[near], flux[near] / np.quantile(flux[near], 0.95), style, lw=1, label=name)
-        panel.set_ylabel("flux / 95 % quantile")
-        panel.set_title("T_eff {:.0f} K, log g {:.1f}, [M/H] {:+.1f}".format(*labels), fontsize=9)
-    panels[0].legend(fontsize=8)
-    panels[1].set_xlabel("vacuum wavelength (Å)")
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    grids = {"BOSZ 2017": bosz, "peer-made (SYNSPEC)": peer, "embedded": ours}
+    nodes = [
+        Node(
+            labels, {name: around_triplet(grid, tuple(labels.values()), peer) for name, grid in grids.items()}
+        )
+        for labels in SHOWN
+    ]
+    return Realism(tuple(nodes), datetime.now(UTC).date().isoformat())
+
+
+def around_triplet(grid: SpectralGrid, labels: tuple[float, ...], peer: SpectralGrid) -> Spectrum:
+    """The flux of the nearest node over its 95 % quantile, on the pixels of `peer` where it is finer."""
+    index = tuple(int(np.argmin(np.abs(a - v))) for a, v in zip(grid.axes, labels, strict=True))
+    wave, flux = grid.wave, grid.flux[index]
+    if grid.resolving_power > peer.resolving_power:
+        wave, flux = peer.wave, at_resolution(grid, flux, peer.wave, peer.resolving_power)
+    near = (wave > TRIPLET[0]) & (wave < TRIPLET[1])
+    return Spectrum(wave[near].round(3), (flux[near] / np.quantile(flux[near], 0.95)).round(4))
 
 
 def main() -> None:
     jax.config.update("jax_enable_x64", True)
     ours = load_slice(default_grid_path())
     peer, bosz = (load_grid(REFERENCE / name) for name in ("synspec_grid_coarse.h5", "bosz2017_r5000.h5"))
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    write_json(spectra(ours, peer, bosz), OUTPUT / "synthesis_realism_spectra.json", overwrite=True)
+    if "--spectra" in sys.argv[1:]:
+        return
     result = {
         "embedded": ours.source,
         "peer": compare(ours, peer),
@@ -180,9 +190,7 @@ def main() -> None:
         "equivalent_width_8544": triplet_widths(ours, peer),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "synthesis_realism.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    plot(ours, peer, bosz, OUTPUT / "synthesis_realism.png")
     print(json.dumps(result, indent=2))
 
 

@@ -10,18 +10,7 @@ from typing import Any
 import numpy as np
 
 from specvit_jax import Config, ModelConfig
-
-# Linear maps and norms of a block: ours, transformers 4, transformers 5.
-BLOCK = (
-    ("query", "attention.attention.query", "attention.q_proj"),
-    ("key", "attention.attention.key", "attention.k_proj"),
-    ("value", "attention.attention.value", "attention.v_proj"),
-    ("out", "attention.output.dense", "attention.o_proj"),
-    ("up", "intermediate.dense", "mlp.fc1"),
-    ("down", "output.dense", "mlp.fc2"),
-    ("norm_attention", "layernorm_before", "layernorm_before"),
-    ("norm_mlp", "layernorm_after", "layernorm_after"),
-)
+from specvit_jax.exchange.names import to_state
 
 
 class ExtraMissing(RuntimeError):
@@ -120,27 +109,8 @@ def make_embeddings(cfg: ModelConfig) -> Any:
 def load(model: Any, params: dict[str, Any], cfg: ModelConfig) -> None:
     """Puts this project's weights into the torch module, every one of them under its name there."""
     torch = package("torch")
-    tokens = params["tokens"]
-    older = hasattr(model.vit, "encoder")  # transformers 4
-    state = {
-        "vit.embeddings.patch_embeddings.projection.weight": tokens["patches"]["kernel"].T[:, None, :],
-        "vit.embeddings.patch_embeddings.projection.bias": tokens["patches"]["bias"],
-        "vit.embeddings.cls_token": tokens["cls"],
-        "vit.embeddings.position_embeddings": tokens["position"],
-        **layer("vit.layernorm", params["norm"]),
-        **layer("regressor", params["head"]),
-    }
-    for i in range(cfg.depth):
-        prefix = f"vit.encoder.layer.{i}" if older else f"vit.layers.{i}"
-        for ours, name, newer_name in BLOCK:
-            state |= layer(f"{prefix}.{name if older else newer_name}", params[f"block_{i}"][ours])
-    model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
-
-
-def layer(name: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Returns weight and bias of a linear map (its matrix the other way round) or of a norm."""
-    weight = params["kernel"].T if "kernel" in params else params["scale"]
-    return {f"{name}.weight": weight, f"{name}.bias": params["bias"]}
+    state = to_state(params, cfg, newer=not hasattr(model.vit, "encoder"))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
 
 
 def make_step(

@@ -25,6 +25,7 @@ import numpy as np
 import torch_vit
 from measure import in_turn, ratio, save
 
+from crlb.files.process import cores
 from specvit_jax import Batch, Config, preset
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.networks import cost
@@ -64,7 +65,7 @@ def our_steps(config: Config, flux: np.ndarray, labels: np.ndarray) -> Callable[
 def their_steps(config: Config, flux: np.ndarray, labels: np.ndarray, compiled: bool) -> Callable[[int], Any]:
     """Returns the same in PyTorch, from the same weights; all cores, TF32 on a GPU as this project has."""
     torch = torch_vit.package("torch")
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(cores())
     torch.set_float32_matmul_precision("high")
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     return torch_vit.make_step(config, make_state(config).params, flux, labels, device, compiled)
@@ -159,7 +160,7 @@ def main() -> None:
         "unit": "medians over rounds in which the sides took turns; FLOP as network.model.cost",
         "with dropout": measure(replace(base, model=model, train=train), args),
         "without dropout": measure(replace(base, model=without, train=train), args),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "torch_versions": versions(),
     }
     save("train_throughput", result)

@@ -1,4 +1,6 @@
 from .bayes.bounds import bayesian_bounds as bayesian_bounds
+from .bayes.classes import Above as Above
+from .bayes.classes import probability_above as probability_above
 from .bayes.exact_limit import BayesLimit as BayesLimit
 from .bayes.exact_limit import bayes_limit as bayes_limit
 from .bayes.label import label as label

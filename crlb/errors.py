@@ -68,6 +68,12 @@ class NumericalError(ArithmeticError):
     exit_code = 70
 
 
+class InstallationError(RuntimeError):
+    """The package, or what it needs, is not installed as it should be (EX_SOFTWARE)."""
+
+    exit_code = 70
+
+
 class Interrupted(RuntimeError):
     """A signal stopped the work, which is saved and can be resumed (EX_TEMPFAIL)."""
 
@@ -97,6 +103,7 @@ EXPECTED = (
     OutputError,
     DiskError,
     NumericalError,
+    InstallationError,
     Interrupted,
     Locked,
 )

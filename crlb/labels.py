@@ -44,6 +44,11 @@ def check_label_names(names: Sequence[str]) -> None:
             )
 
 
+def option_of(name: str) -> str:
+    """Returns the option of a field: --seeing-arcsec, but --T_eff: one that is a label is spelled like it."""
+    return "--" + (name if name in LABELS else name.replace("_", "-"))
+
+
 def unit_of(name: str) -> str:
     """Returns the unit of a label, empty if unknown."""
     return LABELS[name].unit if name in LABELS else ""

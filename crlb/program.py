@@ -1,7 +1,10 @@
 """A program from its first moment to its last, whatever its commands are."""
 
 import importlib
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from crlb import signals
 
@@ -13,9 +16,33 @@ def run_program(module: str) -> None:
         module: name of the module. It is imported here, when a signal is no surprise any more.
     """
     signals.die_at_once()
+    run_command(lambda: _run(importlib.import_module(module).parse))
+
+
+def run_command(command: Callable[[], None]) -> None:
+    """Runs the command of a program, as `run_cli` does; see `leaving` for what a signal ends."""
     from crlb.errors import run_cli
 
-    run_cli(lambda: _run(importlib.import_module(module).parse))
+    with leaving():
+        run_cli(command)
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Inside, a program that a signal ended is gone at once, with its exit status.
+
+    Everything it holds was tidied up when the signal came. Python would go on to take itself apart, beside
+    threads that still compute, and crash now and then.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.code, int) or end.code - 128 not in signals.STOPPING:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # nobody listens, or it is closed
+                stream.flush()
+        os._exit(end.code)
 
 
 def _run(parse: Callable[[], Callable[[], None]]) -> None:

@@ -1,8 +1,11 @@
+from .evaluation.class_scores import ClassScores as ClassScores
+from .evaluation.class_scores import class_scores as class_scores
 from .evaluation.evaluate import Evaluation as Evaluation
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.labelled import LabelledStars as LabelledStars
 from .evaluation.limits import cramer_rao as cramer_rao
 from .evaluation.limits import exact_posterior as exact_posterior
+from .evaluation.limits import exact_probability as exact_probability
 from .evaluation.predict import Predictions as Predictions
 from .evaluation.predict import predict as predict
 from .evaluation.scores import Scores as Scores
@@ -16,7 +19,7 @@ from .settings.config import Config as Config
 from .settings.config import DataConfig as DataConfig
 from .settings.config import ModelConfig as ModelConfig
 from .settings.config import TrainConfig as TrainConfig
-from .settings.config import preset as preset
+from .settings.presets import preset as preset
 from .spectra.priors import LabelsDrawn as LabelsDrawn
 from .spectra.simulate import simulate as simulate
 from .spectra.source import Batch as Batch

@@ -32,3 +32,10 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip(f"no reference data at {REFERENCE} (set SPECVIT_REFERENCE)")
     return REFERENCE
+
+
+@pytest.fixture
+def linux() -> None:
+    """For tests that read /proc or limit memory as Linux does; skipped elsewhere."""
+    if not Path("/proc").is_dir():
+        pytest.skip("this system has no /proc")

@@ -1,12 +1,21 @@
 """The examples are accepted by the programs they are written for."""
 
+import importlib.util
+import json
 import os
 import subprocess
+import threading
+import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from specvit_jax.cli import parse
+from specvit_jax.evaluation.predict import predict
+from specvit_jax.exchange.onnx_network import save_onnx
+from specvit_jax.network.find import shipped_weights
+from specvit_jax.network.weights import load_weights
 from specvit_jax.runs.sweep import read_sweep
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -64,3 +73,24 @@ def test_the_sweep_expands_to_the_runs_of_its_grid(tmp_path):
     assert [(run.config.data.input_scaling, run.config.train.optimizer) for run in runs] == [
         (scaling, optimizer) for scaling in ("pixel", "noise") for optimizer in ("adamw", "muon")
     ]
+
+
+def test_the_server_answers_spectra_with_the_labels_of_the_network(tmp_path):
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'specvit-jax[onnx]'")
+    weights = load_weights(shipped_weights("tiny"))
+    save_onnx(tmp_path / "tiny.onnx", weights)
+    spec = importlib.util.spec_from_file_location("serve_onnx", EXAMPLES / "serve_onnx.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    flux = np.asarray(weights.input_scaler.mean)[None].repeat(2, axis=0)
+    with module.server(str(tmp_path / "tiny.onnx"), 0) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with urllib.request.urlopen(address, json.dumps(flux.tolist()).encode(), timeout=60) as answer:
+            found = json.load(answer)
+        thread.join()
+    expected = predict(weights, flux)
+    np.testing.assert_allclose(found["labels"], expected.labels, rtol=1e-4)
+    np.testing.assert_allclose(found["sigma"], expected.sigma, rtol=1e-4)

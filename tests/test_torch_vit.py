@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks import torch_vit
 from specvit_jax.network.model import SpecViT
-from specvit_jax.settings.config import PAPER, ModelConfig
+from specvit_jax.settings.config import ModelConfig
+from specvit_jax.settings.presets import PAPER
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'specvit-jax[torch]'")
 pytest.importorskip("transformers", reason="transformers is not installed: pip install 'specvit-jax[torch]'")

@@ -27,10 +27,12 @@ from crlb.bayes.result import Posterior
 from crlb.bayes.solve import AVERAGED
 from crlb.errors import UsageError
 from crlb.files.records import Record
+from crlb.labels import option_of
 from crlb.observation.conditions import PUBLISHED, Conditions
 from crlb.observation.forward_model import ForwardModel, double_precision
 from crlb.observation.noise import band_mean, snr
 from crlb.observation.observe import Observing, observing
+from crlb.suggest import meant
 
 SIMULATED_AT_ONCE = 256  # spectra: 4 MB in float32
 RESAMPLES = 1000  # of the bootstrap
@@ -187,7 +189,8 @@ def check_limit(mags: Sequence[float], prior: Prior, label: str, n: int) -> None
         UsageError: unknown label, fewer than two stars, no magnitude or one that is not finite.
     """
     if label not in prior.label_names:
-        raise UsageError(f"label must be one of {', '.join(prior.label_names)}, found {label}")
+        known = prior.label_names
+        raise UsageError(f"label must be one of {', '.join(known)}, found {label}{meant(label, known)}")
     if n < 2:
         raise UsageError(f"n must be at least 2 stars, found {n}")
     if not len(mags) or not np.isfinite(mags).all():
@@ -230,7 +233,7 @@ def simulate(
     if others := [name for name in conditions.drawn if name != "seeing_arcsec"]:
         raise UsageError(
             f"{others[0]}: the exact limit takes the exposures of its model; give conditions without, and "
-            f"one limit for each with --{others[0].replace('_', '-')}"
+            f"one limit for each with {option_of(others[0])}"
         )
     with jax.enable_x64(True):
         like = make_likelihood(model, prior, conditions)

@@ -1,5 +1,6 @@
 """Pictures of the posterior of one star: its samples, and data, model and residuals."""
 
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -8,12 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.labels import unit_of
+from crlb.palette import DATA, MODEL, PAGE_WIDTH_IN, settled, styled, symbol_with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DATA, MODEL = "#555555", "#b2182b"
 LEVELS = tuple(1 - np.exp(-0.5 * np.array([1.0, 2.0]) ** 2))  # mass within 1 and 2 sigma of a 2-D Gaussian
 
 
@@ -36,7 +37,7 @@ def plot_corner(
     import corner
     from matplotlib.figure import Figure
 
-    names = [f"{name} ({unit_of(name)})" if unit_of(name) else name for name in label_names]
+    names = [symbol_with_unit(name, unit_of(name)) for name in label_names]
     known = None if not truth else [truth.get(name) for name in label_names]
     figure = Figure(figsize=(2.2 * len(names) + 0.6,) * 2)
     with warnings.catch_warnings():
@@ -74,18 +75,26 @@ def plot_fit(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 4.6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     order = np.argsort(wave, kind="stable")
     wave, flux, error, model = wave[order], flux[order], error[order], model[order]
+    with styled():
+        figure = Figure(figsize=(PAGE_WIDTH_IN, 3.8))
+        _plot_data(figure, title, wave, flux, error, model)
+        return settled(figure)
+
+
+def _plot_data(
+    figure: "Figure", title: str, wave: np.ndarray, flux: np.ndarray, error: np.ndarray, model: np.ndarray
+) -> None:
+    """Both panels, from pixels in order."""
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.fill_between(wave, flux - error, flux + error, color=DATA, alpha=0.25, linewidth=0)
     above.plot(wave, flux, color=DATA, linewidth=0.6, label="data and 1 sigma")
     above.plot(wave, model, color=MODEL, linewidth=0.7, label="best model")
     above.set_ylabel("flux")
-    above.set_title(title, fontsize="medium")
-    above.legend(loc="lower right", fontsize="small", frameon=False)
+    above.set_title("\n".join(textwrap.wrap(title, 100)))
+    figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     _plot_residuals(below, wave, (flux - model) / error)
-    return figure
 
 
 def _plot_residuals(axes: "Axes", wave: np.ndarray, residual: np.ndarray) -> None:

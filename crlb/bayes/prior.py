@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from crlb.errors import UsageError
+from crlb.suggest import meant
 
 FURTHEST = 5.0  # sigma from a normal's mean to the box: further away it contradicts the box
 
@@ -176,7 +177,10 @@ def make_prior(
     shapes, normal = dict(shapes or {}), dict(normal or {})
     unknown = [name for name in (*shapes, *normal) if name not in label_names]
     if unknown:
-        raise UsageError(f"prior: unknown label {', '.join(unknown)}; needed one of {', '.join(label_names)}")
+        raise UsageError(
+            f"prior: unknown label {', '.join(unknown)}; needed one of {', '.join(label_names)}"
+            f"{meant(unknown[0], label_names)}"
+        )
     if both := [name for name in shapes if name in normal]:
         raise UsageError(f"prior: {', '.join(both)} cannot be both Beta and normal; give one of them")
     for name, shape in shapes.items():

@@ -9,17 +9,15 @@ import h5py
 import jax
 import numpy as np
 from jaxtyping import Bool, Float
-from rich.console import Console
-from rich.progress import track
 
 from crlb.bosz.degrade import Pixels, plan_pixels
 from crlb.bosz.names import Node
 from crlb.bosz.read import read_spectrum
 from crlb.errors import DataError, UsageError
-from crlb.files.console import console as plain_console
 from crlb.files.hdf5_attributes import write_texts
 from crlb.files.hdf5_checksum import seal
 from crlb.files.output import check_output, new_file
+from crlb.files.progress import track
 from crlb.grids import holes as hole
 from crlb.labels import LABEL_NAMES
 
@@ -54,7 +52,6 @@ def build_grid(
     wave_range: tuple[float, float] = WAVE_RANGE,
     holes: Policy = "refuse",
     overwrite: bool = False,
-    console: Console | None = None,
 ) -> str:
     """Writes a grid file from BOSZ files, one spectrum in memory at a time.
 
@@ -69,7 +66,6 @@ def build_grid(
             axis values, "fill" interpolates (dataset `filled`), "keep" writes what there is. All but "refuse"
             keep their labels in the dataset `holes`, and say what was done in the attribute `holes`.
         overwrite: whether an existing file may be replaced.
-        console: where the progress is shown, by default stderr.
 
     Returns:
         What was done about holes, in words; empty if there were none.
@@ -87,7 +83,7 @@ def build_grid(
     with jax.enable_x64(True), new_file(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
         pixels = plan_pixels(read_spectrum(table.paths[0]), wave_range, resolving_power)
         _describe(file, table, pixels)
-        _write_rows(file, table, pixels, len(plan), console or plain_console(stderr=True))
+        _write_rows(file, table, pixels, len(plan))
         _write_filled(file, table, plan)
         if report:
             file["holes"] = missing
@@ -147,11 +143,10 @@ def _describe(file: h5py.File, table: _Table, pixels: Pixels) -> None:
     file["wave"] = pixels.wave
 
 
-def _write_rows(file: h5py.File, table: _Table, pixels: Pixels, n_filled: int, console: Console) -> None:
+def _write_rows(file: h5py.File, table: _Table, pixels: Pixels, n_filled: int) -> None:
     shape = (len(table.nodes) + n_filled, len(pixels.wave))
     flux, cont = (file.create_dataset(name, shape, np.float32) for name in ("flux", "cont"))
-    shown = track(table.paths, "spectra", console=console, disable=not console.is_terminal)
-    for i, path in enumerate(shown):
+    for i, path in enumerate(track(table.paths, "build", len(table.paths), "spectra")):
         try:
             flux[i], cont[i] = pixels(read_spectrum(path))
         except DataError as error:

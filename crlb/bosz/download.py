@@ -9,31 +9,33 @@ import fcntl
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from crlb.bosz.http import Failed, Hole, Refused, Settings, Stopped, fetch, local_mirror, probe_size
+from crlb.bosz.background import as_they_end
+from crlb.bosz.http import fetch, probe_size
+from crlb.bosz.meter import Meter, metering
+from crlb.bosz.mirror import local_mirror
 from crlb.bosz.names import ARCHIVE, Node
+from crlb.bosz.tries import Failed, Hole, Refused, Settings, Stopped, Unreachable
 from crlb.errors import DataError, Interrupted, Locked, MissingInputError, OutputError, UsageError
 from crlb.files.console import console as plain_console
+from crlb.files.output import writing
 from crlb.files.text_input import read_text
 
 HOLES = "holes.csv"  # in the folder: files the archive does not have; delete it to ask again
 LOCK = ".download.lock"
 SPARE = 50_000_000  # bytes left free on the disk
+MOST_LOST = 3  # files in a row for which the server did not answer: then it is not asked for the others
+MOST_FAILED = 25  # in a row, for whatever reason: likewise
+CONTACT_S = 15.0  # beside one silence, for the first answer: names, connections, the size of a file
+GO_ON = "run the same command again, it goes on where it stopped"
 
 
 @dataclass
@@ -71,7 +73,8 @@ def download(
         folder: existing; one flat folder for all files.
         mirror: where the archive's paths start: http(s)://, file:// or a local folder, which may be flat too.
         connections: files fetched at a time.
-        settings: how long to wait for the server, and how often to try again.
+        settings: how long to wait for the server, and how often to try again. Where no answer comes for
+            three files in a row (or as many as there are connections), the others are not tried.
         console: where the progress is shown, by default stderr.
 
     Raises:
@@ -80,7 +83,8 @@ def download(
         DiskError: the disk is full, read-only or failing.
         Locked: another download writes into the folder.
         MissingInputError: the server refuses files, so that another try would not help.
-        Interrupted: Ctrl-C, or some files failed after all retries; the same call goes on where it stopped.
+        Interrupted: Ctrl-C, the server cannot be reached, or some files failed after all retries; the same
+            call goes on where it stopped.
     """
     folder, settings = Path(folder), settings or Settings()
     if connections < 1:
@@ -90,23 +94,27 @@ def download(
     local_mirror(mirror)
     with _lock(folder):
         report, wanted = _sort_out(nodes, folder)
-        check_disk(wanted, folder, mirror, settings)
-        _fetch_all(
-            wanted, folder, mirror, connections, settings, report, console or plain_console(stderr=True)
-        )
+        with metering(len(wanted), console or plain_console(stderr=True)) as meter:
+            _fetch_all(wanted, folder, mirror, connections, settings, report, meter)
+    _check(report, nodes, mirror)
+    return report
+
+
+def _check(report: Report, nodes: Sequence[Node], mirror: str) -> None:
+    """Raises what is to be said of files that did not come."""
+    urls, n = {node.name: node.url(mirror) for node in nodes}, len(nodes)
     if report.failed:
         name, reason = next(iter(report.failed.items()))
         raise Interrupted(
-            f"{len(report.failed)} of {len(nodes)} files could not be fetched, the first {name}: {reason}; "
-            "run the same command again, it goes on where it stopped"
+            f"{len(report.failed)} of {n} files could not be fetched, the first {urls[name]}: {reason}; "
+            f"{GO_ON}"
         )
     if report.refused:
         name, reason = next(iter(report.refused.items()))
         raise MissingInputError(
-            f"{len(report.refused)} of {len(nodes)} files cannot be had, the first {name}: {reason}; "
+            f"{len(report.refused)} of {n} files cannot be had, the first {urls[name]}: {reason}; "
             "give another --mirror"
         )
-    return report
 
 
 @contextmanager
@@ -162,18 +170,15 @@ def read_holes(folder: str | Path) -> set[str]:
 def _record_hole(node: Node, folder: Path) -> None:
     path = folder / HOLES
     is_new = not path.exists()
-    with path.open("a", newline="") as file:
+    with writing(path), path.open("a", newline="") as file:
         writer = csv.writer(file)
         if is_new:
             writer.writerow(["name", "path"])
         writer.writerow([node.name, node.path])
 
 
-def check_disk(wanted: Sequence[Node], folder: Path, mirror: str, settings: Settings) -> None:
-    """Raises OutputError if the files, all of the size of the first one found, do not fit on the disk."""
-    if not wanted:
-        return
-    size = probe_size(wanted, mirror, settings)
+def _check_disk(wanted: Sequence[Node], folder: Path, size: float) -> None:
+    """Raises OutputError if the files, all of about this size in bytes, do not fit on the disk."""
     need, free = size * len(wanted) + SPARE, shutil.disk_usage(folder).free
     if need > free:
         raise OutputError(
@@ -189,35 +194,44 @@ def _fetch_all(
     connections: int,
     settings: Settings,
     report: Report,
-    console: Console,
+    meter: Meter,
 ) -> None:
-    stop, received = threading.Event(), _Counter()
-    with _progress(console) as progress, ThreadPoolExecutor(connections) as pool:
-        bar = progress.add_task("download", total=len(wanted), rate="")
-        jobs: dict[Future[None], Node] = {
-            pool.submit(fetch, node, mirror, folder, settings, stop, received.add): node for node in wanted
-        }
-        try:
-            for job in _as_they_end(jobs, lambda: progress.update(bar, rate=received.rate())):
-                _note(job, jobs[job], folder, report)
-                progress.advance(bar)
-        except KeyboardInterrupt as error:
-            raise Interrupted(
-                f"stopped after {len(report.fetched)} of {len(wanted)} files; run the same command again, "
-                "it goes on where it stopped"
-            ) from error
-        finally:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+    stop, tick = threading.Event(), partial(_tick, meter, settings)
+    calls = ((node, partial(fetch, node, mirror, folder, settings, stop, meter.received)) for node in wanted)
+    try:
+        if wanted:
+            _check_disk(wanted, folder, probe_size(wanted, mirror, settings, tick, meter.received))
+        with closing(as_they_end(calls, connections, stop, tick)) as jobs:
+            _note_all(jobs, folder, report, meter, max(MOST_LOST, connections))
+    except Unreachable as error:
+        raise Interrupted(
+            f"no files come from {mirror}: {error}; {len(report.fetched)} of {len(wanted)} were fetched; "
+            f"check the network and --mirror, then {GO_ON}"
+        ) from error
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"stopped after {len(report.fetched)} of {len(wanted)} files; {GO_ON}") from error
 
 
-def _as_they_end(jobs: dict[Future[None], Node], tick: Callable[[], None]) -> Iterator[Future[None]]:
-    """Yields every job when it has ended, and calls `tick` about twice a second meanwhile."""
-    open_jobs = set(jobs)
-    while open_jobs:
-        ended, open_jobs = wait(open_jobs, timeout=0.5, return_when=FIRST_COMPLETED)
-        tick()
-        yield from ended
+def _tick(meter: Meter, settings: Settings) -> None:
+    """Shows that time has passed; raises Unreachable where no answer has come for too long."""
+    meter.advance(0)
+    most = settings.timeout_s + CONTACT_S
+    if not meter.has_answer and time.monotonic() - meter.begun > most:
+        raise Unreachable(f"no answer within {most:g} s")
+
+
+def _note_all(
+    jobs: Iterable[tuple[Node, "Future[None]"]], folder: Path, report: Report, meter: Meter, most_lost: int
+) -> None:
+    """Notes how every file ended; raises Unreachable once too many in a row have not come."""
+    lost = failed = 0
+    for node, job in jobs:
+        _note(job, node, folder, report)
+        meter.advance(1)
+        failed = failed + 1 if isinstance(job.exception(), Failed) else 0
+        lost = lost + 1 if isinstance(job.exception(), Unreachable) else 0
+        if lost >= most_lost or failed >= MOST_FAILED:
+            raise Unreachable(report.failed[node.name])
 
 
 def _note(job: "Future[None]", node: Node, folder: Path, report: Report) -> None:
@@ -233,31 +247,3 @@ def _note(job: "Future[None]", node: Node, folder: Path, report: Report) -> None
         report.refused[node.name] = str(error)
     else:
         raise error
-
-
-class _Counter:
-    """Bytes received by all connections, and their rate since the start."""
-
-    def __init__(self) -> None:
-        self.begun, self.bytes, self.lock = time.monotonic(), 0, threading.Lock()
-
-    def add(self, n: int) -> None:
-        with self.lock:
-            self.bytes += n
-
-    def rate(self) -> str:
-        return f"{self.bytes / 1e6 / max(time.monotonic() - self.begun, 1e-3):.2f} MB/s"
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("files {task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )

@@ -4,22 +4,26 @@ import bz2
 import gzip
 import json
 import os
+import threading
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import httpx
+
+from crlb.bosz.answer import words
+from crlb.bosz.fits_headers import check_headers
+from crlb.bosz.tries import MayPass, NoAnswer, Refused, Stopped
 from crlb.errors import DataError, MissingInputError
 from crlb.files.output import writing
 from crlb.files.records import Record
 from crlb.files.text_input import read_json
 
+CHUNK = 1 << 16  # bytes
 MOST_NOTE = 2**16  # bytes
 MOST_PACKED, BESIDE = 100, 2**20  # bytes out of one packed byte, spectra reach 6; and beside that
 FITS_BLOCK = 2880  # bytes; a FITS file is a whole number of them
-
-
-class MayPass(Exception):
-    """A failure that may pass: worth another try."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,59 @@ def write_note(part: Path, known: Part) -> None:
 
 def forget(part: Path) -> None:
     """Removes a part and what is known of it."""
-    part.unlink(missing_ok=True)
-    _note_path(part).unlink(missing_ok=True)
+    with writing(part):
+        part.unlink(missing_ok=True)
+        _note_path(part).unlink(missing_ok=True)
+
+
+def pour(
+    chunks: Iterator[bytes],
+    part: Path,
+    append: bool,
+    most: int,
+    stop: threading.Event,
+    received: Callable[[int], None],
+) -> None:
+    """Writes what comes to a part as it comes, so that little is lost by a kill.
+
+    Args:
+        chunks: content of an answer of a server, or of a file.
+        part: where it goes.
+        append: to what is there already.
+        most: bytes that the part may have.
+        stop: when set, no more is read.
+        received: called with the number of bytes of every chunk.
+
+    Raises:
+        NoAnswer: the connection is lost, or too slow.
+        MayPass: the source ended before its time.
+        Refused: more than `most` came.
+        Stopped: `stop` was set.
+        OutputError, DiskError: the disk refused.
+    """
+    with writing(part), part.open("ab" if append else "wb") as file:
+        while chunk := _receive(chunks):
+            check_size(file.tell() + len(chunk), most)
+            file.write(chunk)
+            file.flush()
+            received(len(chunk))
+            if stop.is_set():
+                raise Stopped("stopped")
+
+
+def check_size(size: int, most: int) -> None:
+    """Raises Refused where a file has more bytes than it may have."""
+    if size > most:
+        raise Refused(f"it has more than {most:,} bytes, which no spectrum of this name has")
+
+
+def _receive(chunks: Iterator[bytes]) -> bytes:
+    try:
+        return next(chunks, b"")
+    except httpx.RemoteProtocolError as error:
+        raise MayPass(f"connection lost: {words(error)}") from error
+    except (OSError, httpx.TransportError) as error:
+        raise NoAnswer(f"connection lost: {words(error)}") from error
 
 
 def finish(part: Path, target: Path, size: int | None) -> None:
@@ -90,7 +145,7 @@ def finish(part: Path, target: Path, size: int | None) -> None:
 
 
 def check_whole(path: Path, name: str) -> None:
-    """Decompresses a .gz or .bz2 file to its end; checks that a .fits file is a whole number of FITS blocks.
+    """Decompresses a .gz or .bz2 file to its end; checks that all of a .fits file is there.
 
     Args:
         path: the file.
@@ -129,3 +184,5 @@ def _check_fits(path: Path) -> None:
     with path.open("rb") as file:
         if size == 0 or size % FITS_BLOCK or file.read(6) != b"SIMPLE":
             raise DataError(f"{path.name}: no FITS file of whole {FITS_BLOCK}-byte blocks ({size} bytes)")
+        file.seek(0)
+        check_headers(file.read())

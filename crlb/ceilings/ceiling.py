@@ -19,6 +19,7 @@ from crlb.fisher.field import difference_field, fisher_field
 from crlb.fisher.matrix import bounds, cramer_rao_bound, schur_decay
 from crlb.grids.emulator import Emulator
 from crlb.observation.forward_model import ForwardModel, double_precision
+from crlb.suggest import meant
 
 CHUNK = 16  # nodes whose SNR is computed together
 Derivative = Literal["exact", "grid"]
@@ -163,7 +164,7 @@ def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -
     wanted = list(known if labels is None else labels)
     for name in [*wanted, label]:
         if name not in known:
-            raise UsageError(f"unknown label {name}: this grid has {', '.join(known)}")
+            raise UsageError(f"unknown label {name}: this grid has {', '.join(known)}{meant(name, known)}")
     if len(set(wanted)) != len(wanted):
         raise UsageError(f"labels must differ, found {', '.join(wanted)}")
     if label not in wanted:

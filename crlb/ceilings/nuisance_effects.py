@@ -16,10 +16,12 @@ from crlb.errors import UsageError
 from crlb.files.records import ABSENT, Json, Record
 from crlb.files.text import text_of
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
+from crlb.fisher.words import SCHUR_DECAY
 from crlb.labels import unit_of
 from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise import snr
 from crlb.observation.nuisance import NuisanceModel
+from crlb.suggest import meant
 
 CHUNK = 16  # nodes computed together: about 100 MB at 4096 pixels and 9 unknowns in float64
 
@@ -89,7 +91,9 @@ class NuisanceEffects(Record):
         for row in self.rows:
             numbers = (f"{row.bound:.4g}", f"{row.schur_decay:.3f}", str(row.lost))
             table.add_row(f"{row.mag:g}", f"{row.snr:.1f}", row.nuisance, *numbers)
-        return text_of(table, *([] if self.prices is None else [price_table(self.prices, self.target)]))
+        return text_of(
+            table, SCHUR_DECAY, *([] if self.prices is None else [price_table(self.prices, self.target)])
+        )
 
 
 def nuisance_effects(
@@ -179,7 +183,8 @@ def node_effects(
     unknown = list(model.emulator.label_names if labels is None else labels)
     for name in [*unknown, label]:
         if name not in model.emulator.label_names:
-            raise UsageError(f"unknown label {name}: this grid has {', '.join(model.emulator.label_names)}")
+            known = model.emulator.label_names
+            raise UsageError(f"unknown label {name}: this grid has {', '.join(known)}{meant(name, known)}")
     if label not in unknown:
         raise UsageError(f"labels must include {label}, whose bound is asked for, found {', '.join(unknown)}")
     sets = nuisance_sets(model)

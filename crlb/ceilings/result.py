@@ -1,7 +1,7 @@
 """How well a label can be known, per magnitude: the result of `crlb ceiling`, its table and its figure."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,9 @@ from crlb.bayes.exact_limit import EssRange, Interval, RankTest
 from crlb.errors import UsageError
 from crlb.files.records import ABSENT, INLINE, Json, Record
 from crlb.files.text import text_of
+from crlb.fisher.words import SCHUR_DECAY
 from crlb.labels import unit_of
+from crlb.palette import BACKGROUND, BOUND, LIMIT, PAGE, Sheet, looks, settled, styled, symbol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,25 +210,25 @@ class Ceiling(Record):
             f"Unknown labels: {', '.join(self.label_names)}. Variance {self.variance:.4g} {unit}^2. "
             f"SNR: {self.provenance['snr_definition']}.",
             f"{meaning[0].upper()}{meaning[1:]}.",
+            SCHUR_DECAY,
         ]
         return text_of(*parts, *(_limits(self, self.prior) if self.prior is not None else []))
 
-    def plot(self) -> "Figure":
-        """Returns the figure of R2 against SNR."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5.0, 3.6), layout="constrained")
-        axes = figure.subplots()
-        rows = [one.row() for one in sorted(self.bins, key=lambda one: one.snr_median)]
-        _plot_curves(axes, {name: np.array([row[name] for row in rows], float) for name in rows[0]})
-        axes.set(
-            xscale="log",
-            xlabel="SNR per pixel (median over pixels and nodes)",
-            ylabel=f"R$^2$ of {self.label}",
-            ylim=(-0.02, 1.02),
-        )
-        axes.legend(loc="lower right", frameon=False, fontsize=7)
-        return figure
+    def plot(self, sheet: Sheet = PAGE) -> "Figure":
+        """Returns the figure of R2 against SNR, for a page or for a column."""
+        with styled():
+            figure, axes = sheet.one(4.0)
+            rows = [one.row() for one in sorted(self.bins, key=lambda one: one.snr_median)]
+            _plot_curves(axes, {name: np.array([row[name] for row in rows], float) for name in rows[0]})
+            axes.set(
+                xscale="log",
+                xlabel="SNR per pixel (median over pixels and nodes)",
+                ylabel=f"$R^2$ of {symbol(self.label)}",
+                ylim=(-0.02, 1.02),
+            )
+            axes.xaxis.set_major_formatter("{x:g}")
+            figure.legend(loc="outside lower center", ncols=1 if sheet.narrow else 2)
+            return settled(figure)
 
 
 def _bounds_table(result: Ceiling) -> "Table":
@@ -294,16 +296,33 @@ def _exact_cells(exact: ExactR2 | None) -> list[str]:
 
 def _plot_curves(axes: "Axes", column: dict[str, np.ndarray]) -> None:
     """Cramer-Rao quantiles over nodes, and the limits under a prior where they were computed."""
-    snr = column["snr_median"]
-    axes.fill_between(snr, column["r2_max_p10"], column["r2_max_p90"], color="0.88", label="10-90 % of nodes")
-    axes.plot(snr, column["r2_max_median"], "k.--", label="Cramér-Rao, median node (unbiased estimators)")
+    snr, marks = column["snr_median"], looks(4)[1:]
+    _band(axes, snr, column["r2_max_p10"], column["r2_max_p90"], BACKGROUND, "10-90 % of nodes")
+    median: dict[str, Any] = {"color": BOUND, "linestyle": "--", "marker": "D"}
+    axes.plot(snr, column["r2_max_median"], label="Cramér-Rao, median node (unbiased estimators)", **median)
     if "r2_bayes_value" in column:
-        axes.fill_between(snr, column["r2_bayes_low"], column["r2_bayes_high"], color="#2166ac", alpha=0.3)
-        axes.plot(snr, column["r2_bayes_value"], ".-", color="#2166ac", label="exact limit R$^2_{Bayes}$")
-    for name, style, words in (
-        ("ziv_zakai", (0, (1, 1)), "Ziv-Zakai bound"),
-        ("weighted_van_trees", "-.", "weighted van Trees bound"),
-        ("pooled", (0, (4, 4)), "pooled Cramér-Rao, 1 - E[bound$^2$]/Var"),
+        _band(axes, snr, column["r2_bayes_low"], column["r2_bayes_high"], LIMIT, None, alpha=0.25)
+        axes.plot(snr, column["r2_bayes_value"], "^-", color=LIMIT, label=r"exact limit $R^2_\mathrm{Bayes}$")
+    for name, mark, words in (
+        ("ziv_zakai", marks[0], "Ziv-Zakai bound"),
+        ("weighted_van_trees", marks[1], "weighted van Trees bound"),
+        ("pooled", marks[2], "pooled Cramér-Rao, 1 - E[bound$^2$]/Var"),
     ):
         if f"r2_{name}" in column:
-            axes.plot(snr, column[f"r2_{name}"], linestyle=style, color="0.5", linewidth=1, label=words)
+            axes.plot(snr, column[f"r2_{name}"], label=words, **mark | {"linewidth": 1, "markersize": 2.5})
+
+
+def _band(
+    axes: "Axes",
+    snr: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    color: str,
+    label: str | None,
+    alpha: float = 1,
+) -> None:
+    """A band; of a single magnitude, which has no width, a broad line."""
+    if len(snr) > 1:
+        axes.fill_between(snr, low, high, color=color, alpha=alpha, linewidth=0, label=label)
+    else:
+        axes.vlines(snr, low, high, color=color, alpha=alpha, linewidth=6, label=label or "")

@@ -8,7 +8,7 @@ import tyro
 
 from crlb.cli.checks import Checks, check_at_most
 from crlb.errors import DataError, UsageError
-from crlb.files.output import new_file
+from crlb.files.output import check_apart, new_file, writing
 from crlb.files.text_input import read_text, shown
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class Index(Selection):
     Some nodes listed do not exist in the archive (1.9 to 4.7 % in 2024); a download records them as holes.
 
     To copy and paste:
-      crlb grid index --T-eff 4000 6000 --log-g 1 5 --M-H -2.5 0.75
-      crlb grid index --edition 2024 --a-M -0.25 0.5 --C-M -0.75 0.5 --out list.txt
+      crlb grid index --T_eff 4000 6000 --log_g 1 5 --M_H -2.5 0.75
+      crlb grid index --edition 2024 --a_M -0.25 0.5 --C_M -0.75 0.5 --out list.txt
     """
 
     out: File = None
@@ -108,10 +108,10 @@ class Download(Selection):
 
     Ctrl-C, kill or a lost connection cost nothing but the last moments: a partial file NAME.part is
     continued, and only whole, checked files bear their names. Files the archive does not have are listed
-    in holes.csv.
+    in holes.csv. Without a network it ends within a minute and says why.
 
     To copy and paste:
-      crlb grid download spectra --T-eff 4000 6000 --log-g 1 5 --M-H -2.5 0.75
+      crlb grid download spectra --T_eff 4000 6000 --log_g 1 5 --M_H -2.5 0.75
       crlb grid download spectra --list list.txt --connections 8
       crlb grid download spectra --edition 2024 --mirror /data/mast
     """
@@ -119,7 +119,8 @@ class Download(Selection):
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")] = Path("bosz")
     """Where the files go; created if its parent exists."""
     list: File = None
-    """URLs or file names to fetch, one per line, as `crlb grid index --out` writes; instead of the labels."""
+    """URLs or file names to fetch, one per line, as `crlb grid index --out` writes; default: those
+    of the labels."""
     mirror: Annotated[str | None, tyro.conf.arg(metavar="URL|FOLDER")] = None
     """Another place with the archive's paths: a URL, or a folder (also a flat one); default: MAST."""
     connections: int = 4
@@ -128,6 +129,8 @@ class Download(Selection):
     """Further tries per file after server errors, timeouts and lost connections; waits double from 1 s."""
     timeout_s: float = 30.0
     """Longest silence of the server, s."""
+    min_rate_Bps: float = 1000.0
+    """Least that the server sends on a connection, bytes/s, as a mean over --timeout-s."""
 
     def inputs(self) -> dict[str, Path | None]:
         """Returns the file read."""
@@ -140,14 +143,15 @@ class Download(Selection):
 
     def __call__(self) -> None:
         from crlb.bosz.download import HOLES, download
-        from crlb.bosz.http import Settings
         from crlb.bosz.names import ARCHIVE
+        from crlb.bosz.tries import Settings
         from crlb.files.console import console
 
         nodes = self.nodes() if self.list is None else _read_list(self.list)
-        settings = Settings(retries=self.retries, timeout_s=self.timeout_s)
+        settings = Settings(retries=self.retries, timeout_s=self.timeout_s, min_rate_Bps=self.min_rate_Bps)
         if self.folder.parent.is_dir():
-            self.folder.mkdir(exist_ok=True)
+            with writing(self.folder):
+                self.folder.mkdir(exist_ok=True)
         report = download(
             nodes,
             self.folder,
@@ -191,15 +195,15 @@ class Build(Checks):
     wave: Range = (7049.0, 8901.0)
     """Vacuum wavelengths kept, Å."""
     T_eff: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
-    """Effective temperatures, lowest and highest, K; default: all there are, as for the others."""
+    """Effective temperatures, lowest and highest, K; default: all there are."""
     log_g: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
-    """log10 of surface gravity in cm/s^2, dex."""
+    """log10 of surface gravity in cm/s^2, dex; default: all."""
     M_H: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
-    """Metallicities, dex."""
+    """Metallicities, dex; default: all."""
     a_M: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
-    """[alpha/M], dex."""
+    """[alpha/M], dex; default: all."""
     C_M: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
-    """[C/M], dex."""
+    """[C/M], dex; default: all."""
     atmosphere: Literal["auto", "marcs", "atlas9"] = "auto"
     """Which model where there are files of both: auto takes MARCS up to 8000 K."""
     holes: Literal["refuse", "drop", "fill", "keep"] = "refuse"
@@ -211,18 +215,18 @@ class Build(Checks):
     def __call__(self) -> None:
         from crlb.bosz.build import build_grid
         from crlb.bosz.find import find_spectra
-        from crlb.files.console import console
 
         ranges = {name: getattr(self, name) for name in ("T_eff", "log_g", "M_H", "a_M", "C_M")}
         wanted = {name: bounds for name, bounds in ranges.items() if bounds is not None}
+        spectra = find_spectra(self.folder, wanted, self.atmosphere)
+        check_apart({"--out": self.out}, {f"FOLDER/{path.name}": path for path in spectra.values()})
         report = build_grid(
-            find_spectra(self.folder, wanted, self.atmosphere),
+            spectra,
             self.out,
             resolving_power=self.resolving_power,
             wave_range=self.wave,
             holes=self.holes,
             overwrite=self.overwrite,
-            console=console(stderr=True),
         )
         if report:
             print(report)

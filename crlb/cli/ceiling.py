@@ -5,12 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from crlb.cli.checks import MOST_STARS, check_at_most, check_finite, check_used
+from crlb.cli.checks import MOST_STARS, check_at_most, check_positive, check_used
 from crlb.cli.forward_model import File
-from crlb.cli.output import (
-    write_csv,
-    write_outputs,
-)
+from crlb.cli.output import picture, write_csv, write_outputs
 from crlb.cli.prior import WithPrior
 from crlb.errors import UsageError
 from crlb.files.progress import progress
@@ -68,6 +65,8 @@ class Ceiling(WithPrior):
     """Write the table."""
     plot: File = None
     """Draw R2 against SNR: .png, .pdf or .svg."""
+    column: bool = False
+    """Draw --plot for one column of a journal, 3.5 in wide, not for a page, 7.2 in."""
     overwrite: bool = False
     """Allow output files to be replaced."""
 
@@ -77,7 +76,8 @@ class Ceiling(WithPrior):
 
         super().check()
         check_used(self, "bayes", ("n_bayes", "conditions", "seed", "prior_beta", "prior_sigma"))
-        check_finite("--mag", self.mag, "magnitude")
+        if self.variance is not None:
+            check_positive(variance=self.variance)
         find_conditions(self.conditions)
         if self.n_bayes < 2:
             raise UsageError(f"--n-bayes must be 2 or more, found {self.n_bayes}")
@@ -106,7 +106,7 @@ class Ceiling(WithPrior):
             {
                 self.json: lambda path: write_json(result, path),
                 self.csv: lambda path: write_csv(result.as_rows(), path),
-                self.plot: lambda path: result.plot().savefig(path, dpi=200),
+                self.plot: picture(result.plot, self.column),
             },
             self.overwrite,
         )

@@ -8,6 +8,9 @@ from typing import Any
 from crlb.errors import UsageError
 from crlb.files.input import check_inputs
 from crlb.files.output import check_outputs
+from crlb.labels import option_of
+from crlb.limits import check_limits
+from crlb.suggest import meant
 
 OUTPUTS = ("out", "json", "csv", "plot")  # options that name a file to create
 MOST_STARS = 1_000_000  # that are simulated: 16 GB of spectra
@@ -26,16 +29,20 @@ class Checks:
         return {}
 
     def check(self) -> None:
-        """Refuses outputs that cannot be created, and inputs that are not there.
+        """Refuses numbers out of range, outputs that cannot be created, and inputs that are not there.
 
         Raises:
             OutputError: an output exists, cannot be created, is an input or another output.
             MissingInputError: an input does not exist.
-            UsageError: a picture is to have another format than .png, .pdf or .svg.
+            UsageError: a number is none of its option, a picture is to have another format than .png,
+                .pdf or .svg, or there is to be none and --column is given.
         """
+        check_limits(self)
         outputs, inputs = self.outputs(), self.inputs()
         check_outputs(outputs, inputs, getattr(self, "overwrite", False))
         check_suffix("--plot", outputs["--plot"], PLOT_SUFFIXES)
+        if hasattr(self, "column"):
+            check_used(self, "plot", ("column",))
         check_inputs(inputs)
 
 
@@ -57,8 +64,7 @@ def check_positive(**values: float | int) -> None:
     """
     for name, value in values.items():
         if not 0 < value < float("inf"):
-            option = "--" + name.replace("_", "-")
-            raise UsageError(f"{option}: {name} must be positive and finite, found {value:g}")
+            raise UsageError(f"{option_of(name)}: {name} must be positive and finite, found {value:g}")
 
 
 def check_at_most(**limits: tuple[int | float, int | float]) -> None:
@@ -72,18 +78,7 @@ def check_at_most(**limits: tuple[int | float, int | float]) -> None:
     """
     for name, (value, most) in limits.items():
         if value > most:
-            raise UsageError(f"--{name.replace('_', '-')} must be at most {most:,}, found {value:,}")
-
-
-def check_finite(option: str, values: Sequence[float], kind: str = "number") -> None:
-    """Refuses NaN and infinity.
-
-    Raises:
-        UsageError: naming the first.
-    """
-    for value in values:
-        if not abs(value) < float("inf"):
-            raise UsageError(f"{option} must be a finite {kind}, found {value}")
+            raise UsageError(f"{option_of(name)} must be at most {most:,}, found {value:,}")
 
 
 def check_names(option: str, names: Sequence[str], known: Sequence[str], owner: str = "this grid") -> None:
@@ -94,7 +89,9 @@ def check_names(option: str, names: Sequence[str], known: Sequence[str], owner: 
     """
     for name in names:
         if name not in known:
-            raise UsageError(f"{option}: unknown label {name}: {owner} has {', '.join(known)}")
+            raise UsageError(
+                f"{option}: unknown label {name}: {owner} has {', '.join(known)}{meant(name, known)}"
+            )
 
 
 def check_used(command: Any, switch: str, names: Sequence[str]) -> None:
@@ -114,6 +111,5 @@ def check_used(command: Any, switch: str, names: Sequence[str]) -> None:
     for name in names:
         if getattr(command, name) != defaults[name]:
             raise UsageError(
-                f"--{name.replace('_', '-')} has no effect without --{switch.replace('_', '-')}; "
-                "leave it out, or add that"
+                f"{option_of(name)} has no effect without {option_of(switch)}; leave it out, or add that"
             )

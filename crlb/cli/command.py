@@ -1,19 +1,22 @@
-"""The commands of `crlb` under one roof.
+"""What spectra can tell of stars: ceilings of any method, posteriors of single stars, grids of models.
+
+Where to start: `crlb ceiling` prints how well log g can be known at each magnitude, `crlb posterior
+star.fits` reads your spectrum, `crlb grid info` shows the embedded grid; `crlb COMMAND --help` has examples.
 
 Exit codes: 0 done, 2 usage, 65 unusable data, 66 missing input, 70 numbers not finite, 73 cannot create
 output, 74 a write failed (disk full, read-only), 75 interrupted and resumable, or locked by another process,
 78 a setting or config file is wrong, 130 stopped by Ctrl-C, 143 by SIGTERM.
-`crlb --version` prints the version.
+`crlb --version` prints the version; `source <(crlb --completion bash)` completes commands and options in this
+shell (zsh, fish likewise).
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Annotated, Protocol, runtime_checkable
 
 import tyro
 
+from crlb import command_line
 from crlb.cli.bosz import Build, Download, Index
 from crlb.cli.ceiling import Ceiling
 from crlb.cli.check_spectra import CheckSpectra
@@ -75,22 +78,7 @@ def parse(args: list[str] | None = None) -> Callable[[], None]:
 
     When called, it checks its options and files first, which takes milliseconds and loads no jax.
     """
-    if (sys.argv[1:] if args is None else args) == ["--version"]:
-        print(f"crlb {version('specvit-jax')}")
-        sys.exit(0)
-    return checked(
-        tyro.cli(
-            Command,
-            prog="crlb",
-            description=__doc__,
-            args=args,
-            config=(
-                tyro.conf.OmitArgPrefixes,
-                tyro.conf.OmitSubcommandPrefixes,
-                tyro.conf.FlagCreatePairsOff,
-            ),
-        )
-    )
+    return checked(command_line.parse(Command, "crlb", __doc__ or "", args))
 
 
 def checked(command: "Action") -> Callable[[], None]:

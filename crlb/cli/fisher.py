@@ -13,6 +13,7 @@ from crlb.cli.star import StarWithNuisances
 from crlb.errors import UsageError
 from crlb.files.records import ABSENT, Json, Record, write_json
 from crlb.files.text import text_of
+from crlb.fisher.words import CONDITION_NUMBER, SCHUR_DECAY
 from crlb.labels import LABELS, unit_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Fisher(StarWithNuisances):
-    r"""One star's Cramér-Rao bounds: conditional and marginal, correlations, conditioning of the matrix.
+    r"""One star's Cramér-Rao bounds, conditional and marginal; correlations; how well labels are told apart.
 
     To copy and paste:
       crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 21.5
@@ -33,12 +34,14 @@ class Fisher(StarWithNuisances):
 
     prior_sigma: Normals = ()
     """Gaussian prior of an unknown in its unit, mean and 1 sigma: T_eff=4800,100. The bound is that at the
-    star, so the mean is the star's own value; 1 for amplitude, 0 for continuum_1 and so on and rv_kms."""
+    star, so the mean is the star's own value (1 for amplitude, 0 for continuum_1 and so on and rv_kms);
+    default: none."""
     conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
     """What is unknown besides the labels, each with its prior, instead of --amplitude, --continuum, --rv and
-    --lsf: published, survey, or a YAML file. With lines of the sky left over and pixels lost."""
+    --lsf: published, survey, or a YAML file. With lines of the sky left over and pixels lost;
+    default: those options."""
     ellipse: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="LABEL LABEL")] = None
-    """Two labels whose joint confidence ellipse is given."""
+    """Two labels whose joint confidence ellipse is given; default: none is."""
     probability: float = 0.6827
     """Probability inside the ellipse."""
     json: File = None
@@ -193,7 +196,8 @@ class StarBounds(Record):
         """Returns what is printed under the table."""
         words = (
             f"Right: correlations of the estimates. Condition number {self.condition_number:.3g} (unit "
-            f"diagonal), inversion residual {self.inversion_residual:.1e}. For unbiased estimators."
+            f"diagonal), inversion residual {self.inversion_residual:.1e}. For unbiased estimators.\n"
+            f"{SCHUR_DECAY}\n{CONDITION_NUMBER}"
         )
         if self.ellipse is None:
             return words

@@ -31,14 +31,14 @@ class ForwardModelOptions(Checks):
     """Where spectra and their noise come from."""
 
     grid: File = None
-    """Grid of model spectra, HDF5; without it the embedded grid (own LTE synthesis, not BOSZ)."""
+    """Grid of model spectra, HDF5; default: the embedded grid (own LTE synthesis, not BOSZ)."""
     noise: File = None
-    """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
+    """Curves of the instrument and the sky, HDF5; default: the built-in ones."""
     labels: Names = None
     """Unknown labels (T_eff in K; log_g, M_H, a_M, C_M in dex); default: all of the grid's but a_M
     and C_M."""
     fix: Values = ()
-    """Known labels held at a node of the grid, for example a_M=0.25; a_M and C_M are held at 0 otherwise."""
+    """Known labels held at a node of the grid, for example a_M=0.25; default: a_M and C_M at 0."""
     holes: Literal["refuse", "drop", "fill"] = "refuse"
     """Missing nodes of the grid: list them and stop, leave out axis values, or interpolate."""
     degree: Literal[3, 5] = 3
@@ -59,7 +59,11 @@ class ForwardModelOptions(Checks):
 
     def inputs(self) -> dict[str, Path | None]:
         """Returns the files read: option -> file; the grid also where it is the embedded one."""
-        return {"--grid": self.grid_path(), "--noise": self.curves()}
+        from crlb.observation.condition_file import condition_file
+
+        named = getattr(self, "conditions", None)  # of commands that have such an option
+        conditions = None if named is None else condition_file(named)
+        return {"--grid": self.grid_path(), "--noise": self.curves(), "--conditions": conditions}
 
     def check(self) -> None:
         """Refuses files, numbers and label names that cannot be used, by the label names of the grid alone.

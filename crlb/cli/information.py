@@ -1,7 +1,6 @@
 """`crlb information`: where in the spectrum the information about a label sits."""
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,18 +8,21 @@ from jaxtyping import Float
 
 from crlb.cli.checks import check_positive
 from crlb.cli.forward_model import File
-from crlb.cli.output import write_csv, write_outputs
+from crlb.cli.output import picture, write_csv, write_outputs
 from crlb.cli.star import StarWithNuisances
 from crlb.files.records import Json, Record, write_json
 from crlb.files.text import text_of
 from crlb.labels import unit_of
+from crlb.palette import BACKGROUND, DATA, Sheet, settled, steps, styled, symbol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from crlb.fisher.information import Window
     from crlb.observation.star import Star
 
+APART_A = 30.0  # of names above the spectrum, Å: 7 pt type on a page of 7.2 in
 MIN_SHARE_NAMED = 0.004  # of the information near a line, below which the figure does not name it
 
 
@@ -48,6 +50,8 @@ class Information(StarWithNuisances):
     """Write the information of every pixel."""
     plot: File = None
     """Draw it: .png, .pdf or .svg."""
+    column: bool = False
+    """Draw --plot for one column of a journal, 3.5 in wide, not for a page, 7.2 in."""
     overwrite: bool = False
     """Allow output files to be replaced."""
 
@@ -63,7 +67,7 @@ class Information(StarWithNuisances):
             {
                 self.json: lambda path: write_json(result, path),
                 self.csv: lambda path: write_csv(pixels.as_rows(), path),
-                self.plot: lambda path: _plot(self.target, pixels, path),
+                self.plot: picture(lambda sheet: _plot(self.target, pixels, sheet), self.column),
             },
             self.overwrite,
         )
@@ -190,31 +194,27 @@ class InformationSpectrum(Record):
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _plot(name: str, pixels: InformationSpectrum, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    wave = pixels.wave
-    figure, (top, middle, bottom) = plt.subplots(3, sharex=True, figsize=(9.0, 6.0), layout="constrained")
-    top.plot(wave, pixels.flux, color="0.2", linewidth=0.5)
-    top.set_ylabel("flux (median 0.5)")
-    middle.plot(wave, pixels.conditional, color="0.7", linewidth=0.6, label="all else known")
-    middle.plot(wave, pixels.marginal, color="#b2182b", linewidth=0.7, label="all else unknown")
-    middle.set(ylabel=f"information on {name}\n(1/{unit_of(name)}$^2$/Å)", yscale="log")
-    middle.set_ylim(max(pixels.conditional.max() * 1e-5, 1e-12))
-    middle.legend(frameon=False, loc="upper left", ncols=2)
-    bottom.plot(wave, pixels.cumulative_conditional, color="0.6")
-    bottom.plot(wave, pixels.cumulative_marginal, color="#b2182b")
-    bottom.set(xlabel="vacuum wavelength (Å)", ylabel="cumulative share", xlim=(wave[0], wave[-1]))
-    _name_lines(top, pixels)
-    figure.savefig(path, dpi=200)
-    plt.close(figure)
+def _plot(name: str, pixels: InformationSpectrum, sheet: Sheet) -> "Figure":
+    """Spectrum, information per Å and its running share, one above the other."""
+    wave, (dark, light) = pixels.wave, steps(2)
+    with styled():
+        figure, (top, middle, bottom) = sheet.grid(3, 1, 1.7, sharex=True)
+        top.plot(wave, pixels.flux, color=DATA, linewidth=0.5)
+        top.set_ylabel("flux (median 0.5)")
+        middle.plot(wave, pixels.conditional, color=light, linewidth=0.6, label="all else known")
+        middle.plot(wave, pixels.marginal, color=dark, linewidth=0.7, label="all else unknown")
+        middle.set(ylabel=f"information on {symbol(name)}\n(1/{unit_of(name)}$^2$/Å)", yscale="log")
+        middle.set_ylim(max(pixels.conditional.max() * 1e-5, 1e-12))
+        bottom.plot(wave, pixels.cumulative_conditional, color=light, linestyle="--")
+        bottom.plot(wave, pixels.cumulative_marginal, color=dark)
+        bottom.set(xlabel="vacuum wavelength (Å)", ylabel="cumulative share", xlim=(wave[0], wave[-1]))
+        figure.legend(*middle.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        _name_lines(top, pixels, APART_A * (2 if sheet.narrow else 1))
+        return settled(figure)
 
 
-def _name_lines(axes: "Axes", pixels: InformationSpectrum) -> None:
-    """Names the lines that hold information, above the spectrum, each name once per 15 Å."""
+def _name_lines(axes: "Axes", pixels: InformationSpectrum, apart: float) -> None:
+    """Names the lines that hold information, above the spectrum, each so many Å from the last."""
     from crlb.fisher.features import FEATURES
 
     wave, density = pixels.wave, pixels.marginal
@@ -222,11 +222,11 @@ def _name_lines(axes: "Axes", pixels: InformationSpectrum) -> None:
     last = -1e9
     for feature in sorted(FEATURES, key=lambda feature: feature.wave):
         near = abs(wave - feature.wave) < 4.0
-        if share[near].sum() < MIN_SHARE_NAMED or feature.wave - last < 15.0:
+        if share[near].sum() < MIN_SHARE_NAMED or feature.wave - last < apart:
             continue
         last = feature.wave
-        axes.axvline(feature.wave, color="0.85", linewidth=0.6, zorder=0)
+        axes.axvline(feature.wave, color=BACKGROUND, linewidth=0.6, zorder=0)
         axes.annotate(
-            feature.name, (feature.wave, 1.02), xycoords=("data", "axes fraction"), rotation=90, fontsize=6,
+            feature.name, (feature.wave, 1.02), xycoords=("data", "axes fraction"), rotation=90,
             ha="center",
         )  # fmt: skip

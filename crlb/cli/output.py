@@ -3,8 +3,15 @@
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crlb.files.output import new_file
+from crlb.palette import COLUMN, PAGE, Sheet, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 200  # of pictures made of pixels
 
 
 def write_outputs(writers: Mapping[Path | None, Callable[[Path], None]], overwrite: bool) -> None:
@@ -14,6 +21,16 @@ def write_outputs(writers: Mapping[Path | None, Callable[[Path], None]], overwri
             with new_file(path, overwrite) as temporary:
                 write(temporary)
             print(f"wrote {path}")
+
+
+def picture(plot: "Callable[[Sheet], Figure]", column: bool) -> Callable[[Path], None]:
+    """Returns what writes a figure, drawn for a page or for a column, in the format its name ends in."""
+
+    def write(path: Path) -> None:
+        with styled():
+            plot(COLUMN if column else PAGE).savefig(path, dpi=DPI)
+
+    return write
 
 
 def write_csv(rows: Sequence[Mapping[str, object]], path: Path) -> None:

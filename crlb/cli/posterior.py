@@ -4,6 +4,7 @@ import math
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from crlb.cli.checks import check_finite
 from crlb.cli.forward_model import File
 from crlb.cli.output import write_outputs
 from crlb.cli.prior import WithPrior
@@ -19,6 +19,7 @@ from crlb.errors import Interrupted, OutputError, UsageError
 from crlb.files.progress import progress
 from crlb.files.records import Json, write_json
 from crlb.files.table_formats import check_table, partial_of
+from crlb.labels import option_of
 from crlb.readers.arguments import SpectraOptions
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from crlb.observation.conditions import Conditions
 
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+ENDINGS = (".samples.csv", ".corner.png", ".fit.png")  # of the files of single stars
 OF_THE_FILE, OF_THE_MODEL = Path("file"), Path("model")
-MODEL_ERROR = 0.01  # of the flux: what models of this kind miss of real spectra, see README
+MODEL_ERROR = 0.01  # of the flux: what models of this kind miss of real spectra, see docs/observed.md
 # For so few spectra most of the time is the compiler's: told not to try hard it needs a third, and what it
 # makes runs slower by less than that.
 FEW = 4
@@ -64,14 +66,15 @@ class PosteriorOf(SpectraOptions, WithPrior):
     """Whose errors count: those of the file; of the built-in noise model at the star's magnitude, spectra
     on pixels of the arm; or of other noise curves, HDF5."""
     mag: Annotated[float | None, tyro.conf.arg(metavar="AB")] = None
-    """AB magnitude in i of all stars, for --noise model; refused where the file has a column of that name."""
+    """AB magnitude in i of all stars, for --noise model; default: the column of that name in the file."""
     amplitude: Annotated[float, tyro.conf.arg(metavar="SIGMA")] = math.inf
     """1-sigma of a Gaussian prior around 1 on the flux scale; inf: any scale; 0: known, 0.5 at the median."""
     continuum: Annotated[int, tyro.conf.arg(metavar="ORDER")] = 3
     """Order of an unknown multiplicative polynomial; 0: the shape of the continuum is that of the model."""
     conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
     """What is unknown besides the labels, instead of --amplitude, --continuum and --rv: published, survey, or
-    a YAML file. With the errors of the file: scale, continuum, velocity (inf), model error."""
+    a YAML file. With the errors of the file: scale, continuum, velocity (inf), model error. Default:
+    those options."""
     model_error: Annotated[str | None, tyro.conf.arg(metavar="FRACTION|fit")] = None
     """Relative error of the model, added to every pixel's in quadrature; fit: as large as chi2 asks for.
     Default: 0.01 for spectra of real stars, 0 for those of this project's simulations."""
@@ -120,6 +123,7 @@ class PosteriorOf(SpectraOptions, WithPrior):
         self._check_conditions()
         for option, folder in (("--samples", self.samples), ("--plots", self.plots)):
             _check_folder(option, folder, self.overwrite or self._goes_on())
+            _check_apart(option, folder, self.inputs() | self.outputs())
 
     def _goes_on(self) -> bool:
         """Whether an interrupted run has left rows, and with them files of single stars."""
@@ -129,14 +133,8 @@ class PosteriorOf(SpectraOptions, WithPrior):
         for probability in self.quantiles:
             if not 0 < probability < 1:
                 raise UsageError(f"--quantiles must lie between 0 and 1, found {probability:g}")
-        if self.mag is not None:
-            check_finite("--mag", [self.mag], "magnitude")
         if not self.target_ess > 1:
             raise UsageError(f"--target-ess must be above 1, found {self.target_ess:g}")
-        if not self.amplitude >= 0:
-            raise UsageError(
-                f"--amplitude must be positive, inf for any, 0 for known; found {self.amplitude:g}"
-            )
         if not 0 <= self.continuum <= 20:
             raise UsageError(f"--continuum must be an order of 0 to 20, found {self.continuum}")
         self.error_of_model(default=0.0)
@@ -148,7 +146,7 @@ class PosteriorOf(SpectraOptions, WithPrior):
             if getattr(self, name) != defaults[name]:
                 way = "; the width is that of --resolving-power" if name == "lsf_fwhm" else ""
                 raise UsageError(
-                    f"--{name.replace('_', '-')} has no effect without --noise model: the errors are those "
+                    f"{option_of(name)} has no effect without --noise model: the errors are those "
                     f"of the file{way}; leave it out, or add that"
                 )
         if self.under_model():
@@ -271,6 +269,21 @@ class PosteriorOf(SpectraOptions, WithPrior):
 
 def _argument(i: int, paths: tuple[Path, ...]) -> str:
     return "SPECTRA" if len(paths) == 1 else f"SPECTRA {i + 1}"
+
+
+def _check_apart(option: str, folder: Path | None, files: Mapping[str, Path | None]) -> None:
+    """Refuses files of the command that are this folder, or have names that files of stars get in it.
+
+    Raises:
+        OutputError: naming the options.
+    """
+    for name, path in files.items():
+        if folder is None or path is None:
+            continue
+        same = os.path.realpath(path) == os.path.realpath(folder)
+        inside = os.path.realpath(path.parent) == os.path.realpath(folder)
+        if same or (inside and path.name.endswith(ENDINGS)):
+            raise OutputError(f"{option} {folder} would be written over {path} ({name}); choose another name")
 
 
 def _check_folder(option: str, folder: Path | None, overwrite: bool) -> None:

@@ -17,7 +17,7 @@ from crlb.files.flags import LEGEND
 from crlb.files.input import identity
 from crlb.files.observed import Observed, Origin
 from crlb.files.records import Json
-from crlb.files.tables import TableFile
+from crlb.files.tables import Column, TableFile, as_read
 from crlb.readers.many import Spoilt, spectra_of
 
 if TYPE_CHECKING:
@@ -123,17 +123,22 @@ class PosteriorRun:
         found["seed"] = self.options.seed
         return found | (self.model.describe() if self.options.under_model() else {})
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Of the table."""
+        from crlb.cli.posterior_table import columns_of
+
+        return columns_of(self.options.free_labels(), self.options.quantiles, self.known)
+
     def table(self, command: str) -> TableFile | None:
         """The table to write; None: none is asked for. An interrupted one is taken up again."""
         if self.options.out is None:
             return None
-        from crlb.cli.posterior_table import columns_of
-
         package = version("specvit-jax")
         options = replace(self.options, out=None, json=None, overwrite=False)
         return TableFile(
             self.options.out,
-            columns_of(self.options.free_labels(), self.options.quantiles, self.known),
+            self.columns,
             about={"command": command, "version": f"specvit-jax {package}", "flags": LEGEND},
             fingerprint={
                 "spectra": identity(self.files.paths),
@@ -151,16 +156,15 @@ class PosteriorRun:
 
     def kept(self, table: TableFile) -> "Iterator[Row]":
         """Rows that an interrupted run has left in the table, numbers as numbers."""
-        kinds = {one.name: one.kind for one in table.columns}
         with table.partial.open(newline="", encoding="utf-8") as file:
             for row in islice(csv.DictReader(file), table.rows):
-                yield {name: _read(kinds[name], cell) for name, cell in row.items()}
+                yield as_read(self.columns, row)
 
     def rows(self, first: int) -> "Iterator[Row]":
         """The rows of all spectra from `first` on, computed from the beginning of its block.
 
         Stars of one block are computed together: only so are the last digits those of a run that was never
-        interrupted.
+        interrupted; and they are as a table keeps them.
         """
         from crlb.bayes.observed import STARS_AT_ONCE
         from crlb.cli.posterior_table import row_of
@@ -173,7 +177,7 @@ class PosteriorRun:
             one = spectrum if isinstance(spectrum, Observed) else None
             labels = {name: (one.labels if one else {}).get(name, np.nan) for name in self.known}
             self._draw(star)
-            yield row_of(star, self._mag(one), self.options.quantiles, labels)
+            yield as_read(self.columns, row_of(star, self._mag(one), self.options.quantiles, labels))
 
     def _mag(self, observed: Observed | None) -> float | None:
         return observed.mag if observed is not None and observed.mag is not None else self.options.mag
@@ -285,14 +289,6 @@ class PosteriorRun:
 
 
 SAMPLES = 1024  # drawn from every posterior
-
-
-def _read(kind: str, cell: str) -> object:
-    if kind == "text":
-        return cell
-    if kind == "flag":
-        return cell == "True"
-    return int(cell) if kind == "integer" else float(cell)
 
 
 def _without_ending(name: str) -> str:

@@ -27,10 +27,10 @@ class WithPrior(ForwardModelOptions):
     """A forward model, and what is known of the labels before a spectrum is seen."""
 
     prior_beta: Shapes = ()
-    """Beta(A, B) prior over the grid's range for a label, for example log_g=3,3; uniform otherwise."""
+    """Beta(A, B) prior over the grid's range for a label, for example log_g=3,3; default: uniform."""
     prior_sigma: Normals = ()
     """Gaussian prior of a label in its unit, mean and 1 sigma, cut at the edges of the grid:
-    T_eff=4800,100."""
+    T_eff=4800,100; default: none."""
 
     def check(self) -> None:
         """Refuses what `ForwardModelOptions.check` does, and priors that are none."""

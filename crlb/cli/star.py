@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from crlb.cli.checks import check_at_most, check_finite
+from crlb.cli.checks import check_at_most
 from crlb.cli.forward_model import ForwardModelOptions
 from crlb.errors import UsageError
 from crlb.labels import LABEL_NAMES
@@ -25,22 +25,21 @@ class StarOptions(ForwardModelOptions):
     """One star: its labels and its brightness."""
 
     T_eff: Number = None
-    """Effective temperature, K; needed where it is a free label, as are the next two."""
+    """Effective temperature, K; default: none, needed where it is a free label."""
     log_g: Number = None
-    """log10 of surface gravity in cm/s^2, dex."""
+    """log10 of surface gravity in cm/s^2, dex; default: none, likewise."""
     M_H: Number = None
-    """Metallicity relative to the Sun, dex."""
+    """Metallicity relative to the Sun, dex; default: none, likewise."""
     a_M: Number = None
-    """Enhancement of the alpha elements, dex, where `--labels` has it (otherwise `--fix a_M=...`)."""
+    """Enhancement of the alpha elements, dex; default: that of --fix, needed where --labels has it."""
     C_M: Number = None
-    """Enhancement of carbon, dex, likewise."""
+    """Enhancement of carbon, dex; default: that of --fix, likewise."""
     mag: float
     """AB magnitude in i."""
 
     def check(self) -> None:
         """Refuses what `ForwardModelOptions.check` does, and labels that are missing or have no effect."""
         super().check()
-        check_finite("--mag", [self.mag], "magnitude")
         self.values(self.free_labels())
 
     def star(self, label_names: tuple[str, ...]) -> "np.ndarray":
@@ -53,14 +52,13 @@ class StarOptions(ForwardModelOptions):
         """Returns the values of the free labels in this order.
 
         Raises:
-            UsageError: one is missing or not finite, or a label that is not free was given another value
+            UsageError: one is missing, or a label that is not free was given another value
                 than it is held at.
         """
         given = {name: getattr(self, name) for name in LABEL_NAMES if getattr(self, name) is not None}
         for name in label_names:
             if name not in given:
                 raise UsageError(f"--{name} is needed: it is a free label of this grid")
-            check_finite(f"--{name}", [given[name]])
         held = self.fixed()
         for name, value in given.items():
             if name not in label_names and held.get(name) != value:
@@ -89,10 +87,10 @@ class StarWithNuisances(StarOptions):
         """Refuses what `StarOptions.check` does, and an order of the continuum that cannot be."""
         from crlb.observation.conditions import MAX_CONTINUUM
 
-        super().check()
         if self.continuum < 0:
             raise UsageError(f"--continuum must be an order of 0 or more, found {self.continuum}")
         check_at_most(continuum=(self.continuum, MAX_CONTINUUM))
+        super().check()  # looks at every unknown, each order of the continuum among them
 
     def unknowns(self) -> tuple[str, ...]:
         """Returns what is unknown of the star: its free labels, then the nuisances."""

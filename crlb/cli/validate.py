@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from crlb.cli.forward_model import File, ForwardModelOptions
-from crlb.cli.output import write_outputs
+from crlb.cli.output import picture, write_outputs
 from crlb.errors import UsageError
 from crlb.files.progress import progress
 from crlb.files.records import write_json
@@ -28,7 +28,7 @@ class Validate(ForwardModelOptions):
     """
 
     file: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="GRID")] = None
-    """The grid file, as --grid; without it the embedded grid."""
+    """The grid file, as --grid; default: the embedded grid."""
     degree: tyro.conf.Suppress[Literal[3, 5]] = 3
     mag: Magnitudes = (21.5, 20.0, 18.0)
     """AB magnitudes in i at which the bound is taken; regions are shown at the middle one."""
@@ -36,6 +36,8 @@ class Validate(ForwardModelOptions):
     """Write everything shown, and more, with provenance."""
     plot: File = None
     """Draw errors against wavelength, and biases per axis and region: .png, .pdf or .svg."""
+    column: bool = False
+    """Draw --plot for one column of a journal, 3.5 in wide, not for a page, 7.2 in."""
     overwrite: bool = False
     """Allow output files to be replaced."""
 
@@ -52,7 +54,7 @@ class Validate(ForwardModelOptions):
         write_outputs(
             {
                 self.json: lambda path: write_json(result, path),
-                self.plot: lambda path: result.plot().savefig(path, dpi=200),
+                self.plot: picture(result.plot, self.column),
             },
             self.overwrite,
         )

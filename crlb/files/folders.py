@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crlb.errors import DataError, OutputError
@@ -27,6 +27,36 @@ def check_links(paths: Iterable[Path], error: type[DataError | OutputError] = Ou
                 f"{path} is a symbolic link, and none is followed here; "
                 "put what it leads to in its place, or name that instead of it"
             )
+
+
+def check_outside(folder: Path, inputs: Mapping[str, Path | None], option: str = "--out") -> None:
+    """Refuses inputs that lie in a folder whose files a command deletes or replaces.
+
+    Args:
+        folder: the folder, there or not.
+        inputs: option or argument ("--grid", "SPECTRA") -> the file it reads; None: not given.
+        option: that names the folder.
+
+    Raises:
+        OutputError: an input lies there, or is another name (a hard link) of a file there.
+    """
+    for name, path in inputs.items():
+        if path is not None and (_is_below(path, folder) or _has_name_in(path, folder)):
+            raise OutputError(
+                f"{option} {folder} would be written over {path}, an input of the command ({name}); "
+                f"choose another {option}"
+            )
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _has_name_in(path: Path, folder: Path) -> bool:
+    """Whether a file with several names has one of them in a folder."""
+    if not path.is_file() or path.stat().st_nlink == 1:
+        return False
+    return any(inner.is_file() and inner.samefile(path) for inner in tree(folder))
 
 
 def tree(path: Path) -> Iterator[Path]:

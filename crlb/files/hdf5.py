@@ -122,7 +122,7 @@ def _check_declared(values: h5py.Dataset, name: str) -> None:
 
 
 def read_numbers(
-    group: h5py.Group, name: str, dims: tuple[str, ...], rows: np.ndarray | None = None
+    group: h5py.Group, name: str, dims: tuple[str, ...], rows: np.ndarray | slice | None = None
 ) -> np.ndarray:
     """A dataset of numbers as stored, checked to have these dimensions and not to be empty.
 
@@ -130,7 +130,7 @@ def read_numbers(
         group: where it lies.
         name: of the dataset.
         dims: names of its dimensions.
-        rows: increasing indices; only these rows are read.
+        rows: increasing indices, or a slice; only these rows are read.
 
     Raises:
         DataError: as `dataset`; or the dataset holds something else than numbers, has another shape, or is
@@ -142,8 +142,9 @@ def read_numbers(
             f"'{name}' must hold numbers in the shape ({', '.join(dims)}), "
             f"found {values.dtype} in the shape {values.shape}"
         )
-    read = len(values) if rows is None else len(rows)
+    rows = slice(None) if rows is None else rows
+    read = len(range(*rows.indices(len(values)))) if isinstance(rows, slice) else len(rows)
     size = read * math.prod(values.shape[1:])
     check_memory(size * (values.dtype.itemsize + WORKING), f"'{name}' of shape {(read, *values.shape[1:])}")
-    numbers: np.ndarray = values[()] if rows is None else values[rows]
+    numbers: np.ndarray = values[rows]
     return numbers

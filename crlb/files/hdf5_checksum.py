@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 
 from crlb.errors import DataError
+from crlb.files.checksum import CHECKSUM, check_name, said_of
 from crlb.files.hdf5 import dataset
 from crlb.files.hdf5_attributes import Node, attribute, text, write_texts
 
-CHECKSUM = "sha256"  # attribute of the root
+DIGEST_SIZE = 64  # characters of a SHA-256
 BLOCK = 2**24  # bytes read at a time
 MOST_NODES = 1000  # groups and data sets of a file; those written here hold some 20
 AFFORDABLE = 2**30  # bytes: a file of spectra that is larger is not read once more for its checksum: 2 s
@@ -29,9 +30,11 @@ def check_seal(file: h5py.File) -> bool:
     """Whether a file has a checksum, which then agrees.
 
     Raises:
-        DataError: it does not: something was changed, on purpose or by a damaged disk.
+        DataError: it does not: something was changed, on purpose or by a damaged disk; or its name was.
     """
     known = text(file, CHECKSUM)
+    if known is None:
+        check_name({name: text(file, name) for name in file.attrs if _may_be_digest(file, name)})
     if known is not None and known != content_digest(file):
         raise DataError(
             "what it holds is not what was written (SHA-256 differs): make or fetch it again; if it was "
@@ -40,14 +43,16 @@ def check_seal(file: h5py.File) -> bool:
     return known is not None
 
 
+def _may_be_digest(file: h5py.File, name: str) -> bool:
+    """Whether an attribute has the type of a checksum written here; names and texts of others may hang."""
+    return bool(file.attrs.get_id(name).dtype == np.dtype(f"S{DIGEST_SIZE}"))
+
+
 def check_affordable_seal(file: h5py.File) -> str:
     """As `check_seal`, for files that are not read whole; returns in words whether it was compared."""
-    if CHECKSUM not in file.attrs:
-        return "no checksum in the file"
-    if file.id.get_filesize() > AFFORDABLE:
+    if CHECKSUM in file.attrs and file.id.get_filesize() > AFFORDABLE:
         return f"checksum not compared, since the file has more than {AFFORDABLE:,} bytes"
-    check_seal(file)
-    return "SHA-256 of the content agrees"
+    return said_of(check_seal(file))
 
 
 def content_digest(file: h5py.File) -> str:

@@ -1,9 +1,9 @@
 """What memory there is, compared with what is about to be taken."""
 
-import os
 from pathlib import Path
 
 from crlb.errors import DataError
+from crlb.files.process import PROC
 
 GIB = 2**30
 CGROUP = Path("/sys/fs/cgroup")
@@ -30,11 +30,9 @@ def check_memory(n_bytes: int, what: str) -> None:
 
 
 def _of_machine() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def _of_container() -> int:
@@ -53,11 +51,9 @@ def _of_limit() -> int:
     """What `ulimit -v` leaves; no limit where there is none."""
     import resource
 
+    import psutil
+
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most == resource.RLIM_INFINITY:
         return 2**63
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except OSError:  # not Linux
-        return most
-    return most - pages * os.sysconf("SC_PAGE_SIZE")
+    return most - int(psutil.Process().memory_info().vms) if PROC.is_dir() else most  # macOS limits nothing

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crlb.errors import DataError, MissingInputError
+from crlb.files.checksum import CHECKSUM
 from crlb.files.memory import check_memory
 
 # What zipfile and numpy raise for damaged archives, found by changing bytes of good ones.
@@ -21,7 +22,6 @@ ERRORS = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, OverflowError, NotImplementedError),
     *(RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, MemoryError, RecursionError),
 )
-CHECKSUM = "sha256"  # name of its array
 COPIES = 2  # of an array in memory: as it is read and as it is used
 MOST_HEADER = 10_000  # bytes; numpy allows no more, either
 

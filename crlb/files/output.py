@@ -19,8 +19,10 @@ from crlb.files.process import is_alive, namespace
 MOST_NAME = 255  # bytes of a file's name
 MOST_STEM, MOST_SUFFIX = 200, 16  # bytes that a temporary name takes over from that of its file
 FORGOTTEN_S = 86_400.0  # s without a change after which the writer of a file, on another machine, is dead
-NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # of a file system that has none
+# Of a file system that has none; macOS has two numbers for "not supported".
+NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 _WRITER = re.compile(r"(\d{1,9})-([0-9a-f]{8})-[0-9a-f]{8}")  # process, machine, and a number of its own
+_TEMPORARY = re.compile(rf"\..+\.{_WRITER.pattern}\.partial(\.[^.]+)?")
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> Path:
@@ -55,7 +57,19 @@ def check_outputs(
         overwrite: whether files that exist may be replaced; inputs never are.
 
     Raises:
-        OutputError: an output is an input or another output, also through links; or as `check_output`.
+        OutputError: as `check_apart` and `check_output`.
+    """
+    check_apart(outputs, inputs)
+    for path in outputs.values():
+        if path is not None:
+            check_output(path, overwrite)
+
+
+def check_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
+    """Refuses outputs that are an input or another output, also through links; arguments as `check_outputs`.
+
+    Raises:
+        OutputError: naming both.
     """
     given = [(name, path) for name, path in outputs.items() if path is not None]
     for i, (name, path) in enumerate(given):
@@ -67,8 +81,6 @@ def check_outputs(
         for other, written in given[:i]:
             if _is_same(path, written):
                 raise OutputError(f"{name} {path}: {other} is the same file; choose another name")
-    for _, path in given:
-        check_output(path, overwrite)
 
 
 def _is_same(one: Path, two: Path) -> bool:
@@ -102,13 +114,17 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary name beside `path`; what was written there becomes `path` on success only.
 
     Its permissions are those of any new file, as the umask has it. What a killed writer of the same file left
-    is removed first.
+    is removed first. Within another `new_file` the name that this one has given is written as it is.
 
     Raises:
         OutputError: as `check_output`, at the end, too: of two writers without `overwrite` the first one
             wins; or the system refused to create it.
         DiskError: the writing failed: disk full, read-only or failing; what was there before is untouched.
     """
+    if is_temporary(Path(path).name):  # whoever made the name gives the file its own, or removes it
+        with writing(path):
+            yield Path(path)
+        return
     path = check_output(path, overwrite)
     _remove_left_over(path)
     start, end = _around_writer(path)
@@ -129,6 +145,11 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 def hidden(path: Path, ending: str) -> Path:
     """Returns the name `.NAME` + `ending` beside a file; a long NAME is cut and has a checksum instead."""
     return path.with_name(f".{_cut(path.name, MOST_NAME - 1 - len(ending))}{ending}")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file has a name of `new_file`: it is being written, or its writer was killed."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def _cut(name: str, most: int) -> str:

@@ -49,8 +49,10 @@ def read_wave(file: h5py.File, expected: Float[np.ndarray, " n_pix"] | None) -> 
     return wave
 
 
-def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.ndarray, "n n_pix"]:
-    """One array of `ARRAYS` as float32, spectra by pixels.
+def read_array(
+    file: h5py.File, name: str, shape: tuple[int, int], part: slice = slice(None)
+) -> Float[np.ndarray, "n n_pix"]:
+    """One array of `ARRAYS`, or a part of its rows, as float32, spectra by pixels.
 
     Raises:
         DataError: the array is missing, has another shape, or numbers beyond float32.
@@ -58,7 +60,7 @@ def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.n
     found = dataset(file, ARRAYS[name]).shape
     if found != shape:
         raise DataError(f"'{ARRAYS[name]}' must have shape {shape} (labels, wave), found {found}")
-    values = read_numbers(file, ARRAYS[name], ("n", "n_pix"))
+    values = read_numbers(file, ARRAYS[name], ("n", "n_pix"), part)
     with np.errstate(over="ignore"):
         found32 = values.astype(np.float32, copy=False)
     if (beyond := np.isinf(found32) & np.isfinite(values)).any():
@@ -70,15 +72,19 @@ def read_array(file: h5py.File, name: str, shape: tuple[int, int]) -> Float[np.n
     return found32
 
 
-def read_usable(file: h5py.File, shape: tuple[int, int]) -> Float[np.ndarray, "n n_pix"] | None:
+def read_usable(
+    file: h5py.File, shape: tuple[int, int], part: slice = slice(None)
+) -> Float[np.ndarray, "n n_pix"] | None:
     """1 for pixels that can be used, 0 for those that the mask marks; None: no mask, or none is marked.
+
+    Of all rows, or of a part of them.
 
     Raises:
         DataError: the mask has another shape.
     """
     if ARRAYS["mask"] not in file:
         return None
-    marked = read_array(file, "mask", shape) != 0
+    marked = read_array(file, "mask", shape, part) != 0
     return 1 - marked.astype(np.float32) if marked.any() else None
 
 
@@ -96,9 +102,7 @@ def read_table(file: h5py.File, part: slice = slice(None)) -> dict[str, Float[np
         DataError: the table is missing, is not a table, has no rows, or has no names of columns, or names
             that are more than a list of strings.
     """
-    table = dataset(file, TABLE)
-    if table.dtype.names is None or table.ndim != 1 or not len(table):
-        raise DataError(f"'{TABLE}' must be a table with at least one row, found {table.dtype}")
+    table = _table(file)
     if table.dtype.hasobject:
         raise DataError(f"'{TABLE}' must hold numbers and texts of fixed length, found {table.dtype}")
     n = len(range(*part.indices(len(table))))
@@ -112,6 +116,22 @@ def read_table(file: h5py.File, part: slice = slice(None)) -> dict[str, Float[np
         if block.dtype.kind in "fiub":
             columns.update({name: block[:, i].astype(np.float64) for i, name in enumerate(names)})
     return columns
+
+
+def table_length(file: h5py.File) -> int:
+    """Rows of the label table: the number of spectra in a file.
+
+    Raises:
+        DataError: the table is missing, is not a table, or has no rows.
+    """
+    return len(_table(file))
+
+
+def _table(file: h5py.File) -> h5py.Dataset:
+    table = dataset(file, TABLE)
+    if table.dtype.names is None or table.ndim != 1 or not len(table):
+        raise DataError(f"'{TABLE}' must be a table with at least one row, found {table.dtype}")
+    return table
 
 
 def column_names(pickled: object, field: str) -> list[str]:

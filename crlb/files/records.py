@@ -185,17 +185,22 @@ def _array(values: object, kind: object) -> np.ndarray:
 def _finite(value: object, place: str, words: dict[str, str]) -> Json:
     """`value` with null for what is not finite; `words` gets place and number of each."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(item, f"{place}/{key}".lstrip("/"), words) for key, item in value.items()}
+        return {str(key): _finite(item, f"{place}/{_step(str(key))}", words) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item, f"{place}/{i}".lstrip("/"), words) for i, item in enumerate(value)]
+        return [_finite(item, f"{place}/{i}", words) for i, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        words[place] = str(value)
+        words[place[1:]] = str(value)
         return None
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(
-        f"{place or 'the value'} must be plain, a record or an array, found {type(value).__name__}"
+        f"{place[1:] or 'the value'} must be plain, a record or an array, found {type(value).__name__}"
     )
+
+
+def _step(key: str) -> str:
+    """A key as part of a place, as in a JSON pointer (RFC 6901): ~1 for /, ~0 for ~."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _restored(values: Mapping[str, Json]) -> dict[str, Json]:
@@ -212,7 +217,7 @@ def _restored(values: Mapping[str, Json]) -> dict[str, Json]:
 
 def _put(found: Any, place: str, number: float) -> None:
     """Puts a number where there is null; keys of lists are their indices."""
-    keys: list[Any] = place.split("/")
+    keys: list[Any] = [key.replace("~1", "/").replace("~0", "~") for key in place.split("/")]
     for i, key in enumerate(keys):
         keys[i] = int(key) if isinstance(found, list) else key
         found, holder = found[keys[i]], found

@@ -16,6 +16,7 @@ from crlb.files.hdf5_attributes import write_texts
 from crlb.files.hdf5_checksum import check_affordable_seal, seal
 from crlb.files.output import new_file
 from crlb.labels import LABEL_NAMES
+from crlb.suggest import meant
 
 EDGES = (0, -1)  # pixels where the field's own files have NaN errors
 # Wider than any star. What lies outside stands for a value that is missing: -9999, -99, 99, 1e30.
@@ -124,7 +125,10 @@ def label_columns(available: tuple[str, ...], wanted: tuple[str, ...]) -> list[i
     """
     unknown = [name for name in wanted if name not in available]
     if unknown:
-        raise UsageError(f"label must be one of {', '.join(available)}, found {', '.join(unknown)}")
+        raise UsageError(
+            f"label must be one of {', '.join(available)}, found {', '.join(unknown)}"
+            f"{meant(unknown[0], available)}"
+        )
     return [available.index(name) for name in wanted]
 
 
@@ -225,11 +229,13 @@ def read_spectra(
     *,
     need: tuple[str, ...] = ("flux",),
     wave: Float[np.ndarray, " n_pix"] | None = DETECTOR_WAVE,
+    rows: int | None = None,
 ) -> Spectra:
     """Reads a pfsspec file: the arrays in `need` (of flux, error, noisy), labels, magnitude and SNR.
 
-    With noisy flux comes the mask of lost pixels, where the file has one. A checksum of the content, which
-    files that are written here have, is compared in files of up to a GiB.
+    Of `rows` spectra from the first, or of all: those after them are not read. With noisy flux comes the mask
+    of lost pixels, where the file has one. A checksum of the content, which files that are written here have,
+    is compared in files of up to a GiB that are read whole.
 
     Raises:
         MissingInputError: the file does not exist.
@@ -240,26 +246,27 @@ def read_spectra(
     """
     with open_input(path, "spectra") as file:
         found = pfsspec.read_wave(file, wave)
-        table = pfsspec.read_table(file)
+        table = pfsspec.read_table(file, slice(rows))
         labels = {name: table[name] for name in LABEL_NAMES if name in table}
         if not labels:
             raise DataError(
                 f"the label table must have a column of {', '.join(LABEL_NAMES)}, found {', '.join(table)}"
             )
-        shape = (len(next(iter(labels.values()))), len(found))
-        arrays = {name: pfsspec.read_array(file, name, shape) for name in need}
+        shape = (pfsspec.table_length(file), len(found))
+        arrays = {name: pfsspec.read_array(file, name, shape, slice(rows)) for name in need}
         spectra = Spectra(
             found,
             labels,
             mag=table.get("mag"),
             snr=table.get("snr"),
-            usable=pfsspec.read_usable(file, shape) if "noisy" in need else None,
+            usable=pfsspec.read_usable(file, shape, slice(rows)) if "noisy" in need else None,
             gain=table.get("gain"),
             conditions=pfsspec.read_conditions(file),
             **arrays,
         )
         _check_stars(spectra)
-        check_affordable_seal(file)
+        if spectra.n == shape[0]:
+            check_affordable_seal(file)
         return spectra
 
 

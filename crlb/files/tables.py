@@ -194,6 +194,20 @@ class TableFile:
                 path.unlink()
 
 
+def as_read(columns: Sequence[Column], row: Mapping[str, object]) -> dict[str, object]:
+    """A row of a table with its numbers and texts as they are read again: of 8 digits, `-` for no text.
+
+    Args:
+        columns: of the table.
+        row: value of every column by name, or its cell, as text.
+    """
+    return {one.name: _READERS[one.kind](_cell(one.kind, row[one.name])) for one in columns}
+
+
+def _cell(kind: Kind, value: object) -> str:
+    return value if isinstance(value, str) else _FORMATS[kind](value)
+
+
 def _number(value: object) -> str:
     return f"{value:.8g}"
 
@@ -216,6 +230,13 @@ _FORMATS: Mapping[Kind, Callable[[object], str]] = {
     "number": _number,
     "integer": _integer,
     "flag": _flag,
+    "text": _text,
+}
+
+_READERS: Mapping[Kind, Callable[[str], object]] = {
+    "number": float,
+    "integer": int,
+    "flag": lambda cell: cell == "True",
     "text": _text,
 }
 

@@ -16,13 +16,16 @@ from crlb.files.records import Json
 
 MOST_BYTES = 256 * 2**20  # of a text; the largest that is written here, metrics of a long run, has some MB
 DEPTH = 64  # of lists and mappings inside each other; no result is deeper than ten
+LONGEST = 301  # characters of a value in a message
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
 
 
 def shown(value: object) -> str:
-    """Returns a value from a file for a message: a line of bounded length, whatever it is."""
-    return _SHORT.repr(value)
+    """Returns a value from a file for a message: a line of at most `LONGEST` characters, whatever it is."""
+    text = _SHORT.repr(value)
+    half = (LONGEST - 3) // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}...{text[-half:]}"
 
 
 def read_bytes(path: str | Path, kind: str, most: int = MOST_BYTES) -> bytes:

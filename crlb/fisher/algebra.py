@@ -17,7 +17,8 @@ from scipy.linalg import solve_triangular
 from scipy.special import chdtri
 
 from crlb.errors import DataError, UsageError
-from crlb.fisher.matrix import ROUNDING_UNITS, fisher_covariance
+from crlb.fisher.matrix import ROUNDING_UNITS, check_square, fisher_covariance, indefinite
+from crlb.suggest import meant
 
 ASYMMETRY = 1e-6  # of sqrt(F_aa F_bb): a Fisher matrix computed in float32 is symmetric to this
 # Beyond this the inverse of a set of combinations, in scaled units, is rounding.
@@ -61,9 +62,10 @@ def labelled(
 
     Raises:
         UsageError: names are repeated, or not one per row.
-        DataError: the matrix is not finite or not symmetric.
+        DataError: the matrix is not square, not finite, not symmetric, or has negative eigenvalues.
     """
     values, names = np.array(matrix, np.float64), tuple(label_names)
+    check_square(values)
     if len(names) != len(values) or len(set(names)) != len(names):
         raise UsageError(f"label_names: needed {len(values)} different names, found {', '.join(names)}")
     if not np.isfinite(values).all():
@@ -71,6 +73,8 @@ def labelled(
     scale = np.sqrt(np.abs(np.diag(values)))
     if (np.abs(values - values.T) > ASYMMETRY * np.outer(scale, scale)).any():
         raise DataError("fisher must be symmetric; pass the matrix of second derivatives, not a Jacobian")
+    if wrong := indefinite(values):
+        raise wrong
     return LabelledFisher((values + values.T) / 2, names)
 
 
@@ -265,7 +269,8 @@ def _scaled(fisher: LabelledFisher) -> tuple[np.ndarray, np.ndarray]:
 def _indices(fisher: LabelledFisher, labels: Sequence[str]) -> list[int]:
     for name in labels:
         if name not in fisher.label_names:
-            raise UsageError(f"unknown label {name}: needed one of {', '.join(fisher.label_names)}")
+            known = fisher.label_names
+            raise UsageError(f"unknown label {name}: needed one of {', '.join(known)}{meant(name, known)}")
     if len(set(labels)) != len(labels):
         raise UsageError(f"labels must differ, found {', '.join(labels)}")
     return [fisher.label_names.index(name) for name in labels]

@@ -25,6 +25,7 @@ from crlb.errors import UsageError
 from crlb.files.records import Record
 from crlb.fisher.features import Nearby, features_near
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
+from crlb.suggest import meant
 
 CHUNK = 16  # nodes computed together
 
@@ -198,4 +199,6 @@ def _position(names: Sequence[str], label: int | str) -> int:
         return list(names).index(label)
     if not isinstance(label, str) and 0 <= label < len(names):
         return label
-    raise UsageError(f"label must be one of {', '.join(names)} or its index, found {label!r}")
+    raise UsageError(
+        f"label must be one of {', '.join(names)} or its index, found {label!r}{meant(label, names)}"
+    )

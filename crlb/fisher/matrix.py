@@ -20,10 +20,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb.errors import DataError, UsageError
+from crlb.suggest import meant
 
 # A label is unidentifiable when the part of its information that no other label shares, 1 - R^2, is below
 # this many units of rounding: there, rounding of the Fisher matrix itself decides its bound.
 ROUNDING_UNITS = 1e3
+INDEFINITE = (
+    -1e-3
+)  # eigenvalue at unit diagonal that no rounding of a sum over pixels can give, in float32 neither
 
 
 class UnidentifiableError(UsageError):
@@ -88,8 +92,9 @@ def cramer_rao_bound(
         UnidentifiableError: a free combination of labels leaves the spectrum unchanged; it is named. Under
             jit, vmap or grad all bounds are NaN instead.
         UsageError: `fixed` names an unknown label, or a prior is not positive.
-        DataError: the matrix is not finite.
+        DataError: the matrix is not square, not finite, or has negative eigenvalues.
     """
+    check_square(fisher)
     names = _names(len(fisher), label_names)
     free = _free(names, fixed)
     information = jnp.asarray(fisher)
@@ -149,8 +154,9 @@ def fisher_covariance(
     """Returns F^-1, the smallest covariance of unbiased estimates, in unit of a * unit of b.
 
     Raises:
-        UnidentifiableError: as `cramer_rao_bound`; NaN under jit, vmap or grad.
+        UnidentifiableError, DataError: as `cramer_rao_bound`; NaN under jit, vmap or grad.
     """
+    check_square(fisher)
     names = _names(len(fisher), label_names)
     information = jnp.asarray(fisher)
     scale = jnp.sqrt(jnp.diagonal(information))
@@ -164,8 +170,9 @@ def schur_decay(fisher: Float[Array | np.ndarray, "n_labels n_labels"], index: i
     A ratio of variances: what remains of the information when the other labels are unknown.
 
     Raises:
-        UnidentifiableError: as `cramer_rao_bound`; NaN under jit, vmap or grad.
+        UnidentifiableError, DataError: as `cramer_rao_bound`; NaN under jit, vmap or grad.
     """
+    check_square(fisher)
     return _unshared(jnp.asarray(fisher), _names(len(fisher), None))[index]
 
 
@@ -190,11 +197,38 @@ def _inverse_root(information: Float[Array, "n n"], names: Sequence[str]) -> Flo
     return inverse
 
 
+def check_square(fisher: Float[Array | np.ndarray, "n_labels n_labels"]) -> None:
+    """Refuses what has not the shape of a Fisher matrix.
+
+    Raises:
+        DataError: the matrix is not square, or of no label.
+    """
+    if fisher.ndim != 2 or fisher.shape[0] != fisher.shape[1]:
+        raise DataError(f"fisher must be a square matrix, found shape {fisher.shape}")
+    if not len(fisher):
+        raise DataError("fisher needs at least one label, found none")
+
+
+def indefinite(fisher: Float[np.ndarray, "n_labels n_labels"]) -> DataError | None:
+    """Returns the error of a matrix that is no sum over pixels; None where it may be one."""
+    diagonal = np.diag(fisher)
+    scale = np.sqrt(np.where(diagonal == 0, 1.0, np.abs(diagonal)))
+    least = np.linalg.eigvalsh(fisher / scale[:, None] / scale[None, :])[0]
+    if least > INDEFINITE:
+        return None
+    return DataError(
+        f"fisher must be positive semidefinite, found eigenvalue {least:.3g} of the matrix scaled to a "
+        "diagonal of 1; pass a sum over pixels, in double precision"
+    )
+
+
 def _why(information: np.ndarray, names: Sequence[str]) -> UnidentifiableError | DataError:
     """The error that names what the spectrum cannot tell."""
     if not np.isfinite(information).all():
         return DataError("fisher must be finite, found NaN or infinity; are the labels inside the grid?")
     diagonal = np.diag(information)
+    if wrong := indefinite(information):
+        return wrong
     if (diagonal <= 0).any():
         dead = ", ".join(name for name, value in zip(names, diagonal, strict=True) if value <= 0)
         return UnidentifiableError(f"the spectrum does not depend on {dead}; fix it or give it a prior")
@@ -229,7 +263,10 @@ def _index(label: int | str, names: Sequence[str]) -> int:
         return names.index(label)
     if not isinstance(label, str) and 0 <= label < len(names):
         return int(label)
-    raise UsageError(f"fixed must name labels among {', '.join(names)} or give their index, found {label!r}")
+    raise UsageError(
+        f"fixed must name labels among {', '.join(names)} or give their index, found {label!r}"
+        f"{meant(label, names)}"
+    )
 
 
 def _prior_information(

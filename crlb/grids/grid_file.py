@@ -12,13 +12,14 @@ from jaxtyping import Float, Int
 from crlb.errors import DataError, UsageError
 from crlb.files.hdf5 import dataset, open_input, read_numbers
 from crlb.files.hdf5_attributes import attribute, text, texts, write_texts
-from crlb.files.hdf5_checksum import CHECKSUM, check_seal, seal
+from crlb.files.hdf5_checksum import check_seal, seal
 from crlb.files.output import new_file
 from crlb.grids.compression import Factors, quantise
 from crlb.grids.holes import Policy
 from crlb.grids.rounding import is_node
 from crlb.grids.spectral_grid import Nodes, SpectralGrid, grid_from_nodes, make_grid
 from crlb.labels import SOLAR_SCALED, check_label_names
+from crlb.suggest import meant
 
 __all__ = [
     "Nodes",
@@ -27,7 +28,6 @@ __all__ = [
     "default_grid_path",
     "grid_from_nodes",
     "grid_labels",
-    "has_checksum",
     "load_grid",
     "load_nodes",
     "load_slice",
@@ -71,12 +71,6 @@ def load_grid(
     """
     with open_input(path, "grid") as file:
         return _read_grid(file, fixed or {}, holes)
-
-
-def has_checksum(path: str | Path) -> bool:
-    """Returns whether a grid file holds the checksum of its content, which `load_grid` compares with it."""
-    with open_input(path, "grid") as file:
-        return CHECKSUM in file.attrs
 
 
 def grid_labels(path: str | Path) -> tuple[str, ...]:
@@ -202,7 +196,9 @@ def _slice(
     rows = np.ones(len(labels), bool)
     for name, value in fixed.items():
         if name not in label_names:
-            raise UsageError(f"unknown label {name}: this grid has {', '.join(label_names)}")
+            raise UsageError(
+                f"unknown label {name}: this grid has {', '.join(label_names)}{meant(name, label_names)}"
+            )
         column = labels[:, label_names.index(name)]
         here = is_node(column, value)
         if not here.any():

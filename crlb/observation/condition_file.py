@@ -12,6 +12,20 @@ from crlb.files.yaml_input import MOST_BYTES, parse_yaml
 from crlb.observation.conditions import PRESETS, Conditions
 
 
+def condition_file(name: str | Path) -> Path | None:
+    """Returns the YAML file of conditions that is named; None: a preset (published, survey).
+
+    Raises:
+        UsageError: neither a preset nor a file.
+    """
+    if str(name) in PRESETS:
+        return None
+    path = Path(name)
+    if not path.exists() and path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"conditions must be {', '.join(PRESETS)} or a YAML file, found {name}")
+    return path
+
+
 def find_conditions(name: str | Path) -> Conditions:
     """Returns the conditions of a preset (published, survey) or of a YAML file.
 
@@ -20,11 +34,9 @@ def find_conditions(name: str | Path) -> Conditions:
         MissingInputError: the file cannot be read.
         DataError: not text, not YAML, an unknown key, or a value that its field cannot have.
     """
-    if str(name) in PRESETS:
+    path = condition_file(name)
+    if path is None:
         return PRESETS[str(name)]
-    path = Path(name)
-    if not path.exists() and path.suffix not in (".yaml", ".yml"):
-        raise UsageError(f"conditions must be {', '.join(PRESETS)} or a YAML file, found {name}")
     text = read_text(path, "conditions", MOST_BYTES)
     try:
         return parse_conditions(text)

@@ -150,8 +150,10 @@ class ForwardModel:
         """Returns the model with `level` times the 1-sigma noise of the curves.
 
         Raises:
-            UsageError: the level is not positive.
+            UsageError: the level is not positive: without noise there is no bound and no posterior.
         """
+        if not level > 0:
+            raise UsageError(f"noise_level must be positive and finite, found {level}")
         return replace(self, noise=self.noise.with_level(level))
 
     def select(self, pixels: Int[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> "ForwardModel":

@@ -31,6 +31,7 @@ __all__ = [
     "load_noise",
     "snr",
     "variance",
+    "variance_of",
 ]
 
 REFERENCE_MAG = 18.0  # AB, of the source behind signal_e
@@ -96,7 +97,19 @@ def variance(
         noise: Curves of the instrument and the sky on the same pixels, exposure and level.
     """
     noise = jax.tree.map(partial(jnp.asarray, dtype=flux.dtype), noise)
-    per_flux = electrons_per_flux(flux, mag, noise)
+    return variance_of(flux, electrons_per_flux(flux, mag, noise), noise)
+
+
+def variance_of(
+    flux: Float[Array, " n_pix"], per_flux: Float[Array, " n_pix"], noise: NoiseModel
+) -> Float[Array, " n_pix"]:
+    """Noise variance of each pixel, in units of flux^2, of a star whose electrons were counted.
+
+    Args:
+        flux: whose photons add to the noise, not negative: noiseless or observed; 0: the background alone.
+        per_flux: electrons per unit of flux (`electrons_per_flux`).
+        noise: curves of the instrument and the sky on the same pixels, exposure and level.
+    """
     return noise.level**2 * (flux + background(noise) / per_flux) / per_flux
 
 

@@ -97,13 +97,13 @@ class NoiseModel:
         return replace(self, **total, read_var=self.read_var * more)
 
     def with_level(self, level: float) -> "NoiseModel":
-        """The noise `level` times as strong (1 sigma) as the curves say.
+        """The noise `level` times as strong (1 sigma) as the curves say; 0: spectra are drawn without noise.
 
         Raises:
-            UsageError: the level is not positive and finite.
+            UsageError: the level is negative or not finite.
         """
-        if not 0 < level < np.inf:
-            raise UsageError(f"noise_level must be positive and finite, found {level}")
+        if not 0 <= level < np.inf:
+            raise UsageError(f"noise_level must be finite and not negative, found {level}")
         return replace(self, level=float(level))
 
 

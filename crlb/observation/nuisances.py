@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from crlb.errors import UsageError
+from crlb.labels import option_of
 from crlb.observation.conditions import Conditions
 
 
@@ -38,7 +39,7 @@ def nuisances_of(conditions: Conditions) -> Nuisances:
     """
     if conditions.drawn:
         name = conditions.drawn[0]
-        raise UsageError(f"{name}: one star has one value, that of --{name.replace('_', '-')}; leave it out")
+        raise UsageError(f"{name}: one star has one value, that of {option_of(name)}; leave it out")
     return Nuisances(
         amplitude=conditions.scale > 0,
         continuum=conditions.continuum,

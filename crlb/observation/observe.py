@@ -87,6 +87,16 @@ class Observing:
         """Returns the standard deviation of what is left over of the sky's lines, in the unit of the flux."""
         return self.conditions.sky_left * self.sky.flux(flux, mag, self.noise)
 
+    @property
+    def deepest(self) -> NoiseModel:
+        """The noise of the longest and most exposures that are drawn, beside which the least is hidden."""
+        exposure, conditions = self.noise.exposure, self.conditions
+        longest = exposure.exptime_s if conditions.exptime_s is None else conditions.exptime_s[1]
+        most = exposure.n_exp if conditions.n_exp is None else conditions.n_exp[1]
+        return self.noise.stretched(
+            jnp.asarray(longest / exposure.exptime_s), jnp.asarray(most / exposure.n_exp)
+        )
+
     def magnitude(self, key: Key[Array, ""], mag: Float[Array, ""]) -> Float[Array, ""]:
         """Returns the magnitude that the star of this key has in the seeing of the noise's exposure.
 

@@ -29,7 +29,7 @@ class SpectraOptions:
     hdu: Text = None
     """Name or number of the FITS extension that holds the spectra; default: found."""
     rows: Rows = None
-    """Only these spectra (rows, fibres) of every file, counted from 0, STOP not included."""
+    """Only these spectra (rows, fibres) of every file, counted from 0, STOP not included; default: all."""
     wave_unit: WaveUnit | None = None
     """Unit of the wavelengths; default: as the file says."""
     wave_medium: Medium | None = None

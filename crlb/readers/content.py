@@ -12,6 +12,7 @@ from crlb.files.memory import free_memory
 GZIP, BZIP2, XZ, ZIP = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"PK\x03\x04"
 HDF5_SIGN = b"\x89HDF\r\n\x1a\n"
 MOST = 2 * 2**30  # bytes: of a file in memory, decompressed
+MOST_PACKED, BESIDE = 1000, 2**26  # bytes out of one packed byte, spectra reach 6; and beside that
 COPIES = 3  # of a file in memory at once: its pieces, the whole, the arrays made of it
 PIECE = 2**22  # bytes read at a time
 
@@ -34,8 +35,8 @@ def content_of(path: Path) -> bytes:
 
     Raises:
         MissingInputError: it cannot be read.
-        DataError: it is empty, larger than `MOST` bytes or a third of the free memory once decompressed,
-            damaged, or compressed otherwise.
+        DataError: it is empty, larger than `MOST` bytes, a third of the free memory or what a spectrum can be
+            packed into once decompressed, damaged, or compressed otherwise.
     """
     head = head_of(path, 8)
     if not head:
@@ -45,7 +46,8 @@ def content_of(path: Path) -> bytes:
     opened = gzip.open if head.startswith(GZIP) else bz2.open if head.startswith(BZIP2) else open
     try:
         with opened(path, "rb") as file:
-            pieces, n_bytes, most = [], 0, min(MOST, free_memory() // COPIES)
+            packed = MOST_PACKED * path.stat().st_size + BESIDE
+            pieces, n_bytes, most = [], 0, min(MOST, packed, free_memory() // COPIES)
             while piece := file.read(PIECE):
                 n_bytes += len(piece)
                 if n_bytes > most:

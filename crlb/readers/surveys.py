@@ -10,6 +10,7 @@ from crlb.readers.options import ReadOptions
 from crlb.readers.raw import Raw
 from crlb.readers.survey import calspec, desi, eso, gaia, lamost, mastar, pfs, pfs_sets, sdss
 from crlb.readers.survey.hdus import Hdus, rows_of
+from crlb.suggest import meant
 
 # In the order in which a file is tried.
 SURVEYS: dict[str, ModuleType] = {
@@ -76,7 +77,9 @@ def read_survey(name: str, hdus: Hdus, path: Path, options: ReadOptions) -> Iter
         UsageError: an option has a value that this format has not; there is no such format.
     """
     if name not in SURVEYS:
-        raise UsageError(f"the format must be one of {', '.join(SURVEYS)}, found {name}")
+        raise UsageError(
+            f"the format must be one of {', '.join(SURVEYS)}, found {name}{meant(name, SURVEYS)}"
+        )
     if options.hdu is not None and name not in SEVERAL_HDUS:
         raise UsageError(f"--hdu has no meaning for files of the format {name}; leave it out")
     if options.columns:

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
-from rich.progress import Progress
 from scipy.interpolate import make_interp_spline
 
 from crlb.errors import DataError
-from crlb.files.console import console
 from crlb.files.folders import check_links
 from crlb.files.npz import read_npz, write_npz
 from crlb.files.output import check_output, new_file, writing
+from crlb.files.progress import progress
 from crlb.grids.compression import Factors
 from crlb.grids.grid_file import SpectralGrid, save_grid
 from crlb.labels import LABEL_NAMES
@@ -140,9 +139,8 @@ def build_grid(
         parts.mkdir(exist_ok=True)
     sparse = 0.0 in axes[3] and 0.0 in axes[4]
     pieces = {pair: _piece(pair, axes, sparse and pair != (0.0, 0.0)) for pair in product(*axes[3:])}
-    with jax.enable_x64(True), Progress(console=console(stderr=True)) as bar:
-        task = bar.add_task("synthesis", total=sum(len(nodes) for nodes in pieces.values()))
-        advance = partial(bar.advance, task)
+    total = sum(len(nodes) for nodes in pieces.values())
+    with jax.enable_x64(True), progress("synthesis", total, unit="spectra") as advance:
         found = {pair: _computed(parts, nodes, settings, advance) for pair, nodes in pieces.items()}
     wave = next(iter(found.values()))[0]
     flux = np.empty((*map(len, axes), len(wave)))

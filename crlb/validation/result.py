@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from crlb.files.records import INLINE, Json, Record
 from crlb.files.text import text_of
+from crlb.palette import PAGE, Sheet, settled, steps, styled, symbol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,24 +176,41 @@ class Validation(Record):
         meaning = f"{self.provenance['meaning']}."
         return text_of(_axes_table(self), _regions_table(self), *smoothness, *notes, meaning)
 
-    def plot(self) -> "Figure":
+    def plot(self, sheet: Sheet = PAGE) -> "Figure":
         """Returns the figure: errors against wavelength, and the largest bias per axis and region."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9.0, 8.0), layout="constrained")
-        above, below = figure.subplots(2, 1)
         axes = [axis.label for axis in self.axes if axis.left_out_by_halving]
+        with styled():
+            figure, (above, below) = sheet.grid(2, 1, 2.9 if sheet.narrow else 3.2)
+            self._plot_spectra(axes, above)
+            columns = 2 if sheet.narrow else len(axes)
+            figure.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=columns)
+            _plot_bias(self, axes, below)
+            return settled(figure)
+
+    def caption(self) -> str:
+        """Returns what the figure shows, as sentences."""
+        snr = self.snr_median[len(self.mags) // 2]
+        return (
+            "Above: relative error of the flux of nodes that were left out one at a time and predicted from "
+            "the others, mean over nodes, with cubic (solid) and quintic (dashed) splines. Below: every "
+            "second node of one label left out; bias of the label that suffers most in a fit with the "
+            "predicted spectra, in units of its Cramér-Rao bound, the smallest standard deviation of an "
+            f"unbiased estimator, at a median signal-to-noise ratio of {snr:.0f} per pixel, by region of the "
+            "labels: from the median (circle: cubic, square: quintic) to the 90th percentile of the nodes. "
+            f"Grey line: {ACCEPTABLE_BIAS:g} of the bound, which adds 2 % to an error."
+        )
+
+    def _plot_spectra(self, axes: list[str], panel: "Axes") -> None:
+        """Errors of the flux against wavelength, a colour for the label of the nodes left out."""
         for curve in self.spectra.flux_error:
             style = "-" if curve.degree == 3 else "--"
-            percent, label = [100 * x for x in curve.mean], f"{curve.axis}, degree {curve.degree}"
-            color = f"C{axes.index(curve.axis)}"
-            above.plot(self.spectra.wave, percent, color=color, ls=style, label=label)
-        above.set(
-            yscale="log", xlabel="vacuum wavelength (Å)", ylabel="mean flux error, single nodes out (%)"
+            percent = [100 * x for x in curve.mean]
+            label = f"{symbol(curve.axis)}, degree {curve.degree}"
+            color = steps(len(axes))[axes.index(curve.axis)]
+            panel.plot(self.spectra.wave, percent, color=color, ls=style, label=label, lw=1.0)
+        panel.set(
+            yscale="log", xlabel="vacuum wavelength (Å)", ylabel="mean flux error,\nsingle nodes out (%)"
         )
-        above.legend(frameon=False, ncols=len(axes), fontsize=8)
-        _plot_bias(self, axes, below)
-        return figure
 
 
 def _quantile(spread: Spread, quantile: Quantile) -> float:
@@ -265,13 +283,20 @@ def _plot_bias(result: Validation, axes: list[str], panel: "Axes") -> None:
         if row.test == "halved" and row.axis != "all":
             lane = axes.index(row.axis) + (0.4 if row.degree == 5 else 0.0)
             place = regions.index(row.region) + 0.8 * (lane - len(axes) / 2 + 0.3) / len(axes)
-            color = f"C{axes.index(row.axis)}"
+            color = steps(len(axes))[axes.index(row.axis)]
             marker, fill = ("o", color) if row.degree == 3 else ("s", "white")
             low, high = (max(row.largest_bias(q), SMALLEST_DRAWN) for q in ("median", "p90"))
             panel.plot([place, place], [low, high], color=color, lw=1)
             panel.plot(place, low, color=color, marker=marker, mfc=fill, ms=4)
     snr = result.snr_median[len(result.mags) // 2]
     panel.axhline(ACCEPTABLE_BIAS, color="0.7", lw=0.8, zorder=0)
-    panel.set(yscale="log", ylabel=f"largest label bias / bound at SNR {snr:.0f}, every second node out")
-    panel.set_xticks(range(len(regions)), regions, rotation=30, ha="right", fontsize=8)
-    panel.set_title("median (circle: degree 3, square: 5) to 90 % of nodes", fontsize=9)
+    panel.set(yscale="log", ylabel=f"largest bias / bound\nat SNR {snr:.0f}, every second node out")
+    panel.set_xticks(
+        range(len(regions)), [_region_words(region) for region in regions], rotation=40, ha="right"
+    )
+
+
+def _region_words(region: str) -> str:
+    """A region as text of the figure: the symbol of its label."""
+    name, *rest = region.split(" ")
+    return " ".join((symbol(name), *rest)).replace(">=", "≥")

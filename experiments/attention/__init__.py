@@ -1,5 +1,5 @@
 """Where the network looks, and whether the information is there."""
 
-from experiments.attention.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

@@ -13,7 +13,7 @@ from experiments.attention.figure import (
     plot_sensitivity,
 )
 from experiments.attention.rows import Compared
-from experiments.study.plotting import PAGE_WIDTH_IN, interval, markdown
+from experiments.study.plotting import PAGE, SNR, Sheet, interval, legend_below, markdown, sentences
 from experiments.study.result import Result
 
 FILTERS = {
@@ -87,17 +87,36 @@ class AttentionResult(Result, Compared):
         ]
         return markdown(heads, rows)
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """Information, attention and sensitivity along the spectrum; below, how they agree."""
-        figure = plt.figure(figsize=(PAGE_WIDTH_IN, 7.4))
-        grid = figure.add_gridspec(4, 2, height_ratios=(1.0, 1.25, 1.0, 1.5))
+        figure = plt.figure(figsize=(sheet.width, 10.5 if sheet.narrow else 8.0))
+        ratios = (1.1, 1.25, 1.0, 1.9) + ((1.5,) if sheet.narrow else ())
+        grid = figure.add_gridspec(len(ratios), 2, height_ratios=ratios)
         top = figure.add_subplot(grid[0, :])
-        plot_information(top, self.information)
+        plot_information(top, self.information, gap=110.0 if sheet.narrow else 30.0)
         heads = figure.add_subplot(grid[1, :], sharex=top)
         plot_attention(figure, heads, self.patches)
         plot_sensitivity(figure.add_subplot(grid[2, :], sharex=top), self.patches)
         for axes in (top, heads):
             axes.tick_params(labelbottom=False)
-        plot_correlations(figure.add_subplot(grid[3, 0]), self.correlations)
-        plot_cosines(figure.add_subplot(grid[3, 1]), self.cosines, self.limits["trained"])
+        places = (grid[3, :], grid[4, :]) if sheet.narrow else (grid[3, 0], grid[3, 1])
+        below, last = (figure.add_subplot(place) for place in places)
+        plot_correlations(below, self.correlations)
+        plot_cosines(last, self.cosines, self.limits["trained"])
+        legend_below(figure, last, figure.axes[3], columns=5)
         return figure
+
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        return sentences(
+            "From above: information on log g by wavelength, the mean over stars, with the stretches that "
+            "hold most of it grey and their lines named; attention that patches receive in every head of "
+            "every block, and multiplied through all blocks (rollout), 1 where all patches are alike; "
+            "share of a patch in the noise of the network's log g, beside its share in the optimal "
+            "filter's. Then the rank correlation of each of these with the information of the patches "
+            "(grey: 95 % of what shifted patches give); and the cosine between the network's gradient and "
+            "the optimal filter, the best linear combination of pixels, by SNR (median; bands: 10 to 90 % "
+            "of stars)",
+            "Networks: trained; trained on spectra that are not whitened; with its random starting weights",
+            SNR,
+        )

@@ -4,38 +4,32 @@ python -m experiments.baselines fit ridge --out ridge.npz
 python -m experiments.baselines evaluate ridge.npz --data test.h5 --json ridge.json
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
-import jax
-import numpy as np
 import tyro
-from rich.progress import track
 
-from crlb.errors import DataError, run_cli
-from crlb.files.input import check_inputs
-from crlb.files.output import check_output, check_outputs
-from crlb.files.spectra import label_columns
-from experiments.baselines.boosting import PUBLISHED
-from experiments.baselines.forward import Forward
-from experiments.baselines.networks import MLP
-from experiments.baselines.protocol import Baseline, Chunk, collected
-from experiments.baselines.registry import BASELINES, Wanted
-from experiments.baselines.store import Stored, load, save
-from experiments.study.stars import CHOICE_SEED, FIT_SEED
-from specvit_jax import Predictions, Simulator, make_simulator
+from crlb.command_line import parse
+from crlb.limits import check_limits
+from crlb.program import run_command
 from specvit_jax.cli.arguments import File, Out
 from specvit_jax.cli.simulate import Magnitudes
-from specvit_jax.evaluation.evaluate import evaluated
-from specvit_jax.evaluation.observed import fill_unusable, read_observed
-from specvit_jax.spectra.source import CHUNK, chunks
 
-if TYPE_CHECKING:
-    Name = str
-else:
-    Name = tyro.extras.literal_type_from_choices(tuple(BASELINES))
+Name = Literal[
+    "ridge",
+    "pca_ridge",
+    "pls",
+    "lightgbm",
+    "lightgbm_published",
+    "mlp",
+    "cnn",
+    "template_fit",
+    "posterior_mean",
+]
+# As in the modules of the methods, which are not imported for a help text; a test compares.
+MAX_TREES, THREADS, STEPS, FIT_SEED = 5000, 0, 3000, 20_002
 DEFAULT_LABELS = ("log_g", "T_eff", "M_H")
 
 
@@ -58,18 +52,18 @@ class Fit:
     n_validation: int = 5000
     """Other spectra, which settings are chosen on; mlp and cnn use at most n / 9 of them."""
     grid: File = None
-    """Grid of model spectra, HDF5, vacuum Å; without it the embedded grid (own LTE synthesis, not BOSZ)."""
+    """Grid of model spectra, HDF5, vacuum Å; default: the embedded grid (own LTE synthesis, not BOSZ)."""
     noise: File = None
-    """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
+    """Curves of the instrument and the sky, HDF5; default: the built-in ones."""
     mag: Magnitudes = (20.5, 22.5)
     """AB magnitudes in i, drawn uniformly."""
     labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL [LABEL ...]")] = DEFAULT_LABELS
     """Labels to predict (T_eff in K, the others in dex)."""
-    max_trees: int = PUBLISHED.max_trees
+    max_trees: int = MAX_TREES
     """Trees of every label at most (lightgbm)."""
-    threads: int = PUBLISHED.threads
+    threads: int = THREADS
     """Threads that grow trees (lightgbm); 0: one per core. Fewer are faster where cores are shared."""
-    steps: int = MLP.train.steps
+    steps: int = STEPS
     """Training steps of 128 spectra (mlp, cnn)."""
     seed: int = FIT_SEED
     """Seed of the training spectra; those of validation have one of their own."""
@@ -77,22 +71,9 @@ class Fit:
     """Allow the file to be replaced."""
 
     def __call__(self) -> None:
-        check_output(self.out, self.overwrite)
-        baseline = self.baseline()
-        simulator = make_simulator(self.grid, self.noise, self.mag)
-        columns = label_columns(simulator.label_names, self.labels)
-        held_out = drawn(simulator, columns, CHOICE_SEED, self.n_validation, "Validation spectra")
-        validation = collected("validation", held_out)
-        baseline.fit(drawn(simulator, columns, self.seed, self.n, "Training spectra"), validation)
-        stored = Stored(baseline, self.labels, validation[0].mean(axis=0))
-        save(self.out, stored, self.overwrite)
-        print(f"wrote {self.out}")
+        from experiments.baselines.work import fit
 
-    def baseline(self) -> Baseline:
-        """The one that is asked for, not yet fitted."""
-        forward = Forward(str(self.grid or ""), str(self.noise or ""), self.labels)
-        wanted = Wanted(forward, self.labels, self.max_trees, self.threads, self.steps)
-        return BASELINES[self.name].make(wanted)
+        fit(self)
 
 
 @dataclass(frozen=True)
@@ -117,53 +98,23 @@ class Evaluate:
     """Allow output files to be replaced."""
 
     def __call__(self) -> None:
-        table = self.predictions or self.json.with_suffix(".predictions.csv")
-        inputs = {"FILE": self.file, "--data": self.data}
-        check_outputs({"--json": self.json, "--predictions": table}, inputs, self.overwrite)
-        check_inputs(inputs)
-        baseline, names, mean_flux = load(self.file)
-        spectra = read_observed(self.data, names)
-        assert spectra.noisy is not None
-        if spectra.mag is None:
-            raise DataError(f"the label table of {self.data} must have a column mag (AB, i), found none")
-        flux, filled = fill_unusable(spectra.noisy, mean_flux)
-        starts = track(range(0, spectra.n, CHUNK), f"{baseline.name}, spectra by {CHUNK}")
-        pieces = [
-            baseline.predict(flux[start : start + CHUNK], spectra.mag[start : start + CHUNK])
-            for start in starts
-        ]
-        found = evaluated(spectra, Predictions(names, np.concatenate(pieces)))
-        scores = replace(
-            found.scores,
-            baseline=str(self.file),
-            name=baseline.name,
-            data=str(self.data),
-            unusable_pixels_filled=filled,
-        )
-        replace(found, scores=scores).write(self.json, table, self.overwrite)
-        print(f"{scores.table()}\nwrote {self.json}")
+        from experiments.baselines.work import evaluate
+
+        evaluate(self)
 
 
 Command = Annotated[Fit, tyro.conf.subcommand("fit")] | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
 
 
-def drawn(simulator: Simulator, columns: list[int], seed: int, n: int, what: str) -> Iterator[Chunk]:
-    """Noisy spectra of a seed with these labels, piece by piece, under a progress bar."""
-    pieces = chunks(simulator, jax.random.key(seed), n)
-    for batch in track(pieces, what, total=-(-n // CHUNK)):
-        yield np.asarray(batch.flux), np.asarray(batch.labels)[:, columns]
+def checked(command: Callable[[], None]) -> None:
+    """Runs a command whose numbers can be."""
+    check_limits(command)
+    command()
 
 
 def main(args: list[str] | None = None) -> None:
     """Console entry."""
-    command = tyro.cli(
-        Command,
-        prog="python -m experiments.baselines",
-        description=__doc__,
-        args=args,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
-    run_cli(command)
+    run_command(lambda: checked(parse(Command, "python -m experiments.baselines", __doc__ or "", args)))
 
 
 if __name__ == "__main__":

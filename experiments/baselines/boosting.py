@@ -4,16 +4,15 @@ LightGBM is an extra: `pip install specvit-jax[baselines]`; nothing else needs i
 Source: Ke et al. 2017, NeurIPS 30, 3146.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Float
-from rich.console import Console
-from rich.progress import Progress
 
 from crlb.errors import MissingInputError, UsageError
+from crlb.files.progress import Advance, progress
 from experiments.baselines.components import directions
 from experiments.baselines.protocol import Arrays, Chunk, checked, collected, fitted
 from experiments.baselines.ridge import add_up
@@ -96,10 +95,9 @@ class LightGBM:
         held_out, truth = checked(validation)
         self.n_pix, self.basis, boosters = flux.shape[1], self.components(flux, labels), []
         seen = self.features(flux), self.features(held_out)
-        with Progress(console=Console(stderr=True)) as progress:
-            for i, (column, true) in enumerate(zip(labels.T, truth.T, strict=True)):
-                task = progress.add_task(f"LightGBM, trees of label {i + 1}", total=self.settings.max_trees)
-                advance = lambda task=task: progress.advance(task)  # noqa: E731
+        for i, (column, true) in enumerate(zip(labels.T, truth.T, strict=True), 1):
+            # fewer trees than these where more do not help
+            with progress(f"{self.name}, label {i}", self.settings.max_trees, unit="trees") as advance:
                 boosters.append(grow(self.settings, (seen[0], column), (seen[1], true), advance))
         self.boosters = boosters
 
@@ -165,9 +163,9 @@ def grow(
     settings: Settings,
     train: tuple[Float[np.ndarray, "n n_features"], Float[np.ndarray, " n"]],
     validation: tuple[Float[np.ndarray, "m n_features"], Float[np.ndarray, " m"]],
-    advance: Callable[[], None],
+    advance: Advance,
 ) -> Any:
-    """The trees of one label, up to the best on validation; `advance` is called after each tree."""
+    """The trees of one label, up to the best on validation; `advance` counts them."""
     lightgbm = import_lightgbm()
     parameters = settings.parameters()
     # LightGBM changes the parameters it is handed.
@@ -179,7 +177,7 @@ def grow(
         valid_sets=[data.create_valid(*validation)],
         callbacks=[
             lightgbm.early_stopping(settings.patience, verbose=False),
-            lambda _: advance(),
+            lambda _: advance(1),
         ],
     )
     return booster_of(booster.model_to_string(num_iteration=booster.best_iteration))

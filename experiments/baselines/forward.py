@@ -1,7 +1,5 @@
 """The forward model of baselines that know it, by name: grid and noise file, exposure, order of labels."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +7,6 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import Float
-from rich.progress import Progress
 
 from crlb import Emulator, Exposure, ForwardModel
 from crlb.errors import DataError
@@ -18,8 +15,6 @@ from crlb.files.spectra import label_columns
 from experiments.baselines.protocol import Arrays, Chunk, checked
 from experiments.study.stars import source_files
 from specvit_jax import Simulator, make_simulator
-
-WORTH_A_BAR = 200  # stars below which a prediction shows no progress bar
 
 
 @dataclass(frozen=True)
@@ -144,11 +139,3 @@ def check_stars(
         raise DataError(f"mag must hold one magnitude for each of {len(flux)} spectra, found {mag.shape}")
     if not (np.isfinite(flux).all() and np.isfinite(mag).all()):
         raise DataError("flux and mag must be finite, found values that are not")
-
-
-@contextmanager
-def progress_bar(name: str, n: int) -> Iterator[Callable[[int], None]]:
-    """What to tell the number of stars just finished; draws a bar where there are many."""
-    with Progress(disable=n < WORTH_A_BAR) as progress:
-        task = progress.add_task(f"{name}, stars", total=n)
-        yield lambda done: progress.advance(task, done)

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb import Inference, Observations, Posterior, make_prior, posterior
-from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
+from crlb.files.progress import progress
+from experiments.baselines.forward import EMBEDDED, Forward, check_stars
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 
 
@@ -46,7 +47,7 @@ class PosteriorMean:
         check_stars(flux, mag, model)
         prior, key = make_prior(emulator.low, emulator.high, emulator.label_names), jax.random.key(self.seed)
         inference = Inference(target_ess=self.target_ess)
-        with progress_bar(self.name, len(flux)) as advance:
+        with progress(self.name, len(flux)) as advance:
             return posterior(
                 Observations(flux, mag), model, prior, key=key, inference=inference, advance=advance
             )

@@ -23,9 +23,10 @@ from crlb.bayes.likelihood import Likelihood, make_likelihood
 from crlb.bayes.model_spectra import labels_of
 from crlb.bayes.optimise import far_apart
 from crlb.errors import UsageError
+from crlb.files.progress import progress
 from crlb.fisher.matrix import bounds
 from crlb.observation.conditions import Conditions
-from experiments.baselines.forward import EMBEDDED, Forward, check_stars, progress_bar
+from experiments.baselines.forward import EMBEDDED, Forward, check_stars
 from experiments.baselines.protocol import Arrays, Chunk, fitted
 from experiments.baselines.reweighted import (
     NODES,
@@ -121,7 +122,7 @@ class TemplateFit:
     def fit_labels(self, flux: Float[np.ndarray, "n n_pix"], mag: Float[np.ndarray, " n"]) -> Fit:
         """The whole result of the fit, its labels in the order of the emulator."""
         forward = fitted(self.name, self.settled)
-        with progress_bar(self.name, len(flux)) as advance:
+        with progress(self.name, len(flux)) as advance:
             return fit_labels(
                 flux, mag, forward.model, amplitude=self.amplitude, continuum=self.continuum,
                 n_starts=self.n_starts, advance=advance,

@@ -1,5 +1,5 @@
 """Equal budgets: every method learns from as many fresh spectra, and reads the same numbers of them."""
 
-from experiments.budgets.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

@@ -2,22 +2,35 @@
 
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from crlb.files.records import Record
+from crlb.palette import LIMIT
 from experiments.study.beside_limit import LimitRun
-from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, interval, light_grid, markdown
+from experiments.study.plotting import (
+    COLORS,
+    EXACT,
+    PAGE,
+    R2,
+    Sheet,
+    Style,
+    interval,
+    legend_below,
+    light_grid,
+    markdown,
+    sentences,
+)  # fmt: skip
 from experiments.study.result import Result
 from experiments.study.rows import column, counted, intervals
 
-STYLES: dict[str, Style] = {
+STYLES: dict[str, Style] = {  # in the order of legends
     "SpecViT": {"marker": "o", "linestyle": "-"},
-    "MLP": {"marker": "X", "linestyle": "--"},
     "CNN": {"marker": "D", "linestyle": "-."},
-    "LightGBM": {"marker": "s", "linestyle": "-."},
+    "MLP": {"marker": "X", "linestyle": "--"},
+    "LightGBM": {"marker": "s", "linestyle": (0, (6, 1.5, 1, 1.5, 1, 1.5))},
     "Ridge": {"marker": "^", "linestyle": ":"},
 }
+TABLED = ("SpecViT", "MLP", "CNN", "LightGBM", "Ridge")  # in the order of the table
 APART = 0.03  # of the points of one budget, in units of it
 
 
@@ -51,7 +64,7 @@ class BudgetsResult(Result):
         """One line per budget and method; then the rates that were tried."""
         heads = ["spectra", "method", "seeds", "R2 (95 %)", "R2 / R2_Bayes (95 %)", "MAE, dex"]
         heads += ["learning rate", "parameters", "ms per step"]
-        order = sorted(self.rows, key=lambda row: (row.spectra, list(STYLES).index(row.method)))
+        order = sorted(self.rows, key=lambda row: (row.spectra, TABLED.index(row.method)))
         lines = markdown(heads, [cells(row) for row in order])
         rates = markdown(
             ["network", "learning rate", "validation R2 of log g"],
@@ -60,9 +73,9 @@ class BudgetsResult(Result):
         notes = [f"Left out: {reason}" for reason in self.missing]
         return "\n\n".join([lines, f"Exact limit: {self.limit:.3f}", rates, *notes])
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """R2 against the number of spectra, a curve for every method."""
-        figure, axes = plt.subplots(figsize=(0.75 * PAGE_WIDTH_IN, 3.0))
+        figure, axes = sheet.one(3.2, share=0.7)
         for i, (method, style) in enumerate(STYLES.items()):
             mine = sorted((row for row in self.rows if row.method == method), key=lambda row: row.spectra)
             if mine:
@@ -71,13 +84,25 @@ class BudgetsResult(Result):
                 axes.errorbar(
                     x, found.value, yerr=found.reach, capsize=2, color=color, label=method, **style
                 )  # fmt: skip
-        axes.axhline(self.limit, color=COLORS["limit"], linewidth=0.8, label="exact limit of these stars")
+        axes.axhline(self.limit, color=LIMIT, linewidth=1.0, label="exact limit of these stars")
         axes.set_xscale("log")
+        budgets = sorted({row.spectra for row in self.rows})
+        axes.set_xticks(budgets, [f"{n:,}" for n in budgets])
+        axes.minorticks_off()
         axes.set_xlabel("training spectra, each seen once")
-        axes.set_ylabel(f"$R^2$ of log $g$ (95 %, {counted(self.rows)})")
+        axes.set_ylabel("$R^2$ of log $g$")
         light_grid(axes)
-        axes.legend(frameon=False, loc="lower right")
+        legend_below(figure, axes, columns=3, handlelength=3)
         return figure
+
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        return sentences(
+            "R² of log g of five methods against the number of spectra they learnt from, each seen once; the "
+            "learning rate of every network was chosen on other stars. Points of one number are set apart a "
+            "little along the axis",
+            R2, EXACT, f"Error bars: 95 %, {counted(self.rows)}",
+        )  # fmt: skip
 
 
 def cells(row: BudgetRow) -> list[str]:

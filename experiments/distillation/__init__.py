@@ -1,5 +1,5 @@
 """What brings a small network to the limit: its input, an average of its weights, a teacher."""
 
-from experiments.distillation.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

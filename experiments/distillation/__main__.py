@@ -1,6 +1,6 @@
 """`python -m experiments.distillation`."""
 
-from experiments.distillation.experiment import STUDY
-from experiments.study.running import enter
+from experiments.distillation.options import DistillationOptions
+from experiments.study.program import enter
 
-enter(STUDY)
+enter("distillation", DistillationOptions)

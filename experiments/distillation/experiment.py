@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.distillation.options import DistillationOptions
 from experiments.distillation.result import DistillationResult, DistilledRow
 from experiments.study.beside_limit import limit_run, over_seeds
-from experiments.study.frame import Options, Study, Work
+from experiments.study.frame import Study, Work
 from experiments.study.pace import Planned, announce
 from experiments.study.rows import widened
 from experiments.study.training import FIRST_SEED, NOISE_SCALED, base, cut, run_folder
@@ -35,19 +36,6 @@ from specvit_jax.network.find import find_weights
 
 TEACHER, TEACHER_SEED = "teacher", 142  # its spectra are none of its pupils'
 AVERAGED = 6  # times that the average of weights forgets by a factor e over a run
-
-
-@dataclass(frozen=True)
-class DistillationOptions(Options):
-    """Networks of the size of `tiny`, each a change from another, beside the exact limit.
-
-    Examples:
-      python -m experiments.distillation
-      python -m experiments.distillation --steps 6000 --seeds 3
-    """
-
-    steps: tuple[int, ...] | None = None
-    """Training steps of every arm, each number a budget of its own; default: 600 and 2,000."""
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,24 @@
 
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from crlb.palette import LIMIT, looks
 from experiments.study.beside_limit import LimitRun
 from experiments.study.plotting import (
-    COLORS,
-    PAGE_WIDTH_IN,
-    Style,
+    EXACT,
+    PAGE,
+    R2,
+    Sheet,
     interval,
     legend_below,
     light_grid,
     markdown,
-)
+    sentences,
+)  # fmt: skip
 from experiments.study.result import Result
 from experiments.study.rows import counted, intervals
 
-STYLES = (("o", COLORS["SpecViT"]), ("D", COLORS["Ridge"]), ("s", COLORS["CNN"]), ("^", COLORS["LightGBM"]))
 APART = 0.18  # of the dots of one arm, in rows
 
 
@@ -59,24 +60,34 @@ class DistillationResult(Result):
             name, f"{row.steps:,}", spectra, str(row.seeds), *scores, *words, f"{1e3 * row.step_s:.0f}"
         ]  # fmt: skip
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """R2 of every arm, a colour for every budget; the teacher and the limit as lines."""
         changes = list(dict.fromkeys(row.change for row in self.rows))
         budgets = list(dict.fromkeys(row.steps for row in self.rows))
-        figure, axes = plt.subplots(figsize=(0.75 * PAGE_WIDTH_IN, 1.2 + 0.25 * len(changes)))
-        for i, (steps, (marker, color)) in enumerate(zip(budgets, STYLES, strict=False)):
+        figure, axes = sheet.one(1.2 + 0.25 * len(changes), share=0.75)
+        *styles, last = looks(len(budgets) + 1)
+        for i, (steps, style) in enumerate(zip(budgets, styles, strict=True)):
             mine = [row for row in self.rows if row.steps == steps]
             found = intervals(mine)
             places = [changes.index(row.change) + APART * (i - (len(budgets) - 1) / 2) for row in mine]
-            style: Style = {"marker": marker, "color": color, "linestyle": "none", "capsize": 2}
+            style |= {"linestyle": "none", "capsize": 2}
             label = f"{mine[0].spectra:,} spectra"
             axes.errorbar(found.value, places, xerr=found.reach, label=label, elinewidth=0.8, **style)
         label = f"teacher ({self.teacher.spectra:,} spectra)"
-        axes.axvline(self.teacher.r2, color=COLORS["MLP"], linestyle="--", linewidth=0.8, label=label)
-        axes.axvline(self.limit, color=COLORS["limit"], linewidth=0.8, label="exact limit of these stars")
-        axes.set_yticks(range(len(changes)), changes)
+        axes.axvline(self.teacher.r2, color=last["color"], linestyle="--", linewidth=1.0, label=label)
+        axes.axvline(self.limit, color=LIMIT, linewidth=1.0, label="exact limit of these stars")
+        axes.set_yticks(range(len(changes)), sheet.wrapped(changes, 18))
         axes.set_ylim(len(changes) - 0.5, -0.5)
-        axes.set_xlabel(f"$R^2$ of log $g$ (95 %, {counted(self.rows)})")
+        axes.set_xlabel("$R^2$ of log $g$")
         light_grid(axes, "x")
-        legend_below(figure, axes, 2)
+        legend_below(figure, axes, columns=2)
         return figure
+
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        return sentences(
+            "A small network trained by its recipe with one change after the other (+: beside those above): "
+            "flux scaled by its noise, weights averaged over steps, the outputs of a large network, the "
+            "teacher, as targets; then with smaller patches, and with a predicted sigma",
+            R2, EXACT, f"Error bars: 95 %, {counted(self.rows)}",
+        )  # fmt: skip

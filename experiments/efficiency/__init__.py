@@ -1,5 +1,5 @@
 """How much of what could be known the network reads, and in which stars the rest is."""
 
-from experiments.efficiency.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

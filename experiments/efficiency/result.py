@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from experiments.efficiency import figure
 from experiments.efficiency.rows import Cell, ExcessMap, Group, Network, Top
-from experiments.study.plotting import interval, markdown
+from experiments.study.plotting import PAGE, R2, SNR, Sheet, interval, markdown, sentences
 from experiments.study.result import Result
 
 HEADS = [
@@ -37,16 +37,22 @@ class EfficiencyResult(Result):
         )
         return f"{markdown(HEADS, lines)}\n\n{tops}"
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """Efficiency and share of the excess by property, and the excess over two of them."""
-        plotted = figure.plot(self.groups, self.map)
-        plotted.suptitle(
-            f"Log $g$ of {self.all.n:,} stars: $R^2/R^2_{{Bayes}}$ of SpecViT "
-            f"({self.network.spectra:,} spectra) {self.all.efficiency:.3f}, "
-            f"posterior mean {self.all.control:.3f}",
-            fontsize=8,
-        )
-        return plotted
+        return figure.plot(self.groups, self.map, sheet)
+
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        return sentences(
+            f"How much of what could be known SpecViT reads of log g of {self.all.n:,} test stars. Upper "
+            "rows: R² over that of the exact posterior (R²_Bayes) in cells of one property (all stars: "
+            f"SpecViT {self.all.efficiency:.3f}, posterior mean {self.all.control:.3f}); the band is what "
+            "the spectra SpecViT was trained on lead one to expect. Below: share of the excess, which is "
+            "the mean squared distance (p - m)² of the network's estimate p from the posterior mean m, "
+            "that lies in a cell, beside the cell's share of the stars. Maps: the excess, and the excess "
+            "over the posterior variance; white: too few stars",
+            R2, SNR, "Error bars: 95 %, from resampled stars",
+        )  # fmt: skip
 
 
 def cells_of(found: Cell) -> list[str]:

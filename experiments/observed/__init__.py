@@ -1,5 +1,5 @@
 """Real spectra with labels from the literature, through the posterior, the nearest node and a network."""
 
-from experiments.observed.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

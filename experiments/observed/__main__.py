@@ -1,6 +1,6 @@
 """`python -m experiments.observed`."""
 
-from experiments.observed.experiment import STUDY
-from experiments.study.running import enter
+from experiments.observed.options import ObservedOptions
+from experiments.study.program import enter
 
-enter(STUDY)
+enter("observed", ObservedOptions)

@@ -42,6 +42,7 @@ from experiments.observed.fits import BestFit, Models, as_seen, fitted, name_of,
 from experiments.observed.made_up import made_up_stars
 from experiments.observed.nearest import nearest_node
 from experiments.observed.network import NETWORK, read_by_network
+from experiments.observed.options import ObservedOptions
 from experiments.observed.result import ObservedResult
 from experiments.observed.rows import Excluded, Fitted, Literature, Stack
 from experiments.observed.scores import GIANT, all_scores, shifts
@@ -55,22 +56,14 @@ from experiments.observed.settings import (
     Setting,
 )
 from experiments.observed.stacks import stacks
-from experiments.study.frame import Options, Study, Work
+from experiments.study.frame import Study, Work
+from experiments.study.options import Options
 from experiments.study.result import GridName
 from experiments.study.stars import Sample
 
 NEAREST = "nearest node, 8400-8800, a_M = 0"
 NEAREST_KNOWN = f"{NEAREST}, R of the set"
 VERSION = 1  # of what parts hold
-
-
-@dataclass(frozen=True)
-class ObservedOptions(Options):
-    """What this experiment can be asked for beside the others' options."""
-
-    data: Path | None = None
-    """Folder of the spectra with labels.csv; default: observed/ in $SPECVIT_REFERENCE, or in
-    ../shared/reference."""
 
 
 @dataclass(frozen=True)

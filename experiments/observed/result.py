@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from experiments.observed import figure
 from experiments.observed.data import SETS
 from experiments.observed.rows import LABELS, Excluded, Fitted, Literature, Moved, Score, Stack
-from experiments.study.plotting import markdown
+from experiments.study.plotting import PAGE, Sheet, markdown, sentences
 from experiments.study.result import Result
 
 UNITS = {"T_eff": "K", "log_g": "dex", "M_H": "dex"}
@@ -69,10 +69,23 @@ class ObservedResult(Result):
         ]
         return "\n\n".join(parts)
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """Literature against posterior, and mean residuals."""
         shown = {name: self.of(name) for name in (self.main, self.known)}
-        return figure.plot(self.stars, shown, self.stacks)
+        return figure.plot(self.stars, shown, self.stacks, sheet)
+
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        flags = {flag for name in (self.main, self.known) for fit in self.of(name) for flag in fit.flags}
+        told = ", ".join(flag.lower().replace("_", " ") for flag in sorted(figure.SERIOUS & flags)) or "none"
+        return sentences(
+            "Labels of real stars: mean and standard deviation of the posterior over the literature, with "
+            "the spread between its sources; each row of panels is a setting, its name on top: the whole "
+            "arm with [α/M] free, and with the resolving power that is given for the set. Open symbols: "
+            f"spectra with a flag ({told})",
+            "Below: residual of giants and dwarfs from the best model, mean and error of the mean, at rest; "
+            "grey: absorption of the Earth's atmosphere; strong lines named",
+        )
 
     def of(self, setting: str) -> list[Fitted]:
         """The rows of a setting."""

@@ -7,11 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from crlb.files.output import new_file
+from crlb.palette import DATA, MODEL, PAGE_WIDTH_IN, styled
 from experiments.observed.data import SETS, Star
 from experiments.observed.fits import BestFit
 from experiments.observed.rows import Fitted
-from experiments.study.plotting import PAGE_WIDTH_IN, RC
+from experiments.study.plotting import save_png
 
 AT_MOST = 12  # spectra of a page
 
@@ -29,7 +29,7 @@ def draw(stars: Sequence[Star], fits: Sequence[Fitted], best: Mapping[str, BestF
     some = [star for star in representative(stars) if star.literature.file in best]
     if not some:
         return
-    with plt.rc_context(RC):
+    with styled():
         figure, panels = plt.subplots(
             2 * len(some), 1, figsize=(PAGE_WIDTH_IN, 1.25 * len(some)), squeeze=False,
             height_ratios=[3, 1] * len(some),
@@ -40,8 +40,7 @@ def draw(stars: Sequence[Star], fits: Sequence[Fitted], best: Mapping[str, BestF
                 panels[2 * i, 0], panels[2 * i + 1, 0], fit, title_of(star, by_file[star.literature.file])
             )
         panels[-1, 0].set_xlabel("vacuum wavelength (Å)")
-        with new_file(folder / "spectra.png", overwrite=True) as temporary:
-            figure.savefig(temporary, dpi=200, format="png")
+        save_png(figure, folder / "spectra.png")
         plt.close(figure)
 
 
@@ -71,12 +70,12 @@ def plot_one(above: Axes, below: Axes, fit: BestFit, title: str) -> None:
     wave, flux, model = fit.wave[order], fit.flux[order], fit.model[order]
     used = np.isfinite(flux)
     scale = float(np.median(flux[used]))
-    above.plot(wave, flux / scale, color="#555555", linewidth=0.5)
-    above.plot(wave, model / scale, color="#b2182b", linewidth=0.5)
-    above.set_title(title, fontsize=6, pad=2)
+    above.plot(wave, flux / scale, color=DATA, linewidth=0.5)
+    above.plot(wave, model / scale, color=MODEL, linewidth=0.5)
+    above.set_title(title, pad=2)
     above.tick_params(labelbottom=False)
-    below.plot(wave, 100 * (flux / model - 1), color="#555555", linewidth=0.4)
-    below.axhline(0, color="#b2182b", linewidth=0.5)
+    below.plot(wave, 100 * (flux / model - 1), color=DATA, linewidth=0.4)
+    below.axhline(0, color=MODEL, linewidth=0.5)
     below.set(ylim=(-8, 8), ylabel="%")
     for axes in (above, below):
         axes.set_xlim(wave[used].min(), wave[used].max())

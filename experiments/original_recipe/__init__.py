@@ -1,5 +1,5 @@
 """What makes the original's own recipe better with more spectra: steps, spectra, stopping, last weights?"""
 
-from experiments.original_recipe.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

@@ -1,6 +1,5 @@
 """`python -m experiments.original_recipe`."""
 
-from experiments.original_recipe.experiment import STUDY
-from experiments.study.running import enter
+from experiments.study.program import enter
 
-enter(STUDY)
+enter("original_recipe")

@@ -43,8 +43,9 @@ from experiments.study.training import FIRST_SEED, combined, read_label, slug, t
 from specvit_jax import Config, load_weights, metrics
 from specvit_jax.network.standardise import InputScaler, fit_input_scaler
 from specvit_jax.runs.listing import read_metrics
-from specvit_jax.settings.config import PAPER, DataConfig
+from specvit_jax.settings.config import DataConfig
 from specvit_jax.settings.config_file import override
+from specvit_jax.settings.presets import PAPER
 
 COMPONENTS = 24  # that whitening keeps, as in `tiny`
 WHITENED = ("data.preprocess=zca", f"data.components={COMPONENTS}")

@@ -3,20 +3,23 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from crlb.files.records import Record
+from crlb.palette import LIMIT, MARKERS, PUBLISHED, looks, steps
 from experiments.study.plotting import (
     COLORS,
-    PAGE_WIDTH_IN,
+    EXACT,
+    PAGE,
+    R2,
+    Sheet,
     Style,
     interval,
-    legend_below,
     light_grid,
     markdown,
-)
+    sentences,
+)  # fmt: skip
 from experiments.study.published import Published
 from experiments.study.result import Result
 from experiments.study.rows import Run, column, counted, intervals
@@ -85,35 +88,49 @@ class RecipeResult(Result):
         best = listed(runs, lambda run: f"{run.best.steps:,}")
         return [*about, f"{row.schedule:,}", done, epochs, best, interval(row), interval(last)]
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """R2 against the number of spectra, and validation R2 against steps."""
-        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 3.2), sharey=True)
+        figure, (left, right) = sheet.panels(2, 2.9 if sheet.narrow else 3.4, sharey=True)
         self.plot_sizes(left)
         self.plot_steps(right)
         for axes in (left, right):
             axes.set_xscale("log")
-            axes.axhline(self.limit, color=COLORS["limit"], linewidth=1.0, label="exact limit")
+            axes.axhline(self.limit, color=LIMIT, linewidth=1.0, label="exact limit")
             light_grid(axes)
-        left.set_ylabel("$R^2$ of log $g$")
-        left.set_title(f"test stars (95 %: {counted(self.best)})", fontsize=8, loc="left")
-        right.set_title("validation; colour: training spectra", fontsize=8, loc="left")
-        legend_below(figure, left, 3)
-        right.legend(frameon=False)
+        left.set_ylabel("$R^2$ of log $g$, test stars")
+        right.set_ylabel("$R^2$ of log $g$, validation")
+        options: Style = {"loc": "upper left", "bbox_to_anchor": (0, -0.26), "handlelength": 2.8}
+        left.legend(ncols=1, **options)
+        right.legend(ncols=1, **options)
         return figure
+
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        return sentences(
+            "The original's network trained by the original's recipe on the embedded grid. Left or above: "
+            "R² on test stars against the number of training spectra, for the weights that were best in "
+            "validation and for the last; also with the steps that more spectra get, and as published "
+            "(BOSZ). Right or below: validation along the steps of one seed",
+            R2, EXACT, f"Error bars: 95 %, {counted(self.best)}",
+        )  # fmt: skip
 
     def plot_sizes(self, axes: Axes) -> None:
         """Both weights of the recipe, the runs of equal steps, and the published points in grey."""
         published = self.published
-        axes.plot(published.n, published.SpecViT, "o:", color="0.7", markersize=2.5, label="published (BOSZ)")
+        grey: Style = {"color": PUBLISHED, "linestyle": ":", "marker": "o", "markersize": 2.5}
+        axes.plot(published.n, published.SpecViT, label="published (BOSZ)", **grey)
         red: Style = {"color": COLORS["SpecViT"]}
-        blue: Style = {"color": COLORS["Ridge"]}
-        full, open_ = {"linestyle": "-"}, {"linestyle": "--", "markerfacecolor": "white"}
+        best, last = (
+            red | {"marker": "o"},
+            red | {"marker": "D", "linestyle": "--", "markerfacecolor": "white"},
+        )
+        others = looks(4 + len(self.same_steps()))[4:]
         arms: list[tuple[str, Sequence[Row], str, Style]] = [
-            ("recipe, best weights", self.best, "recipe", red | full | {"marker": "o"}),
-            ("recipe, last weights", self.last, "recipe", red | open_ | {"marker": "D"}),
+            ("recipe, best weights", self.best, "recipe", best),
+            ("recipe, last weights", self.last, "recipe", last),
         ]
-        for mode, marker in zip(self.same_steps(), "s^v", strict=False):
-            arms.append((f"{mode}, best weights", self.best, mode, blue | full | {"marker": marker}))
+        for mode, style in zip(self.same_steps(), others, strict=True):
+            arms.append((f"{mode} spectra", self.best, mode, style))
         for label, rows, mode, style in arms:
             mine = sorted((row for row in rows if raw_vit(row) and row.mode == mode), key=lambda row: row.n)
             found = intervals(mine)
@@ -134,12 +151,16 @@ class RecipeResult(Result):
         ]
         sizes = sorted({run.best.n for run in runs})
         for run in runs:
-            label = f"{run.best.n:,}" if run.best.mode == "recipe" else None
-            color = plt.get_cmap("viridis")(0.9 * sizes.index(run.best.n) / max(1, len(sizes) - 1))
-            style = LINES.get(str(run.best.mode), "--")
-            steps, r2 = [point.step for point in run.curve], [point.r2 for point in run.curve]
-            axes.plot(steps, r2, linestyle=style, color=color, label=label)
-        axes.set_xlabel("steps; dotted: no stopping, dashed: steps of more spectra")
+            place, style = sizes.index(run.best.n), LINES.get(str(run.best.mode), "--")
+            label = f"{run.best.n:,} spectra"
+            if run.best.mode != "recipe":
+                label += f", {run.best.mode}"
+            x, r2 = [point.step for point in run.curve], [point.r2 for point in run.curve]
+            axes.plot(
+                x, r2, linestyle=style, color=steps(len(sizes))[place], marker=MARKERS[place], label=label,
+                markersize=2.5,
+            )  # fmt: skip
+        axes.set_xlabel("training steps")
 
 
 def raw_vit(row: Row) -> bool:

@@ -1,5 +1,5 @@
 """How a token's place is told, and what is left of it on another wavelength grid."""
 
-from experiments.position.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

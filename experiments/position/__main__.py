@@ -1,6 +1,5 @@
 """`python -m experiments.position`."""
 
-from experiments.position.experiment import STUDY
-from experiments.study.running import enter
+from experiments.study.program import enter
 
-enter(STUDY)
+enter("position")

@@ -25,16 +25,27 @@ wavelength positions under pool mean are told the wavelengths as well, and read 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from crlb.palette import LIMIT, looks
 from experiments.position.moved_grid import Sampling, fitted_to, observed_at, read, scaled_at
 from experiments.study.frame import Study, Work
-from experiments.study.plotting import PAGE_WIDTH_IN, Style, bars, interval, light_grid, markdown
+from experiments.study.plotting import (
+    EXACT,
+    PAGE,
+    R2,
+    Sheet,
+    Style,
+    interval,
+    legend_below,
+    light_grid,
+    markdown,
+    sentences,
+)  # fmt: skip
 from experiments.study.result import Result
-from experiments.study.rows import ArmRow, widened
+from experiments.study.rows import ArmRow, intervals, widened
 from experiments.study.stars import LABEL
 from experiments.study.training import FIRST_SEED, Arm, base, combined, run_arms, slug, weights_of
 from specvit_jax import Weights, metrics
@@ -52,8 +63,9 @@ SAMPLINGS = (
     Sampling("pixels x 1.03", size=1.03),
     Sampling("pixels x 1.1", size=1.1),
 )
-LOWEST = -0.6  # R2 on the axis
-COLORS = dict(zip(POSITIONS, ("0.5", "#b2182b", "#e08214", "#1b7837", "#2166ac"), strict=True))
+LOWEST = -0.35  # R2 on the axis
+LOOKS: dict[str, Style] = dict(zip(POSITIONS, looks(len(POSITIONS)), strict=True))
+HEADS = {"flat": "head reads every token", "mean": "head reads the mean of tokens"}
 
 
 @dataclass(frozen=True)
@@ -113,29 +125,55 @@ class PositionResult(Result):
         first = markdown(["position, pool", "R2 of log g (95 %)", "MAE, dex", "parameters"], own)
         return f"{first}\n\n{markdown(['position, pool, R2 of log g on', *self.samplings], moved)}"
 
-    def plot(self) -> Figure:
-        """R2 on the grid trained on; R2 on the other samplings."""
-        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 3.6), width_ratios=(1, 1.5))
-        bars(left, self.rows)
-        left.axvline(self.limit, color="black", linestyle="--", linewidth=0.8)
-        left.set_xlabel("$R^2$ of log $g$ (95 %)")
-        self.plot_moved(right)
-        figure.legend(*right.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
-        title = f"Positions: {self.rows[0].spectra:,} spectra each, not whitened; exact limit dashed"
-        figure.suptitle(title, fontsize=8)
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
+        """R2 over the samplings, a panel for either head, a line for every position."""
+        figure, panels = sheet.panels(2, 2.4 if sheet.narrow else 2.8, sharey=True)
+        for axes, pool in zip(panels, POOLS, strict=True):
+            self.plot_pool(axes, pool)
+        for axes in panels if sheet.narrow else panels[:1]:
+            axes.set_ylabel("$R^2$ of log $g$")
+        legend_below(figure, panels[1], panels[0], columns=3, handlelength=3)
         return figure
 
-    def plot_moved(self, axes: Axes) -> None:
-        """A line for every arm and way of reading, over the samplings."""
-        for name, line in lines(self.moved).items():
-            position, pool, *told = name.split(", ")
-            style: Style = {"linestyle": ":" if pool == "flat" else "-", "marker": "D" if told else "o"}
-            axes.plot([row.r2 for row in line], label=name, color=COLORS[position], markersize=2.5, **style)
-        axes.set_xticks(range(len(self.samplings)), self.samplings, rotation=35, ha="right")
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        return sentences(
+            "R² of log g on spectra sampled as in training, moved by some pixels, and with pixels of "
+            "another size, for five ways to tell tokens their place, with a head that reads every token "
+            "by its place (left or upper panel) and one that reads their mean. Told the wavelengths: the "
+            "network gets those of the new sampling. Leftmost points: the grid trained on, with 95 % over "
+            "stars",
+            R2, EXACT,
+        )  # fmt: skip
+
+    def plot_pool(self, axes: Axes, pool: str) -> None:
+        """A line for every position and way of reading under one head."""
+        own = {row.arm: row for row in self.rows}
+        for found, line in lines(self.moved).items():
+            position, pooled, *told = found.split(", ")
+            if pooled != pool:
+                continue
+            name = "no position" if position == "none" else f"{position} position"
+            style: Style = LOOKS[position] | {"label": name}
+            if told:
+                style |= {"label": f"{name}, told the wavelengths", "linestyle": "-"}
+                style |= {"marker": "D", "markersize": 5, "markerfacecolor": "white"}
+            axes.plot([row.r2 for row in line], **style)
+            if (one := own.get(f"{position}, {pool}")) and not told:
+                axes.errorbar([0], [one.r2], yerr=intervals([one]).reach, color=style["color"], capsize=2)
+        axes.axhline(self.limit, color=LIMIT, linewidth=1.0, label="exact limit as trained")
+        axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+        names = [sampling_name(name) for name in self.samplings]
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_ylim(LOWEST, 0.8)
-        axes.set_ylabel(f"$R^2$ of log $g$; below {LOWEST} not shown")
-        axes.set_xlabel("sampling of the test spectra")
+        axes.set_title(HEADS[pool])
         light_grid(axes, "y")
+
+
+def sampling_name(name: str) -> str:
+    """A sampling as on the axis."""
+    text = name.replace("pixels x ", "pixels × ")
+    return f"moved {text}" if text.endswith(("pixel", "pixels")) else text
 
 
 def lines(moved: Sequence[MovedRow]) -> dict[str, list[MovedRow]]:

@@ -1,5 +1,5 @@
 """The R2-SNR figure: what log g a spectrum can tell, and what every method reads from it."""
 
-from experiments.r2_vs_snr.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

@@ -1,6 +1,6 @@
 """`python -m experiments.r2_vs_snr`."""
 
-from experiments.r2_vs_snr.experiment import STUDY
-from experiments.study.running import enter
+from experiments.r2_vs_snr.options import FigureOptions
+from experiments.study.program import enter
 
-enter(STUDY)
+enter("r2_vs_snr", FigureOptions)

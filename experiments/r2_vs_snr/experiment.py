@@ -18,13 +18,14 @@ import jax
 import numpy as np
 from jaxtyping import Float
 from rich.console import Console
-from rich.progress import Progress
 
 from crlb import Ceiling, ceiling, make_prior, with_exact_limit
+from crlb.files.progress import Advance, progress
 from crlb.files.records import Json, write_json
 from experiments.r2_vs_snr.methods import SIZES, FigureOptions, Method, Size, asked, methods
 from experiments.r2_vs_snr.result import FigureResult
 from experiments.r2_vs_snr.rows import Estimator, Limit, LimitRow, Published, PublishedCurve
+from experiments.study.beside import Stop, beside
 from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
 from experiments.study.rows import efficiency, r2_bayes, scored_spans, scores_by_snr
@@ -67,24 +68,31 @@ PUBLISHED = Published(
 
 
 def run(work: Work[Size]) -> FigureResult:
-    """All numbers of the figure."""
-    found, absent = methods(work)
-    exact = work.some_posteriors(work.size.n_posterior)[:, work.column]
+    """All numbers of the figure; ceilings and methods, which know nothing of each other, side by side."""
+    work.simulator  # noqa: B018 (made once, for both)
+    with beside(partial(kept_ceilings, work)) as ceilings:
+        found, absent = methods(work)
+        exact = work.some_posteriors(work.size.n_posterior)[:, work.column]
+        estimators = {name: read(work, name, method, exact) for name, method in found.items()}
     if asked(work).explorer:
-        write_explorer(work, found)
-    result = FigureResult(
+        with work.clock.step("stars for the explorer"):
+            write_explorer(work, found)
+    return FigureResult(
         title="R² of log g against SNR",
-        ceiling=kept_ceilings(work),
+        ceiling=ceilings.result(),
         limit=limits(work.stars, exact, work.column),
-        estimators={name: scores(method, work.stars, exact, work.column) for name, method in found.items()},
+        estimators=estimators,
         absent=absent,
         published=PUBLISHED,
         test=about(work.stars, work.size.mag),
     )
-    console = Console()
-    console.print(result.ceiling_table())
-    console.print(result.snr_table())
-    return result
+
+
+def read(work: Work[Size], name: str, method: Method, exact: Float[np.ndarray, "m 2"]) -> Estimator:
+    """Scores of a method, under the clock."""
+    stars = work.stars
+    with work.clock.step(f"{name} reads the test spectra"):
+        return scores(method, stars, exact, work.column)
 
 
 def write_explorer(work: Work[Size], found: Mapping[str, Method]) -> None:
@@ -95,25 +103,31 @@ def write_explorer(work: Work[Size], found: Mapping[str, Method]) -> None:
     write_json(data, work.folder / "explorer.json", overwrite=True)
 
 
-def kept_ceilings(work: Work[Size]) -> Ceiling:
+def kept_ceilings(work: Work[Size], stop: Stop = lambda: None) -> Ceiling:
     """The ceilings by magnitude, kept as a part of the study."""
     settings = {"mags": MAGNITUDES, "n": work.size.n_bayes, "seed": BAYES_SEED, "label": LABEL}
-    compute = partial(ceilings, work.simulator, work.size.n_bayes)
-    return work.part("ceiling", settings, Ceiling, compute)
+    compute = partial(ceilings, work.simulator, work.size.n_bayes, stop)
+    with work.clock.step(f"ceilings at {len(MAGNITUDES)} magnitudes"):
+        return work.part("ceiling", settings, Ceiling, compute)
 
 
-def ceilings(simulator: Simulator, n_bayes: int) -> Ceiling:
+def ceilings(simulator: Simulator, n_bayes: int, stop: Stop) -> Ceiling:
     """Per magnitude: the Cramer-Rao R2_max over the grid's nodes, and the exact limit of any estimator."""
-    with jax.enable_x64(True), Progress() as progress:
+
+    def told(advance: Advance, n: int) -> None:
+        stop()
+        advance(n)
+
+    with jax.enable_x64(True):
         model = in_float64(simulator)
         emulator = model.emulator
-        task = progress.add_task("Cramer-Rao bound over the nodes", total=len(emulator.nodes))
-        advance = lambda n: progress.advance(task, n)  # noqa: E731
-        found = ceiling(model, MAGNITUDES, label=LABEL, advance=advance)
+        with progress("Cramér-Rao bound", len(emulator.nodes), unit="nodes") as advance:
+            found = ceiling(model, MAGNITUDES, label=LABEL, advance=partial(told, advance))
         prior = make_prior(emulator.low, emulator.high, emulator.label_names)
-        stars = progress.add_task("Exact limit, stars", total=n_bayes * len(MAGNITUDES))
-        advance = lambda n: progress.advance(stars, n)  # noqa: E731
-        return with_exact_limit(found, model, prior, n=n_bayes, seed=BAYES_SEED, advance=advance)
+        with progress("exact limit", n_bayes * len(MAGNITUDES)) as advance:
+            return with_exact_limit(
+                found, model, prior, n=n_bayes, seed=BAYES_SEED, advance=partial(told, advance)
+            )
 
 
 def limits(test: Stars, exact: Float[np.ndarray, "m 2"], column: int) -> Limit:

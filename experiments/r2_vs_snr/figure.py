@@ -1,6 +1,5 @@
 """The R2-SNR figure, plotted from its rows; nothing is recomputed here."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -9,12 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from crlb import Ceiling
+from crlb.palette import BACKGROUND, BOUND, LIMIT
 from experiments.r2_vs_snr.rows import Estimator, Limit, LimitRow, Published
-from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, light_grid
+from experiments.study.plotting import COLORS, PAGE, Sheet, Style, legend_below, light_grid
 from experiments.study.rows import column, intervals
 from specvit_jax import metrics
 
-MARKS: dict[str, Style] = {  # told apart in grey by marker and line as well
+MARKS: dict[str, Style] = {  # told apart in grey by marker and line as well, in the order of the legend
     "SpecViT, taught": {"marker": "o", "linestyle": "-", "linewidth": 1.8, "zorder": 9.5},
     "SpecViT": {"marker": "o", "markerfacecolor": "white", "linestyle": (0, (1, 0.7)), "zorder": 9},
     "Template fit": {"marker": "v", "linestyle": (0, (3, 1, 1, 1)), "zorder": 8},
@@ -31,29 +31,28 @@ def plot(
     limit: Limit,
     ceiling: Ceiling,
     published: Published,
-    caption: str,
+    sheet: Sheet = PAGE,
 ) -> Figure:
-    """R2 against SNR above, efficiency below, legend and caption beside them."""
-    figure = plt.figure(figsize=(PAGE_WIDTH_IN, 4.9), layout="none")
-    grid = figure.add_gridspec(
-        2, 1, height_ratios=(3, 1.25), left=0.075, right=0.63, top=0.915, bottom=0.085, hspace=0.07
+    """R2 against SNR above, efficiency below, legend beside them or, in a column, under them."""
+    figure, (upper, lower) = plt.subplots(
+        2, 1, figsize=(sheet.width, 6.8 if sheet.narrow else 4.6), sharex=True, height_ratios=(3, 1.25)
     )
-    upper = figure.add_subplot(grid[0])
-    lower = figure.add_subplot(grid[1], sharex=upper)
     dress(upper, lower)
-    for name, method in estimators.items():
-        label = f"{name}: $R^2$ {method.overall.r2:.3f} over all"
-        plot_method(upper, name, method.by_snr, "r2", label)
+    for name in [name for name in MARKS if name in estimators]:
+        method = estimators[name]
+        plot_method(upper, name, method.by_snr, "r2", f"{name}: {method.overall.r2:.3f} over all")
         plot_method(lower, name, method.efficiency, "efficiency")
     plot_exact_limit(upper, ceiling)
     plot_limit_of_bins(upper, limit)
     plot_ceiling(upper, ceiling)
     plot_published(upper, published)
-    first = next(iter(estimators))
-    annotate_gap(upper, first, estimators[first].by_snr, limit.by_snr)
-    figure.legend(loc="upper left", bbox_to_anchor=(0.64, 0.93), frameon=False, handlelength=2.8)
-    text = textwrap.fill(caption, 62)
-    figure.text(0.65, 0.085, text, fontsize=5.3, va="bottom", linespacing=1.25, color="0.2")
+    if not sheet.narrow:
+        first = next(iter(estimators))
+        annotate_gap(upper, first, estimators[first].by_snr, limit.by_snr)
+    if sheet.narrow:
+        legend_below(figure, upper, columns=2, handlelength=2.8)
+    else:
+        figure.legend(loc="outside right upper", handlelength=2.8)
     return figure
 
 
@@ -61,10 +60,10 @@ def plot_ceiling(axes: Axes, ceiling: Ceiling) -> None:
     """The Cramer-Rao R2_max of the nodes: median, and the band from the 10th to the 90th percentile."""
     snr, r2_max = [row.snr_median for row in ceiling.bins], [row.r2_max for row in ceiling.bins]
     low, high = column(r2_max, "p10"), column(r2_max, "p90")
-    axes.fill_between(snr, low, high, color="0.9", zorder=0, linewidth=0)
-    label = "Cramér-Rao $R^2_{max}$ of unbiased\nestimators: median star, band 10-90 %"
+    axes.fill_between(snr, low, high, color=BACKGROUND, zorder=0, linewidth=0)
+    label = "Cramér-Rao, unbiased estimators:\nmedian star, band 10-90 %"
     median = column(r2_max, "median")
-    axes.plot(snr, median, color="0.45", linestyle="--", marker="D", zorder=3, label=label)
+    axes.plot(snr, median, color=BOUND, linestyle="--", marker="D", zorder=3, label=label)
     top = axes.secondary_xaxis("top")
     top.set_xticks(snr, [f"{row.mag:g}" for row in ceiling.bins])
     top.xaxis.set_minor_locator(NullLocator())
@@ -75,8 +74,8 @@ def plot_exact_limit(axes: Axes, ceiling: Ceiling) -> None:
     """R2 of the posterior mean, which no estimator exceeds, with its Monte-Carlo interval."""
     snr, exact = [row.snr_median for row in ceiling.bins], ceiling.exact_limits()
     low, high = [one.low for one in exact], [one.high for one in exact]
-    axes.fill_between(snr, low, high, color="0.1", alpha=0.25, zorder=2, linewidth=0)
-    label = "exact limit $R^2_{Bayes}$ of any estimator,\nall stars of a magnitude (band 95 %)"
+    axes.fill_between(snr, low, high, color=LIMIT, alpha=0.25, zorder=2, linewidth=0)
+    label = "exact limit of any estimator,\nstars of a magnitude (band 95 %)"
     axes.plot(snr, [one.value for one in exact], "k^-", linewidth=1.6, zorder=10, label=label)
 
 
@@ -89,7 +88,7 @@ def plot_limit_of_bins(axes: Axes, limit: Limit) -> None:
         markersize=7,
         markeredgewidth=1.4,
         zorder=11,
-        label="exact limit of the test stars of a bin",
+        label="exact limit, test stars of a bin",
     )
 
 
@@ -111,7 +110,7 @@ def plot_method(
 
 def plot_published(axes: Axes, published: Published) -> None:
     """The curves of the original study, thin: they belong to another grid and another SNR column."""
-    label: str | None = "thin dots: as published (another grid;\ntheir SNR divided by 1.18, inferred)"
+    label: str | None = "thin dots: as published, another\ngrid; their SNR divided by 1.18"
     for name, curve in published.curves.items():
         color = COLORS[name]
         axes.plot(curve.snr, curve.r2, ":", color=color, linewidth=0.7, zorder=1, label=label)
@@ -131,7 +130,6 @@ def annotate_gap(axes: Axes, name: str, rows: Sequence[metrics.BinScore], limits
         (row.snr_median, middle),
         (0.60, 0.25),
         textcoords="axes fraction",
-        fontsize=6,
         arrowprops={"arrowstyle": "->", "linewidth": 0.6, "color": "0.3"},
         zorder=12,
     )
@@ -142,7 +140,7 @@ def dress(upper: Axes, lower: Axes) -> None:
     upper.set(xscale="log", xlim=SNR_RANGE, ylim=(-0.05, 1.04), ylabel="$R^2$ of log $g$")
     upper.tick_params(labelbottom=False)
     lower.axhline(1, color="black", linewidth=1)
-    lower.set(ylim=(0, 1.12), ylabel="$R^2 / R^2_{Bayes}$")
+    lower.set(ylim=(0, 1.12), ylabel="$R^2$ / limit")
     lower.set_xlabel("median SNR per pixel of 0.427 Å")
     lower.set_xticks(SNR_TICKS, [str(tick) for tick in SNR_TICKS])
     for axes in (upper, lower):

@@ -20,7 +20,8 @@ from experiments.baselines.protocol import Baseline, Chunk
 from experiments.baselines.ridge import Ridge
 from experiments.baselines.store import Stored, save
 from experiments.baselines.template_fit import TemplateFit
-from experiments.study.frame import Options, Work
+from experiments.r2_vs_snr.options import FigureOptions
+from experiments.study.frame import Work
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, LABEL, drawn
 from experiments.study.training import EQUAL_BUDGET, knows_another, trained_here, training_of
 from specvit_jax import load_weights, predict
@@ -32,33 +33,6 @@ NETWORKS = ("SpecViT", "MLP", "CNN")
 TAUGHT = "SpecViT, taught"
 
 Predictor = Callable[[Float[np.ndarray, "n n_pix"], Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
-
-
-@dataclass(frozen=True)
-class FigureOptions(Options):
-    """The R2-SNR figure; numbers that are not given are those of the preset.
-
-    Examples:
-      python -m experiments.r2_vs_snr
-      python -m experiments.r2_vs_snr --grid my_grid.h5 --mag 20.5 22.5
-    """
-
-    mag: tuple[float, float] | None = None
-    """AB magnitudes in i of the training and test spectra, uniform [bright faint]; default: 20.5 22.5."""
-    train: bool = False
-    """Train the networks now instead of evaluating those shipped; always so with your own grid or noise."""
-    steps: int | None = None
-    """Training steps of 256 spectra of each network that is trained; default: 3000."""
-    n_fit: int | None = None
-    """Training spectra of Ridge and LightGBM, a quarter more to choose settings on; default: 20,000."""
-    n_test: int | None = None
-    """Test spectra; default: 10,000."""
-    n_bayes: int | None = None
-    """Stars simulated per magnitude for the curve of the exact limit of any estimator; default: 400."""
-    n_posterior: int | None = None
-    """Test spectra whose exact posterior is computed where all are not shipped; default: 1000."""
-    explorer: bool = False
-    """Also read eight stars at eleven magnitudes with every method, for the explorer of `specvit report`."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +80,8 @@ def methods(work: Work[Size]) -> tuple[dict[str, Method], dict[str, str]]:
     sees = {"LightGBM": f"the {read.shape[1]} components that the networks read, of ", "Ridge": ""}
     for baseline in (trees, Ridge()):
         try:
-            baseline.fit(iter(train), validation)
+            with work.clock.step(f"{baseline.name} learns from {work.size.n_fit:,} spectra"):
+                baseline.fit(iter(train), validation)
         except MissingInputError as error:
             absent[baseline.name] = str(error)
             continue
@@ -127,15 +102,15 @@ def weights_of(work: Work[Size], name: str) -> Path:
     steps, every = work.size.steps, max(1, work.size.steps // 4)
     pauses = [f"train.{name}={every}" for name in ("eval_every", "checkpoint_every")]
     config = override(load_weights(path).config, [f"train.steps={steps}", *pauses])
-    return trained_here(work, name.lower(), config)
+    with work.clock.step(f"{name} is trained for {steps:,} steps"):
+        return trained_here(work, name.lower(), config)
 
 
 def network(path: Path, what: str = "") -> Method:
     """The network in a weights file."""
     weights = load_weights(path)
-    column = weights.config.model.label_names.index(LABEL)
     told = what + training_of(path)
-    return Method(told, lambda flux, mag: predict(weights, flux).labels[:, column])
+    return Method(told, lambda flux, mag: predict(weights, flux).of(LABEL))
 
 
 def components(path: Path) -> Float[np.ndarray, "n_pix k"]:
@@ -161,12 +136,14 @@ def learnt_from(work: Work[Size]) -> tuple[list[Chunk], Chunk]:
     """Noisy spectra with their log g to learn from, and a quarter as many others to choose settings on."""
 
     def pairs(seed: int, n: int, what: str) -> Iterator[Chunk]:
-        for batch in drawn(work.simulator, seed, n, what):
+        for batch in drawn(simulator, seed, n, what):
             yield np.asarray(batch.flux), np.asarray(batch.labels[:, work.column : work.column + 1])
 
-    held_out = zip(*pairs(CHOICE_SEED, work.size.n_fit // 4, "Spectra to choose on"), strict=True)
-    validation = tuple(map(np.concatenate, held_out))
-    return list(pairs(FIT_SEED, work.size.n_fit, "Spectra to fit")), (validation[0], validation[1])
+    n, m, simulator = work.size.n_fit, work.size.n_fit // 4, work.simulator
+    with work.clock.step(f"{n:,} spectra to learn from and {m:,} to choose settings on are drawn"):
+        held_out = zip(*pairs(CHOICE_SEED, m, "spectra to choose on"), strict=True)
+        validation = tuple(map(np.concatenate, held_out))
+        return list(pairs(FIT_SEED, n, "spectra to learn from")), (validation[0], validation[1])
 
 
 def regression(work: Work[Size], baseline: Baseline, validation: Chunk, sees: str) -> Method:

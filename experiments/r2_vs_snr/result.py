@@ -1,5 +1,6 @@
 """The numbers of the R2-SNR figure: as tables on the screen and in Markdown, and as the figure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -9,8 +10,10 @@ from rich.table import Table
 from crlb import Ceiling
 from experiments.r2_vs_snr import figure
 from experiments.r2_vs_snr.rows import Estimator, Limit, Published
-from experiments.study.plotting import interval, markdown
+from experiments.study.plotting import PAGE, Sheet, interval, markdown
 from experiments.study.result import Result
+from experiments.study.screen import Cells, by_bin, text_of
+from specvit_jax import metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +44,18 @@ class FigureResult(Result):
         share = f"{total.r2 / self.limit.overall:.3f}"
         return [name, interval(total), share, *numbers, *types, method.training]
 
+    def shown(self) -> str:
+        """Ceilings by magnitude and R2 by SNR, for a screen."""
+        return text_of(self.ceiling_table(), self.snr_table())
+
     def ceiling_table(self) -> Table:
         """One row per magnitude: the Cramer-Rao median and the exact limit of any estimator."""
         bins, limits = self.ceiling.bins, self.ceiling.exact_limits()
-        out = Table(title=f"Ceilings of R2 of log g ({limits[0].n:,} stars per magnitude)")
-        heads = (
-            "mag",
-            "SNR per pixel",
-            "Cramer-Rao bound (dex)",
-            "Cramer-Rao R2_max",
-            "R2_Bayes, exact limit",
-        )
+        title = f"Ceilings of R2 of log g ({limits[0].n:,} stars per magnitude)"
+        out = Table(title=title, box=box.SIMPLE)
+        heads = ("mag", "SNR per pixel", "bound, dex", "R2_max", "exact limit (95 %)")
         for head in heads:
-            out.add_column(head, justify="right")
+            out.add_column(head, justify="right", no_wrap=True)
         for row, exact in zip(bins, limits, strict=True):
             out.add_row(
                 f"{row.mag:g}",
@@ -65,32 +67,32 @@ class FigureResult(Result):
         return out
 
     def snr_table(self) -> Table:
-        """R2 of every method per SNR bin, the exact limit of the same stars first."""
+        """R2 of every method per SNR bin and over all, the exact limit of the same stars first."""
         known = {row.snr_low: row.r2_bayes for row in self.limit.by_snr}
-        title = f"R2 of log g on {self.test.n:,} test spectra, by SNR per pixel"
-        out = Table(box=box.SIMPLE, title=title)
-        for column in ("SNR", "n", "limit", *self.estimators):
-            out.add_column(column, justify="right")
-        for rows in zip(*(method.by_snr for method in self.estimators.values()), strict=True):
-            first = rows[0]
-            if first.n:
-                limit = f"{known[first.snr_low]:.3f}" if first.snr_low in known else "-"
-                scores = ("-" if row.r2 is None else f"{row.r2:.3f}" for row in rows)
-                out.add_row(f"{first.snr_low:g}-{first.snr_high:g}", str(first.n), limit, *scores)
-        return out
+        bins = scored(next(iter(self.estimators.values())).by_snr)
+        rows: dict[str, Cells] = {
+            "exact limit": [*(known.get(row.snr_low) for row in bins), self.limit.overall]
+        }
+        for name, one in self.estimators.items():
+            rows[name] = [*(row.r2 for row in scored(one.by_snr)), one.overall.r2]
+        names = [f"{row.snr_low:g}-{row.snr_high:g}" for row in bins]
+        title = f"R2 of log g on {self.test.n:,} test spectra"
+        return by_bin(title, [*names, "all"], [*(row.n for row in bins), self.test.n], rows)
 
-    def plot(self) -> Figure:
-        """R2 against SNR above, efficiency below, legend and caption beside them."""
-        return figure.plot(self.estimators, self.limit, self.ceiling, self.published, caption=self.caption())
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
+        """R2 against SNR above, efficiency below, legend beside or under them."""
+        return figure.plot(self.estimators, self.limit, self.ceiling, self.published, sheet)
 
     def caption(self) -> str:
-        """What a reader needs beside the axes: grid, samples, training, and how SNR and R2 are defined."""
+        """What a reader needs beside the figure: grid, samples, training, and how SNR and R2 are defined."""
         (low, high), first = self.test.mag, self.ceiling.bins[0]
         stars = self.ceiling.exact_limits()[0].n
         training = "; ".join(f"{name} {method.training}" for name, method in self.estimators.items())
         return " ".join(
             [
-                f"Grid: {self.grid.title}; {first.n} nodes under the bound,",
+                "R² of log g against SNR for every method, what no estimator exceeds on average (exact",
+                "limit) and what binds unbiased ones (Cramér-Rao); below, R² over the exact limit of the",
+                f"same stars, the efficiency. Grid: {self.grid.title}; {first.n} nodes under the bound,",
                 f"{stars} stars per magnitude under the exact limit.",
                 f"Test: {self.test.n:,} spectra, mag {low:g}-{high:g}, labels uniform over the box, the same",
                 "spectra for every method. Bands: 95 % bootstrap. SNR: median over usable pixels (0.427 Å)",
@@ -102,3 +104,8 @@ class FigureResult(Result):
                 *(f"Absent: {name}." for name in self.absent),
             ]
         )
+
+
+def scored(rows: Sequence[metrics.BinScore]) -> list[metrics.BinScore]:
+    """The bins in which there are stars."""
+    return [row for row in rows if row.n]

@@ -1,5 +1,5 @@
 """Errors of log g star by star: where they are, and how they stand to what each spectrum can tell."""
 
-from experiments.residuals.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

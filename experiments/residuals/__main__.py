@@ -1,6 +1,5 @@
 """`python -m experiments.residuals`."""
 
-from experiments.residuals.experiment import STUDY
-from experiments.study.running import enter
+from experiments.study.program import enter
 
-enter(STUDY)
+enter("residuals")

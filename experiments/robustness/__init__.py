@@ -1,5 +1,5 @@
 """Spectra that differ from those in training: other noise, distortions that no training spectrum showed."""
 
-from experiments.robustness.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

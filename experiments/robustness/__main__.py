@@ -1,6 +1,5 @@
 """`python -m experiments.robustness`."""
 
-from experiments.robustness.experiment import STUDY
-from experiments.study.running import enter
+from experiments.study.program import enter
 
-enter(STUDY)
+enter("robustness")

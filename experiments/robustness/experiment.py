@@ -44,7 +44,8 @@ from experiments.robustness.distortions import Case, distorted, name_of, sky_lin
 from experiments.robustness.result import RobustnessResult
 from experiments.robustness.rows import CaseRow, NoiseRow
 from experiments.study import stars
-from experiments.study.frame import Options, Study, Work
+from experiments.study.frame import Study, Work
+from experiments.study.options import Options
 from experiments.study.rows import widened
 from experiments.study.stars import CHOICE_SEED, FIT_SEED, Stars, limit
 from experiments.study.training import (

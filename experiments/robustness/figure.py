@@ -3,21 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from crlb.palette import LIMIT, RAMP, looks
 from experiments.robustness.rows import CaseRow, NoiseRow
-from experiments.study.plotting import COLORS, PAGE_WIDTH_IN, Style, light_grid
+from experiments.study.plotting import COLORS, PAGE, Sheet, Style, legend_below, light_grid
 from experiments.study.rows import intervals
 from specvit_jax import metrics
 
 READERS: dict[str, Style] = {  # in the order of the table
     "SpecViT": {"color": COLORS["SpecViT"], "marker": "o"},
-    "survey": {"color": COLORS["MLP"], "marker": "X"},
+    "survey": {"color": RAMP[1], "marker": "X"},
     "Ridge": {"color": COLORS["Ridge"], "marker": "s"},
 }
+NAMES = {"survey": "SpecViT, survey conditions"}
 LOWEST = -0.5  # R2 on an axis
 PANELS = (
     ("width", 100, "change of line width (%)"),
@@ -27,43 +27,45 @@ PANELS = (
     ("sky residuals", 100, "sky-line pixels hit (%)"),
     ("masked", 100, "pixels lost (%)"),
 )
-STYLES = {3.0: ":", 10.0: "--", 30.0: "-"}  # sigma of the residuals
+STYLES: dict[float, str] = {3.0: ":", 10.0: "--", 30.0: "-"}  # sigma of the residuals
 
 
-def plot(noise: Sequence[NoiseRow], limits: Mapping[str, float], rows: Sequence[CaseRow]) -> Figure:
+def plot(
+    noise: Sequence[NoiseRow], limits: Mapping[str, float], rows: Sequence[CaseRow], sheet: Sheet = PAGE
+) -> Figure:
     """R2 over noise, and over every distortion for every reader."""
-    figure, axes = plt.subplots(2, 4, figsize=(PAGE_WIDTH_IN, 3.9))
-    plot_noise(axes[0, 0], noise, limits)
     panels = [panel for panel in PANELS if any(row.kind == panel[0] for row in rows)]
-    for place, (kind, unit, label) in zip(axes.flat[1:], panels, strict=False):
+    columns = 2 if sheet.narrow else 4
+    lines = -(-(1 + len(panels)) // columns)
+    figure, axes = sheet.grid(lines, columns, 1.9, sharey=True)
+    plot_noise(axes[0], noise, limits)
+    for place, (kind, unit, label) in zip(axes[1:], panels, strict=False):
         plot_panel(place, rows, kind, unit)
         place.set_xlabel(label)
-    for place in axes.flat[: 1 + len(panels)]:
+    for place in axes[: 1 + len(panels)]:
         light_grid(place)
-    for place in axes.flat[1 + len(panels) :]:
+    for place in axes[1 + len(panels) :]:
         place.remove()
-    for place in axes[:, 0]:
+    axes[0].set_ylim(LOWEST, 0.95)
+    for place in axes[: 1 + len(panels) : columns]:
         place.set_ylabel("$R^2$ of log $g$")
-    handles, names = axes[0, 1].get_legend_handles_labels()
-    where: Style = {"loc": "center", "bbox_to_anchor": (0.88, 0.28)}  # where the eighth panel would be
-    figure.legend(handles, names, frameon=False, title="read by", fontsize=7, **where)
-    figure.suptitle(f"Spectra unlike those in training ($R^2$ below {LOWEST} not shown)", fontsize=8)
+    legend_below(figure, *axes[: 1 + len(panels)], columns=4, handlelength=2.8)
     return figure
 
 
 def plot_noise(axes: Axes, noise: Sequence[NoiseRow], limits: Mapping[str, float]) -> None:
     """A line for every noise level in training, and the exact limit."""
     levels = list(dict.fromkeys(row.trained for row in noise))
-    for level, color, marker in zip(levels, ("#67a9cf", COLORS["SpecViT"], "#762a83"), "so^", strict=False):
+    for level, look in zip(levels, looks(len(levels)), strict=True):
         mine = [row for row in noise if row.trained == level]
-        style = {"label": f"trained at {level:g}", "color": color, "marker": marker, "linestyle": "-"}
-        plot_line(axes, [row.tested for row in mine], mine, style)
+        plot_line(
+            axes, [row.tested for row in mine], mine, look | {"label": f"noise × {level:g} in training"}
+        )
     found = {float(level): value for level, value in limits.items()}
-    axes.plot(list(found), list(found.values()), color="black", marker="_", markersize=8, label="exact limit")
+    axes.plot(list(found), list(found.values()), "_-", color=LIMIT, markersize=8, label="exact limit")
     axes.set_xscale("log", base=2)
     axes.set_xticks(levels, [f"{level:g}" for level in levels])
     axes.set_xlabel("noise in the test (times usual)")
-    axes.legend(frameon=False)
 
 
 def plot_panel(axes: Axes, rows: Sequence[CaseRow], kind: str, unit: float) -> None:
@@ -74,13 +76,12 @@ def plot_panel(axes: Axes, rows: Sequence[CaseRow], kind: str, unit: float) -> N
         origin = [row for row in mine if row.kind == "none"]
         for i, found in enumerate(variants(mine, kind)):
             line = sorted([*origin, *found.rows], key=lambda row: row.amount)
-            style = READERS[reader] | {"label": reader if i == 0 else None, "linestyle": found.dashes}
+            name = NAMES.get(reader, reader) if i == 0 else None
+            style = READERS[reader] | {"label": name, "linestyle": found.dashes}
             plot_line(axes, [unit * row.amount for row in line], line, style)
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], LOWEST))
     if len(forms := variants(rows, kind)) > 1:
-        styles: list[Style] = [{"linestyle": form.dashes, "label": form.name} for form in forms]
-        handles = [Line2D([], [], color="0.4", **style) for style in styles]
-        axes.legend(handles=handles, frameon=False, handlelength=2.8)
+        for form in forms:
+            axes.plot([], [], color="0.4", linestyle=form.dashes, label=form.name)
 
 
 class Variant(NamedTuple):
@@ -88,21 +89,29 @@ class Variant(NamedTuple):
 
     rows: list[CaseRow]
     name: str
-    dashes: str
+    dashes: str | tuple[int, tuple[int, ...]]
 
 
 def variants(rows: Sequence[CaseRow], kind: str) -> list[Variant]:
     """The rows of a panel by line: one for each strength of residuals, lost pixels alone and in blocks."""
     if kind == "masked":
-        forms = (("masked", "single", "-"), ("masked in blocks", "in blocks", "--"))
+        forms = (
+            ("masked", "pixels lost one by one", "-"),
+            ("masked in blocks", "pixels lost in blocks", (0, (4, 1, 1, 1))),
+        )
         return [
             Variant([row for row in rows if row.kind == form], name, dashes) for form, name, dashes in forms
         ]
     found = [row for row in rows if row.kind == kind]
     return [
-        Variant([row for row in found if row.sigma == sigma], f"{sigma:g} sigma", STYLES.get(sigma, "-"))
+        Variant([row for row in found if row.sigma == sigma], residual_name(sigma), STYLES.get(sigma, "-"))
         for sigma in sorted({row.sigma for row in found})
     ]
+
+
+def residual_name(sigma: float) -> str:
+    """Residuals of sky lines in words, their strength in units of the noise."""
+    return f"sky residuals of {sigma:g} sigma" if sigma else ""
 
 
 def plot_line(axes: Axes, x: Sequence[float], rows: Sequence[metrics.Score], style: Style) -> None:

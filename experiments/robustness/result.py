@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from experiments.robustness import figure
 from experiments.robustness.distortions import name_of
 from experiments.robustness.rows import CaseRow, NoiseRow
-from experiments.study.plotting import interval, markdown
+from experiments.study.plotting import EXACT, PAGE, R2, Sheet, interval, markdown, sentences
 from experiments.study.result import Result
 from specvit_jax import metrics
 
@@ -37,9 +37,21 @@ class RobustnessResult(Result):
         found = self.limits.get(f"{level:g}")
         return "-" if found is None else f"{found:.3f}"
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """R2 over noise, and over every distortion for every reader."""
-        return figure.plot(self.noise, self.limits, self.rows)
+        return figure.plot(self.noise, self.limits, self.rows, sheet)
+
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        return sentences(
+            "First panel: networks trained at three strengths of the noise, tested at others. Further "
+            "panels: the same test spectra with a distortion that no training spectrum showed, read by "
+            "SpecViT, by the network trained under survey conditions, and by Ridge regression: broader or "
+            "narrower lines, a velocity, a tilted continuum, a wrong flux scale (rms: root mean square), "
+            "sky lines subtracted badly (residuals of 3, 10 or 30 sigma of the noise in the pixels hit), "
+            f"pixels lost one by one or in blocks. R² below {figure.LOWEST:g} is not shown",
+            R2, EXACT, "Error bars: 95 %, from resampled stars",
+        )  # fmt: skip
 
 
 def score_cells(row: metrics.Score) -> list[str]:

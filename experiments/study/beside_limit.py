@@ -71,10 +71,14 @@ def read(weights: Weights, stars: Stars) -> Float[np.ndarray, "n 2"]:
 
 
 def told_by(found: Predictions) -> Float[np.ndarray, "n 2"]:
-    """Mean and sigma (NaN: none is told) of the study's label, dex."""
-    column = found.label_names.index(LABEL)
-    sigma = np.full(len(found.labels), np.nan) if found.sigma is None else found.sigma[:, column]
-    return np.stack([found.labels[:, column], sigma], axis=1)
+    """Mean and sigma (NaN: none is told) of the study's label, dex.
+
+    Raises:
+        UsageError: the label is not what was predicted.
+    """
+    mean, column = found.of(LABEL), found.label_names.index(LABEL)
+    sigma = np.full(len(mean), np.nan) if found.sigma is None else found.sigma[:, column]
+    return np.stack([mean, sigma], axis=1)
 
 
 def network_row(

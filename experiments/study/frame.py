@@ -6,12 +6,14 @@ and its figure. What took long is kept in `parts/` under its settings, so that a
 """
 
 import hashlib
+import importlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, make_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -20,30 +22,16 @@ from crlb.errors import DataError, UsageError
 from crlb.files.input import sha256
 from crlb.files.output import writing
 from crlb.files.records import Json, Record, plain, write_json
+from crlb.files.text_input import read_json
 from crlb.observation.conditions import PUBLISHED, Conditions
 from experiments.study import stars
 from experiments.study.clock import Clock
+from experiments.study.options import Options
 from experiments.study.result import Result
 from experiments.study.stars import LABEL, Stars
 from specvit_jax import Simulator, make_simulator
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What every experiment can be asked for."""
-
-    preset: Literal["smoke", "cpu", "gpu"] = "cpu"
-    """smoke: seconds, to see that it runs; cpu: hours at the most on two cores; gpu: the published sizes."""
-    grid: Path | None = None
-    """Grid file (HDF5, vacuum wavelengths in Å); default: the embedded grid."""
-    noise: Path | None = None
-    """Noise curves (HDF5); default: the built-in ones of the PFS medium-resolution red arm."""
-    out: Path | None = None
-    """Folder of the results; default: outputs/ and the experiment's name. What is there is continued."""
-    seeds: int | None = None
-    """Trainings of every network, with seeds 42, 43, ...; default: those of the preset."""
 
 
 class AnySize(Protocol):
@@ -99,19 +87,23 @@ class Work(Generic[S]):
     def __init__(self, study: Study[S], options: Options) -> None:
         self.study, self.options = study, options
         self.size = sized(study, options)
-        self.folder = options.out or Path("outputs") / study.name
+        self.folder = folder_of(study, options)
         self.clock = Clock(self.folder / "seconds.json")
+        self.limit_from = ""
 
     @cached_property
     def simulator(self) -> Simulator:
         """Of training and test spectra."""
         options, conditions = self.options, self.study.conditions
-        return make_simulator(options.grid, options.noise, self.size.mag, conditions=conditions)
+        with self.clock.step("grid and noise"):
+            return make_simulator(options.grid, options.noise, self.size.mag, conditions=conditions)
 
     @cached_property
     def stars(self) -> Stars:
         """The test set."""
-        return stars.test_stars(self.simulator, self.size.n_test)
+        simulator = self.simulator
+        with self.clock.step(f"{self.size.n_test:,} test spectra are drawn"):
+            return stars.test_stars(simulator, self.size.n_test)
 
     @cached_property
     def column(self) -> int:
@@ -126,15 +118,19 @@ class Work(Generic[S]):
     @cached_property
     def posteriors(self) -> Float[np.ndarray, "n n_labels 2"]:
         """Exact posterior mean and standard deviation of every label of every test star, in its unit."""
-        return stars.exact_posterior(self.simulator, self.stars, self.folder / "posterior.npz")
+        return self.some_posteriors(len(self.stars.mag))
 
     def some_posteriors(self, n: int) -> Float[np.ndarray, "m n_labels 2"]:
         """Those of all test stars if they are shipped, else of the first `n`, which are computed."""
-        path = self.folder / "posterior.npz"
-        known = stars.stored_posteriors(path, self.stars)
+        path, shipped = self.folder / "posterior.npz", not self.options.recompute_limit
+        known, source = stars.stored_posteriors(path, self.stars, shipped)
         if len(known) >= min(n, len(self.stars.mag)):
+            self.limit_from = f"read from {source.parent.name}/{source.name}"
+            print(f"exact posteriors of {len(known):,} test spectra: {self.limit_from}", file=sys.stderr)
             return known
-        return stars.exact_posterior(self.simulator, self.stars.take(slice(n)), path)
+        some, self.limit_from = self.stars.take(slice(n)), "computed with this result"
+        with self.clock.step(f"exact posteriors of {len(some.mag):,} test spectra are computed"):
+            return stars.exact_posterior(self.simulator, some, path, shipped)
 
     @cached_property
     def checksums(self) -> list[str]:
@@ -180,13 +176,25 @@ def _stored(path: Path, asked: dict[str, Json], kept: type[Record]) -> Record | 
     """What a file holds, if it is of these settings and of this kind; else None."""
     if not path.exists():
         return None
-    values = json.loads(path.read_text())
+    values = read_json(path, "part")
     if values.get("settings") != asked:
         return None
     try:
         return kept.from_json(values)
     except DataError:
         return None
+
+
+def study_of(name: str) -> SomeStudy:
+    """The experiment of that name."""
+    found = importlib.import_module(f"experiments.{name}").STUDY
+    assert isinstance(found, Study)
+    return found
+
+
+def folder_of(study: SomeStudy, options: Options) -> Path:
+    """Where a study keeps what it has."""
+    return options.out or Path("outputs") / study.name
 
 
 def sized(study: Study[S], options: Options) -> S:

@@ -1,78 +1,91 @@
-"""How the figures of the experiments look; they are plotted from results alone."""
+"""How the figures of the experiments look; they are plotted from results alone.
 
-from collections.abc import Callable, Sequence
+Every figure is drawn for a page and for one column of it; what it shows is told by its caption.
+"""
+
+import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.legend import Legend
+from PIL import Image
 
 from crlb.files.output import new_file
 from crlb.files.records import Record
+from crlb.palette import BACKGROUND, BOUND, LIMIT, METHODS, styled
+from crlb.palette import COLUMN as COLUMN
+from crlb.palette import PAGE as PAGE
+from crlb.palette import Sheet as Sheet
 from experiments.study.rows import CurvePoint, Run, column, intervals
 
 Style: TypeAlias = dict[str, Any]  # keywords of matplotlib
-
-COLUMN_WIDTH_IN, PAGE_WIDTH_IN = 3.5, 7.2  # of a two-column journal page
-COLORS = {  # of the methods, told apart in grey by marker, line and lightness as well
-    "SpecViT": "#b2182b",
-    "SpecViT, taught": "#7f0015",
-    "LightGBM": "#1b7837",
-    "Ridge": "#4393c3",
-    "CNN": "#e08214",
-    "MLP": "#8073ac",
-    "Template fit": "#35978f",
-    "limit": "black",
-    "Cramer-Rao": "0.45",
-}
-RC: dict[Any, Any] = {
-    "font.size": 7,
-    "axes.labelsize": 8,
-    "legend.fontsize": 6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.5,
-    "axes.linewidth": 0.6,
-    "pdf.fonttype": 42,
-    "figure.constrained_layout.use": True,
-}
+COLORS = METHODS | {"limit": LIMIT, "Cramer-Rao": BOUND}
+PNG_DPI = 200
+# Sentences that captions share.
+R2 = "R² is one minus the mean squared error over the variance of the label"
+EXACT = "the exact limit is the R² of the posterior mean, which no estimator exceeds on average"
+SNR = "SNR is the median over pixels of noiseless flux over noise, per pixel of 0.427 Å"
 
 
-def save(plot: Callable[[], Figure], folder: Path) -> list[Path]:
-    """Plots a figure in the common style and writes it as PNG and PDF; returns the files."""
-    paths = [folder / "figure.png", folder / "figure.pdf"]
-    with plt.rc_context(RC):
-        figure = plot()
-        with new_file(paths[0], overwrite=True) as temporary:
-            figure.savefig(temporary, dpi=300)
-        with new_file(paths[1], overwrite=True) as temporary:
-            figure.savefig(temporary, metadata={"CreationDate": None})
-        plt.close(figure)
-    return paths
+class Drawn(Protocol):
+    """A result that has a figure."""
+
+    def plot(self, sheet: Sheet = ...) -> Figure: ...
+    def caption(self) -> str: ...
 
 
-def bars(axes: Axes, rows: Sequence[Run], key: str = "r2", color: str = COLORS["SpecViT"]) -> None:
-    """Horizontal dots with intervals, the first row on top, named by their arms.
+def save(result: Drawn, folder: Path, stem: str = "figure", caption: str = "caption.md") -> list[Path]:
+    """Writes STEM.png and STEM.pdf for a page, STEM_column.pdf, and the caption; returns the files."""
+    png, page, narrow = (folder / f"{stem}{ending}" for ending in (".png", ".pdf", "_column.pdf"))
+    with styled():
+        for sheet, pdf in ((PAGE, page), (COLUMN, narrow)):
+            figure = result.plot(sheet)
+            with new_file(pdf, overwrite=True) as temporary:
+                figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
+            if sheet is PAGE:
+                save_png(figure, png)
+            plt.close(figure)
+    with new_file(folder / caption, overwrite=True) as temporary:
+        temporary.write_text(result.caption() + "\n", encoding="utf-8")
+    return [png, page, narrow, folder / caption]
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG of 256 colours."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=PNG_DPI, format="png")
+    with Image.open(content) as image, new_file(path, overwrite=True) as temporary:
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        few.save(temporary, format="PNG", optimize=True, dpi=(PNG_DPI, PNG_DPI))
+
+
+def bars(axes: Axes, rows: Sequence[Run], names: Sequence[str], key: str = "r2", **style: Any) -> None:
+    """Horizontal dots with intervals, the first row on top.
 
     A dot rather than a bar: R2 has no meaningful zero here.
     """
     places, found = range(len(rows)), intervals(rows, key)
-    axes.errorbar(found.value, places, xerr=found.reach, fmt="o", color=color, capsize=2, elinewidth=0.8)
-    axes.set_yticks(list(places), [row.arm for row in rows])
+    look: Style = {"color": COLORS["SpecViT"], "marker": "o"} | style
+    axes.errorbar(found.value, places, xerr=found.reach, linestyle="none", capsize=2, elinewidth=0.8, **look)
+    axes.set_yticks(list(places), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     light_grid(axes, "x")
 
 
 def light_grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
     """Pale lines behind everything else."""
-    axes.grid(axis=axis, color="0.93", linewidth=0.4)
+    axes.grid(axis=axis, color=BACKGROUND, linewidth=0.4)
     axes.set_axisbelow(True)
 
 
-def curve(axes: Axes, rows: Sequence[CurvePoint], endless: int, style: Style) -> None:
+def curve(axes: Axes, rows: Sequence[CurvePoint], endless: float, style: Style) -> None:
     """R2 against the number of training spectra: a band around it, an error bar where they are endless.
 
     Args:
@@ -90,11 +103,25 @@ def curve(axes: Axes, rows: Sequence[CurvePoint], endless: int, style: Style) ->
         axes.errorbar([endless], one.value, yerr=one.reach, capsize=2, **style | {"label": None})
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
-    """A legend under the figure, every name of the axes once."""
-    handles, names = axes.get_legend_handles_labels()
-    shown = dict(zip(names, handles, strict=True))
-    figure.legend(shown.values(), shown.keys(), frameon=False, loc="outside lower center", ncols=columns)
+def legend_below(figure: Figure | SubFigure, *panels: Axes, columns: int, **options: Any) -> Legend:
+    """A legend under the figure, every name of the panels once, in `columns` or as many as fit."""
+    shown: dict[str, Any] = {}
+    for axes in panels:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            shown.setdefault(name, handle)
+    for ncols in range(min(columns, len(shown)), 0, -1):
+        found = figure.legend(
+            shown.values(), shown.keys(), loc="outside lower center", ncols=ncols, **options
+        )
+        if ncols == 1 or found.get_window_extent().width <= figure.bbox.width:
+            break
+        found.remove()
+    return found
+
+
+def sentences(*parts: str) -> str:
+    """Parts of a caption as sentences."""
+    return " ".join(f"{part[:1].upper()}{part[1:].rstrip('.')}." for part in parts if part)
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

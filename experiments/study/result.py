@@ -16,6 +16,7 @@ import jax
 from matplotlib.figure import Figure
 
 from crlb.files.records import Json, Record
+from experiments.study.plotting import PAGE, Sheet
 from experiments.study.stars import LABEL, SNR_DEFINITION, Sample
 
 HEADINGS = ("Claim", "Command", "Hardware", "Expect")
@@ -58,15 +59,24 @@ class Result(Record):
     snr_definition: str = SNR_DEFINITION
     grid: GridName = field(default_factory=GridName)
     test: Sample = field(default_factory=Sample)
+    limit_from: str = ""  # the exact posteriors of the test set, where they are used
     provenance: Provenance = field(default_factory=Provenance)
 
     @abstractmethod
     def table(self) -> str:
         """The numbers in Markdown."""
 
+    def shown(self) -> str:
+        """What is printed when it is done: the numbers, or the first of them."""
+        return self.table()
+
     @abstractmethod
-    def plot(self) -> Figure:
-        """The figure, drawn from this result alone."""
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
+        """The figure for a page or for a column, drawn from this result alone."""
+
+    @abstractmethod
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
 
 
 def header(doc: str) -> dict[str, str]:
@@ -86,6 +96,11 @@ def title_of(doc: str) -> str:
     return doc.strip().splitlines()[0].rstrip(".")
 
 
+def versions() -> dict[str, str]:
+    """Those of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
 def provenance(
     name: str, options: Mapping[str, Json], seeds: Mapping[str, Json], seconds: float
 ) -> Provenance:
@@ -94,7 +109,7 @@ def provenance(
         command=shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]]),
         options={key: str(value) if isinstance(value, Path) else value for key, value in options.items()},
         seeds=dict(seeds),
-        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        versions=versions(),
         device=str(jax.devices()[0].device_kind),
         cores=os.cpu_count(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),

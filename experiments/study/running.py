@@ -1,33 +1,36 @@
-"""A study as a command: it runs, or goes on, and leaves results.json, table.md, figure.png and figure.pdf."""
+"""A study carried out: it runs, or goes on, and leaves results, a table, a figure and its caption."""
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-import tyro
-
-from crlb.errors import OutputError, run_cli
-from crlb.files.output import new_file
+from crlb.errors import OutputError
+from crlb.files.folders import check_links, check_outside, tree
+from crlb.files.input import check_inputs
+from crlb.files.output import is_temporary, new_file
 from crlb.files.records import write_json
+from crlb.limits import check_limits
 from experiments.study import stars
-from experiments.study.frame import Options, S, SomeStudy, Study, Work
+from experiments.study.frame import S, Study, Work, folder_of, sized
+from experiments.study.options import Options
 from experiments.study.plotting import save
 from experiments.study.result import GridName, Result, header, provenance, title_of
 from specvit_jax import Simulator
 
-OWN = frozenset({"results.json", "table.md", "figure.png", "figure.pdf", "seconds.json"})
+FIGURE = frozenset({"figure.png", "figure.pdf", "figure_column.pdf", "caption.md"})
+OWN = frozenset({"results.json", "table.md", "seconds.json"}) | FIGURE
 OWN |= {"parts", "runs", "posterior.npz"}
-
-
-def enter(study: SomeStudy) -> None:
-    """Console entry of an experiment."""
-    options = tyro.cli(study.options, prog=f"python -m experiments.{study.name}", description=study.doc)
-    run_cli(lambda: print(*report(study, options), sep="\n"))
+NOTHING: Mapping[str, Path | None] = {}
 
 
 def report(study: Study[S], options: Options) -> list[Path]:
     """Runs a study, or goes on with it, and writes what it found; returns the files."""
+    check_limits(options)
+    sized(study, options)  # refused before there is a folder
+    inputs = inputs_of(options)
+    check_inputs(inputs)
+    claim_folder(folder_of(study, options), OWN | study.leaves, inputs)
     work = Work(study, options)
-    claim_folder(work.folder, OWN | study.leaves)
     try:
         result = framed(study.run(work), work)
     finally:
@@ -36,8 +39,14 @@ def report(study: Study[S], options: Options) -> list[Path]:
     write_json(result, work.folder / "results.json", overwrite=True)
     with new_file(work.folder / "table.md", overwrite=True) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    print(text)
-    return [work.folder / "results.json", *save(result.plot, work.folder)]
+    print(result.shown())
+    return [work.folder / "results.json", work.folder / "table.md", *save(result, work.folder)]
+
+
+def inputs_of(options: Options) -> dict[str, Path | None]:
+    """The files that an experiment is asked to read: option -> file."""
+    given = {f"--{one.name}": getattr(options, one.name) for one in fields(options) if one.name != "out"}
+    return {name: path for name, path in given.items() if isinstance(path, Path)}
 
 
 def framed(result: Result, work: Work[S]) -> Result:
@@ -54,6 +63,7 @@ def framed(result: Result, work: Work[S]) -> Result:
         size=asdict(work.size),
         grid=grid,
         test=result.test if result.test.n else stars.about(work.stars, work.size.mag),
+        limit_from=work.limit_from,
         provenance=provenance(study.name, asdict(work.options), study.seeds, work.clock.seconds),
     )
 
@@ -64,20 +74,30 @@ def describe_grid(path: Path | None, simulator: Simulator) -> GridName:
     return GridName(title=title, source=simulator.emulator.source)
 
 
-def claim_folder(folder: Path, own: frozenset[str] = OWN) -> None:
+def claim_folder(
+    folder: Path, own: frozenset[str] = OWN, inputs: Mapping[str, Path | None] = NOTHING
+) -> None:
     """Creates the output folder, or stops if it holds anything but earlier results.
 
+    Args:
+        folder: the folder.
+        own: names of what an experiment leaves there.
+        inputs: option -> file that it reads.
+
     Raises:
-        OutputError: it cannot be created, or holds files that are not `own`.
+        OutputError: it cannot be created, or holds files that are not `own`, a symbolic link, or an input.
     """
+    check_outside(folder, inputs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"--out must be a folder that can be created, found {folder}: {error.strerror}"
         ) from error
-    strange = sorted(path.name for path in folder.iterdir() if path.name not in own)
+    names = [path.name for path in folder.iterdir() if not is_temporary(path.name)]
+    strange = sorted(name for name in names if name not in own)
     if strange:
         raise OutputError(
             f"--out {folder} holds other files ({', '.join(strange[:3])}); name an empty folder"
         )
+    check_links(inner for name in sorted(own) for inner in tree(folder / name))

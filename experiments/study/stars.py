@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from rich.progress import Progress, track
 
 from crlb import default_grid_path
 from crlb.errors import DataError
 from crlb.files.npz import read_npz, write_npz
 from crlb.files.output import new_file
+from crlb.files.progress import progress, track
 from crlb.files.records import Record
+from experiments.study.committed import committed
 from experiments.study.rows import widened
 from specvit_jax import Batch, Simulator, metrics
 from specvit_jax.evaluation import limits as bounds
@@ -35,7 +36,7 @@ TYPES = (("giants", -np.inf, 2.5), ("subgiants", 2.5, 3.5), ("dwarfs", 3.5, np.i
 
 PIECE = 500  # stars between two savings of their posteriors
 # Of the 10,000 stars of the embedded grid, mag 20.5-22.5, under published and survey conditions.
-SHIPPED = (Path("results/accuracy/posterior.npz"), Path("results/survey/posterior.npz"))
+SHIPPED = tuple(committed(name, "posterior.npz") for name in ("accuracy", "survey"))
 SAME = 1e-5  # difference of marks, relative or absolute, of one star: float32 of another machine
 PIXELS_APART = 1024  # of the noisy pixels that tell stars apart
 
@@ -76,7 +77,7 @@ def source_files(grid: Path | None, noise: Path | None) -> list[Path]:
 
 def test_stars(simulator: Simulator, n: int) -> Stars:
     """The test set."""
-    return stars_of(simulator, TEST_SEED, n, "Test spectra")
+    return stars_of(simulator, TEST_SEED, n, "test spectra")
 
 
 def stars_of(simulator: Simulator, seed: int, n: int, what: str) -> Stars:
@@ -88,7 +89,8 @@ def stars_of(simulator: Simulator, seed: int, n: int, what: str) -> Stars:
 
 def drawn(simulator: Simulator, seed: int, n: int, what: str) -> Iterator[Batch]:
     """Spectra of a seed, piece by piece, under a progress bar."""
-    return iter(track(chunks(simulator, jax.random.key(seed), n), what, total=-(-n // CHUNK)))
+    pieces = chunks(simulator, jax.random.key(seed), n)
+    return track(pieces, what, -(-n // CHUNK), f"times {CHUNK} spectra")
 
 
 def on_host(batch: Batch) -> Stars:
@@ -129,25 +131,36 @@ def _error(simulator: Simulator, clean: jax.Array, mag: jax.Array) -> jax.Array:
     return jnp.sqrt(jax.vmap(simulator.model.arm_variance)(clean, mag))
 
 
-def exact_posterior(simulator: Simulator, stars: Stars, path: Path) -> Float[np.ndarray, "n n_labels 2"]:
+def exact_posterior(
+    simulator: Simulator, stars: Stars, path: Path, shipped: bool = True
+) -> Float[np.ndarray, "n n_labels 2"]:
     """Posterior mean and standard deviation of every label of every star, under the prior of the box.
 
-    Those in `path`, or shipped, are taken; what is missing is computed and kept there, piece by piece.
+    Those in `path` and, unless `shipped` is False, those shipped are taken; what is missing is computed and
+    kept there, piece by piece.
     """
-    found, n = stored_posteriors(path, stars), len(stars.mag)
-    with Progress(disable=len(found) >= n) as progress:
-        task = progress.add_task("Exact posteriors", total=n, completed=len(found))
+    found, n = stored_posteriors(path, stars, shipped).found, len(stars.mag)
+    with progress("exact posteriors", n, len(found)) as advance:
         for start in range(len(found), n, PIECE):
-            found = np.concatenate([found, _solve(simulator, stars.take(slice(start, start + PIECE)))])
+            piece = _solve(simulator, stars.take(slice(start, start + PIECE)))
+            found = np.concatenate([found, piece])
             with new_file(path, overwrite=True) as temporary:
                 store(temporary, found, stars)
-            progress.update(task, completed=len(found))
+            advance(len(piece))
     return found[:n]
 
 
-def stored_posteriors(path: Path, stars: Stars) -> Float[np.ndarray, "m n_labels 2"]:
+class Known(NamedTuple):
+    """Posteriors of the first of some stars, and the file that they come from."""
+
+    found: Float[np.ndarray, "m n_labels 2"]
+    source: Path
+
+
+def stored_posteriors(path: Path, stars: Stars, shipped: bool = True) -> Known:
     """The posteriors of the first of these stars that `path` holds, or that are shipped."""
-    return max((_stored(source, stars) for source in (path, *SHIPPED)), key=len)
+    sources = (path, *SHIPPED) if shipped else (path,)
+    return max((Known(_stored(source, stars), source) for source in sources), key=lambda known: len(known[0]))
 
 
 def store(path: Path, found: Float[np.ndarray, "m n_labels 2"], stars: Stars) -> None:

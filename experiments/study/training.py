@@ -11,7 +11,9 @@ from jaxtyping import Float
 
 from crlb.errors import UsageError
 from crlb.files.input import sha256
-from experiments.study.frame import Options, S, Work, digest_of
+from experiments.study.committed import committed
+from experiments.study.frame import S, Work, digest_of
+from experiments.study.options import Options
 from experiments.study.rows import ArmRow, Intervals, Run, intervals, scores_by_snr, widened
 from experiments.study.stars import LABEL, Stars, source_files
 from specvit_jax import Config, Weights, load_weights, metrics, predict, preset, train
@@ -23,7 +25,7 @@ from specvit_jax.settings.config_file import from_yaml, override
 from specvit_jax.spectra.feed import Source
 
 FIRST_SEED = 42
-EQUAL_BUDGET = Path("results/budgets/weights")  # networks of `budgets`: the large budget, the first seed
+EQUAL_BUDGET = committed("budgets", "weights")  # networks of `budgets`: the large budget, the first seed
 RunT = TypeVar("RunT", bound=Run)
 T = TypeVar("T")
 
@@ -211,7 +213,7 @@ class LabelScores(NamedTuple):
 
 def label_scores(weights: Weights, stars: Stars, label_names: Sequence[str]) -> LabelScores:
     """How well a network reads some stars; `label_names` are the columns of their labels."""
-    names = weights.config.model.label_names
+    names = weights.config.model.output_names
     pred = predict(weights, stars.noisy, usable=stars.usable).labels
     truth = stars.labels[:, [label_names.index(name) for name in names]]
     labels = {name: metrics.summary(truth[:, i], pred[:, i]) for i, name in enumerate(names)}

@@ -1,5 +1,5 @@
 """R2 of log g under the conditions of a survey: the limit, and networks that live with them or do not."""
 
-from experiments.survey.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

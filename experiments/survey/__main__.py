@@ -1,6 +1,6 @@
 """`python -m experiments.survey`."""
 
-from experiments.study.running import enter
-from experiments.survey.experiment import STUDY
+from experiments.study.program import enter
+from experiments.survey.options import SurveyOptions
 
-enter(STUDY)
+enter("survey", SurveyOptions)

@@ -26,39 +26,16 @@ from crlb.detector import DEFAULT_LSF_FWHM
 from crlb.observation.conditions import SURVEY, Conditions
 from crlb.observation.observe import observing
 from experiments.study.beside_limit import NetworkRow, network_row, read
-from experiments.study.frame import Options, Study, Work
+from experiments.study.frame import Study, Work
 from experiments.study.resampling import with_ends
 from experiments.study.rows import Span, r2_bayes, scored_spans
 from experiments.study.stars import TEST_SEED, stars_of
 from experiments.study.training import cut, knows_another, parse_networks, trained_here, training_of
+from experiments.survey.options import SurveyOptions
 from experiments.survey.result import SurveyResult
 from experiments.survey.rows import CaseRow, LimitRow, Network
 from specvit_jax import Simulator, Weights, load_weights, make_simulator, metrics, preset
 from specvit_jax.network.find import find_weights, has_weights, shipped_weights
-
-
-@dataclass(frozen=True)
-class SurveyOptions(Options):
-    """Networks beside the exact limit of stars as a survey sees them.
-
-    Examples:
-      python -m experiments.survey
-      python -m experiments.survey --network mine=runs/mine tiny=tiny --n-posterior 500
-    """
-
-    network: tuple[str, ...] = ()
-    """Networks as NAME=RUN, a weights file, or the name of a preset whose weights are shipped; default:
-    those of survey, survey-teacher and tiny (of published conditions) that are shipped."""
-    train: bool = False
-    """Train a network now instead of evaluating those shipped; always so with your own grid or noise."""
-    steps: int | None = None
-    """Training steps of 256 spectra where a network is trained; default: 3000."""
-    sensitivity: bool = False
-    """Also score the networks on stars whose conditions differ in one unknown, known or twice as large."""
-    n_test: int | None = None
-    """Test spectra; default: 10,000."""
-    n_posterior: int | None = None
-    """Test spectra whose exact posterior is computed where all are not shipped; default: 1000."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +75,11 @@ def run(work: Work[Size]) -> SurveyResult:
     truth, snr = work.truth[: len(exact)], work.stars.snr[: len(exact)]
     networks, weights = {}, {}
     for name, path in weights_files(work).items():
-        weights[name] = load_weights(path)
-        told = read(weights[name], work.stars)
-        networks[name] = Network(training=training_of(path), rows=network_rows(spans, truth, exact, told))
+        with work.clock.step(f"network {name} reads the test spectra"):
+            weights[name] = load_weights(path)
+            told = read(weights[name], work.stars)
+            rows = network_rows(spans, truth, exact, told)
+        networks[name] = Network(training=training_of(path), rows=rows)
     return SurveyResult(
         conditions=work.study.conditions,
         limit=tuple(limit_row(span, truth, exact, snr) for span in spans),
@@ -147,7 +126,8 @@ def weights_files(work: Work[Size]) -> dict[str, Path]:
         return {name: find_weights(run) for name, run in parse_networks(work.options.network).items()}
     if work.options.train or knows_another(work.options):
         config = cut(preset("survey"), work.options.preset, [f"train.steps={work.size.steps}"])
-        return {"survey": trained_here(work, "survey", config)}
+        with work.clock.step(f"network survey is trained for {work.size.steps:,} steps"):
+            return {"survey": trained_here(work, "survey", config)}
     return {name: shipped_weights(name) for name in ("survey", "survey-teacher", "tiny") if has_weights(name)}
 
 

@@ -1,1 +1,1 @@
-"""Numbers of README and model card, written from result files by `python -m experiments.tables`."""
+"""Numbers of the pages and model cards, written from result files by `python -m experiments.tables`."""

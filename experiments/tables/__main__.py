@@ -1,15 +1,11 @@
-"""Writes the numbers of README and of the model cards from the committed result files."""
+"""Writes the numbers of the pages below docs and of the model cards from the committed result files."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-import tyro
-
-from crlb.errors import DataError, UsageError, run_cli
-from experiments.tables.documents import rewritten, write
-from experiments.tables.expect import stale_texts, write_texts
-from experiments.tables.measure import measure
-from experiments.tables.results import ROOT, Results
+from crlb.command_line import parse
+from crlb.errors import DataError, UsageError
+from crlb.program import run_command
 
 Measured = Literal[
     "recipe", "five_labels", "nuisances", "prices", "interpolation", "tiny", "survey"
@@ -18,7 +14,7 @@ Measured = Literal[
 
 @dataclass(frozen=True)
 class Tables:
-    """Numbers of README.md, docs/ceilings.md and the model cards, written from the committed result files.
+    """Numbers of the pages below docs and of the model cards, written from the committed result files.
 
     They stand between `<!-- numbers: NAME -->` and `<!-- end -->`. Claim and expectation of every
     results/*/results.json are brought to what the docstring of its experiment says; its numbers and its date
@@ -39,8 +35,7 @@ class Tables:
 
 def main() -> None:
     """Console entry."""
-    options = tyro.cli(Tables, prog="python -m experiments.tables", description=Tables.__doc__)
-    run_cli(lambda: tables(options))
+    run_command(lambda: tables(parse(Tables, "python -m experiments.tables", Tables.__doc__ or "")))
 
 
 def tables(options: Tables) -> None:
@@ -52,6 +47,11 @@ def tables(options: Tables) -> None:
     """
     if options.check and options.measure:
         raise UsageError("--check writes nothing and --measure does; give one of them")
+    from experiments.tables.documents import rewritten, write
+    from experiments.tables.expect import stale_texts, write_texts
+    from experiments.tables.measure import measure
+    from experiments.tables.results import ROOT, Results
+
     for name in options.measure:
         print(measure(name, ROOT))
     results = Results()

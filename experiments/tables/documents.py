@@ -5,14 +5,19 @@ from functools import partial
 from pathlib import Path
 
 from crlb.files.output import new_file
-from experiments.tables import cards, ceilings, findings, grid, published, scores, speed
+from experiments.tables import cards, ceilings, claims, findings, grid, published, scores, speed
 from experiments.tables.results import Results
-from experiments.tables.text import Rewritten, rewrite
+from experiments.tables.text import Rewritten, linked_from, rewrite
 
 DOCUMENTS = (
-    "README.md",
+    "docs/figure.md",
+    "docs/results.md",
+    "docs/speed.md",
+    "docs/embedded-grid.md",
+    "docs/claims.md",
     "docs/ceilings.md",
     "docs/conditions.md",
+    "docs/howto/figure.md",
     "specvit_jax/weights/tiny.md",
     "specvit_jax/weights/survey.md",
 )
@@ -21,6 +26,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "ceiling": ceilings.ceiling,
     "recipe": ceilings.recipe,
     "published": published.published,
+    "claims": claims.claims,
     "scores": scores.scores,
     "under-survey": scores.under_survey,
     "whitening": scores.whitening,
@@ -29,6 +35,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "nuisances": ceilings.nuisances,
     "prices": ceilings.prices,
     "speed": speed.speed,
+    "main-job": speed.main_job,
     "interpolation": grid.interpolation,
     "realism": grid.realism,
     "card": cards.card,
@@ -47,9 +54,18 @@ def rewritten(root: Path, results: Results) -> dict[Path, Rewritten]:
         DataError: a block is unknown or not closed, or a result lacks a number.
         MissingInputError: a result file does not exist.
     """
-    blocks = {name: partial(block, results) for name, block in BLOCKS.items()}
-    paths = [root / name for name in DOCUMENTS]
-    return {path: rewrite(path.read_text(encoding="utf-8"), blocks) for path in paths}
+    return {root / name: _rewritten(root, name, results) for name in DOCUMENTS}
+
+
+def _rewritten(root: Path, name: str, results: Results) -> Rewritten:
+    """One document; blocks name files from the top of the tree, and here from the folder of the document."""
+    folder = Path(name).parent.as_posix()
+    blocks = {key: partial(_linked, block, results, folder) for key, block in BLOCKS.items()}
+    return rewrite((root / name).read_text(encoding="utf-8"), blocks)
+
+
+def _linked(block: Callable[[Results], str], results: Results, folder: str) -> str:
+    return linked_from(folder, block(results))
 
 
 def write(documents: dict[Path, Rewritten]) -> None:

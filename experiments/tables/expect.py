@@ -38,12 +38,9 @@ def today(root: Path, name: str) -> dict[str, Json]:
     Raises:
         MissingInputError: there is no experiment of that name.
     """
-    places = [root / f"experiments/{name}.py", root / f"experiments/{name}/experiment.py"]
-    source = next((path for path in places if path.exists()), None)
-    if source is None:
-        raise MissingInputError(
-            f"results/{name} has no experiment: neither {places[0]} nor {places[1]} exists"
-        )
+    source = root / f"experiments/{name}/experiment.py"
+    if not source.exists():
+        raise MissingInputError(f"results/{name} has no experiment: {source} does not exist")
     doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")), clean=False) or ""
     head = header(doc)
     title = doc.strip().splitlines()[0].rstrip(".")

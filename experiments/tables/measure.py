@@ -47,6 +47,12 @@ class Measurement:
     rows: Callable[[dict[str, Json]], bool] = lambda row: True
 
 
+def is_shown(row: Mapping[str, Json]) -> bool:
+    """Returns whether a row of `crlb grid validate` is drawn or stands in a table."""
+    by_temperature = str(row["region"]).startswith(("all", "T_eff"))
+    return row["test"] == "halved" or (row["test"] == "single" and by_temperature)
+
+
 MEASUREMENTS = {
     "recipe": Measurement(
         {name: f"crlb ceiling {options} --json recipe.json" for name, options in RECIPE.items()},
@@ -66,8 +72,11 @@ MEASUREMENTS = {
     ),
     "interpolation": Measurement(
         {"validate": "crlb grid validate --json interpolation.json"},
-        ("mags", "snr_median", "axes", "nodes", "rows"),
-        lambda row: row["test"] != "estimate" and str(row["region"]).startswith(("all", "T_eff")),
+        (
+            *("label_names", "mags", "snr_median", "axes", "nodes", "not_scored", "rows", "better"),
+            *("smoothness", "spectra", "provenance"),
+        ),
+        is_shown,
     ),
 } | {
     name: Measurement(

@@ -55,8 +55,8 @@ def published(results: Results) -> str:
     nodes = [f"{one.bins[0].number('n'):,}" for one in both]
     words = paragraph(
         f"""Ours: `{five.text("provenance", "commands", "published")}`
-        ([five_labels.json](five_labels.json) of {five.date}) and the same without `--labels`
-        ([recipe.json](recipe.json) of {three.date}), at {nodes[1]} and {nodes[0]} nodes of the embedded
+        ([five_labels.json](docs/five_labels.json) of {five.date}) and the same without `--labels`
+        ([recipe.json](docs/recipe.json) of {three.date}), at {nodes[1]} and {nodes[0]} nodes of the embedded
         grid:"""
     )
     heads = ["unknown", "of log g", "", *(f"{row.number('mag'):g}" for row in both[0].bins)]

@@ -3,7 +3,7 @@
 from experiments.tables.results import Result, Results
 from experiments.tables.text import fixed, paragraph, table
 
-SHOWN = (2.5, 4.5, 7.0, 12.5)  # lower ends of the SNR bins in README
+SHOWN = (2.5, 4.5, 7.0, 12.5)  # lower ends of the SNR bins in docs/results.md
 NETWORKS = ("MLP", "SpecViT", "CNN")  # of equal budgets
 PUBLISHED = "SpecViT 0.71, LightGBM 0.61, MLP 0.46, CNN 0.43"
 TITLES = {"Template fit": "template fit"}

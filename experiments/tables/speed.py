@@ -3,7 +3,15 @@
 from experiments.tables.results import Result, Results
 from experiments.tables.text import days, fixed, paragraph, span, table
 
-BENCHMARKS = ("exact_limit", "fisher", "emulator", "train_throughput", "input_pipeline", "simulate")
+BENCHMARKS = (
+    "exact_limit",
+    "fisher",
+    "emulator",
+    "emulator_peers",
+    "train_throughput",
+    "input_pipeline",
+    "simulate",
+)
 PUBLISHED_RATE = "0.913 spectra/s on 60 threads"  # of the published generator
 
 
@@ -12,23 +20,37 @@ def speed(results: Results) -> str:
     found = {name: results.benchmark(name) for name in BENCHMARKS}
     words = paragraph(
         f"""Speed, as ratios in one run on two shared CPU cores ([benchmarks/results](benchmarks/results),
-        {days(run.date for run in found.values())}; [docs/cost.png](docs/cost.png) shows how cost grows with
-        nodes, pixels, labels and spectra); nothing was measured on a GPU:"""
+        {days(run.date for run in found.values())}); nothing was measured on a GPU:"""
     )
     rows = [
         _exact_limit(found["exact_limit"]),
         _fisher(found["fisher"]),
         *_emulator(found["emulator"]),
+        _peers(found["emulator_peers"]),
         _training(found["train_throughput"]),
         _input(found["input_pipeline"]),
         _simulate(found["simulate"]),
     ]
-    times = found["emulator"].number("targets", "times_scipy")
-    end = paragraph(
-        f"""The factor of {times:g} is not reached: scipy's linear mode reads 32 nodes where a cubic in five
-        labels needs 1024."""
+    return f"{words}\n\n{table(['what', 'measured', 'aim'], rows)}\n\n{_order(found['emulator_peers'])}"
+
+
+def main_job(results: Results) -> str:
+    """What `make figure` takes from a fresh clone, beside the speed of that machine."""
+    found = results.file("docs/figure_time.json")
+    rule, where = found.at("yardstick"), found.at("machine")
+    each = " and ".join(
+        f"{fixed(found.number('studies', name, 'seconds'), 0)} s for `outputs/{name}`"
+        for name in found.at("studies").names()
     )
-    return f"{words}\n\n{table(['what', 'measured', 'aim'], rows)}\n\n{end}"
+    side, day = f"{rule.number('side'):.0f}", where.text("date")[:10]
+    return paragraph(
+        f"""From a fresh clone that takes {fixed(found.number("seconds") / 60, 1)} minutes on
+        {fixed(where.number("cores"), 0)} cores ({where.text("processor")}) where numpy multiplies two
+        {side} × {side} float64 matrices in {fixed(rule.number("seconds"), 2)} s:
+        {fixed(found.number("before"), 0)} s for the installation, {each}
+        ([docs/figure_time.json](docs/figure_time.json), {day}). The command writes the same of your
+        machine into `outputs/figure_time.json`."""
+    )
 
 
 def _exact_limit(run: Result) -> list[str]:
@@ -61,10 +83,6 @@ def _emulator(run: Result) -> list[list[str]]:
     def times(kind: str) -> str:
         return _hundreds(made_up.number(f"{kind}, batch 64", "times_published_rate_of_60_threads"))
 
-    scipy = {
-        name: fixed(run.number("times_scipy", name), 1)
-        for name in ("cubic, batch 1", "linear, batch 64", "linear, batch 1")
-    }
     return [
         [
             "emulator, five labels, in batches, one core: share of its slower limit (the bare basis product)",
@@ -77,13 +95,42 @@ def _emulator(run: Result) -> list[list[str]]:
             f"{times('float64')} × (float64), {times('float32')} × (float32), one core",
             "",
         ],
-        [
-            "the same against scipy's `RegularGridInterpolator`, float64, one core",
-            f"cubic {scipy['cubic, batch 1']} × (one by one); linear {scipy['linear, batch 64']} × in "
-            f"batches, {scipy['linear, batch 1']} × one by one",
-            f"{run.number('targets', 'times_scipy'):g} ×",
-        ],
     ]
+
+
+def _peers(run: Result) -> list[str]:
+    flux = "B-splines of the flux"
+    return [
+        f"the same against scipy on {run.text('nodes').replace('x', '×')} nodes, float64, one core",
+        f"its cubic B-splines, the same order: {_batch(run, flux)} in batches, {_single(run, flux)} one by "
+        f"one; its linear interpolation: {_batch(run, 'linear')} and {_single(run, 'linear')}",
+        f"{run.number('target'):g} ×",
+    ]
+
+
+def _batch(run: Result, name: str) -> str:
+    """A ratio in batches with its quartiles."""
+    low, high = (fixed(run.number("times", f"{name}, batch 64, quartiles", end), 1) for end in (0, 1))
+    return f"{fixed(run.number('times', f'{name}, batch 64'), 1)} × ({low}-{high})"
+
+
+def _single(run: Result, name: str) -> str:
+    """A ratio of single spectra in the fastest rounds."""
+    return f"{fixed(run.number('times', f'{name}, batch 1, fastest'), 1)} ×"
+
+
+def _order(run: Result) -> str:
+    """What the aim was set for, and what it is at equal order."""
+    name = "B-splines of the basis"
+    batch, one = (fixed(run.number("times", f"{name}, batch {kind}"), 2) for kind in ("64", "1, fastest"))
+    return paragraph(
+        f"""The factor of {run.number("target"):g} is not reached. scipy's linear mode reads 32 nodes where a
+        cubic in five labels needs 1024. Its cubic B-splines read as many, of 4096 numbers each: in the
+        fastest rounds they take {_single(run, "B-splines of the flux")} the emulator's time one by one.
+        The gain is that of the basis alone: scipy's B-splines of the same 200 coefficients, multiplied by
+        the basis afterwards, take {batch} of the emulator's time in batches and {one} one by one (fastest
+        rounds)."""
+    )
 
 
 def _training(run: Result) -> list[str]:

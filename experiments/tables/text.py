@@ -1,5 +1,6 @@
 """Blocks of numbers in Markdown: where they stand in a text, and how words and tables are set in them."""
 
+import posixpath
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,8 @@ BEGIN = re.compile(r"<!-- numbers: *(\S*) *-->")
 BLOCK = re.compile(
     r"^(?P<indent> *)<!-- numbers: (?P<name>\S+) -->\n(?P<body>.*?)^ *<!-- end -->$", re.DOTALL | re.MULTILINE
 )
+
+LINK = re.compile(r"\]\((?!#|https?:)([^)\s]+)\)")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ def outside(text: str) -> str:
     text = BLOCK.sub("", text)
     text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     return re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
+
+
+def linked_from(folder: str, text: str) -> str:
+    """Returns a text whose links to files of the tree, given from its top, are those from a folder of it."""
+    return LINK.sub(lambda match: f"]({posixpath.relpath(match[1], folder)})", text)
 
 
 def paragraph(words: str) -> str:

@@ -1,5 +1,5 @@
 """Does the start decide whether the sliding-window tokenizer trains? Token strengths, R2 of log g by step."""
 
-from experiments.tokenizer_start.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

@@ -1,6 +1,6 @@
 """`python -m experiments.tokenizer_start`."""
 
-from experiments.study.running import enter
-from experiments.tokenizer_start.experiment import STUDY
+from experiments.study.program import enter
+from experiments.tokenizer_start.options import StartOptions
 
-enter(STUDY)
+enter("tokenizer_start", StartOptions)

@@ -24,12 +24,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from rich.progress import track
 
-from experiments.study.frame import Options, Study, Work
+from crlb.files.progress import track
+from experiments.study.frame import Study, Work
 from experiments.study.rows import widened
 from experiments.study.stars import LABEL, Sample
 from experiments.study.training import slug
+from experiments.tokenizer_start.options import StartOptions
 from experiments.tokenizer_start.result import Point, Start, StartResult, Strength, Training
 from specvit_jax import Batch, Config, DataConfig, ModelConfig, Simulator, TrainConfig, metrics
 from specvit_jax.network.inference import Scalers, predict
@@ -52,28 +53,6 @@ STARTS = (
     Start(tokenizer="conv", init="scaled", token_std=0.02),
     Start(tokenizer="linear", init="scaled", token_std=0.02),
 )
-
-
-@dataclass(frozen=True)
-class StartOptions(Options):
-    """Both tokenizers from both starts; numbers that are not given are those of the preset."""
-
-    steps: int | None = None
-    """Training steps of 64 spectra; default: 350."""
-    learning_rate: float | None = None
-    """The highest; cosine to 1e-5 after a warm-up of 2 % of the steps; default: 1e-3."""
-    depth: int | None = None
-    """Blocks of the network; default: 3."""
-    average: int | None = None
-    """Neighbouring pixels averaged to one; default: 8."""
-    mag: tuple[float, float] | None = None
-    """AB magnitudes in i, drawn uniformly [bright faint]; default: 18 20."""
-    n_train: int | None = None
-    """Training spectra, drawn once with their noise; default: 8192."""
-    n_test: int | None = None
-    """Held-out spectra; default: 1024."""
-    evaluations: int | None = None
-    """Times that R2 is measured along the steps; default: 7."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +244,7 @@ def curve(config: Config, data: Data, size: Size) -> tuple[Point, ...]:
     batches = order(len(spectra.train.flux), config)
     model = config.model
     about = f"{model.tokenizer}, {model.init}, {model.token_std:g}"
-    for done in track(range(1, size.steps + 1), about):
+    for done in track(range(1, size.steps + 1), about, size.steps, "steps"):
         state, loss = step(state, spectra.train, next(batches), spectra.scalers, common)
         losses.append(loss)
         if done in marks:

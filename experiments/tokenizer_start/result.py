@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from crlb.files.records import Json, Record
-from experiments.study.plotting import PAGE_WIDTH_IN, light_grid, markdown
+from crlb.palette import looks
+from experiments.study.plotting import PAGE, R2, Sheet, legend_below, light_grid, markdown, sentences
 from experiments.study.result import Result
 
 SIGNAL = 0.5  # R2 whose first step is tabled
-COLORS = ("#b2182b", "#2166ac", "#67a9cf", "#e08214", "0.4")  # of the starts, in order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,40 +94,46 @@ class StartResult(Result):
         made = f"`{self.provenance.command}`, {self.provenance.date}, {self.provenance.device}."
         return f"{markdown(heads, strengths)}\n\n{last}\n\n{made}"
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """Strength of tokens and positions of every start; R2 along the steps."""
-        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH_IN, 2.6), width_ratios=(1, 1.3))
-        self.plot_strengths(left)
-        names = list(dict.fromkeys(row.name for row in self.training))
+        figure, (left, right) = sheet.panels(2, 2.4 if sheet.narrow else 2.8, widths=(1, 1.3))
+        self.plot_strengths(left, sheet)
+        names = list(dict.fromkeys(row.name for row in self.training if not row.same_as))
+        styles = dict(zip(names, looks(len(names)), strict=True))
         for row in self.training:
-            style = "--" if row.same_as else "-"
-            label = (
-                row.name + (" (the same)" if row.same_as else "")
-                if row.seed == self.training[0].seed
-                else None
-            )
-            steps, r2 = [point.step for point in row.curve], [point.r2 for point in row.curve]
-            color = COLORS[names.index(row.name) % len(COLORS)]
-            right.plot(steps, r2, linestyle=style, marker="o", color=color, label=label)
+            if not row.same_as:
+                x, r2 = [point.step for point in row.curve], [point.r2 for point in row.curve]
+                label = row.name if row.seed == self.training[0].seed else None
+                right.plot(x, r2, label=label, **styles[row.name])
         right.set_xlabel("training steps of 64 spectra")
         right.set_ylabel("$R^2$ of log $g$")
-        right.legend(frameon=False)
         light_grid(right)
+        legend_below(figure, left, right, columns=2)
         return figure
 
-    def plot_strengths(self, axes: Axes) -> None:
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        same = [f"{row.name} is the same training as {row.same_as}" for row in self.training if row.same_as]
+        return sentences(
+            "Starts of the tokenizer, the map from the pixels of a patch to a token (conv: a convolution; "
+            "linear: a matrix), with the published starting weights or with weights scaled so that tokens "
+            "have unit strength, and tokens of the class and position of standard deviation 1 or 0.02. "
+            "Left or above: strength (root mean square) of tokens and of positions before training, and "
+            "of tokens by the closed form. Right or below: R² on held-out spectra along the training",
+            *dict.fromkeys(same), R2,
+        )  # fmt: skip
+
+    def plot_strengths(self, axes: Axes, sheet: Sheet) -> None:
         """RMS of tokens and of positions, the closed form of tokens as a line."""
         places = np.arange(len(self.tokens))
-        axes.barh(
-            places - 0.2, [row.rms for row in self.tokens], height=0.35, color="#b2182b", label="tokens"
-        )
+        tokens = [row.rms for row in self.tokens]
+        axes.plot(tokens, places - 0.15, "o", color="0.15", label="tokens")
         positions = [row.position_rms for row in self.tokens]
-        axes.barh(places + 0.2, positions, height=0.35, color="0.7", label="positions")
+        axes.plot(positions, places + 0.15, "s", color="0.65", label="positions")
         closed = [row.rms_closed for row in self.tokens]
-        axes.plot(closed, places - 0.2, "k|", markersize=9, label="tokens, closed form")
-        axes.set_yticks(places, [row.name for row in self.tokens], fontsize=5.5)
+        axes.plot(closed, places - 0.15, "|", color="0.4", markersize=9, label="tokens, closed form")
+        axes.set_yticks(places, sheet.wrapped([row.name for row in self.tokens]))
         axes.invert_yaxis()
         axes.set_xscale("log")
-        axes.set_xlabel("root mean square at the start")
-        axes.legend(frameon=False, loc="best")
+        axes.set_xlabel("strength at the start")
         light_grid(axes, "x")

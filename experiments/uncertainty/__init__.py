@@ -1,5 +1,5 @@
 """Whether a network knows how well it knows: predicted sigma of log g beside the exact posterior's."""
 
-from experiments.uncertainty.experiment import STUDY
+import lazy_loader
 
-__all__ = ["STUDY"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"experiment": ["STUDY"]})

@@ -1,6 +1,5 @@
 """`python -m experiments.uncertainty`."""
 
-from experiments.study.running import enter
-from experiments.uncertainty.experiment import STUDY
+from experiments.study.program import enter
 
-enter(STUDY)
+enter("uncertainty")

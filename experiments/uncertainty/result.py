@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from experiments.study.plotting import interval, markdown
+from experiments.study.plotting import PAGE, SNR, Sheet, interval, markdown, sentences
 from experiments.study.result import Result
 from experiments.uncertainty import figure
 from experiments.uncertainty.rows import NAMES, ArmScores, Curves, Forecast, ForecastBin, Sigmas
@@ -33,9 +33,29 @@ class UncertaintyResult(Result):
         lines = [line for found in self.bins for line in lines_of(found, self.levels)]
         return f"{markdown(['arm', 'seeds', 'R2 (95 %)', 'MAE, dex'], arms)}\n\n{markdown(heads, lines)}"
 
-    def plot(self) -> Figure:
+    def plot(self, sheet: Sheet = PAGE) -> Figure:
         """Calibration, sigma beside the exact one, and scores by SNR."""
-        return figure.plot(self.bins, self.curves, self.sigmas)
+        return figure.plot(self.bins, self.curves, self.sigmas, sheet)
+
+    def caption(self) -> str:
+        """What the figure shows, its terms defined."""
+        whole = self.bins[0]
+        tests = ", ".join(f"{name} {getattr(self.curves, key).ks:.3f}" for key, name in NAMES.items())
+        numbers = ", ".join(f"{getattr(self.curves, key).n:,} for the {name}" for key, name in NAMES.items())
+        return sentences(
+            "What a network with a head for the deviation sigma of log g, trained with the negative "
+            f"log-likelihood (NLL), says of its own errors, on {whole.n:,} test stars, beside normal "
+            "distributions of the exact posterior's mean and deviation (exact moments) and the exact "
+            "posterior itself",
+            "Coverage: share of true values within an interval; grey: 95 % of chance for the smaller and the "
+            f"larger number of stars ({numbers})",
+            "Probability integral transform: the forecast's probability of a value below the true one, "
+            f"uniform where it is right; largest distance from uniform (Kolmogorov-Smirnov): {tests}",
+            f"Correlation of ln sigma with that of the exact posterior: {whole.network.correlation:.3f}",
+            "Excess: mean negative logarithm of the forecast's density at the truth, less that of the exact "
+            "moments, and the part of it that the mean makes",
+            SNR, "Error bars: 95 %, from resampled stars",
+        )  # fmt: skip
 
 
 def lines_of(found: ForecastBin, levels: Sequence[float]) -> list[list[str]]:

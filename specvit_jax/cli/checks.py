@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crlb.errors import OutputError, UsageError
+from crlb.errors import UsageError
+from crlb.files.folders import check_outside
 from crlb.files.input import check_inputs
 from crlb.labels import LABELS
+from crlb.suggest import meant
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.spectra.ranges import parse_ranges
 from specvit_jax.spectra.shards import find_shards
+
+NOTHING: Mapping[str, Path | None] = {}
 
 
 def check_labels(option: str, names: Sequence[str]) -> None:
@@ -19,7 +23,10 @@ def check_labels(option: str, names: Sequence[str]) -> None:
     """
     unknown = [name for name in names if name not in LABELS]
     if unknown:
-        raise UsageError(f"{option} must name labels of {', '.join(LABELS)}; found {', '.join(unknown)}")
+        raise UsageError(
+            f"{option} must name labels of {', '.join(LABELS)}; found {', '.join(unknown)}"
+            f"{meant(unknown[0], LABELS)}"
+        )
 
 
 def check_stars(data: DataConfig) -> None:
@@ -35,12 +42,13 @@ def check_stars(data: DataConfig) -> None:
     check_inputs(grid_and_noise(data))
 
 
-def check_config(config: Config, out: Path | None = None) -> None:
+def check_config(config: Config, out: Path | None = None, named: Mapping[str, Path | None] = NOTHING) -> None:
     """Refuses a run whose labels cannot be, or whose inputs are not there.
 
     Args:
         config: of the run.
         out: its run directory, if what it holds is about to be deleted; no input may lie there.
+        named: other files that the command reads: option -> file; None: not given.
 
     Raises:
         UsageError: an unknown label, or a range that is none.
@@ -50,15 +58,26 @@ def check_config(config: Config, out: Path | None = None) -> None:
     """
     check_labels("model.label_names", config.model.label_names)
     check_stars(config.data)
+    inputs = inputs_of(config)
+    check_inputs(inputs)
     shards = [] if config.data.source == "emulator" else find_shards(config.data.source)
-    inputs = grid_and_noise(config.data) | {
+    if out is not None:
+        check_outside(out, {**inputs, **named, **{f"--data {path}": path for path in shards}})
+
+
+def inputs_of(config: Config) -> dict[str, Path | None]:
+    """The files that a run reads besides its spectra: option or setting -> file; None: what is built in."""
+    return grid_and_noise(config.data) | {
         "data.validation": _path(config.data.validation),
         "--init-weights": _path(config.train.init_weights),
         "train.teacher": _path(config.train.teacher),
     }
-    check_inputs(inputs)
-    if out is not None:
-        check_outside(out, inputs | {f"--data {path}": path for path in shards})
+
+
+def spectra_of(config: Config) -> dict[str, Path | None]:
+    """The files or folders of spectra that a run names, there or not."""
+    names = [] if config.data.source == "emulator" else config.data.source.split(",")
+    return {f"--data {name}": Path(name) for name in names}
 
 
 def check_tasks(environment: Mapping[str, str]) -> None:
@@ -77,20 +96,6 @@ def check_tasks(environment: Mapping[str, str]) -> None:
             f"this Slurm job has {tasks} tasks, but specvit train was started once, in its batch script; "
             "start it with `srun specvit train ...`, or ask for one task (--ntasks=1)"
         )
-
-
-def check_outside(out: Path, inputs: Mapping[str, Path | None]) -> None:
-    """Refuses to delete a folder that holds inputs.
-
-    Raises:
-        OutputError: naming one.
-    """
-    for name, path in inputs.items():
-        if path is not None and path.resolve().is_relative_to(out.resolve()):
-            raise OutputError(
-                f"--out {out}: --overwrite would delete {path}, an input of the command ({name}); "
-                "choose another --out"
-            )
 
 
 def grid_and_noise(data: DataConfig) -> dict[str, Path | None]:

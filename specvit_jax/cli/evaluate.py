@@ -16,7 +16,9 @@ from specvit_jax.network.find import conditions_of, find_weights
 class Evaluate:
     """Scores a trained network: R2, MAE, RMSE and bias with bootstrap intervals, overall and by SNR.
 
-    SNR is the median over usable pixels of flux/error. MAE, RMSE and bias: dex, K for T_eff.
+    Of a network that tells two classes apart: accuracy, cross entropy, Brier score, skill, and how often each
+    probability came true. SNR is the median over usable pixels of flux/error. MAE, RMSE and bias: dex, K for
+    T_eff.
 
     To copy and paste:
       specvit evaluate runs/tiny --data test.h5 --json scores.json
@@ -27,7 +29,8 @@ class Evaluate:
     """Run directory (its best weights are used), a weights file, or tiny for the shipped network."""
     data: Out
     """Observed spectra in the pfsspec layout, as `specvit simulate` writes them; lost pixels as their mask
-    says. Conditions other than those of the training are named on stderr."""
+    says. Conditions other than those of the training are named on stderr. Without noisy flux, noise is drawn
+    from the errors, always the same."""
     json: Out
     """Write the scores."""
     predictions: File = None

@@ -14,15 +14,17 @@ from crlb.files.output import check_outputs
 class Report:
     """Writes one HTML page of runs, networks and results: interactive, complete in itself, for any browser.
 
-    What was not run is not on it. A network is tried on single stars for it, which takes about a minute.
+    What was not run is not on it. Each network is tried on single stars for it, which takes some minutes.
 
     To copy and paste:
       specvit report runs/tiny -o report.html
       specvit report outputs tiny -o report.html --overwrite
+      specvit report results docs/r2_vs_snr.json tiny
     """
 
     sources: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE [SOURCE ...]")]
-    """Runs, weights files, tiny for the shipped network, folders of results (NAME/results.json in them)."""
+    """Runs, weights files, tiny for the shipped network, folders of results (NAME/results.json in them),
+    results in a file of their own (.json). The first network also runs in the page itself."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE", aliases=("-o",))] = Path("report.html")
     """The page to create."""
     overwrite: bool = False

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import tyro
 
-from crlb.files.output import check_outputs
+from crlb.files.output import check_apart, check_outputs
 from crlb.files.records import json_text, write_json
 from crlb.labels import LABELS
 from crlb.terminal import printable
+from specvit_jax.runs.curves import FILE as CURVES
 from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.listing import Summary, list_runs, run_files
 
@@ -19,6 +20,9 @@ from specvit_jax.runs.listing import Summary, list_runs, run_files
 @dataclass(frozen=True)
 class Runs:
     """Lists the runs below a folder, the best validation R2 first; damaged ones last, saying why.
+
+    A network that tells two classes apart has skill instead, 1 - cross entropy / entropy of their shares, and
+    its accuracy where others have the MAE.
 
     To copy and paste:
       specvit runs
@@ -39,6 +43,8 @@ class Runs:
         out = None if self.json in (None, "-") else Path(str(self.json))
         check_outputs({"--json": out}, run_files(self.folder), self.overwrite)
         runs = list_runs(self.folder)
+        plots = {f"--curves {run.name}": self.folder / run.name / CURVES for run in runs}
+        check_apart({**(plots if self.curves else {}), "--json": out}, {})
         if self.json == "-":
             print(json_text([run.to_json() for run in runs]))
         else:
@@ -80,12 +86,19 @@ def _cells(run: Summary) -> list[str]:
         printable(run.preset or ""),
         run.state,
         f"{run.step}/{run.steps}",
-        "" if run.best_r2 is None else f"{run.best_r2:.4f}",
+        _best(run),
         "" if run.best_step is None else str(run.best_step),
-        mae,
+        mae if run.accuracy is None else f"accuracy {run.accuracy:.4f}",
         "" if run.spectra_per_s is None else f"{run.spectra_per_s:.0f}",
         run.updated or "",
     ]
+
+
+def _best(run: Summary) -> str:
+    """R2, or the skill of classes under its name: the column is that of R2."""
+    if run.best_skill is not None:
+        return f"skill {run.best_skill:.4f}"
+    return "" if run.best_r2 is None else f"{run.best_r2:.4f}"
 
 
 def _plot(folder: Path, runs: Sequence[Summary]) -> None:

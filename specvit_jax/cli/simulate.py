@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import tyro
 
 from crlb.errors import DataError, UsageError
+from crlb.files.folders import check_outside
 from crlb.files.output import check_outputs
 from specvit_jax.cli.arguments import File
 from specvit_jax.settings.config import DataConfig
-from specvit_jax.settings.observed_under import conditions_text
+from specvit_jax.settings.observed_under import conditions_file, conditions_text
 
 Magnitudes = Annotated[tuple[float, float], tyro.conf.arg(metavar="BRIGHT FAINT")]
 Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
@@ -33,15 +34,15 @@ class Simulate:
     out: Annotated[Path, tyro.conf.arg(metavar="FILE|FOLDER")]
     """The file to create (HDF5; pandas.read_hdf opens its table of labels), or the folder of shards."""
     n: Count = None
-    """Number of spectra."""
+    """Number of spectra; default: none, needed but for --verify."""
     mag: Magnitudes = (20.5, 22.5)
     """AB magnitudes in i, drawn uniformly."""
     seed: int = 0
     """Seed of the labels, magnitudes and noise."""
     grid: File = None
-    """Grid of model spectra, HDF5; without it the embedded grid (own LTE synthesis, not BOSZ)."""
+    """Grid of model spectra, HDF5; default: the embedded grid (own LTE synthesis, not BOSZ)."""
     noise: File = None
-    """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
+    """Curves of the instrument and the sky, HDF5; default: the built-in ones."""
     noise_level: float = 1.0
     """Factor on the 1-sigma noise."""
     conditions: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "published"
@@ -50,11 +51,11 @@ class Simulate:
     labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL [LABEL ...]")] = ()
     """Labels that vary; default: all of the grid's but a_M and C_M, which are held at 0."""
     range: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=LOW:HIGH")] = ()
-    """Ranges of labels (K for T_eff, dex for the others) instead of the grid's."""
+    """Ranges of labels (K for T_eff, dex for the others); default: the grid's."""
     sampling: Literal["continuous", "snapped"] = "continuous"
     """Continuous: uniform over the ranges; snapped: on nodes of the grid but for one label of each star."""
     beta: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=A:B")] = ()
-    """Beta(A, B) over a label's range instead of uniform."""
+    """Beta(A, B) over a label's range; default: uniform."""
     arrays: Annotated[
         tuple[Literal["flux", "error", "noisy", "mask"], ...], tyro.conf.arg(metavar="ARRAY [ARRAY ...]")
     ] = ("flux", "error", "noisy", "mask")
@@ -103,12 +104,15 @@ class Simulate:
         check(n, self.arrays)
         check_stars(self.data())
 
-    def _write_file(self, n: int) -> None:
+    def _inputs(self) -> dict[str, Path | None]:
         from specvit_jax.cli.checks import grid_and_noise
 
+        return grid_and_noise(self.data()) | {"--conditions": conditions_file(self.conditions)}
+
+    def _write_file(self, n: int) -> None:
         if self.resume:
             raise UsageError("--resume continues a set of shards; give --shards, or leave it out")
-        check_outputs({"--out": self.out}, grid_and_noise(self.data()), self.overwrite)
+        check_outputs({"--out": self.out}, self._inputs(), self.overwrite)
         from specvit_jax.spectra.file_sources import simulator_of
         from specvit_jax.spectra.simulate import simulate
 
@@ -117,13 +121,11 @@ class Simulate:
         print(f"wrote {self.out}")
 
     def _write_shards(self, n: int) -> None:
-        from specvit_jax.cli.checks import check_outside, grid_and_noise
         from specvit_jax.spectra.shard_set import Recipe, check_folder
 
         recipe = Recipe(n, self.seed, self.data(), self._count(n), self.arrays)
         check_folder(self.out, resume=self.resume, overwrite=self.overwrite)
-        if self.overwrite:
-            check_outside(self.out, grid_and_noise(self.data()))
+        check_outside(self.out, self._inputs())
         from specvit_jax.spectra.simulate_shards import default_workers, simulate_shards
 
         simulate_shards(

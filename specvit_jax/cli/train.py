@@ -2,17 +2,24 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from crlb.errors import Interrupted, UsageError
+from crlb.errors import EXPECTED, Interrupted, UsageError
 from specvit_jax.cli.arguments import File, Settings
-from specvit_jax.settings.config import Config, preset
-from specvit_jax.settings.config_file import load, override
-from specvit_jax.settings.observed_under import conditions_text
+from specvit_jax.runs.board import BoardName
+from specvit_jax.runs.deterministic import ask_for_same_bits
+from specvit_jax.settings.config import Config
+from specvit_jax.settings.config_file import load, override, words
+from specvit_jax.settings.epochs import in_steps
+from specvit_jax.settings.observed_under import conditions_file, conditions_text
+from specvit_jax.settings.original_config import reworded
+from specvit_jax.settings.presets import preset
 
 Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
@@ -34,41 +41,46 @@ class Train:
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     preset: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="PRESET")] = None
-    """paper, small, tiny, survey or teacher; or --config."""
+    """paper, small, tiny, survey or teacher; default: what --config says."""
     data: Annotated[str | None, tyro.conf.arg(metavar="FILE|emulator")] = None
     """Noiseless spectra, HDF5 in the pfsspec layout (a file, several with commas, a shard_index.txt), or
-    `emulator` for fresh ones in every step; needed with a preset."""
+    `emulator` for fresh ones in every step; default: what --config says, needed with a preset."""
     config: File = None
-    """YAML with any settings, this project's or the original PyTorch system's, instead of a preset."""
+    """YAML with any settings, this project's or the original PyTorch system's; default: the preset."""
     steps: Number = None
     """Training steps, over all of which the learning rate falls; default: the preset's."""
     init_weights: File = None
-    """Weights file (say of a run on another grid) to begin with, its scalers as well; of the same network."""
+    """Weights file (say of a run on another grid) to begin with, its scalers as well; of the same network;
+    default: random ones."""
     seed: Number = None
     """Seed of the start, the noise, dropout and order; default: the preset's."""
     grid: File = None
-    """Grid of model spectra, HDF5; without it the embedded grid (own LTE synthesis, not BOSZ)."""
+    """Grid of model spectra, HDF5; default: the embedded grid (own LTE synthesis, not BOSZ)."""
     noise: File = None
-    """Curves of the instrument and the sky, HDF5; without it the built-in ones."""
+    """Curves of the instrument and the sky, HDF5; default: the built-in ones."""
     mag: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="BRIGHT FAINT")] = None
     """AB magnitudes in i, drawn uniformly (a file brings its own); default: the preset's, 20.5 22.5."""
     conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
     """What is unknown of a star besides its labels: published (nothing), survey, or a YAML file of
     conditions, which is stored with the run; default: the preset's."""
     set: Settings = ()
-    """Other settings, named as in a run's config.yaml."""
+    """Other settings, named as in a run's config.yaml; `specvit settings` says all; default: none."""
     precision: Literal["float32", "bfloat16"] | None = None
-    """Of the matrix products; parameters, norms, softmax, head and loss stay float32."""
+    """Of the matrix products; parameters, norms, softmax, head and loss stay float32;
+    default: the preset's."""
     parallel: Literal["pmap", "jit"] | None = None
     """How several devices share a batch; default: pmap in one process, jit in several."""
     coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
-    """Address of process 0 where several processes train together; Slurm tasks find each other without."""
+    """Address of process 0 where several processes train together; default: found from Slurm, if it is one of
+    its tasks."""
     processes: Number = None
-    """How many processes there are."""
+    """How many processes there are; default: as Slurm says, else one."""
     process: Number = None
-    """Number of this process, from 0."""
-    tensorboard: bool = False
-    """Write the metrics for TensorBoard as well, into RUN/tensorboard; needs the extra `tensorboard`."""
+    """Number of this process, from 0; default: as Slurm says."""
+    log_to: tuple[BoardName, ...] = ()
+    """Log the metrics there as well: tensorboard, into RUN/tensorboard; wandb, to Weights & Biases
+    (WANDB_PROJECT, WANDB_NAME, WANDB_RUN_GROUP; into RUN/wandb alone if WANDB_MODE=offline); default: into
+    RUN/metrics.jsonl only."""
     resume: bool = False
     """Continue the run in --out from its newest sound checkpoint."""
     overwrite: bool = False
@@ -116,15 +128,17 @@ class Train:
 
     def __call__(self) -> None:
         try:
-            self._begin()
+            with _named_as_in(self.config):
+                self._begin()
         except KeyboardInterrupt:
             if not self.resume:
                 raise
             raise Interrupted("stopped before training went on; the same command continues the run") from None
 
     def _begin(self) -> None:
-        config = self.configured()
-        self._check(config)
+        config = self._checked(self.configured())
+        if config.train.deterministic:
+            ask_for_same_bits(os.environ)
         from specvit_jax.training.parallel import connect, is_first
 
         connect(self.coordinator, self.processes, self.process)
@@ -132,20 +146,45 @@ class Train:
         if is_first():
             print(text)
 
-    def _check(self, config: Config) -> None:
-        """Refuses what can be refused before jax is loaded; the run directory in the first process only."""
+    def _checked(self, config: Config) -> Config:
+        """The config with its epochs as steps; refuses what can be refused before jax is loaded.
+
+        The run directory is looked at in the first process only.
+        """
         from specvit_jax.cli.checks import check_config, check_tasks
-        from specvit_jax.runs.board import check_tensorboard
+        from specvit_jax.runs.board import check_boards
         from specvit_jax.runs.directory import check_run
 
         if self.process is None:
             check_tasks(os.environ)
-        if self.tensorboard:
-            check_tensorboard()
-        check_config(config, self.out if self.overwrite else None)
+        named = {"--config": self.config, "--conditions": conditions_file(self.conditions)}
+        check_config(config, self.out if self.overwrite else None, named)
+        config = self._in_steps(config)
         number = os.environ.get("SLURM_PROCID", "0") if self.process is None else self.process
         if int(number) == 0:
             check_run(self.out, config, resume=self.resume, overwrite=self.overwrite)
+            check_boards(self.log_to)
+        return config
+
+    def _in_steps(self, config: Config) -> Config:
+        """The config with its epochs as steps; settings of the training given on the command line stay."""
+        from specvit_jax.spectra.shards import count_rows, find_shards
+
+        data = config.data
+        emulated = config.train.epochs is None or data.source == "emulator"
+        rows = None if emulated else sum(count_rows(find_shards(data.source), data.rows))
+        if config.train.epochs is None or (rows is None and self._steps_given):
+            return replace(config, train=replace(config.train, epochs=None))
+        counted, notes = in_steps(config, rows)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+        epochs = ("train.epochs", "train.freeze_input_epochs")
+        counted = override(counted, [one for one in self.set if not one.strip().startswith(epochs)])
+        return replace(counted, train=replace(counted.train, **_given(steps=self.steps)))
+
+    @property
+    def _steps_given(self) -> bool:
+        return self.steps is not None or any(one.strip().startswith("train.steps=") for one in self.set)
 
     def train(self, config: Config) -> str:
         """Trains; how it ended, in words."""
@@ -163,12 +202,33 @@ class Train:
             resume=self.resume,
             overwrite=self.overwrite,
             layout=make_layout(self.parallel),
-            tensorboard=self.tensorboard,
+            log_to=self.log_to,
         )
+        score = "R2" if config.model.threshold is None else "skill"
         return (
-            f"{result.step} steps; best validation R2 {result.best_r2:.4f} at step {result.best_step}: "
-            f"{result.weights}"
+            f"{result.step} steps; best validation {score} {result.best_score:.4f} "
+            f"at step {result.best_step}: {result.weights}"
         )
+
+
+@contextmanager
+def _named_as_in(file: Path | None) -> Iterator[None]:
+    """Errors name settings as a config of the original system does, where that is the file."""
+    try:
+        yield
+    except EXPECTED as error:
+        told = str(error) if file is None or not file.is_file() else reworded(str(error), _words(file))
+        if told == str(error):
+            raise
+        raise type(error)(told) from error
+
+
+def _words(file: Path) -> dict[str, str]:
+    """As `words`; none where the file itself is what is wrong."""
+    try:
+        return words(file)
+    except EXPECTED:
+        return {}
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from crlb.errors import UsageError
+from crlb.suggest import meant
 from specvit_jax.network.inference import Scalers, eval_step
 from specvit_jax.network.model import SpecViT, head_weights
 from specvit_jax.network.weights import Weights
@@ -75,11 +76,12 @@ def input_gradient(
     """d label / d flux of each spectrum, in the label's unit per unit of flux, through scalers and network.
 
     Raises:
-        UsageError: the network does not read that label.
+        UsageError: the network does not read that label; one that tells two classes apart says a probability
+            instead (P_log_g_above_2.5, say).
     """
-    names = weights.config.model.label_names
+    names = weights.config.model.output_names
     if label not in names:
-        raise UsageError(f"label must be one of {', '.join(names)}, found {label}")
+        raise UsageError(f"label must be one of {', '.join(names)}, found {label}{meant(label, names)}")
     scalers = Scalers(weights.label_scaler, weights.input_scaler)
     return np.asarray(
         _gradient(weights.params, jnp.asarray(flux, jnp.float32), scalers, weights.config, names.index(label))

@@ -7,6 +7,9 @@ of a spectrum d falls into two parts, with c the least-squares coefficients and 
     within  = c^T (L^2 + F^-1)^-1 c          is its shape that of a star of the training?
     outside = sum ((d - m - V c) / s)^2      is it a spectrum of this kind at all?   chi2 of n - k
 
+Where the sky's lines are strong, what is left of them is not in the errors; only pixels that are calm
+(`TrainingSet.calm`) count in sums, scale and fit. n is their number.
+
 The noise is the star's, and 2 % of the flux: no model comes closer to real stars, and a bright one is not
 strange for that. `within` is compared with the same number of every spectrum of the training under
 the star's own noise and pixels; `outside` with chi2. The p-value is twice the smaller of both.
@@ -36,7 +39,7 @@ class Compared(NamedTuple):
     Args:
         flux: at the scale of the training; where unusable, that of the most likely mixture of its spectra.
         scale: factor that brought it there.
-        distance: Mahalanobis distance per square root of the pixels; about 1 for spectra of the training.
+        distance: Mahalanobis distance per square root of the calm pixels; about 1 for those of the training.
         p_value: share of spectra of the training that are farther.
         scatter: of neighbouring pixels around the model, relative to the errors; 1 where these are right.
     """
@@ -57,6 +60,7 @@ class Frame(NamedTuple):
     known: Float[Array, "m k"]
     draws: Float[Array, "m k"]
     floor: Float[Array, " n_pix"]
+    calm: Float[Array, " n_pix"]  # 1 for pixels that count, else 0
 
 
 class Fit(NamedTuple):
@@ -80,7 +84,7 @@ def make_frame(training: TrainingSet) -> Frame:
     one, other = np.triu_indices(len(deviation))
     arrays = (
         training.mean, directions, directions[:, one] * directions[:, other],
-        training.coefficients / deviation, draws, floor,
+        training.coefficients / deviation, draws, floor, training.calm,
     )  # fmt: skip
     return Frame(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
@@ -101,12 +105,12 @@ def compare(flux: Float[np.ndarray, "n n_pix"], ivar: Float[np.ndarray, "n n_pix
     first = np.array([_first_scale(one, weight > 0, mean) for one, weight in zip(flux, ivar, strict=True)])
     scale = first / np.asarray(_fits(*_scaled(flux, ivar, first), frame).amplitude)
     fit = jax.tree.map(np.asarray, _fits(*_scaled(flux, ivar, scale), frame))
-    usable = (ivar > 0).sum(axis=1)
-    left = np.maximum(usable - fit.seen, 1)
+    counted = ((ivar > 0) & (np.asarray(frame.calm) > 0)).sum(axis=1)
+    left = np.maximum(counted - fit.seen, 1)
     softened = np.clip(fit.scatter, 1.0, WRONG_ERRORS) ** 2
     outside = scipy.stats.chi2.sf(fit.outside.astype(np.float64) / softened, left)
     within = (1 + fit.farther) / (1 + len(frame.known))
-    distance = np.sqrt((fit.within + fit.outside) / np.maximum(usable, 1))
+    distance = np.sqrt((fit.within + fit.outside) / np.maximum(counted, 1))
     p_value = np.minimum(2 * np.minimum(outside, within), 1.0)
     filled = np.where(ivar > 0, flux * scale[:, None], fit.model).astype(np.float32)
     return Compared(filled, scale, distance, p_value, fit.scatter)
@@ -133,7 +137,7 @@ def _fits(flux: Float[Array, "n n_pix"], ivar: Float[Array, "n n_pix"], frame: F
 
 
 def _fit(flux: Float[Array, " n_pix"], ivar: Float[Array, " n_pix"], frame: Frame) -> Fit:
-    usable = ivar > 0
+    usable = (ivar > 0) & (frame.calm > 0)
     error2 = 1 / jnp.where(usable, ivar, 1.0) + frame.floor**2
     weight = jnp.where(usable, 1 / error2, 0.0)
     apart = flux - frame.mean

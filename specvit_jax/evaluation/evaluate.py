@@ -10,10 +10,12 @@ from jaxtyping import Float
 
 from crlb.files.output import new_file
 from crlb.files.records import write_json
+from specvit_jax.evaluation.class_scores import ClassScores, class_scores
 from specvit_jax.evaluation.observed import read_observed, usable_pixels
 from specvit_jax.evaluation.predict import Predictions, predict
 from specvit_jax.evaluation.scores import SNR_EDGES, Scores, score
 from specvit_jax.network.weights import load_weights
+from specvit_jax.settings.config import ModelConfig
 from specvit_jax.spectra.source import Spectra, median_snr
 
 
@@ -27,7 +29,7 @@ class Evaluation:
         predictions: a row for every spectrum.
     """
 
-    scores: Scores
+    scores: Scores | ClassScores
     spectra: Spectra
     predictions: Predictions
 
@@ -46,14 +48,18 @@ class Evaluation:
         write_json(self.scores, json_path, overwrite)
 
     def columns(self) -> dict[str, Float[np.ndarray, " n"]]:
-        """For every star its row in the data, magnitude, SNR, labels: true, predicted, their sigma."""
+        """For every star its row in the data, magnitude, SNR, labels: true, predicted, their sigma.
+
+        What tells two classes apart has the probability instead, under its name.
+        """
         names, found = self.predictions.label_names, self.predictions
         columns: dict[str, np.ndarray] = {"star": np.arange(len(found.labels), dtype=np.float64)}
         if self.spectra.mag is not None:
             columns["mag"] = self.spectra.mag
         columns["snr"] = _snr(self.spectra)
         columns |= self.spectra.labels
-        columns |= {f"{name}_pred": found.labels[:, i] for i, name in enumerate(names)}
+        end = "_pred" if isinstance(self.scores, Scores) else ""
+        columns |= {f"{name}{end}": found.labels[:, i] for i, name in enumerate(names)}
         if found.sigma is not None:
             columns |= {f"{name}_sigma": found.sigma[:, i] for i, name in enumerate(names)}
         return columns
@@ -66,7 +72,8 @@ def evaluate(
 
     Args:
         weights_path: weights file, as `find_weights` gives it.
-        data: spectra with flux, error, noisy and labels in the pfsspec layout.
+        data: spectra with flux, error, noisy and labels in the pfsspec layout; without noisy, noise is drawn
+            from the errors at the network's noise level, always the same.
         edges: of the bins in median SNR per pixel.
         seed: of the bootstrap.
 
@@ -76,15 +83,28 @@ def evaluate(
         UsageError: the data lack a label the network predicts.
     """
     weights = load_weights(weights_path)
-    spectra = read_observed(data, weights.config.model.label_names)
+    level = weights.config.data.noise_level
+    spectra = read_observed(data, weights.config.model.label_names, level)
     assert spectra.noisy is not None
     usable = usable_pixels(spectra)
     lost = 0 if usable is None else int((usable == 0).sum())
-    found = evaluated(spectra, predict(weights, spectra.noisy, usable), edges=edges, seed=seed)
+    found = _scored(spectra, predict(weights, spectra.noisy, usable), weights.config.model, edges, seed)
     about = replace(found.scores, weights=str(weights_path), data=str(data), unusable_pixels_filled=lost)
     if spectra.conditions is not None or weights.config.data.conditions != "published":
         about = replace(about, conditions=spectra.conditions, trained_under=weights.config.data.conditions)
     return replace(found, scores=about)
+
+
+def _scored(
+    spectra: Spectra, found: Predictions, model: ModelConfig, edges: Sequence[float], seed: int
+) -> Evaluation:
+    """Scores of what a network predicts: labels, or the probability of a class."""
+    if model.threshold is None:
+        return evaluated(spectra, found, edges=edges, seed=seed)
+    (label,) = model.label_names
+    truth, snr = spectra.select(model.label_names)[:, 0], _snr(spectra)
+    scores = class_scores(truth, found, snr, label=label, threshold=model.threshold, edges=edges, seed=seed)
+    return Evaluation(scores, spectra, found)
 
 
 def evaluated(

@@ -13,7 +13,7 @@ from specvit_jax.evaluation.labelled import LabelledStars
 from specvit_jax.evaluation.predict import BATCH, Predictions, predict
 from specvit_jax.evaluation.prepared import Prepared, Reads, prepare
 from specvit_jax.network.weights import Weights
-from specvit_jax.settings.observed_under import conditions_in
+from specvit_jax.settings.observed_under import LEVEL, conditions_in
 
 STRANGE = 1e-3  # p-value below which a spectrum is unlike those of the training
 
@@ -41,9 +41,21 @@ def label_stars(
     while group := list(islice(spectra, batch)):
         stars = [one if isinstance(one, Spoilt) else prepare(one, reads) for one in group]
         origins = tuple(one.origin for one in group)
-        compared = _compared(stars, np.asarray(weights.input_scaler.mean), frame, batch)
+        compared = _compared(stars, typical_flux(weights), frame, batch)
         found = predict(weights, compared.flux, _mask(stars, weights, batch), batch)
-        yield _table(stars, origins, compared, found, reads)
+        edges = None if reads.training is None or _says_classes(weights) else reads.training.label_range
+        yield _table(stars, origins, compared, found, edges)
+
+
+def _says_classes(weights: Weights) -> bool:
+    """Whether a network says a probability, which has no edge of the training."""
+    return weights.config.model.threshold is not None
+
+
+def typical_flux(weights: Weights) -> np.ndarray:
+    """The flux of a network's training: its mean, or 0.5 in every pixel for one that reads flux as it is."""
+    mean = np.asarray(weights.input_scaler.mean)
+    return np.full_like(mean, LEVEL) if weights.config.data.input_scaling == "none" else mean
 
 
 def _compared(
@@ -85,7 +97,7 @@ def _table(
     origins: tuple[Origin, ...],
     compared: Compared,
     found: Predictions,
-    reads: Reads,
+    edges: np.ndarray | None,
 ) -> LabelledStars:
     good = np.array([isinstance(one, Prepared) for one in stars])
     n = len(stars)
@@ -96,7 +108,7 @@ def _table(
         sigma = np.where(good[:, None], sigma[:n].astype(np.float64), np.nan)
     p_value = np.where(good, compared.p_value[:n], np.nan)
     flags = [_flags(one, p) for one, p in zip(stars, p_value, strict=True)]
-    for i in np.flatnonzero(_at_edge(labels, sigma, reads)):
+    for i in np.flatnonzero(_at_edge(labels, sigma, edges)):
         flags[i] = flags[i] | {"EDGE"}
     return LabelledStars(
         label_names=found.label_names,
@@ -123,11 +135,11 @@ def _flags(star: Prepared | Spoilt, p_value: float) -> frozenset[str]:
     return star.flags | ({"OUT_OF_DISTRIBUTION"} if p_value < STRANGE else set())
 
 
-def _at_edge(labels: np.ndarray, sigma: np.ndarray | None, reads: Reads) -> np.ndarray:
-    """Stars with a label within its sigma of an edge of the training, or beyond."""
-    if reads.training is None:
+def _at_edge(labels: np.ndarray, sigma: np.ndarray | None, edges: np.ndarray | None) -> np.ndarray:
+    """Stars with a label within its sigma of an edge of the training, or beyond; None: there are no edges."""
+    if edges is None:
         return np.zeros(len(labels), bool)
-    low, high = reads.training.label_range
+    low, high = edges
     width = 0.0 if sigma is None else sigma
     found: np.ndarray = ((labels - width < low) | (labels + width > high)).any(axis=1)
     return found

@@ -12,7 +12,9 @@ from crlb.errors import UsageError
 from crlb.files.flags import LEGEND
 from crlb.files.observed import Origin
 from crlb.files.tables import About, Column, TableFile
-from crlb.labels import LABELS, unit_of
+from crlb.labels import unit_of
+from crlb.suggest import meant
+from specvit_jax.settings.outputs import meaning_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -38,7 +40,8 @@ class LabelledStars:
     """Labels of observed stars, a row for each; NaN where a spectrum cannot be used.
 
     Args:
-        label_names: in the order of the columns.
+        label_names: in the order of the columns; of a network that tells two classes apart, that of the
+            probability: P_log_g_above_2.5, say.
         labels: in their own units.
         sigma: their 1-sigma errors, where the network predicts these; else None.
         origins: where each spectrum comes from.
@@ -74,7 +77,8 @@ class LabelledStars:
             UsageError: it was not predicted.
         """
         if label not in self.label_names:
-            raise UsageError(f"label must be one of {', '.join(self.label_names)}, found {label}")
+            known = self.label_names
+            raise UsageError(f"label must be one of {', '.join(known)}, found {label}{meant(label, known)}")
         return self.labels[:, self.label_names.index(label)]
 
     def columns(self) -> dict[str, Sequence[object]]:
@@ -125,8 +129,7 @@ def columns_of(label_names: tuple[str, ...], with_sigma: bool) -> tuple[Column, 
     """The columns of a table of labelled stars, in order."""
     labels = []
     for name in label_names:
-        description = LABELS[name].description if name in LABELS else ""
-        labels.append(Column(name, unit_of(name), description))
+        labels.append(Column(name, unit_of(name), meaning_of(name)))
         if with_sigma:
             labels.append(Column(f"{name}_sigma", unit_of(name), f"1-sigma error of {name}"))
     return (*FIRST, *labels, *LAST)

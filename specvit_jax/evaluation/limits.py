@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from crlb.bayes.classes import Above, probability_above
 from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior, make_prior
 from crlb.bayes.result import Posterior
@@ -78,7 +79,58 @@ def exact_posterior(
     Raises:
         UsageError: the simulator's prior has no density (snapped), or holds a label.
     """
-    prior, conditions = density(simulator), simulator.observing.conditions
+    prior = density(simulator)
+    observed = _observations(simulator, flux, mag, truth, usable, gain)
+    with jax.enable_x64(True):
+        inference = Inference(simulator.observing.conditions)
+        return posterior(
+            observed, in_float64(simulator), prior, key=jax.random.key(SEED), inference=inference
+        )
+
+
+def exact_probability(
+    simulator: Simulator,
+    flux: Float[np.ndarray, "n n_pix"],
+    mag: Float[np.ndarray, " n"],
+    truth: Float[np.ndarray, "n n_labels"] | None = None,
+    *,
+    above: tuple[str, float],
+    usable: Float[np.ndarray, "n n_pix"] | None = None,
+    gain: Float[np.ndarray, " n"] | None = None,
+) -> Above:
+    """The exact probability that a label of observed stars lies above a value; `exact_posterior` otherwise.
+
+    Its `accuracy` is the highest that anyone can expect who knows spectra and prior.
+
+    Args:
+        simulator: what the spectra were drawn from.
+        flux: observed spectra.
+        mag: AB magnitude in i of every star, taken as known.
+        truth: true labels; read where the scale is free only, as in `exact_posterior`.
+        above: name of the label, and the value in its unit.
+        usable: 0 for pixels that are lost; None: none is.
+        gain: what the flux was multiplied by; None: 1.
+
+    Raises:
+        UsageError: as `exact_posterior`; no such label, or a value outside its prior.
+    """
+    prior = density(simulator)
+    observed = _observations(simulator, flux, mag, truth, usable, gain)
+    with jax.enable_x64(True):
+        inference, key = Inference(simulator.observing.conditions), jax.random.key(SEED)
+        return probability_above(observed, in_float64(simulator), prior, *above, key=key, inference=inference)
+
+
+def _observations(
+    simulator: Simulator,
+    flux: Float[np.ndarray, "n n_pix"],
+    mag: Float[np.ndarray, " n"],
+    truth: Float[np.ndarray, "n n_labels"] | None,
+    usable: Float[np.ndarray, "n n_pix"] | None,
+    gain: Float[np.ndarray, " n"] | None,
+) -> Observations:
+    """Spectra of a simulator as the posterior takes them; arguments as of `exact_posterior`."""
+    conditions = simulator.observing.conditions
     if conditions.drawn:
         drawn = ", ".join(conditions.drawn)
         raise UsageError(f"the posterior needs {drawn} of every star; give conditions without")
@@ -88,12 +140,7 @@ def exact_posterior(
         mean = band_means(simulator, truth)
     if truth is not None and simulator.moved:
         truth = np.hstack([truth, [[centre for centre, _ in simulator.moved]] * len(truth)])
-    with jax.enable_x64(True):
-        observed = Observations(flux, mag, None if usable is None else usable > 0, truth, mean)
-        inference = Inference(conditions)
-        return posterior(
-            observed, in_float64(simulator), prior, key=jax.random.key(SEED), inference=inference
-        )
+    return Observations(flux, mag, None if usable is None else usable > 0, truth, mean)
 
 
 def band_means(simulator: Simulator, labels: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, " n"]:

@@ -9,13 +9,20 @@ from crlb.files import pfsspec
 from crlb.files.hdf5 import open_input
 from crlb.files.spectra import label_columns
 from crlb.labels import LABEL_NAMES
-from specvit_jax.spectra.source import Spectra, read_spectra
+from specvit_jax.spectra.source import Spectra
+from specvit_jax.spectra.stored_noise import read_observable, say_noise, with_noise
 
 
-def read_observed(data: str | Path, names: tuple[str, ...]) -> Spectra:
+def read_observed(data: str | Path, names: tuple[str, ...], level: float = 1.0) -> Spectra:
     """Spectra of a file with flux, error and noisy, to be scored on these labels.
 
-    The labels are looked for before any spectrum is read.
+    The labels are looked for before any spectrum is read. Where the file has no noisy flux, noise is drawn
+    from its errors as `with_noise` does, which is said on stderr.
+
+    Args:
+        data: the file.
+        names: of the labels.
+        level: factor on noise that is drawn.
 
     Raises:
         MissingInputError: no such file.
@@ -26,7 +33,8 @@ def read_observed(data: str | Path, names: tuple[str, ...]) -> Spectra:
         table = pfsspec.read_table(file)
         if found := tuple(name for name in LABEL_NAMES if name in table):
             label_columns(found, names)
-    return read_spectra(data, need=("flux", "error", "noisy"))
+    say_noise(data, level)
+    return with_noise(read_observable(data), level)
 
 
 def usable_pixels(spectra: Spectra) -> Float[np.ndarray, "n n_pix"] | None:

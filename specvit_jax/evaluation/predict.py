@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from crlb.errors import DataError, UsageError
 from crlb.files.records import Record
+from crlb.suggest import meant
 from specvit_jax.network.inference import Scalers, predict_with_sigma
 from specvit_jax.network.weights import Weights
 
@@ -20,7 +21,8 @@ class Predictions(Record):
     """Labels of spectra, in their own units.
 
     Args:
-        label_names: in the order of the columns.
+        label_names: in the order of the columns; of a network that tells two classes apart, that of the
+            probability: P_log_g_above_2.5, say.
         labels: a row for every spectrum.
         sigma: their 1-sigma errors, where the method predicts these; else None.
     """
@@ -36,7 +38,8 @@ class Predictions(Record):
             UsageError: it was not predicted.
         """
         if label not in self.label_names:
-            raise UsageError(f"label must be one of {', '.join(self.label_names)}, found {label}")
+            known = self.label_names
+            raise UsageError(f"label must be one of {', '.join(known)}, found {label}{meant(label, known)}")
         return self.labels[:, self.label_names.index(label)]
 
 
@@ -73,7 +76,7 @@ def predict(
         )
         pieces.append(jax.tree.map(np.asarray, found))
     labels, sigma = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(flux)], *pieces)
-    return Predictions(weights.config.model.label_names, labels, sigma)
+    return Predictions(weights.config.model.output_names, labels, sigma)
 
 
 def check_flux(flux: Float[np.ndarray, "n n_pix"], n_pix: int) -> None:

@@ -35,8 +35,8 @@ class LabelScores(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores(Record):
-    """The scores of a method on a set of spectra.
+class Scored(Record):
+    """What was scored: a method on a set of spectra.
 
     Args:
         weights: file of the network, if the method is one.
@@ -48,7 +48,6 @@ class Scores(Record):
         trained_under: conditions of the network's training, where these or the others are not the published.
         n: number of spectra.
         snr_definition: of the bins, in words.
-        labels: name -> scores.
     """
 
     weights: str | None = field(default=None, metadata=ABSENT)
@@ -60,25 +59,45 @@ class Scores(Record):
     trained_under: str | None = field(default=None, metadata=ABSENT)
     n: int
     snr_definition: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(Scored):
+    """The scores of a method on a set of spectra.
+
+    Args:
+        labels: name -> scores.
+    """
+
     labels: dict[str, LabelScores]
 
     def table(self) -> str:
         """The scores as text, a table for every label."""
-        from rich import box
-        from rich.table import Table
+        return tables_of(
+            *(
+                (f"{label}, {self.n} spectra", HEAD, list(_rows(scores)))
+                for label, scores in self.labels.items()
+            )
+        )
 
-        from crlb.files.console import PlainConsole
 
-        console = PlainConsole(file=io.StringIO(), width=WIDTH)
-        with console.capture() as text:
-            for label, scores in self.labels.items():
-                table = Table(*HEAD, box=box.SIMPLE, title=f"{label}, {self.n} spectra")
-                for column in table.columns:
-                    column.justify = "right"
-                for row in _rows(scores):
-                    table.add_row(*row)
-                console.print(table)
-        return text.get()
+def tables_of(*tables: tuple[str, Sequence[str], Sequence[Sequence[str]]]) -> str:
+    """Tables as text: of each its title, heads and rows; every column justified to the right."""
+    from rich import box
+    from rich.table import Table
+
+    from crlb.files.console import PlainConsole
+
+    console = PlainConsole(file=io.StringIO(), width=WIDTH)
+    with console.capture() as text:
+        for title, heads, rows in tables:
+            table = Table(*heads, box=box.SIMPLE, title=title)
+            for column in table.columns:
+                column.justify = "right"
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+    return text.get()
 
 
 def score(

@@ -16,7 +16,7 @@ from crlb.readers.objects import observed_from
 from crlb.readers.options import ReadOptions
 from specvit_jax.evaluation.distance import Frame, make_frame
 from specvit_jax.evaluation.instrument import LSF_FWHM, pixels
-from specvit_jax.evaluation.label_stars import label_stars
+from specvit_jax.evaluation.label_stars import label_stars, typical_flux
 from specvit_jax.evaluation.labelled import LabelledStars, joined
 from specvit_jax.evaluation.predict import BATCH, Predictions, predict
 from specvit_jax.evaluation.prepared import Reads
@@ -45,7 +45,7 @@ class TrainedNetwork:
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the labels it returns, in the order of the columns."""
-        return self.weights.config.model.label_names
+        return self.weights.config.model.output_names
 
     @property
     def n_pix(self) -> int:
@@ -114,7 +114,7 @@ class TrainedNetwork:
         """Refuses flux in another unit than the network was taught, where its scale counts as known."""
         if conditions_in(self.weights.config.data.conditions).scale:
             return
-        level = float(np.median(np.asarray(self.weights.input_scaler.mean)))
+        level = float(np.median(typical_flux(self.weights)))
         own = np.nanmedian(flux if usable is None else np.where(usable > 0, flux, np.nan), axis=1)
         wrong = np.flatnonzero(~((own > level / MOST_OFF) & (own < level * MOST_OFF)))
         if len(wrong):

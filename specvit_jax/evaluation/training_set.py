@@ -17,15 +17,14 @@ import safetensors.numpy
 from jaxtyping import Float
 
 from crlb.errors import DataError, DiskError, MissingInputError, OutputError
+from crlb.files.checksum import CHECKSUM
 from crlb.files.memory import check_memory
-from crlb.files.output import new_file
 from crlb.files.spectra import label_columns
 from specvit_jax.network.standardise import leading
-from specvit_jax.network.weights import CHECKSUM, Weights, content_digest
+from specvit_jax.network.weights import Weights, content_digest, save_tensors
 from specvit_jax.settings.config import Config, DataConfig
-from specvit_jax.settings.observed_under import PUBLISHED
-from specvit_jax.spectra.file_sources import simulator_of
-from specvit_jax.spectra.shards import find_shards, open_shards
+from specvit_jax.settings.observed_under import PUBLISHED, conditions_in
+from specvit_jax.spectra.file_sources import config_shards, simulator_of
 from specvit_jax.spectra.source import Batch, Observer, Rows, fold_in, make_observer, snr_of
 
 FORMAT = "specvit-jax training set 1"
@@ -34,9 +33,16 @@ N_BASIS = 1500  # spectra the components are found from
 N_SPECTRA = 3000  # spectra others are compared with: p-values from 1/3000 on
 N_EDGES = 500  # spectra whose SNR is found at the brightest and the faintest magnitude
 SEED = 7  # of their labels
-YOUNGER = {"conditions": "published", "noise_component": False}  # settings that came later, and their default
+YOUNGER = {  # settings that came later, and their default
+    "conditions": "published",
+    "noise_component": False,
+    "rows": None,
+    "validation_rows": None,
+}
+SKY_LEFT = 0.2  # of the error: where more of the sky's lines may be left, a pixel is not calm
+LEAST_CALM = 1000  # pixels that count, were they all disturbed by more
 FAINTEST_SNR = 1e-6  # that has a logarithm of use
-HALF = ("basis", "coefficients", "rest", "errors")  # kept with 11 bits, others with 24
+HALF = ("basis", "coefficients", "rest", "errors", "calm")  # kept with 11 bits, others with 24
 AXES = {
     "mean": ("pixel",),
     "basis": ("pixel", "component"),
@@ -44,6 +50,7 @@ AXES = {
     "rest": ("pixel",),
     "mags": ("mag",),
     "errors": ("mag", "pixel"),
+    "calm": ("pixel",),
     "snr_range": ("two",),
     "mag_range": ("two",),
     "label_range": ("two", "label"),
@@ -64,6 +71,8 @@ class TrainingSet:
         rest: standard deviation of what lies outside of these directions, per pixel.
         mags: AB magnitudes in i, increasing.
         errors: 1 sigma of the mean spectrum at these magnitudes.
+        calm: 1 where what is left of the sky's lines is below 0.2 of the error even of the faintest star in
+            the longest exposures, else 0: there the errors do not say how far a flux may be off.
         snr_range: of the noisy spectra, from the faintest to the brightest.
         mag_range: AB magnitudes in i of the training, bright and faint.
         label_range: lower and upper edge of each label of the network.
@@ -75,6 +84,7 @@ class TrainingSet:
     rest: Float[np.ndarray, " n_pix"]
     mags: Float[np.ndarray, " m"]
     errors: Float[np.ndarray, "m n_pix"]
+    calm: Float[np.ndarray, " n_pix"]
     snr_range: Float[np.ndarray, " 2"]
     mag_range: Float[np.ndarray, " 2"]
     label_range: Float[np.ndarray, "2 n_labels"]
@@ -95,14 +105,14 @@ class TrainingSet:
 
     def mag_of(self, snr: float) -> float:
         """The magnitude at which the mean spectrum has this SNR, of noisy flux; the last one known beyond."""
-        return float(np.interp(-np.log(max(snr, FAINTEST_SNR)), -self._log_snr, self.mags))
+        return float(np.interp(-np.log(max(snr, FAINTEST_SNR)), -self.log_snr, self.mags))
 
     @cached_property
     def _log_errors(self) -> Float[np.ndarray, "m n_pix"]:
         return np.asarray(np.log(self.errors))
 
     @cached_property
-    def _log_snr(self) -> Float[np.ndarray, " m"]:
+    def log_snr(self) -> Float[np.ndarray, " m"]:
         """ln SNR of the mean spectrum with noise, at each magnitude."""
         noise = np.random.default_rng(0).normal(size=len(self.mean))
         known = np.median(self.mean[None, :] / self.errors + noise[None, :], axis=1)
@@ -120,6 +130,8 @@ def training_set(weights: Weights, weights_path: Path | None = None) -> tuple[Tr
     Returns:
         The training set; or None and why there is none: its grid, noise or files are not here.
     """
+    if weights.config.data.noise_level == 0:
+        return None, "it was trained on spectra without noise, by which no distance can be measured"
     stamp = fingerprint(weights.config)
     path = None if weights_path is None else weights_path.with_suffix(".training.safetensors")
     if path is not None and (found := _read(path, stamp)) is not None:
@@ -146,7 +158,7 @@ def make_training_set(config: Config, n: int = N_SPECTRA) -> TrainingSet:
         DataError: they are damaged or others.
     """
     observer, rows = _rows(config.data, n)
-    rows, observer = _under_conditions(observer, rows)
+    rows, known = _under_conditions(observer, rows)
     labels = np.asarray(rows.labels)[:, label_columns(observer.label_names, config.model.label_names)]
     clean = np.asarray(rows.clean, np.float64)
     mean = clean.mean(axis=0)
@@ -157,8 +169,8 @@ def make_training_set(config: Config, n: int = N_SPECTRA) -> TrainingSet:
     mags = np.concatenate([bright + np.array(BEYOND[0]), faint + np.array(BEYOND[1])])
     if bright == faint:
         mags = np.unique(mags)
-    bottom = _snr(observer, clean[:N_EDGES], faint).min()
-    top = _snr(observer, clean[:N_EDGES], bright).max()
+    bottom = _snr(known, clean[:N_EDGES], faint).min()
+    top = _snr(known, clean[:N_EDGES], bright).max()
     return _stored(
         TrainingSet(
             mean=mean,
@@ -166,7 +178,8 @@ def make_training_set(config: Config, n: int = N_SPECTRA) -> TrainingSet:
             coefficients=coefficients,
             rest=(apart - coefficients @ basis.T).std(axis=0),
             mags=mags,
-            errors=_errors(observer, np.repeat(mean[None], len(mags), axis=0), mags),
+            errors=_errors(known, np.repeat(mean[None], len(mags), axis=0), mags),
+            calm=_calm(observer.sky_over_noise(mean, faint)),
             snr_range=np.array([bottom, top]),
             mag_range=np.array([bright, faint]),
             label_range=np.stack([labels.min(axis=0), labels.max(axis=0)]),
@@ -187,12 +200,20 @@ def _under_conditions(observer: Observer, rows: Rows) -> tuple[Rows, Observer]:
     return dataclasses.replace(rows, clean=np.concatenate(seen)), known
 
 
+def _calm(left: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
+    """1 where little is left of the sky's lines beside the noise, at least in the calmest pixels; else 0."""
+    least = np.sort(left)[min(LEAST_CALM, len(left)) - 1]
+    return np.asarray(left <= max(SKY_LEFT, least), float)
+
+
 def fingerprint(config: Config) -> str:
     """A short text that changes with the spectra and the labels of a training."""
     told = dataclasses.asdict(config.data) | {"label_names": config.model.label_names}
     for name, default in YOUNGER.items():  # so that training sets that lie beside older weights stay theirs
         if told[name] == default:
             del told[name]
+    if conditions_in(config.data.conditions).sky_left:
+        told["calm"] = [SKY_LEFT, LEAST_CALM]
     text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -201,7 +222,7 @@ def _rows(config: DataConfig, n: int) -> tuple[Observer, Rows]:
     """Noiseless spectra of a training, on the host, and what observes them."""
     if config.source != "emulator":
         observer = make_observer(config, ())
-        shards = open_shards(find_shards(config.source), np.asarray(observer.noise.wave, np.float64))
+        shards = config_shards(config, np.asarray(observer.noise.wave, np.float64))
         chosen = np.random.default_rng(SEED).permutation(shards.rows)[:n]
         observer = dataclasses.replace(observer, label_names=shards.label_names)
         return observer, Rows(*shards.read(np.sort(chosen)))
@@ -237,20 +258,29 @@ def _snr(observer: Observer, clean: np.ndarray, mag: float) -> Float[np.ndarray,
 
 def _stored(made: TrainingSet) -> TrainingSet:
     """With the precision that the file keeps, so that it makes no difference whether it was read or made."""
-    return TrainingSet(**{name: kept.astype(np.float32) for name, kept in _tensors(made).items()})
+    return _loaded(_tensors(made))
+
+
+def _loaded(tensors: Mapping[str, np.ndarray]) -> TrainingSet:
+    """The training set of arrays as they are kept."""
+    arrays = {name: kept.astype(np.float32) for name, kept in tensors.items()}
+    return TrainingSet(**{"calm": np.ones_like(arrays["mean"]), **arrays})
 
 
 def _tensors(made: TrainingSet) -> dict[str, np.ndarray]:
-    """The arrays as they are kept: half precision is finer than the noise of any star by far."""
-    fields = [one.name for one in dataclasses.fields(TrainingSet)]
+    """The arrays as they are kept: half precision is finer than the noise of any star by far.
+
+    Where all pixels are calm this is not kept.
+    """
+    fields = [
+        one.name for one in dataclasses.fields(TrainingSet) if one.name != "calm" or not made.calm.all()
+    ]
     dtype = {name: np.float16 if name in HALF else np.float32 for name in fields}
-    return {name: np.ascontiguousarray(getattr(made, name), dtype[name]) for name in fields}
+    return {name: np.asarray(getattr(made, name), dtype[name]) for name in fields}
 
 
 def _write(path: Path, made: TrainingSet, stamp: str) -> None:
-    with new_file(path, overwrite=True) as temporary:
-        tensors, about = _tensors(made), {"format": FORMAT, "data": stamp}
-        safetensors.numpy.save_file(tensors, temporary, about | {CHECKSUM: content_digest(tensors, about)})
+    save_tensors(path, _tensors(made), {"format": FORMAT, "data": stamp})
 
 
 def _read(path: Path, stamp: str) -> TrainingSet | None:
@@ -266,18 +296,18 @@ def _read(path: Path, stamp: str) -> TrainingSet | None:
         tensors = safetensors.numpy.load_file(path)
     except safetensors.SafetensorError:
         return None
-    if about.get(CHECKSUM, "") not in ("", content_digest(tensors, about)) or not _fit(tensors):
+    if about.get(CHECKSUM) != content_digest(tensors, about) or not _fit(tensors):
         return None
-    return TrainingSet(**{name: tensor.astype(np.float32) for name, tensor in tensors.items()})
+    return _loaded(tensors)
 
 
 def _fit(tensors: Mapping[str, np.ndarray]) -> bool:
-    """Whether these are the arrays of a training set: all of them, finite, of shapes that agree."""
-    if set(tensors) != set(AXES):
+    """Whether these are the arrays of a training set: all but `calm`, finite, of shapes that agree."""
+    if {*tensors, "calm"} != set(AXES):
         return False
     sizes = {"two": 2}
-    for name, axes in AXES.items():
-        array = tensors[name]
+    for name, array in tensors.items():
+        axes = AXES[name]
         if array.ndim != len(axes) or array.dtype.kind != "f" or not np.isfinite(array).all():
             return False
         agree = [sizes.setdefault(axis, size) == size for axis, size in zip(axes, array.shape, strict=True)]

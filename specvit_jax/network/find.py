@@ -5,9 +5,12 @@ from pathlib import Path
 
 from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.folders import check_links
+from crlb.files.input import check_file
 from crlb.files.records import Json
 from crlb.files.text_input import parse_json, shown
-from specvit_jax.settings.config import PRESETS
+from crlb.suggest import meant
+from specvit_jax.settings.outputs import output_names
+from specvit_jax.settings.presets import PRESETS
 
 FORMAT = "specvit-jax weights 1"
 SECTIONS = ("model", "train", "data")  # of a config
@@ -39,7 +42,9 @@ def shipped_weights(preset: str) -> Path:
         MissingInputError: none are shipped for it.
     """
     if preset not in PRESETS:
-        raise UsageError(f"preset must be one of {', '.join(PRESETS)}, found {preset!r}")
+        raise UsageError(
+            f"preset must be one of {', '.join(PRESETS)}, found {preset!r}{meant(preset, PRESETS)}"
+        )
     path = Path(str(resources.files("specvit_jax") / "weights" / f"{preset}.safetensors"))
     if not path.is_file():
         raise MissingInputError(f"no weights are shipped for preset {preset}; train it with specvit train")
@@ -55,13 +60,12 @@ def read_metadata(path: Path) -> dict[str, str]:
     """The texts stored with a weights file: ``format``, ``config``, ``label_names``, ``about``.
 
     Raises:
-        MissingInputError: it is not a regular file.
+        MissingInputError: it is not a regular file, or may not be read.
         DataError: it is not a weights file of this project.
     """
     import safetensors
 
-    if not path.is_file():
-        raise MissingInputError(f"weights {path} does not exist; give a weights/*.safetensors of a run")
+    check_file(path, "weights")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             found = dict(file.metadata() or {})
@@ -93,16 +97,19 @@ def stored_config(path: Path) -> dict[str, dict[str, Json]]:
 
 
 def outputs_of(path: Path) -> tuple[tuple[str, ...], bool]:
-    """The labels that the network in a weights file predicts, and whether it predicts their errors.
+    """The names of what the network in a weights file predicts, and whether it predicts their errors.
 
     Raises:
         MissingInputError, DataError: as ``stored_config``.
     """
     model = stored_config(path)["model"]
+    threshold = model.get("threshold")
+    if not (threshold is None or isinstance(threshold, int | float)):
+        raise DataError(f"weights {path}: threshold of its config must be a number, found {shown(threshold)}")
     names = model.get("label_names")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise DataError(f"weights {path}: label_names of its config must be texts, found {shown(names)}")
-    return tuple(map(str, names)), model.get("predict_sigma", False) is True
+    return output_names(tuple(map(str, names)), threshold), model.get("predict_sigma", False) is True
 
 
 def trained_steps(path: Path) -> int:

@@ -1,6 +1,7 @@
 """SpecViT: a spectrum cut into tokens, read by a pre-norm Transformer encoder, pooled, mapped to labels."""
 
 import math
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -9,6 +10,7 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, Int, Key, UInt16
 
 from specvit_jax.network import position
+from specvit_jax.network.input_layer import layer_cost, read_by
 from specvit_jax.network.tokens import Tokens, linear_init, per_token
 from specvit_jax.settings.config import ModelConfig
 
@@ -45,7 +47,7 @@ class SpecViT(nn.Module):
         check_input(cfg, x.shape[1], wave)
         dropped = train and max(cfg.dropout, cfg.attention_dropout) > 0
         keys = spectrum_keys(self, x.shape[0], index) if dropped else None
-        x = Tokens(cfg, name="tokens")(x, wave)
+        x = Tokens(cfg, name="tokens")(read_by(cfg, x), wave)
         x = dropout(x, cfg.dropout, keys, cfg.depth)
         for i in range(cfg.depth):
             x = Block(cfg, name=f"block_{i}")(x, fold(keys, i))
@@ -82,7 +84,7 @@ class Block(nn.Module):
         y = norm("norm_attention")(x)
         query, key, value = (dense(y, cfg.embed_dim, name) for name in ("query", "key", "value"))
         if cfg.pos_embed == "rotary":
-            query, key = (position.rotate(t, cfg.num_heads) for t in (query, key))
+            query, key = (position.rotate(t, cfg.num_heads, cfg.rotary_base) for t in (query, key))
         self.sow("intermediates", "query_key", (query, key))  # kept where a caller asks for it, else nothing
         y = attention(query, key, value, cfg.num_heads, cfg.attention_dropout, fold(keys, 0))
         x = x + dropout(dense(y, cfg.embed_dim, "out"), cfg.dropout, keys, 1)
@@ -115,10 +117,10 @@ def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array, " n_wave"] | No
     if wave is None:
         if n_pix != cfg.input_size:
             raise ValueError(f"x must have input_size = {cfg.input_size} pixels, found {n_pix}")
-    elif cfg.pos_embed != "wavelength" or cfg.pool == "flat":
+    elif cfg.pos_embed != "wavelength" or cfg.pool == "flat" or cfg.input_layer != "none":
         raise ValueError(
-            "wave is read with pos_embed wavelength and pool cls, mean or attention, "
-            f"found {cfg.pos_embed} and {cfg.pool}"
+            "wave is read with pos_embed wavelength, pool cls, mean or attention and input_layer none, "
+            f"found {cfg.pos_embed}, {cfg.pool} and {cfg.input_layer}"
         )
     elif not cfg.patch_size <= n_pix == len(wave):
         raise ValueError(
@@ -145,8 +147,28 @@ def attention(
 ) -> Float[Array, "batch n_tokens width"]:
     """softmax(q k^T / sqrt(d)) v in every head, the softmax in float32.
 
-    The heads are written out one after the other: on two CPU cores that takes a quarter of the time of one
-    product batched over heads for 257 tokens and 8 heads of 32 (half with the gradient), 0.4 for 64 tokens.
+    On a CPU head by head, elsewhere as the library has it; chosen when a program is compiled, for the device
+    that it is compiled for. With dropout of the weights, which the library has not, head by head everywhere.
+    """
+    if keys is not None and rate > 0.0:
+        return head_by_head(query, key, value, num_heads, rate, keys)
+    one_by_one, at_once = (partial(form, num_heads=num_heads) for form in (head_by_head, all_heads))
+    out: Array = jax.lax.platform_dependent(query, key, value, cpu=one_by_one, default=at_once)
+    return out
+
+
+def head_by_head(
+    query: Float[Array, "batch n_tokens width"],
+    key: Float[Array, "batch n_tokens width"],
+    value: Float[Array, "batch n_tokens width"],
+    num_heads: int,
+    rate: float = 0.0,
+    keys: Key[Array, " batch"] | None = None,
+) -> Float[Array, "batch n_tokens width"]:
+    """Attention with the heads written out one after the other.
+
+    On two CPU cores that takes 0.4 of the time of `all_heads` for 257 tokens and 8 heads of 32 (half with the
+    gradient), 0.6 for 64 tokens and 4 heads of 16.
     """
     size = query.shape[-1] // num_heads
     out = []
@@ -156,6 +178,17 @@ def attention(
         weights = head_weights(query[..., part], key[..., part]).astype(v.dtype)
         out.append(dropout(weights, rate, keys, i) @ v)
     return jnp.concatenate(out, axis=-1)
+
+
+def all_heads(
+    query: Float[Array, "batch n_tokens width"],
+    key: Float[Array, "batch n_tokens width"],
+    value: Float[Array, "batch n_tokens width"],
+    num_heads: int,
+) -> Float[Array, "batch n_tokens width"]:
+    """Attention of all heads at once, by the implementation that jax chooses."""
+    heads = (t.reshape(*t.shape[:2], num_heads, -1) for t in (query, key, value))
+    return jax.nn.dot_product_attention(*heads).reshape(query.shape)
 
 
 def head_weights(
@@ -233,8 +266,9 @@ def cost(cfg: ModelConfig) -> dict[str, int]:
     block = n * (4 * width**2 + 2 * width * hidden) + 2 * n**2 * width
     head = width * (n if cfg.pool == "flat" else 1) * len(cfg.label_names) * (1 + cfg.predict_sigma)
     pool = 2 * n * width if cfg.pool == "attention" else 0
-    forward = 2 * (cfg.num_patches * cfg.patch_size * width + cfg.depth * block + pool + head)
-    kept = cfg.depth * (n * (9 * width + 2 * hidden) + 2 * cfg.num_heads * n**2)
+    first, first_kept = layer_cost(cfg)
+    forward = 2 * (first + cfg.num_patches * cfg.patch_size * width + cfg.depth * block + pool + head)
+    kept = first_kept + cfg.depth * (n * (9 * width + 2 * hidden) + 2 * cfg.num_heads * n**2)
     return {
         "tokens": n,
         "forward_flops": forward,

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from specvit_jax.network.input_layer import NAME, layer_cost, read_by
 from specvit_jax.network.model import SpecViT, dropout, fold, gelu, head, spectrum_keys
 from specvit_jax.network.model import cost as vit_cost
 from specvit_jax.network.tokens import linear_init
@@ -29,9 +30,13 @@ def make_network(config: ModelConfig) -> nn.Module:
 
 
 class Perceptron(nn.Module):
-    """Dense layers of the widths ``hidden``, each followed by GELU and dropout."""
+    """Dense layers of the widths ``hidden``, each followed by GELU and dropout.
+
+    It has the input layer where it comes ``first``.
+    """
 
     config: ModelConfig
+    first: bool = True
 
     @nn.compact
     def __call__(
@@ -43,6 +48,7 @@ class Perceptron(nn.Module):
         """The labels of standardised spectra; arguments and output as of ``SpecViT``."""
         cfg = self.config
         keys = spectrum_keys(self, x.shape[0], index) if train and cfg.dropout > 0 else None
+        x = read_by(cfg, x) if self.first else x
         for i, width in enumerate(cfg.hidden):
             layer = nn.Dense(width, dtype=cfg.dtype, kernel_init=linear_init(cfg), name=f"hidden_{i}")
             x = dropout(gelu(layer(x), cfg.gelu), cfg.dropout, fold(keys, i), 0)
@@ -67,7 +73,7 @@ class Convolutional(nn.Module):
     ) -> Float[Array, "batch n_out"]:
         """The labels of standardised spectra; arguments and output as of ``SpecViT``."""
         cfg = self.config
-        y = x[:, :, None]
+        y = read_by(cfg, x)[:, :, None]
         for i, channels in enumerate(cfg.channels):
             layer = nn.Conv(
                 channels,
@@ -78,18 +84,18 @@ class Convolutional(nn.Module):
                 name=f"conv_{i}",
             )
             y = gelu(layer(y), cfg.gelu)
-        return Perceptron(cfg, name="perceptron")(y.reshape(len(y), -1), train, index)
+        return Perceptron(cfg, first=False, name="perceptron")(y.reshape(len(y), -1), train, index)
 
 
 def parameter_counts(cfg: ModelConfig) -> dict[str, int]:
     """Parameters of each part of the network, in its order; nothing is allocated."""
     x = jnp.zeros((1, cfg.input_size), jnp.float32)
     shapes = jax.eval_shape(make_network(cfg).init, jax.random.key(0), x)["params"]
-    first = ["tokens", *(f"block_{i}" for i in range(cfg.depth)), "norm", "query"]
+    first = [NAME, "tokens", *(f"block_{i}" for i in range(cfg.depth)), "norm", "query"]
     names = [*filter(shapes.__contains__, first), *(name for name in shapes if name not in first)]
     counts: dict[str, int] = {}
     for name in names:
-        parts = shapes[name] if name in ("tokens", "perceptron") else {"": shapes[name]}
+        parts = shapes[name] if name in (NAME, "tokens", "perceptron") else {"": shapes[name]}
         for part, tree in parts.items():
             total = sum(leaf.size for leaf in jax.tree.leaves(tree))
             counts[f"{name}/{part}".rstrip("/")] = total
@@ -100,7 +106,8 @@ def cost(cfg: ModelConfig) -> dict[str, int]:
     """Cost of the network per spectrum, counted from its shapes; see ``model.cost``."""
     if cfg.network == "vit":
         return vit_cost(cfg)
-    positions, width, products, kept = cfg.input_size, 1, 0, cfg.input_size
+    products, kept = layer_cost(cfg)
+    positions, width, kept = cfg.read_size, 1, kept + cfg.input_size
     for channels in cfg.channels if cfg.network == "cnn" else ():
         positions = -(-positions // CONV_STRIDE)
         products += positions * cfg.patch_size * width * channels

@@ -40,7 +40,9 @@ def wavelength(
     return waves(log_wave[:, None] * jnp.asarray(frequency, jnp.float32)[None, :])
 
 
-def rotate(x: Float[Array, "batch n_tokens width"], num_heads: int) -> Float[Array, "batch n_tokens width"]:
+def rotate(
+    x: Float[Array, "batch n_tokens width"], num_heads: int, base: float = BASE
+) -> Float[Array, "batch n_tokens width"]:
     """Queries or keys of every head, each pair of features turned by the angle of its token; token 0 stays.
 
     Products of a turned query with a turned key depend on how far apart the two tokens are, not on where.
@@ -52,7 +54,7 @@ def rotate(x: Float[Array, "batch n_tokens width"], num_heads: int) -> Float[Arr
     Source: Su et al. 2021, RoFormer (arXiv:2104.09864), eq. 15 and 34.
     """
     batch, n_tokens, width = x.shape
-    angle = angles(n_tokens, width // num_heads)[None, :, None, :]
+    angle = angles(n_tokens, width // num_heads, base)[None, :, None, :]
     cos, sin = (jnp.asarray(part, jnp.float32) for part in (np.cos(angle), np.sin(angle)))
     pairs = x.astype(jnp.float32).reshape(batch, n_tokens, num_heads, -1, 2)
     first, second = pairs[..., 0], pairs[..., 1]
@@ -60,9 +62,9 @@ def rotate(x: Float[Array, "batch n_tokens width"], num_heads: int) -> Float[Arr
     return turned.reshape(x.shape).astype(x.dtype)
 
 
-def angles(n_tokens: int, size: int) -> Float[np.ndarray, "n_tokens half"]:
-    """Angles t / BASE^(2i / size) for token t and i = 0 ... size/2 - 1."""
-    frequency = BASE ** (-2.0 * np.arange(even(size) // 2) / size)
+def angles(n_tokens: int, size: int, base: float = BASE) -> Float[np.ndarray, "n_tokens half"]:
+    """Angles t / base^(2i / size) for token t and i = 0 ... size/2 - 1."""
+    frequency = base ** (-2.0 * np.arange(even(size) // 2) / size)
     return np.arange(n_tokens)[:, None] * frequency[None, :]
 
 

@@ -1,5 +1,6 @@
 """Scaling of labels and spectra: input and output of the network are of order one."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +9,12 @@ from jaxtyping import Array, Float, Int
 
 from crlb.errors import DataError, UsageError
 from specvit_jax.network.input_scaler import InputScaler as InputScaler
-from specvit_jax.settings.config import DataConfig
+from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.settings.observed_under import conditions_in
 
 PIECE = 256  # spectra at once
 LEAST_SIGNAL = 1e-6  # variance of a component, in that of the noise
+LEAST_SPREAD = 1e-10  # variance of a component of spectra without noise, in that of the largest
 LEAST_NOISE = 1e-12  # variance of a scaled pixel, of spectra without noise
 
 
@@ -49,15 +51,17 @@ def fit_label_scaler(labels: Float[np.ndarray, "n n_labels"], label_scaling: str
     Labels beyond those at hand are scaled by the same straight line; nothing is clipped.
 
     Raises:
-        UsageError: a label does not vary.
+        UsageError: a label does not vary, or is not finite.
         ValueError: unknown scaling.
     """
+    _check_finite(labels)
     if label_scaling == "zscore":
         return measured_scaler(labels)
-    low, high = labels.min(axis=0).astype(np.float32), labels.max(axis=0).astype(np.float32)
+    low = _narrow(labels.min(axis=0))
     if label_scaling == "minmax":
-        _check_varies(high - low)
-        return LabelScaler(low, high - low)
+        scale = _narrow(np.ptp(labels.astype(np.float64), axis=0))
+        _check_varies(low, scale)
+        return LabelScaler(low, scale)
     if label_scaling == "none":
         return LabelScaler(np.zeros_like(low), np.ones_like(low))
     raise ValueError(f"label_scaling must be zscore, minmax or none, found {label_scaling!r}")
@@ -67,16 +71,32 @@ def measured_scaler(labels: Float[np.ndarray, "n n_labels"]) -> LabelScaler:
     """The scaling of labels to mean 0 and standard deviation 1 over the labels at hand.
 
     Raises:
-        UsageError: a label does not vary.
+        UsageError: a label does not vary, or is not finite.
     """
-    mean, scale = labels.mean(axis=0, dtype=np.float64), labels.std(axis=0, dtype=np.float64)
-    _check_varies(scale)
-    return LabelScaler(mean.astype(np.float32), scale.astype(np.float32))
+    _check_finite(labels)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = labels.mean(axis=0, dtype=np.float64), labels.std(axis=0, dtype=np.float64)
+    scale = _narrow(np.where(labels.max(axis=0) > labels.min(axis=0), scale, 0.0))  # not its rounding
+    _check_varies(_narrow(mean), scale)
+    return LabelScaler(_narrow(mean), scale)
 
 
-def _check_varies(scale: Float[np.ndarray, " n_labels"]) -> None:
-    if not (np.isfinite(scale) & (scale > 0)).all():
-        raise UsageError(f"every label to be predicted must vary, found spreads {scale.tolist()}")
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """In float32; what that cannot hold becomes infinite or 0."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def _check_finite(labels: Float[np.ndarray, "n n_labels"]) -> None:
+    if not np.isfinite(labels).all():
+        raise UsageError(f"labels must be finite, found {int((~np.isfinite(labels)).sum())} that are not")
+
+
+def _check_varies(middle: Float[np.ndarray, " n_labels"], scale: Float[np.ndarray, " n_labels"]) -> None:
+    if not (np.isfinite(middle) & np.isfinite(scale) & (scale > 0)).all():
+        raise UsageError(
+            f"every label to be predicted must vary, within float32, found spreads {scale.tolist()}"
+        )
 
 
 def fit_input_scaler(
@@ -103,7 +123,7 @@ def fit_input_scaler(
             of their noise know that it is the same number over a line; elsewhere it counts as `error` does.
 
     Raises:
-        DataError: a pixel does not vary, or is not finite.
+        DataError: a pixel does not vary, has no noise where that is the scale, or is not finite.
         UsageError: more components asked for than there are spectra or pixels.
         ValueError: unknown setting.
     """
@@ -127,6 +147,22 @@ def fit_input_scaler(
     if "gram" not in kept:
         return scaler._replace(gram=None)
     return _with_rest(scaler, noisy, usable) if "rest" in kept else scaler
+
+
+def measured_under(config: Config) -> DataConfig:
+    """The settings that whitening is measured with: those of the data, or of the input layer."""
+    model = config.model
+    if model.input_layer == "none":
+        return config.data
+    return replace(config.data, preprocess=model.input_layer, components=model.input_components)
+
+
+def kept_arrays(config: Config, n_pix: int) -> dict[str, tuple[int, ...]]:
+    """`extra_arrays` of the input scaler of a network whose input layer may be the whitening."""
+    found = extra_arrays(measured_under(config), n_pix)
+    if config.model.input_layer != "none":
+        found.pop("gram", None)
+    return found
 
 
 def extra_arrays(config: DataConfig, n_pix: int) -> dict[str, tuple[int, ...]]:
@@ -170,7 +206,7 @@ def _standardisation(
             clean.mean(axis=0, dtype=np.float64),
             np.sqrt((error.astype(np.float64) ** 2).mean(axis=0)),
         )
-        return InputScaler(mean.astype(np.float32), scale.astype(np.float32))
+        return _checked(mean, scale, "have noise and flux that are finite, in some spectrum")
     if input_scaling not in ("pixel", "overall"):
         raise ValueError(f"input_scaling must be pixel, overall, noise or none, found {input_scaling!r}")
     moments = Moments()
@@ -206,15 +242,15 @@ def whitened(
         zca: back to pixels (zero-phase components), or the components themselves (principal components).
 
     Raises:
-        UsageError: more components than spectra or pixels.
+        UsageError: more components than spectra or pixels; or, without noise, than the spectra span.
         DataError: a flux or error is not finite.
 
     Source: Bell & Sejnowski 1997, Vision Research 37, 3327 (ZCA).
     """
     if components > min(clean.shape):
         raise UsageError(
-            f"data.components must be at most the {clean.shape[0]} spectra (data.n_scaling) "
-            f"and {clean.shape[1]} pixels, found {components}"
+            f"data.components, or model.input_components, must be at most the {clean.shape[0]} spectra "
+            f"(data.n_scaling) and {clean.shape[1]} pixels, found {components}"
         )
     if not (np.isfinite(clean).all() and np.isfinite(error).all()):
         raise DataError("whitening needs clean flux and errors that are finite, found NaN or infinity")
@@ -224,6 +260,8 @@ def whitened(
     noise = (error.astype(np.float64) ** 2).mean(axis=0) / scale**2
     within = x @ vectors
     total, rotation = np.linalg.eigh(within.T @ within / len(x) + vectors.T @ (noise[:, None] * vectors))
+    if not noise.any():
+        _check_spanned(total)
     turn = rotation[:, ::-1] / np.sqrt(total[None, ::-1])
     unit = float((noise @ vectors**2).mean())
     vectors = vectors @ rotation[:, ::-1]
@@ -235,6 +273,16 @@ def whitened(
         synthesis=synthesis.astype(np.float32) if zca else None,
         gram=_gram(analysis, within.T @ within / len(x), turn, unit),
     )
+
+
+def _check_spanned(total: Float[np.ndarray, " k"]) -> None:
+    """Refuses to whiten directions in which spectra without noise do not differ."""
+    spanned = int((total > LEAST_SPREAD * total[-1]).sum())
+    if spanned < len(total):
+        raise UsageError(
+            f"data.components, or model.input_components, must be at most {spanned} with data.noise_level 0: "
+            f"spectra without noise differ in no more directions; found {len(total)}"
+        )
 
 
 def _without_sky(scaler: InputScaler, x: Float[np.ndarray, "n n_pix"]) -> Float[np.ndarray, "n n_pix"]:
@@ -296,7 +344,14 @@ class Moments:
         if overall:
             variance = np.full_like(mean, variance.mean() + mean.var())
             mean = np.full_like(mean, mean.mean())
-        if not (np.isfinite(variance) & (variance > 0)).all():
-            worst = int(np.argmin(np.isfinite(variance) & (variance > 0)))
-            raise DataError(f"every pixel must vary from spectrum to spectrum, but pixel {worst} does not")
-        return InputScaler(mean.astype(np.float32), np.sqrt(variance).astype(np.float32))
+        return _checked(mean, np.sqrt(variance), "vary from spectrum to spectrum")
+
+
+def _checked(
+    mean: Float[np.ndarray, " n_pix"], scale: Float[np.ndarray, " n_pix"], needed: str
+) -> InputScaler:
+    scaler = InputScaler(_narrow(mean), _narrow(scale))
+    sound = np.isfinite(scaler.mean) & np.isfinite(scaler.scale) & (np.asarray(scaler.scale) > 0)
+    if not sound.all():
+        raise DataError(f"every pixel must {needed}, but pixel {int(np.argmin(sound))} does not")
+    return scaler

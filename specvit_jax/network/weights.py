@@ -14,16 +14,16 @@ import safetensors.numpy
 
 from crlb.errors import DataError, UsageError
 from crlb.files import npz
+from crlb.files.checksum import CHECKSUM, check_name
 from crlb.files.memory import check_memory
 from crlb.files.output import new_file
 from crlb.files.text_input import parse_json
 from specvit_jax.network.find import FORMAT, read_metadata, stored_config
 from specvit_jax.network.networks import make_network
-from specvit_jax.network.standardise import InputScaler, LabelScaler, extra_arrays
+from specvit_jax.network.standardise import InputScaler, LabelScaler, kept_arrays
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml
 
-CHECKSUM = "sha256"  # among the texts stored with the weights; absent in files of before
 MOST_NUMBERS = 2**28  # of a table of positions: 1 GB
 SMALL = 2**16  # numbers: sizes below that need not be justified by those of a file
 FEW = 64  # layers, likewise
@@ -62,21 +62,34 @@ def save_weights(path: Path, weights: Weights, about: Mapping[str, float | int])
         "label_names": json.dumps(weights.config.model.label_names),
         "about": json.dumps(dict(about)),
     }
-    metadata[CHECKSUM] = content_digest(tensors, metadata)
+    save_tensors(path, tensors, metadata)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Writes arrays and texts with the checksum of both (safetensors), whole or not at all.
+
+    Equal content gives equal files, byte for byte.
+
+    Raises:
+        OutputError: the file cannot be created.
+    """
+    texts = dict(metadata) | {CHECKSUM: content_digest(tensors, metadata)}
+    # safetensors writes the bytes as they lie: a transposed array would come back scrambled.
+    ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with new_file(path, overwrite=True) as temporary:
-        # safetensors writes the bytes as they lie: a transposed array would come back scrambled.
-        ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        temporary.write_bytes(_sorted_header(safetensors.numpy.save(ordered, metadata)))
+        temporary.write_bytes(_file_of(ordered, texts))
 
 
-def _sorted_header(file: bytes) -> bytes:
+def _file_of(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
     """The bytes of a safetensors file, with the keys of its header in alphabetical order.
 
-    safetensors writes the metadata in an order that changes from call to call.
+    safetensors writes the metadata in an order that changes from call to call, and its `save_file` writes
+    under a name of its own (`.tmpXXXXXX`), which would stay for ever where it is killed.
 
     Source: https://github.com/huggingface/safetensors, Format: length of the header (8 bytes, little endian),
     the header (JSON, padded with spaces), the tensors.
     """
+    file = safetensors.numpy.save(tensors, metadata)
     end = 8 + int.from_bytes(file[:8], "little")
     header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
@@ -92,6 +105,10 @@ def load_weights(path: str | Path) -> Weights:
     """
     path = Path(path)
     metadata = read_metadata(path)
+    try:
+        check_name(metadata)
+    except DataError as error:
+        raise DataError(f"weights {path}: {error}") from None
     check_memory(COPIES * path.stat().st_size, f"weights {path}")
     tensors = safetensors.numpy.load_file(path)
     if metadata.get(CHECKSUM, "") not in ("", content_digest(tensors, metadata)):
@@ -195,6 +212,8 @@ def _check_sizes(path: Path, config: Config, found: Mapping[str, np.ndarray]) ->
     }
     width |= {"hidden": max(model.hidden), "channels": max(model.channels), "num_heads": model.num_heads}
     width |= {"mlp_ratio": model.mlp_ratio * model.embed_dim, "components": config.data.components}
+    if model.input_layer != "none":
+        width |= {"input_components": model.input_components}
     for sizes, most in ((layers, max(len(found), FEW)), (width, max(total, SMALL))):
         for name, size in sizes.items():
             if size > most:
@@ -220,7 +239,7 @@ def _like(config: Config, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
         arrays["analysis"] = (n_pix, data.components)
     if data.preprocess == "zca":
         arrays["synthesis"] = (data.components, n_pix)
-    arrays |= extra_arrays(data, n_pix)
+    arrays |= kept_arrays(config, n_pix)
     return {
         "params": jax.tree.map(lambda leaf: _shape_only(leaf.shape), shapes["params"]),
         "label_scaler": {name: _shape_only((n_labels,)) for name in ("mean", "scale")},

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from specvit_jax.evaluation.attention import attention_weights, rollout, token_wave
+from specvit_jax.network.standardise import measured_under
 from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import ModelConfig
 
@@ -31,7 +32,8 @@ def attention(
         byte per weight, 255 for the largest weight of the map, `largest`.
     """
     cfg, data = weights.config.model, weights.config.data
-    fits = len(explorer["wave"]) == cfg.input_size and data.preprocess != "pca"
+    whitening = measured_under(weights.config).preprocess
+    fits = len(explorer["wave"]) == cfg.input_size and whitening != "pca"
     if cfg.network != "vit" or not fits:
         return None
     places = _places(cfg, explorer, data.mag, most_bytes)
@@ -45,7 +47,7 @@ def attention(
         "depth": cfg.depth,
         "num_heads": cfg.num_heads,
         "pool": cfg.pool,
-        "whitened": data.preprocess == "zca",
+        "whitened": whitening == "zca",
         "wave": np.round(token_wave(cfg, np.asarray(explorer["wave"])), 2).tolist(),
         "map_tokens": len(_pooled(found[0, 0, 0], cfg)),
         "tokens_per_cell": _cell(cfg),

@@ -97,7 +97,8 @@ const MARKS = { Ridge: "square", LightGBM: "diamond", CNN: "plus", MLP: "cross",
 /** The mark of a method at a point of its curve. */
 function mark(name, x, y, style) {
   const known = Object.keys(MARKS).find((start) => name.startsWith(start));
-  return svgEl("path", { class: "dot", style, d: SHAPES[MARKS[known] ?? "circle"], transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
+  const hollow = name === "SpecViT" && data.dashboard && "SpecViT, taught" in data.dashboard.estimators;
+  return svgEl("path", { class: hollow ? "dot hollow" : "dot", style, d: SHAPES[MARKS[known] ?? "circle"], transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
 }
 
 /** Clips what is drawn into the group it returns to the plot's box. */

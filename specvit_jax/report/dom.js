@@ -85,16 +85,18 @@ function readings(host, rows) {
     el("div", {}, el("dt", {}, name), el("dd", {}, value, unit ? el("small", {}, ` ${unit}`) : ""))));
 }
 
-// Colours as in the figures; a network without a name of its own takes the next free one.
-const KNOWN = { "SpecViT, taught": 7, SpecViT: 0, Ridge: 1, LightGBM: 2, CNN: 3, MLP: 4, "Template fit": 5 };
+// Colours as in the figures (crlb/palette.py): a network without a name of its own is a SpecViT, the next ones others.
+const OTHERS = 4;
 const taken = new Map();
 const isNamed = (data.explorers ?? []).some((one) => "SpecViT" in one.methods);
+const methodOf = (name) => data.methods.find((start) => name.startsWith(start));
 
 function colourOf(name) {
-  const known = Object.keys(KNOWN).find((start) => name.startsWith(start));
-  if (known !== undefined) return `var(--m${KNOWN[known]})`;
-  if (!taken.has(name)) taken.set(name, taken.size === 0 && !isNamed ? 0 : 6 + (taken.size % 2));
-  return `var(--m${taken.get(name)})`;
+  if (name === "posterior mean") return "var(--limit)";
+  const known = methodOf(name);
+  if (known !== undefined) return `var(--method-${data.methods.indexOf(known)})`;
+  if (!taken.has(name)) taken.set(name, taken.size === 0 && !isNamed ? colourOf("SpecViT") : `var(--other-${taken.size % OTHERS})`);
+  return taken.get(name);
 }
 
 /** `digits` significant digits, as people write them: no exponents between 1e-4 and 1e6, a real minus. */
@@ -109,6 +111,7 @@ function number(value, digits = 3) {
 /** A fixed number of decimals. */
 const fixed = (value, decimals) =>
   value === null || value === undefined ? "–" : value.toFixed(decimals).replace("-", "−");
+const plusMinus = (bias, scatter, decimals) => `${signed(bias, decimals)} ± ${fixed(scatter, decimals)}`;
 const signed = (value, decimals) => (value > 0 ? "+" : "") + fixed(value, decimals);
 const thousands = (value) => value.toLocaleString("en-US");
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));

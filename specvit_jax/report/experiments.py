@@ -1,4 +1,4 @@
-"""Results of experiments, read from the files they leave: results.json, table.md, figure.png."""
+"""Results of experiments, read from the files they leave: results.json, table.md, figure.png, caption.md."""
 
 import base64
 import html
@@ -15,6 +15,7 @@ from crlb.files.text_input import read_bytes, read_text, shown
 
 MOST_ROWS = 12  # of a table that is not folded away
 MOST_TABLE = 2**22  # bytes of a table.md
+MOST_CAPTION = 2**16  # bytes of a caption.md
 MOST_FIGURE = 2**25  # bytes of a figure.png
 MOST_PIXELS = 32_000_000  # of a figure: 512 MB once it is read
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -63,6 +64,34 @@ def dashboard(path: Path, results: dict[str, Any]) -> dict[str, Any]:
     return {key: results[key] for key in kept if key in results} | {"ceiling": ceiling}
 
 
+def dashboard_of_accuracy(results: dict[str, Any]) -> dict[str, Any]:
+    """The scores against SNR of the shipped networks as those of the R2-SNR figure.
+
+    Its bins have no median SNR: they are drawn at their geometric mean, which `binned` says.
+
+    Raises:
+        KeyError, TypeError, StopIteration: the results are none of `accuracy`.
+    """
+    whole = next(row for row in results["rows"] if row["snr_high"] is None)
+    rows = [
+        row | {"snr_median": (row["snr_low"] * row["snr_high"]) ** 0.5}
+        for row in results["rows"]
+        if row["snr_high"] and row["methods"]
+    ]
+    place = ("snr_low", "snr_high", "snr_median")
+    by_snr = {
+        name: [{key: row[key] for key in place} | row["methods"][name] for row in rows]
+        for name in whole["methods"]
+    }
+    estimators = {
+        name: {"overall": overall, "by_snr": by_snr[name]} for name, overall in whole["methods"].items()
+    }
+    limit = [{key: row[key] for key in (*place, "r2_bayes")} for row in rows]
+    found = {key: results[key] for key in ("label", "snr_definition", "grid", "test")}
+    found |= {"estimators": estimators, "limit": {"by_snr": limit, "overall": whole["r2_bayes"]}}
+    return found | {"ceiling": None, "binned": True}
+
+
 def scaling(path: Path, results: dict[str, Any]) -> dict[str, Any]:
     """What the page draws of the scaling experiment's results.
 
@@ -93,9 +122,9 @@ def appendix(folder: Path, results: Mapping[str, object]) -> str:
 
 
 def files(folder: Path, title: str) -> str:
-    """Figure and table that an experiment has left, as HTML."""
+    """Figure with its caption, and table, that an experiment has left, as HTML."""
     figure, text = folder / "figure.png", folder / "table.md"
-    shown = _figure(figure, title) if figure.is_file() else ""
+    shown = _figure(figure, title) + _caption(folder / "caption.md") if figure.is_file() else ""
     return shown + (markdown(read_text(text, "table", MOST_TABLE)) if text.is_file() else "")
 
 
@@ -175,6 +204,13 @@ def _check_size(path: Path, raw: bytes) -> None:
     width, height = int.from_bytes(raw[16:20], "big"), int.from_bytes(raw[20:24], "big")
     if not 0 < width * height <= MOST_PIXELS:
         raise DataError(f"{path} must have at most {MOST_PIXELS:,} pixels, found {width} x {height}")
+
+
+def _caption(path: Path) -> str:
+    """What a figure shows, where its caption lies beside it."""
+    if not path.is_file():
+        return ""
+    return f'<p class="caption">{inline(read_text(path, "caption", MOST_CAPTION).strip())}</p>'
 
 
 def _figure(path: Path, title: str) -> str:

@@ -87,7 +87,7 @@ function explorerErrors() {
     draw(frame) {
       const truth = starNow().labels.log_g, row = rowNow();
       const found = names().map((name) => explorer().methods[name].stars[chosen.star][chosen.mag]);
-      const most = Math.max(...found.flatMap((one) => one.estimates.map((value) => Math.abs(value - truth))), 0.01);
+      const most = Math.max(...found.flatMap((one) => [Math.abs(one.bias) + scatterOfDraws(one), ...one.estimates.map((value) => Math.abs(value - truth))]), 0.01);
       const widest = 1.08 * Math.max(most, Math.min(row.bound ?? 0, 2 * most));
       const x = linear([-widest, widest], [frame.left, frame.right]);
       const middle = (i) => frame.top + 62 * i + 40;
@@ -113,24 +113,35 @@ function drawLimits(group, frame, x, row) {
   group.append(svgEl("line", { class: "zero", x1: x(0), x2: x(0), y1: frame.top, y2: frame.bottom }));
 }
 
-/** A strip of dots, a bar of plus and minus one rms, and a mark at the bias. */
+/** The standard deviation of the single estimates: rms² = bias² + scatter². */
+function scatterOfDraws({ estimates }) {
+  const mean = sum(estimates) / estimates.length;
+  return Math.sqrt(sum(estimates.map((value) => (value - mean) ** 2)) / estimates.length);
+}
+
+/** A bar of bias plus and minus scatter around a mark at the bias. */
+function biasBar(group, x, style, bias, scatter, top, height) {
+  group.append(svgEl("rect", { class: "area bar", style, x: x(bias - scatter), width: x(bias + scatter) - x(bias - scatter), y: top, height, rx: 4 }));
+  group.append(svgEl("line", { style, stroke: "var(--c)", "stroke-width": 3, x1: x(bias), x2: x(bias), y1: top - 1, y2: top + height + 1 }));
+}
+
+/** A strip of dots over the bar of their bias and scatter. */
 function drawErrors(group, frame, x, y, name, found, truth) {
   const style = `--c:${colourOf(name)}`;
   group.append(svgEl("text", { class: "name", x: frame.left + 2, y: y - 22 }, name));
-  group.append(svgEl("text", { x: frame.right - 2, y: y - 22, "text-anchor": "end" }, `rms ${fixed(found.rms, 3)}, bias ${signed(found.bias, 3)}`));
-  group.append(svgEl("rect", { class: "area", style, x: x(-found.rms), width: x(found.rms) - x(-found.rms), y: y - 12, height: 24, rx: 4 }));
+  group.append(svgEl("text", { x: frame.right - 2, y: y - 22, "text-anchor": "end" }, plusMinus(found.bias, scatterOfDraws(found), 3)));
+  biasBar(group, x, style, found.bias, scatterOfDraws(found), y - 12, 24);
   found.estimates.forEach((value, i) => {
     group.append(svgEl("circle", { class: "dot", style, "fill-opacity": 0.55, cx: x(value - truth), cy: y + ((i * 7) % 13) - 6, r: 2.6 }));
   });
-  group.append(svgEl("line", { style, stroke: "var(--c)", "stroke-width": 3, x1: x(found.bias), x2: x(found.bias), y1: y - 13, y2: y + 13 }));
 }
 
 /** What is drawn against magnitude for the chosen star: a value (dex) for each. */
 function linesOfStar() {
   const star = starNow();
   const lines = Object.entries(explorer().methods).map(([name, method]) => ({ name, colour: colourOf(name), values: method.stars[chosen.star].map((one) => one.rms) }));
-  if (star.at[0].bound !== undefined) lines.push({ name: "Cramér-Rao bound", colour: "var(--soft)", dash: true, values: star.at.map((row) => row.bound) });
-  if (star.at[0].posterior_sigma !== undefined) lines.push({ name: "exact posterior, 1σ", colour: "var(--ink)", values: star.at.map((row) => row.posterior_sigma) });
+  if (star.at[0].bound !== undefined) lines.push({ name: "Cramér-Rao bound", colour: "var(--bound)", dash: true, values: star.at.map((row) => row.bound) });
+  if (star.at[0].posterior_sigma !== undefined) lines.push({ name: "exact posterior, 1σ", colour: "var(--limit)", values: star.at.map((row) => row.posterior_sigma) });
   return lines;
 }
 
@@ -172,13 +183,13 @@ function drawLine(svg, line, mags, x, y) {
 
 function showErrors() {
   const row = rowNow(), { mags, methods, n_draws: draws } = explorer();
-  byId("explorer-errors-title").textContent = `Errors at magnitude ${fixed(mags[chosen.mag], 1)}, ${draws} draws of the noise`;
-  const head = ["Method", "rms (dex)", "bias (dex)"];
+  byId("explorer-errors-title").textContent = `Errors at magnitude ${fixed(mags[chosen.mag], 1)}, ${draws} draws of the noise; bars: bias ± scatter`;
+  const head = ["Method", "bias ± scatter (dex)", "rms (dex)"];
   if (row.bound) head.push("rms ÷ bound");
   if (row.posterior_sigma) head.push("÷ posterior");
   const rows = Object.entries(methods).map(([name, method]) => {
     const found = method.stars[chosen.star][chosen.mag];
-    const cells = [named(name), fixed(found.rms, 3), signed(found.bias, 3)];
+    const cells = [named(name), plusMinus(found.bias, scatterOfDraws(found), 3), fixed(found.rms, 3)];
     if (row.bound) cells.push(fixed(found.rms / row.bound, 2));
     if (row.posterior_sigma) cells.push(fixed(found.rms / row.posterior_sigma, 2));
     return cells;
@@ -201,7 +212,7 @@ function explorerNote(mag, methods) {
   const parts = [];
   if (rowNow().bound !== undefined) parts.push("Grey band: ± the Cramér-Rao bound of unbiased estimators, the other labels unknown; one with a prior may pass it.");
   if (rowNow().posterior_sigma !== undefined) parts.push(`Dashed: ± the exact posterior’s 1σ, root mean square over ${explorer().n_posterior} draws.`);
-  parts.push("Bars: ± rms; heavy marks: bias; dots: single draws.");
+  parts.push("Bars: bias ± scatter, the mean and standard deviation of the errors; dots: single draws. rms² = bias² + scatter².");
   for (const [name, { trained_mag: [low, high] }] of outside) parts.push(`${name} was trained on magnitudes ${number(low)} to ${number(high)} only.`);
   return parts.join(" ");
 }

@@ -33,8 +33,10 @@ def explorers(networks: Mapping[str, Weights], say: Say, **options: Any) -> list
     """
     groups: dict[DataConfig, dict[str, Weights]] = {}
     for name, weights in networks.items():
-        if LABEL not in weights.config.model.label_names:
-            say(f"{name} does not read {LABEL}: left out of the explorer")
+        model = weights.config.model
+        if LABEL not in model.output_names:
+            says = f"says {model.output_names[0]}, not {LABEL}" if model.threshold is not None else ""
+            say(f"{name} {says or f'does not read {LABEL}'}: left out of the explorer")
         else:
             groups.setdefault(_stars(weights.config.data), {})[name] = weights
     found = (_explored(simulator_of(data), group, say, options) for data, group in groups.items())
@@ -42,7 +44,11 @@ def explorers(networks: Mapping[str, Weights], say: Say, **options: Any) -> list
 
 
 def _stars(data: DataConfig) -> DataConfig:
-    """What of a network's data the stars depend on: grid, prior, noise and exposure."""
+    """What of a network's data the stars depend on: grid, prior, noise and exposure.
+
+    A network that was trained without noise is shown stars with the usual one, which their bounds need.
+    """
+    data = replace(data, noise_level=data.noise_level or 1.0)
     kept = ("grid", "noise", "labels", "ranges", "prior", "beta", "noise_level", "exptime_s", "n_exp")
     return replace(DataConfig(), **{name: getattr(data, name) for name in (*kept, "seeing_arcsec")})
 

@@ -1,5 +1,7 @@
 """The page: what was gathered as JSON, put into one HTML file with its style and its scripts."""
 
+import base64
+import hashlib
 import html
 import json
 import math
@@ -9,25 +11,51 @@ from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crlb.files.output import new_file
 from crlb.files.records import Json, Record
 from crlb.fisher.features import FEATURES
-from specvit_jax.report import experiments
+from crlb.palette import METHODS
+from specvit_jax.report import colors, experiments
+from specvit_jax.report.overview import overview, tried
 from specvit_jax.report.sources import Sources
 from specvit_jax.report.training import training
+
+if TYPE_CHECKING:
+    from specvit_jax.network.weights import Weights
 
 Say = Callable[[str], None]
 
 MOST_BYTES = 1_500_000  # of all attention maps
-SCRIPTS = ("dom", "chart", "explorer", "spectrum", "tokens", "results", "training", "start")
+MOST_TRIAL = 8_000_000  # characters of all networks that run in the page
+CITATION = """@software{{specvit_jax,
+  author  = {{{{The specvit-jax developers}}}},
+  title   = {{specvit-jax: information limits and a Vision Transformer for stellar spectra}},
+  version = {{{version}}},
+  year    = {{2026}}
+}}"""
+SCRIPTS = (
+    *(
+        "dom",
+        "chart",
+        "explorer",
+        "spectrum",
+        "tokens",
+        "results",
+        "training",
+        "algebra",
+        "network",
+        "distance",
+    ),
+    *("columns", "read_text", "read_fits", "observed", "prepared", "trial", "downloads"),
+    *("overview", "tabs", "start"),
+)
 WRITTEN = {"articles": "ARTICLES", "dashboard_appendix": "DASHBOARD", "scaling_appendix": "SCALING"}
 SECTIONS = {  # of the page -> what has to be there for it
+    "try": ("trial",),
     "explorer": ("explorers",),
-    "spectrum": ("explorers",),
     "tokens": ("attention",),
-    "attention": ("attention",),
     "results": ("dashboard", "scaling", "articles"),
     "dashboard": ("dashboard",),
     "scaling": ("scaling",),
@@ -67,7 +95,7 @@ def gather(found: Sources, say: Say, **options: Any) -> dict[str, Any]:
         "training": [curves for name, run in found.runs.items() if (curves := training(name, run))],
     }
     data |= _networks(found, say, options)
-    if data["explorers"]:
+    if data["explorers"] or data.get("trial"):
         data["features"] = [[feature.name, feature.wave] for feature in FEATURES]
     return {name: part for name, part in data.items() if part}
 
@@ -75,10 +103,11 @@ def gather(found: Sources, say: Say, **options: Any) -> dict[str, Any]:
 def _experiments(found: Sources, say: Say) -> dict[str, Any]:
     """Results to draw, and those that come with their figure, by the experiment that they name."""
     data: dict[str, Any] = {"articles": ""}
-    for name, folder in found.experiments.items():
-        path = folder / "results.json"
-        results = experiments.read_json(path)
+    known: dict[str, dict[str, Any]] = {}
+    for name, path in found.experiments.items():
+        folder, results = path.parent, experiments.read_json(path)
         kind = experiments.kind_of(results)
+        known.setdefault(kind or "", results)
         if kind is None:
             say(f"{path} has no field experiment: not recognised, left out; run its experiment again")
         elif kind == "r2_vs_snr" and "dashboard" not in data:
@@ -89,7 +118,10 @@ def _experiments(found: Sources, say: Say) -> dict[str, Any]:
             data["scaling_appendix"] = experiments.appendix(folder, results)
         else:
             data["articles"] += experiments.article(name, folder, results)
-    return data
+    if "dashboard" not in data and "accuracy" in known:
+        data["dashboard"] = tried(experiments.dashboard_of_accuracy, known["accuracy"])
+    known.pop("", None)
+    return data | {"overview": overview(known)}
 
 
 def _networks(found: Sources, say: Say, options: dict[str, Any]) -> dict[str, Any]:
@@ -99,6 +131,8 @@ def _networks(found: Sources, say: Say, options: dict[str, Any]) -> dict[str, An
     from specvit_jax.network.weights import load_weights
     from specvit_jax.report.attention_maps import attention
     from specvit_jax.report.explorers import explorers
+    from specvit_jax.report.networks import described
+    from specvit_jax.report.trial import words
 
     networks = {name: load_weights(path) for name, path in found.networks.items()}
     kept = [experiments.read_explorer(found.explored)] if found.explored else []
@@ -109,7 +143,32 @@ def _networks(found: Sources, say: Say, options: dict[str, Any]) -> dict[str, An
         if shown and (seen := attention(name, weights, shown[place], MOST_BYTES // len(networks))):
             say(f"attention of {name}")
             maps.append(seen | {"explorer": place})
-    return {"explorers": shown, "attention": maps}
+    drawn = [one for name, weights in networks.items() if (one := described(name, weights))]
+    runnable = _trials(found, networks, say)
+    return {
+        "explorers": shown,
+        "attention": maps,
+        "networks": drawn,
+        "trial": runnable,
+        "words": words() if runnable else None,
+    }
+
+
+def _trials(found: Sources, networks: "Mapping[str, Weights]", say: Say) -> list[dict[str, Any]]:
+    """The first networks that the page can run by itself."""
+    from specvit_jax.report.trial import size_of, trial
+
+    runnable: list[dict[str, Any]] = []
+    for name, weights in networks.items():
+        one, why = trial(name, weights, found.networks[name])
+        if why:
+            say(why)
+        if one is not None and size_of([*runnable, one]) > MOST_TRIAL:
+            say(f"{name}: no room for another network in Try it; a report of it alone has it")
+        elif one is not None:
+            say(f"{name} runs in the page")
+            runnable.append(one)
+    return runnable
 
 
 def page(data: dict[str, Any]) -> str:
@@ -118,13 +177,17 @@ def page(data: dict[str, Any]) -> str:
     for section, needed in SECTIONS.items():
         if not any(name in data for name in needed):
             text = _without(text, section)
-    plain = {name: part for name, part in data.items() if name not in WRITTEN}
+    script = "\n".join(_part(f"{name}.js") for name in SCRIPTS)
+    made = version("specvit-jax")
+    plain = {name: part for name, part in data.items() if name not in WRITTEN} | {"methods": list(METHODS)}
     parts = {
-        "STYLE": _part("page.css"),
+        "STYLE": f"{colors.style()}\n{_part('page.css')}",
         **{place: data.get(name, "") for name, place in WRITTEN.items()},
-        "MADE": html.escape(f"{datetime.now(UTC):%d %B %Y}, specvit-jax {version('specvit-jax')}"),
+        "MADE": html.escape(f"{datetime.now(UTC):%d %B %Y}, specvit-jax {made}"),
+        "CITATION": html.escape(CITATION.format(version=made)),
         "DATA": _json(plain),
-        "SCRIPT": "\n".join(_part(f"{name}.js") for name in SCRIPTS),
+        "SCRIPT": script,
+        "HASH": f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], text)
 

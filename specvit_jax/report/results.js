@@ -16,12 +16,12 @@ function curvesOf(board, quantity) {
     curves.push({ name, colour: colourOf(name), points: rows.map((row) => pointOf(row, key)).filter(Boolean) });
   }
   if (key !== "r2") return curves;
-  const bins = board.ceiling.bins, exact = bins.filter((row) => row.r2_bayes);
-  if (board.limit) curves.push({ name: "Exact limit of the test stars", colour: "var(--ink)", dash: true, points: board.limit.by_snr.map((row) => pointOf(row, "r2_bayes")).filter(Boolean) });
-  if (exact.length) curves.push({ name: "Exact limit, all stars", colour: "var(--ink)", points: exact.map((row) => ({ x: row.snr_median, y: row.r2_bayes.value, low: row.r2_bayes.low, high: row.r2_bayes.high })) });
-  curves.push({ name: "Cramér-Rao, median star", colour: "var(--soft)", dash: true, wide: true, points: bins.map((row) => ({ x: row.snr_median, y: row.r2_max.median, low: row.r2_max.p10, high: row.r2_max.p90 })) });
+  const bins = board.ceiling?.bins ?? [], exact = bins.filter((row) => row.r2_bayes);
+  if (board.limit) curves.push({ name: "Exact limit of the test stars", colour: "var(--limit)", dash: true, points: board.limit.by_snr.map((row) => pointOf(row, "r2_bayes")).filter(Boolean) });
+  if (exact.length) curves.push({ name: "Exact limit, all stars", colour: "var(--limit)", points: exact.map((row) => ({ x: row.snr_median, y: row.r2_bayes.value, low: row.r2_bayes.low, high: row.r2_bayes.high })) });
+  if (bins.length) curves.push({ name: "Cramér-Rao, median star", colour: "var(--bound)", dash: true, wide: true, points: bins.map((row) => ({ x: row.snr_median, y: row.r2_max.median, low: row.r2_max.p10, high: row.r2_max.p90 })) });
   for (const [name, curve] of Object.entries(board.published?.curves ?? {})) {
-    curves.push({ name: `published ${name.replace("Cramer-Rao", "Cramér-Rao")}`, group: "published", colour: name in KNOWN ? colourOf(name) : "var(--soft)", thin: true, points: curve.snr.map((snr, i) => ({ x: snr, y: curve.r2[i] })) });
+    curves.push({ name: `published ${name.replace("Cramer-Rao", "Cramér-Rao")}`, group: "published", colour: data.methods.includes(name) ? colourOf(name) : "var(--published)", thin: true, points: curve.snr.map((snr, i) => ({ x: snr, y: curve.r2[i] })) });
   }
   return curves;
 }
@@ -51,7 +51,7 @@ function startDashboard() {
   const chips = new Map(curvesOf(board, QUANTITIES[0]).map((curve) => [curve.group ?? curve.name, curve]));
   const buttons = [...chips].map(([name, curve]) => {
     const published = name === "published";
-    const button = chip(published ? "as published, on another grid" : name, published ? "var(--soft)" : curve.colour, curve.dash,
+    const button = chip(published ? "as published, on another grid" : name, published ? "var(--published)" : curve.colour, curve.dash,
       (on) => { hidden[on ? "delete" : "add"](name); show(); }, !hidden.has(name));
     return { button, isMethod: name in board.estimators };
   });
@@ -130,13 +130,13 @@ function showTypes(board, hidden) {
   host.replaceChildren();
   if (!methods.length) return;
   const types = methods[0][1].by_type, plot = el("div", { class: "plot" });
-  host.append(el("h4", {}, "Residuals by stellar type"), el("p", { class: "note" }, "Bars: ± rms; heavy marks: bias."), plot);
+  host.append(el("h4", {}, "Residuals by stellar type"), el("p", { class: "note" }, "Bars: bias ± scatter, the mean and standard deviation of the errors; rms² = bias² + scatter²."), plot);
   chart(plot, {
-    height: types.length * (30 + 26 * methods.length) + 56, label: "Residuals by stellar type", margin: { left: 92, top: 4, bottom: 46 },
+    height: types.length * (30 + 26 * methods.length) + 56, label: "Residuals by stellar type", margin: { left: 112, top: 4, bottom: 46 },
     draw(frame) { drawTypes(frame, types, methods); },
   });
-  const head = ["Errors in dex", ...types.flatMap(({ type }) => [`${type}: rms`, "bias"])];
-  const rows = methods.map(([name, found]) => [named(name), ...found.by_type.flatMap((row) => [fixed(row.rmse, 3), signed(row.bias, 3)])]);
+  const head = ["Errors in dex", ...types.flatMap(({ type }) => [`${type}: bias ± scatter`, "rms"])];
+  const rows = methods.map(([name, found]) => [named(name), ...found.by_type.flatMap((row) => [plusMinus(row.bias, scatterOfType(row), 3), fixed(row.rmse, 3)])]);
   host.append(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Residuals by stellar type" }, table(head, rows)));
 }
 
@@ -145,9 +145,12 @@ function rangeOf({ type, low, high }) {
   return `${type} (log g ${part})`;
 }
 
+/** The standard deviation of the errors: where results have none, from rms² = bias² + scatter². */
+const scatterOfType = ({ rmse, bias, scatter }) => scatter ?? Math.sqrt(Math.max(rmse ** 2 - bias ** 2, 0));
+
 function drawTypes(frame, types, methods) {
   const rows = methods.flatMap(([, found]) => found.by_type);
-  const most = 1.08 * Math.max(...rows.map((row) => Math.max(row.rmse, Math.abs(row.bias))));
+  const most = 1.08 * Math.max(...rows.map((row) => Math.abs(row.bias) + scatterOfType(row)));
   const x = linear([-most, most], [frame.left, frame.right]);
   axes(frame, x, linear([0, 1], [frame.bottom, frame.top]), { xTitle: "estimate − truth, log g (dex)", yTicks: [], xText: (tick) => signed(tick, 1) });
   frame.svg.append(svgEl("line", { class: "zero", x1: x(0), x2: x(0), y1: frame.top, y2: frame.bottom }));
@@ -155,9 +158,8 @@ function drawTypes(frame, types, methods) {
     const top = frame.top + i * (30 + 26 * methods.length);
     frame.svg.append(svgEl("text", { class: "name", x: 2, y: top + 18 }, `${rangeOf(type)}, ${thousands(type.n)} spectra`));
     methods.forEach(([name, found], k) => {
-      const row = found.by_type[i], y = top + 30 + 26 * k, style = `--c:${colourOf(name)}`;
-      frame.svg.append(svgEl("rect", { class: "area", style, x: x(-row.rmse), width: x(row.rmse) - x(-row.rmse), y, height: 18, rx: 4 }));
-      frame.svg.append(svgEl("line", { style, stroke: "var(--c)", "stroke-width": 3, x1: x(row.bias), x2: x(row.bias), y1: y - 1, y2: y + 19 }));
+      const row = found.by_type[i], y = top + 30 + 26 * k;
+      biasBar(frame.svg, x, `--c:${colourOf(name)}`, row.bias, scatterOfType(row), y, 18);
       frame.svg.append(svgEl("text", { x: frame.left - 8, y: y + 13, "text-anchor": "end" }, name));
     });
   });
@@ -175,7 +177,7 @@ function startScaling() {
   const methodOf = (name) => rows.find((row) => nameOf(row) === name).method;
   const isSecond = (name) => names.find((other) => methodOf(other) === methodOf(name)) !== name;
   const limit = data.scaling.limit, ends = [Math.min(...sizes), endless ? fresh : Math.max(...sizes)];
-  const ceiling = typeof limit === "number" ? [{ name: "exact limit R²_Bayes", colour: "var(--ink)", dash: true, thin: true, label: true, points: ends.map((x) => ({ x, y: limit })) }] : [];
+  const ceiling = typeof limit === "number" ? [{ name: "exact limit R²_Bayes", colour: "var(--limit)", dash: true, thin: true, label: true, points: ends.map((x) => ({ x, y: limit })) }] : [];
   const curves = () => names.filter((name) => !hidden.has(name)).map((name) => ({
     name, colour: colourOf(methodOf(name)), dash: isSecond(name),
     points: meansOf(rows.filter((row) => nameOf(row) === name && row.r2 !== null), place),
@@ -210,7 +212,7 @@ function meansOf(rows, place) {
 /** The ceilings in numbers: those of the results, or of the chosen star. */
 function startCeiling() {
   const host = byId("ceiling-numbers");
-  if (data.dashboard) {
+  if (data.dashboard?.ceiling) {
     const { bins, variance } = data.dashboard.ceiling;
     host.append(el("p", {}, `With Var(log g) = ${fixed(variance, 3)} dex² of the stars here:`));
     const head = ["Magnitude (AB, i)", "SNR", "bound, median star (dex)", "R²max, median star", "R²Bayes"];

@@ -8,10 +8,16 @@ from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files.folders import check_links
 from specvit_jax.network.find import shipped_weights
 from specvit_jax.runs.listing import FILES as RUN_FILES
-from specvit_jax.settings.config import PRESETS
+from specvit_jax.settings.presets import PRESETS
 
-LEFT = ("results.json", "table.md", "figure.png", "explorer.json")  # by an experiment, in its folder
-KINDS = "give a run directory, a weights file, tiny, or a folder of results (NAME/results.json)"
+LEFT = (
+    "results.json",
+    "table.md",
+    "figure.png",
+    "caption.md",
+    "explorer.json",
+)  # by an experiment, in its folder
+KINDS = "give a run directory, a weights file, tiny, a folder of results (NAME/results.json) or one (.json)"
 
 
 @dataclass
@@ -21,7 +27,7 @@ class Sources:
     Args:
         runs: run directories.
         networks: weights files.
-        experiments: folders that hold a results.json.
+        experiments: files of results, beside which their figure and table may lie.
     """
 
     runs: dict[str, Path] = field(default_factory=dict)
@@ -31,13 +37,13 @@ class Sources:
     def files(self) -> dict[str, Path]:
         """All that is read for the page, each file under its path."""
         runs = [run / name for run in self.runs.values() for name in RUN_FILES]
-        left = [folder / name for folder in self.experiments.values() for name in LEFT]
+        left = [path.with_name(name) for path in self.experiments.values() for name in (path.name, *LEFT)]
         return {str(path): path for path in (*runs, *self.networks.values(), *left)}
 
     @property
     def explored(self) -> Path | None:
         """The stars at every magnitude that an experiment has left, if one has."""
-        paths = [folder / "explorer.json" for folder in self.experiments.values()]
+        paths = [path.with_name("explorer.json") for path in self.experiments.values()]
         return next((path for path in paths if path.is_file()), None)
 
 
@@ -63,6 +69,8 @@ def _add(found: Sources, source: str | Path) -> None:
         found.networks[str(source)] = shipped_weights(str(source))
     elif not path.exists():
         raise MissingInputError(f"source {source} does not exist; {KINDS}")
+    elif path.is_file() and path.suffix == ".json":
+        _add_results(found, path.resolve().stem, path)
     elif path.is_file():
         _add_weights(found, path)
     elif (path / "config.yaml").is_file():
@@ -73,7 +81,9 @@ def _add(found: Sources, source: str | Path) -> None:
 
 def _add_weights(found: Sources, path: Path) -> None:
     if path.suffix != ".safetensors":
-        raise UsageError(f"source {path} is a file, but not of weights (.safetensors); {KINDS}")
+        raise UsageError(
+            f"source {path} is a file, but not of weights (.safetensors) or results (.json); {KINDS}"
+        )
     run = path.resolve().parent.parent.name if path.parent.name == "weights" else path.stem
     found.networks[_free(found.networks, run, path)] = path
 
@@ -96,12 +106,16 @@ def _add_experiments(found: Sources, path: Path) -> None:
     for file in files:
         inside = () if file.parent == path else (file.parent,)
         check_links((*inside, *(file.with_name(one) for one in LEFT)), DataError)
-        name = file.resolve().parent.name
-        if name in found.experiments:
-            raise UsageError(
-                f"two sources hold results of {name}: {found.experiments[name]} and {file.parent}; give one"
-            )
-        found.experiments[name] = file.parent
+        _add_results(found, file.resolve().parent.name, file)
+
+
+def _add_results(found: Sources, name: str, path: Path) -> None:
+    """Results by the name of their folder, or of their file where it is given alone."""
+    if name in found.experiments:
+        raise UsageError(
+            f"two sources hold results of {name}: {found.experiments[name]} and {path}; give one"
+        )
+    found.experiments[name] = path
 
 
 def _free(names: dict[str, Path], name: str, path: Path) -> str:

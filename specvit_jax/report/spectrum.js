@@ -51,7 +51,7 @@ function drawFeatures(frame, group, x, view) {
   const used = [];
   for (const [name, wave] of order) {
     const at = x(wave);
-    group.append(svgEl("line", { x1: at, x2: at, y1: frame.top, y2: frame.bottom, stroke: "var(--line)", "stroke-opacity": 0.45 }));
+    group.append(svgEl("line", { x1: at, x2: at, y1: frame.top, y2: frame.bottom, stroke: "var(--soft)", "stroke-opacity": 0.45 }));
     if (used.some((other) => Math.abs(other - at) < 15)) continue;
     used.push(at);
     frame.svg.append(svgEl("text", { class: "feature", x: at + 4, y: frame.top - 4, transform: `rotate(-58 ${at + 4} ${frame.top - 4})` }, name));
@@ -71,7 +71,7 @@ function spectrumControls(view, made, { look, pan, zoom, ends }) {
   ]);
   const toggle = (text, colour, key) => chip(text, colour, false, (on) => { view[key] = on; made.redraw(); });
   const chips = el("div", { class: "buttons", role: "group", "aria-label": "Shown" },
-    toggle("noisy", "var(--noisy)", "noisy"), toggle("noiseless", "var(--ink)", "clean"), toggle("line names", "var(--line)", "names"));
+    toggle("noisy", "var(--data)", "noisy"), toggle("noiseless", "var(--model)", "clean"), toggle("line names", "var(--soft)", "names"));
   byId("spectrum-controls").append(jump.field, move, chips);
 }
 

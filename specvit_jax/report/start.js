@@ -16,9 +16,14 @@ function startTheme() {
 }
 
 startTheme();
+startOverview();
+startCitation();
+if (data.trial) startTrial();
 if (data.explorers) { startExplorer(); startSpectrum(); }
 if (data.attention) { startTokens(); startAttention(); }
 if (data.dashboard) startDashboard();
 if (data.scaling) startScaling();
 if (data.dashboard || data.explorers) startCeiling();
 if (data.training) startTraining();
+startTabs();
+startDownloads();

@@ -80,7 +80,7 @@ function drawTokens(frame) {
   axes(frame, x, y, { xTitle: "wavelength in vacuum (Å)", yTitle: "flux", xText: String, xGrid: false });
   const group = clipped(frame), last = wave.length - 1;
   group.append(svgEl("path", { class: "curve thin noisy", d: pathOf(spectrumPoints(wave, noisy, x, y, 0, last)) }));
-  group.append(svgEl("path", { class: "curve thin limit", d: pathOf(spectrumPoints(wave, star.clean.map((value) => value * step), x, y, 0, last)) }));
+  group.append(svgEl("path", { class: "curve thin clean", d: pathOf(spectrumPoints(wave, star.clean.map((value) => value * step), x, y, 0, last)) }));
 }
 
 /** A column for each patch; where patches overlap a column is as wide as the step from one to the next. */
@@ -89,7 +89,7 @@ function drawPatches(frame, x) {
   windows.forEach(([first, last], i) => {
     const next = windows[i + 1] ? Math.min(windows[i + 1][0], last) : last;
     const from = x(first), width = Math.max(0.5, x(next) - from);
-    frame.svg.append(svgEl("rect", { x: from, width, y: frame.top, height: frame.bottom - frame.top, fill: "var(--heat)", "fill-opacity": (0.75 * shares[i]) / most, class: "patch" }));
+    frame.svg.append(svgEl("rect", { x: from, width, y: frame.top, height: frame.bottom - frame.top, fill: "var(--heat)", "fill-opacity": (0.45 * shares[i]) / most, class: "patch" }));
   });
   const [first, last] = windows[looked.token];
   frame.svg.append(svgEl("rect", { x: x(first), width: Math.max(2, x(last) - x(first)), y: frame.top - 8, height: frame.bottom - frame.top + 8, fill: "none", stroke: "var(--ink)", "stroke-width": 1.5 }));
@@ -113,9 +113,9 @@ function startAttention() {
   let place = null;
   const host = byId("attention-map"), canvas = el("canvas", { "aria-hidden": true });
   const made = chart(host, {
-    height: (width) => Math.min(width - 72, 500) + 58,
-    label: "Attention weights, token by token",
-    margin: { left: 58, top: 10, bottom: 48 },
+    height: (width) => Math.min(width - 86, 500) + 128,
+    label: "Attention weights, token by token, under the names of strong lines",
+    margin: { left: 58, right: 28, top: 80, bottom: 48 },
     draw(frame) { place = drawMap(frame, canvas); },
   });
   host.append(canvas);
@@ -127,15 +127,23 @@ function startAttention() {
   show();
 }
 
-const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+/** The bytes of a text in base64. */
+function bytesOf(text) {
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
 
 /** A map painted from the paper's colour to full heat; the root brings out small weights. */
-function paint(canvas, text, size) {
+function paint(canvas, text, size) { paintValues(canvas, [...bytesOf(text)], size); }
+
+/** The same of values from 0 to 255. */
+function paintValues(canvas, values, size) {
   const style = getComputedStyle(document.documentElement);
   const [from, to] = ["--panel", "--heat"].map((name) => style.getPropertyValue(name).trim()).map(rgb);
   canvas.width = canvas.height = size;
   const context = canvas.getContext("2d"), image = context.createImageData(size, size);
-  bytesOf(text).forEach((value, i) => {
+  values.forEach((value, i) => {
     const share = Math.sqrt(value / 255);
     for (let k = 0; k < 3; k++) image.data[4 * i + k] = from[k] + share * (to[k] - from[k]);
     image.data[4 * i + 3] = 255;
@@ -152,18 +160,36 @@ function drawMap(frame, canvas) {
   const ends = [one.wave[0][0], one.wave[one.wave.length - 1][1]];
   const x = linear(ends, [square.left, square.right]), y = linear(ends, [square.top, square.bottom]);
   axes(square, x, y, { xTitle: "token read, wavelength (Å)", yTitle: "token that reads (Å)", xText: String, yText: String, xTicks: x.ticks(4), yTicks: y.ticks(5), xGrid: false });
+  mapLines(square, x, y);
   paint(canvas, seenNow().maps[looked.layer][looked.head], size);
   Object.assign(canvas.style, { left: `${square.left}px`, top: `${square.top}px`, width: `${side}px`, height: `${side}px`, pointerEvents: "none" });
   return { left: square.left, top: square.top, side, size };
 }
+
+/** Names of the strong lines above the map and ticks beside it, where there is room. */
+function mapLines(square, x, y) {
+  const used = [];
+  for (const [name, wave] of strongLines()) {
+    if (wave < x.low || wave > x.high) continue;
+    square.svg.append(svgEl("line", { class: "line", x1: x(wave), x2: x(wave), y1: square.top - 5, y2: square.top }));
+    square.svg.append(svgEl("line", { class: "line", x1: square.left - 5, x2: square.left, y1: y(wave), y2: y(wave) }));
+    if (used.some((at) => Math.abs(at - x(wave)) < 13)) continue;
+    used.push(x(wave));
+    square.svg.append(svgEl("text", { class: "feature", x: x(wave) + 3, y: square.top - 8, transform: `rotate(-58 ${x(wave) + 3} ${square.top - 8})` }, name.replace(" head", "")));
+  }
+}
+
+const STRONG = ["Ca II", "Na I", "K I", "Mg I", "TiO"];
+const strongLines = () => STRONG.flatMap((start) => data.features.filter(([name]) => name.startsWith(start)));
 
 function mapTip({ left, top, side, size }, x, y) {
   const column = Math.floor(((x - left) / side) * size), row = Math.floor(((y - top) / side) * size);
   if (column < 0 || row < 0 || column >= size || row >= size) return null;
   const one = network(), seen = seenNow(), cell = one.tokens_per_cell;
   const weight = (bytesOf(seen.maps[looked.layer][looked.head])[row * size + column] / 255) * seen.largest[looked.layer][looked.head];
+  const linesIn = (i) => strongLines().filter(([, wave]) => wave >= one.wave[i * cell][0] && wave <= one.wave[Math.min((i + 1) * cell, one.wave.length) - 1][1]).map(([name]) => name).join(", ");
   const range = (i) => `${fixed(one.wave[i * cell][0], 0)}–${fixed(one.wave[Math.min((i + 1) * cell, one.wave.length) - 1][1], 0)} Å`;
-  return [`${range(row)} reads`, el("br"), `${range(column)}: ${number(weight, 2)}`];
+  return [`${range(row)} reads`, el("br"), `${range(column)}: ${number(weight, 2)}`, linesIn(column) ? el("br") : "", linesIn(column)];
 }
 
 function drawThumbs(host) {

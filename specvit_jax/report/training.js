@@ -1,6 +1,6 @@
 // Loss, validation score and learning rate of runs.
 
-const LABEL_COLOURS = ["var(--m0)", "var(--m7)", "var(--m6)", "var(--ink)", "var(--soft)"];
+const LABEL_COLOURS = ["var(--method-1)", "var(--other-0)", "var(--other-1)", "var(--other-2)", "var(--other-3)"];
 
 function startTraining() {
   const state = { run: 0, log: true };
@@ -9,7 +9,7 @@ function startTraining() {
     const run = data.training[state.run], { about } = run;
     readings(byId("training-readings"), [
       ["run", run.name, about.state], ["steps", about.steps, ""],
-      ["best validation R²", fixed(about.best_r2, 4), about.best_step === null ? "" : `at step ${thousands(about.best_step)}`],
+      [`best validation ${about.score}`, fixed(about.best_score, 4), about.best_step === null ? "" : `at step ${thousands(about.best_step)}`],
       ["speed", number(about.spectra_per_s), "spectra/s"],
     ].filter(([, value]) => value !== "–"));
     host.replaceChildren(el("div", { class: "panels" }, ...run.panels.map((panel) => el("figure", {}, el("figcaption", {}, panel.title), el("div", { class: "plot" })))));
@@ -33,7 +33,7 @@ function trainingPanel(host, panel, state) {
       const x = linear([0, Math.max(...steps)], [frame.left, frame.right]);
       const low = Math.min(...values), high = Math.max(...values), pad = 0.06 * (high - low) || Math.abs(high) * 0.1 || 1;
       const y = logged ? logarithmic([low / 1.1, high * 1.1], [frame.bottom, frame.top])
-        : linear([low < 0 || panel.title === "Validation R²" ? low - pad : 0, high + pad], [frame.bottom, frame.top]);
+        : linear([low < 0 || panel.title.startsWith("Validation") ? low - pad : 0, high + pad], [frame.bottom, frame.top]);
       axes(frame, x, y, { xTitle: "training step", yTitle: panel.unit, xText: shortCount });
       points = panel.lines.flatMap((line, i) => trainingLine(frame.svg, line, i, panel.lines.length, x, y));
     },

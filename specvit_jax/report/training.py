@@ -32,7 +32,8 @@ class About(Record):
     preset: str | None
     state: str
     steps: str
-    best_r2: float | None
+    score: str  # what chose the best weights: R² or skill
+    best_score: float | None
     best_step: int | None
     spectra_per_s: float | None
 
@@ -55,10 +56,13 @@ def training(name: str, run: Path) -> Curves | None:
     rows, config = read_metrics(run), read_config(run)
     if not rows:
         return None
-    labels = config.model.label_names
+    labels, classes = config.model.label_names, config.model.threshold is not None
+    unit = "cross entropy, nats" if classes else f"{config.train.loss} of scaled labels"
     panels = [
-        _panel("Loss", f"{config.train.loss} of scaled labels", rows, {"loss": "training loss"}),
+        _panel("Loss", unit, rows, {"loss": "training loss"}),
         _panel("Validation R²", "R²", rows, {f"val_r2_{label}": label for label in labels}),
+        _panel("Validation accuracy", "accuracy", rows, {"val_accuracy": "accuracy"}),
+        _panel("Validation skill", "skill", rows, {"val_skill": "skill"}),
         _panel("Learning rate", "learning rate", rows, {"learning_rate": "learning rate"}),
     ]
     return Curves(name, _about(run, name), tuple(panel for panel in panels if panel.lines))
@@ -78,7 +82,8 @@ def _about(run: Path, name: str) -> About:
         preset=found.preset,
         state=found.state,
         steps=f"{found.step:,} of {found.steps:,}",
-        best_r2=found.best_r2,
+        score="R²" if found.best_skill is None else "skill",
+        best_score=found.best_score,
         best_step=found.best_step,
         spectra_per_s=found.spectra_per_s,
     )

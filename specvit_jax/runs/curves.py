@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 from crlb.errors import DataError
 from crlb.files.output import new_file
 from crlb.labels import LABELS
+from crlb.palette import PAGE_WIDTH_IN, looks, styled, symbol
 from specvit_jax.runs.listing import Row, read_config, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FILE = "training_curves.png"
+Panel = tuple[str, dict[str, str], str]  # text of the axis, name in a row -> label, scale of the axis
 
 
 def plot_curves(run: str | Path, out: str | Path | None = None) -> Path:
-    """Draws loss, validation R2 and MAE, learning rate and spectra/s against the step.
+    """Draws loss, validation scores, learning rate and spectra/s against the step.
 
     Args:
         run: run directory.
@@ -28,8 +31,6 @@ def plot_curves(run: str | Path, out: str | Path | None = None) -> Path:
         DataError: the run's files are damaged, or it has no row of metrics yet.
         OutputError, DiskError: the figure cannot be written.
     """
-    import matplotlib.figure
-
     run = Path(run)
     out = run / FILE if out is None else Path(out)
     rows = read_metrics(run)
@@ -37,30 +38,44 @@ def plot_curves(run: str | Path, out: str | Path | None = None) -> Path:
         raise DataError(f"{run} has no row in metrics.jsonl; let it train first")
     labels = read_config(run).model.label_names
     panels = _panels(rows, labels)
-    figure = matplotlib.figure.Figure(figsize=(7, 2.1 * len(panels)), layout="constrained")
+    with styled():
+        figure = _figure(run.resolve().name, rows, labels, panels)
+        with new_file(out, overwrite=True) as temporary:
+            figure.savefig(temporary, dpi=150)
+    return out
+
+
+def _figure(name: str, rows: list[Row], labels: tuple[str, ...], panels: list[Panel]) -> "Figure":
+    """A panel for everything that was logged; a label keeps its colour."""
+    import matplotlib.figure
+
+    figure = matplotlib.figure.Figure(figsize=(PAGE_WIDTH_IN, 1.7 * len(panels)))
+    styles = looks(len(labels))
     all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (text, lines, scale) in zip(all_axes, panels, strict=True):
         for name, label in lines.items():
             steps, values = zip(*((row["step"], row[name]) for row in rows if name in row), strict=True)
-            color = f"C{labels.index(label) if label else 0}"  # a label keeps its colour
-            axes.plot(steps, values, color=color, label=label, marker="." if label else None)
+            style = styles[labels.index(label)] if label else styles[0] | {"marker": ""}
+            axes.plot(steps, values, label=symbol(label) if label else None, **style)
         axes.set_ylabel(text)
         axes.set_yscale(scale)
         _number(axes)
         axes.grid(alpha=0.3)
         if len(lines) > 1:
-            axes.legend(frameon=False)
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     all_axes[-1].set_xlabel("training step")
-    all_axes[0].set_title(run.resolve().name)
-    with new_file(out, overwrite=True) as temporary:
-        figure.savefig(temporary, dpi=120)
-    return out
+    all_axes[0].set_title(name)
+    return figure
 
 
-def _panels(rows: list[Row], labels: tuple[str, ...]) -> list[tuple[str, dict[str, str], str]]:
+def _panels(rows: list[Row], labels: tuple[str, ...]) -> list[Panel]:
     """Panels of what was logged: text of the axis, name in a row -> legend, scale of the axis."""
     logged = {name for row in rows for name in row}
-    panels = [("loss\n(scaled labels)", {"loss": ""}, "log" if _positive(rows, "loss") else "linear")]
+    unit = "nats" if "val_skill" in logged else "scaled labels"
+    panels = [(f"loss\n({unit})", {"loss": ""}, "log" if _positive(rows, "loss") else "linear")]
+    panels.append(("validation\naccuracy", {"val_accuracy": ""}, "linear"))
+    panels.append(("validation\ncross entropy\n(nats)", {"val_cross_entropy": ""}, "log"))
+    panels.append(("validation\nskill", {"val_skill": ""}, "linear"))
     panels.append(("validation $R^2$", {f"val_r2_{label}": label for label in labels}, "linear"))
     for unit in dict.fromkeys(LABELS[label].unit for label in labels):
         names = [label for label in labels if LABELS[label].unit == unit]

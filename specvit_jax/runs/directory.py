@@ -11,11 +11,12 @@ from types import TracebackType
 from crlb.errors import DataError, OutputError, UsageError
 from crlb.files.folders import check_links, delete_entries, finish_deletion, tree
 from crlb.files.output import new_file, writing
-from specvit_jax.runs.board import Board, check_tensorboard
+from specvit_jax.runs.board import Board, BoardName, check_boards, curves, open_board
 from specvit_jax.runs.inputs import Input, check_inputs_same
 from specvit_jax.runs.listing import read_config, read_metrics
 from specvit_jax.runs.lock import LOCK_FILES, RunLock, check_free
 from specvit_jax.runs.manifest import Finish, Manifest, describe_start, now, read_manifest, write_manifest
+from specvit_jax.runs.wandb_board import drop_log_links, is_log_link
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import to_yaml
 
@@ -25,6 +26,7 @@ CONTENTS = (
     "metrics.jsonl",
     "training_curves.png",
     "tensorboard",
+    "wandb",
     "checkpoints",
     "weights",
     "config.yaml",
@@ -44,7 +46,7 @@ class Run:
         *,
         before: str = "",
         notes: Sequence[str] = (),
-        tensorboard: bool = False,
+        log_to: Sequence[BoardName] = (),
     ) -> None:
         """Takes over a lock that is held.
 
@@ -53,11 +55,11 @@ class Run:
             lock: the lock; None: nothing is written.
             before: layout of the start before this one, if any.
             notes: lines for the user on what is another way than at the start before.
-            tensorboard: log for TensorBoard as well.
+            log_to: boards that get the metrics as well.
         """
-        self.path, self.lock, self.tensorboard = path, lock, tensorboard
-        self.before, self.notes = before, notes
-        self.board: Board | None = None
+        self.path, self.lock, self.log_to = path, lock, tuple(dict.fromkeys(log_to))
+        self.before, self.notes = before, list(notes)
+        self.boards: list[Board] = []
         release: Callable[[], None] = (lambda: None) if lock is None else lock.release
         self.release = weakref.finalize(self, release)  # at the latest when the run is forgotten
 
@@ -67,13 +69,15 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(0 if error is None else getattr(error, "exit_code", 1))
 
-    def close(self) -> None:
-        """Gives the lock back."""
-        if self.board is not None:
-            self.board.close()
-        self.release()
+    def close(self, exit_code: int = 0) -> None:
+        """Closes the boards, which are told the exit status of the run, and gives the lock back."""
+        try:
+            for board in self.boards:
+                board.close(exit_code)
+        finally:
+            self.release()
 
     @property
     def checkpoints(self) -> Path:
@@ -95,10 +99,11 @@ class Run:
             self.lock.check()
 
     def log(self, row: Mapping[str, float | int]) -> None:
-        """Appends a row to ``metrics.jsonl``, and to TensorBoard's where that was asked for.
+        """Appends a row to ``metrics.jsonl``, and to the boards that were asked for.
 
         Raises:
             RunLocked, DiskError: as ``check``; or the disk refused the row.
+            UsageError: as ``open_board``.
         """
         if self.lock is None:
             return
@@ -106,10 +111,11 @@ class Run:
         file = self.path / "metrics.jsonl"
         with writing(file), file.open("a") as lines:
             lines.write(json.dumps(row) + "\n")
-        if self.tensorboard:
-            with writing(self.path / "tensorboard"):
-                self.board = self.board or Board(self.path / "tensorboard", int(row["step"]) - 1)
-                self.board.log(row)
+        step, points = int(row["step"]), curves(row)
+        self._open_boards(step - 1)
+        for name, board in zip(self.log_to, self.boards, strict=True):
+            with writing(self.path / name):
+                board.log(step, points)
 
     def rewind(self, step: int, scored: bool = True) -> None:
         """Drops the rows of ``metrics.jsonl`` after a step, and its scores if not ``scored``: they come anew.
@@ -117,6 +123,7 @@ class Run:
         Raises:
             RunLocked, DiskError: as ``log``; the rows are as they were.
             DataError: the file is damaged.
+            UsageError: as ``open_board``.
         """
         if self.lock is None:
             return
@@ -127,9 +134,14 @@ class Run:
         ]
         with new_file(self.path / "metrics.jsonl", overwrite=True) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        if self.tensorboard:
-            with writing(self.path / "tensorboard"):
-                self.board = Board(self.path / "tensorboard", step)
+        self._open_boards(step)
+
+    def _open_boards(self, after: int) -> None:
+        """Opens the boards, once; where they can be seen is noted."""
+        for name in self.log_to[len(self.boards) :]:
+            with writing(self.path / name):
+                self.boards.append(open_board(name, self.path, after, read_config(self.path)))
+            self.notes += filter(None, [self.boards[-1].about])
 
     def finish(self, step: int) -> None:
         """Notes in the manifest that the run came to its end, by early stopping perhaps.
@@ -166,7 +178,8 @@ def check_run(path: str | Path, config: Config, *, resume: bool = False, overwri
         raise OutputError(
             f"cannot create run directory {path}: {existing} cannot be written into; choose another"
         )
-    check_links(inner for name in (*LOCK_FILES, *CONTENTS) for inner in tree(path / name))
+    inside = (inner for name in (*LOCK_FILES, *CONTENTS) for inner in tree(path / name))
+    check_links(inner for inner in inside if not is_log_link(inner, path))
     check_free(path)
     _check_contents(path, config, resume, overwrite)
 
@@ -179,7 +192,7 @@ def open_run(
     overwrite: bool = False,
     layout: str = "",
     inputs: Sequence[Input] = (),
-    tensorboard: bool = False,
+    log_to: Sequence[BoardName] = (),
 ) -> Run:
     """Makes a run directory, or opens the one that is there to continue it; locks it before it is changed.
 
@@ -192,19 +205,19 @@ def open_run(
         overwrite: delete the run found there.
         layout: devices and how they are driven, in words, for the manifest.
         inputs: the files that the run reads.
-        tensorboard: log for TensorBoard as well.
+        log_to: boards that get the metrics as well.
 
     Raises:
-        OutputError, UsageError, RunLocked, DataError: as ``check_run``; or a file it reads has changed.
+        OutputError, UsageError, RunLocked, DataError: as ``check_run``, ``check_boards``; or a file that
+            it reads has changed.
         DiskError: the disk refused it.
     """
     path = Path(path)
-    if tensorboard:
-        check_tensorboard()
     import jax  # so that run directories are checked before jax is loaded
 
     if jax.process_index() > 0:
         return Run(path)
+    check_boards(log_to)
     check_run(path, config, resume=resume, overwrite=overwrite)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -215,12 +228,13 @@ def open_run(
     except BaseException:
         lock.release()
         raise
-    return Run(path, lock, before=before, notes=notes, tensorboard=tensorboard)
+    return Run(path, lock, before=before, notes=notes, log_to=log_to)
 
 
 def _clear(path: Path, config: Config, resume: bool, overwrite: bool) -> None:
     """Removes from a locked directory what is not to be continued, and what killed processes left."""
     _check_contents(path, config, resume, overwrite)  # another process may have been here meanwhile
+    drop_log_links(path)
     if overwrite:
         delete_entries(path, CONTENTS)
     finish_deletion(path)
@@ -242,7 +256,7 @@ def _begin(path: Path, config: Config, layout: str, inputs: tuple[Input, ...]) -
             temporary.write_text(to_yaml(config))
     with writing(path):
         (path / "weights").mkdir(exist_ok=True)
-    starts = (*manifest.starts, describe_start(layout))
+    starts = (*manifest.starts, describe_start(layout, config.train.deterministic))
     write_manifest(path, Manifest(starts, inputs=inputs if manifest.inputs is None else manifest.inputs))
     return manifest.starts[-1].layout if manifest.starts else "", notes
 

@@ -1,6 +1,8 @@
 """What the runs below a folder have come to, read from the files they leave."""
 
+import errno
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +17,7 @@ from specvit_jax.runs.lock import owner_of
 from specvit_jax.runs.manifest import read_manifest
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import from_yaml
+from specvit_jax.settings.outputs import R2, SKILL, score_name
 
 FILES = ("config.yaml", "metrics.jsonl", "manifest.json")  # that a run is described from
 LAST_STEP = 2**53
@@ -31,22 +34,33 @@ class Summary(Record):
     preset: str | None = None
     step: int = 0
     steps: int | None = None
-    best_r2: float | None = None  # of validation, the mean over labels
+    best_r2: float | None = None  # of validation, the mean over labels; None: it tells two classes apart
     best_step: int | None = None
     mae: dict[str, float] | None = None  # label -> that of validation at the best step; K for T_eff, dex
+    best_skill: float | None = None  # of validation, of classes (`specvit_jax.class_metrics.skill`)
+    accuracy: float | None = None  # of validation at the best step, of classes
     spectra_per_s: float | None = None  # when it last trained
     updated: str | None = None  # UTC, ISO 8601
+
+    @property
+    def best_score(self) -> float | None:
+        """The score that chose its best weights: skill of classes, else R2."""
+        return self.best_r2 if self.best_skill is None else self.best_skill
 
 
 def list_runs(folder: str | Path) -> list[Summary]:
     """Every run below a folder (or the folder itself, if it is one), the best first, damaged ones last.
 
+    Runs that tell classes apart are ranked by their skill among the others by their R2.
+
     Raises:
-        MissingInputError: no such folder.
+        MissingInputError: no such folder, or it may not be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingInputError(f"{folder} is not a folder; give the one your runs are in")
+    if not _is_open(folder):
+        raise MissingInputError(f"{folder} cannot be read: {os.strerror(errno.EACCES)}")
     runs = [
         summarise(path, "." if path == folder else str(path.relative_to(folder))) for path in _paths(folder)
     ]
@@ -60,6 +74,8 @@ def run_files(folder: str | Path) -> dict[str, Path]:
 
 def summarise(path: Path, name: str) -> Summary:
     """What a run has come to; a damaged one says why."""
+    if not _is_open(path):
+        return Summary(name, "damaged", f"{path} cannot be read: {os.strerror(errno.EACCES)}")
     if not (path / "config.yaml").exists():
         return Summary(name, "not begun")
     try:
@@ -70,8 +86,9 @@ def summarise(path: Path, name: str) -> Summary:
     except (DataError, MissingInputError) as error:
         return Summary(name, "damaged", str(error), updated=_updated(path))
     step = max((int(row["step"]) for row in rows), default=0)
-    scored = [row for row in rows if math.isfinite(row.get("val_r2", math.nan))]
-    best = max(scored, key=lambda row: row["val_r2"]) if scored else {}
+    chosen = score_name(config.model.threshold)
+    scored = [row for row in rows if math.isfinite(row.get(chosen, math.nan))]
+    best = max(scored, key=lambda row: row[chosen]) if scored else {}
     rates = [row["spectra_per_s"] for row in rows if "spectra_per_s" in row]
     return Summary(
         name=name,
@@ -79,13 +96,15 @@ def summarise(path: Path, name: str) -> Summary:
         preset=config.preset,
         step=step,
         steps=config.train.steps,
-        best_r2=best.get("val_r2"),
+        best_r2=best.get(R2) if chosen == R2 else None,
         best_step=int(best["step"]) if best else None,
         mae={
             label: best[f"val_mae_{label}"]
             for label in config.model.label_names
             if f"val_mae_{label}" in best
         },
+        best_skill=best.get(SKILL) if chosen == SKILL else None,
+        accuracy=best.get("val_accuracy"),
         spectra_per_s=rates[-1] if rates else None,
         updated=_updated(path),
     )
@@ -144,7 +163,15 @@ def _row(found: Mapping[str, Json]) -> Row:
 
 
 def _paths(folder: Path) -> list[Path]:
-    return sorted(file.parent for file in folder.rglob("config.yaml"))
+    """The runs below a folder, and the folders that cannot be looked into."""
+    refused: list[OSError] = []
+    found = [path for path, _, names in os.walk(folder, onerror=refused.append) if "config.yaml" in names]
+    return sorted(map(Path, [*found, *(error.filename for error in refused)]))
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether this user may look into a folder."""
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def _state(path: Path, finished: bool) -> str:
@@ -162,4 +189,4 @@ def _updated(path: Path) -> str | None:
 
 
 def _rank(run: Summary) -> tuple[bool, float, str]:
-    return (run.state == "damaged", -(run.best_r2 if run.best_r2 is not None else -1e9), run.name)
+    return (run.state == "damaged", -(run.best_score if run.best_score is not None else -1e9), run.name)

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 from crlb.errors import DataError, DiskError, MissingInputError, RunLocked, disk_refusal
-from crlb.files.process import is_alive, namespace
+from crlb.files.process import born, is_same, namespace
 from crlb.files.records import Record
 from crlb.files.text_input import read_json, shown
 
@@ -30,6 +30,8 @@ HEARTBEAT_S = 10.0  # between two refreshments of the lock
 STALE_S = 120.0  # without a heartbeat after which an owner on another machine counts as dead
 MOST_BYTES = 2**16  # of lock.json
 LAST_S = 2.0**33  # s since 1970: the year 2242
+# Of a file system that has none; two numbers for the same on macOS.
+NO_FLOCK = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 LOCK_FILES = ("lock.json", ".lock")
 
 
@@ -40,7 +42,7 @@ class Owner(Record):
     host: str
     pid: int
     namespace: str  # of the process id: containers may share a host's name
-    born: int | None  # start of the process in clock ticks since boot: a process id may be used again
+    born: int | None  # start of the process, as its system counts: a process id may be used again
     since: float  # s since 1970
     heartbeat: float  # s since 1970
     token: str  # of this one acquisition
@@ -52,7 +54,7 @@ class Owner(Record):
     def is_gone(self) -> bool:
         """Whether he is known to be dead: his process ended, or nothing was heard of it for long."""
         if self.is_here():
-            return not _alive(self.pid, self.born)
+            return not is_same(self.pid, self.born)
         return time.time() - self.heartbeat > STALE_S
 
     def __str__(self) -> str:
@@ -187,7 +189,7 @@ class RunLock:
 
     def _text(self) -> str:
         pid, now = os.getpid(), time.time()
-        owner = Owner(socket.gethostname(), pid, namespace(), _born(pid), self.since, now, self.token)
+        owner = Owner(socket.gethostname(), pid, namespace(), born(pid), self.since, now, self.token)
         return json.dumps(asdict(owner), indent=1) + "\n"
 
     def _is_mine(self) -> bool:
@@ -223,25 +225,9 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(guard, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL):
+            if error.errno not in NO_FLOCK:
                 raise
         yield
-
-
-def _alive(pid: int, born: int | None) -> bool:
-    """Whether that very process runs: not one that ended, nor another that got its number."""
-    hidden = not Path(f"/proc/{pid}").exists()  # another user's, where these are kept secret
-    return is_alive(pid) and (born is None or hidden or _born(pid) == born)
-
-
-def _born(pid: int) -> int | None:
-    """Start of a living process in clock ticks since boot; None: it ended, or there is no /proc."""
-    try:
-        # Fields after the name, which may hold spaces: the first is the state, the 20th the start.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def _changed(path: Path) -> float:

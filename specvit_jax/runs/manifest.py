@@ -30,6 +30,7 @@ class Start(Record):
     cpus: int | None
     system: str
     versions: dict[str, str]
+    deterministic: bool | None = field(default=None, metadata=ABSENT)  # whether train.deterministic was asked
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     write_json(manifest, path / "manifest.json", overwrite=True)
 
 
-def describe_start(layout: str) -> Start:
-    """This start for the manifest: command, date, versions, devices."""
+def describe_start(layout: str, deterministic: bool = False) -> Start:
+    """This start for the manifest: command, date, versions, devices, whether the same bits were asked for."""
     import jax  # so that run directories are checked before jax is loaded
 
     devices = jax.local_devices()
@@ -89,6 +90,7 @@ def describe_start(layout: str) -> Start:
         cpus=os.cpu_count(),
         system=platform.platform(),
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        deterministic=deterministic or None,
     )
 
 

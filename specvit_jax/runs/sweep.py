@@ -1,26 +1,24 @@
-"""A sweep: one file of settings becomes many runs, trained one after another or as a Slurm array."""
+"""A sweep: one file of settings becomes many runs, trained on the devices here or as a Slurm array."""
 
 import hashlib
 import itertools
 import math
 import re
-import shlex
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any
 
 from crlb.errors import ConfigError, DataError, Interrupted, OutputError, UsageError
 from crlb.files.records import write_json
 from crlb.files.text_input import read_text, shown
 from crlb.files.yaml_input import MOST_BYTES
+from specvit_jax.runs.board import BoardName
 from specvit_jax.runs.listing import Summary, read_config, summarise
-from specvit_jax.settings.config import Config, preset
+from specvit_jax.runs.processes import Devices, Job, Processes
+from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import Impossible, override, parse_yaml
+from specvit_jax.settings.presets import preset
 
 PROGRAM = (sys.executable, "-m", "specvit_jax.cli")
 KEYS = ("preset", "data", "set", "grid", "runs")
@@ -42,7 +40,7 @@ class SweepRun:
     problem: str = ""
 
 
-def read_sweep(file: str | Path, out: Path) -> list[SweepRun]:
+def read_sweep(file: str | Path, out: Path, log_to: Sequence[BoardName] = ()) -> list[SweepRun]:
     """The runs a sweep file asks for; all of its settings are checked.
 
     A combination of settings that cannot be is one of them, with its ``problem``: the others can be trained.
@@ -51,6 +49,7 @@ def read_sweep(file: str | Path, out: Path) -> list[SweepRun]:
         file: YAML with ``preset``, ``data``, ``set`` (settings of all runs) and either ``grid``
             (section.key -> list of values: every combination) or ``runs`` (a list of lists of settings).
         out: folder the runs go into.
+        log_to: boards that get the metrics of each.
 
     Raises:
         MissingInputError: no such file, or it cannot be read.
@@ -62,9 +61,11 @@ def read_sweep(file: str | Path, out: Path) -> list[SweepRun]:
     except DataError as error:
         raise ConfigError(str(error)) from error
     try:
-        return _expand(parse_yaml(text), out)
+        runs = _expand(parse_yaml(text), out)
     except UsageError as error:
         raise ConfigError(f"sweep {file}: {error}") from error
+    boards = ("--log-to", *log_to) if log_to else ()
+    return [replace(run, arguments=(*run.arguments, *boards)) for run in runs]
 
 
 def check_runs(runs: Sequence[SweepRun]) -> None:
@@ -83,11 +84,21 @@ def check_runs(runs: Sequence[SweepRun]) -> None:
 
 
 def train_all(
-    runs: Sequence[SweepRun], file: Path, program: Sequence[str] | None = None
+    runs: Sequence[SweepRun],
+    file: Path,
+    program: Sequence[str] | None = None,
+    dealt: Sequence[Devices] = ((),),
 ) -> list[tuple[SweepRun, int]]:
-    """Trains runs one after another, each in a process of its own; how each ended goes into a JSON file.
+    """Trains runs, each in a process of its own; how each ended goes into a JSON file.
 
-    A run that fails, or cannot be, does not end the sweep; one that is finished already is skipped.
+    A run that fails, or cannot be, does not end the sweep; one that is finished already is skipped. Where
+    several run at once, the lines of each go into ``logs/NAME.log`` beside the JSON file.
+
+    Args:
+        runs: the runs, in the order they begin in.
+        file: the JSON file.
+        program: the command that trains one with its arguments; default: this package's.
+        dealt: devices of the runs that are trained at once; default: one run after another on all.
 
     Returns:
         The runs that failed, each with its exit code (-9: killed by signal 9).
@@ -95,29 +106,58 @@ def train_all(
     Raises:
         Interrupted: a signal came, which was handed on, or a run was interrupted otherwise.
     """
-    codes: dict[str, int] = {}
-    with _HandOn() as signals:
-        for number, run in enumerate(runs, 1):
-            head = f"[{number}/{len(runs)}] {run.name}"
-            done = not run.problem and summarise(run.path, run.name).state == "finished"
-            note = f": {run.problem}" if run.problem else ": finished already" if done else ""
-            print(f"{head}{note}", file=sys.stderr, flush=True)
-            if run.problem:
-                codes[run.name] = ConfigError.exit_code
-            else:
-                codes[run.name] = 0 if done else signals.run([*(program or PROGRAM), *run.arguments])
+    codes, jobs = queue(runs, program, file.parent / "logs" if len(dealt) > 1 else None)
+    write_results(runs, codes, file)
+    with Processes() as processes:
+        for job, code in processes.run(jobs, dealt):
+            codes[job.name] = code
             write_results(runs, codes, file)
-            if signals.received or codes[run.name] == INTERRUPTED:
-                raise Interrupted(f"stopped in {run.name}; the same command continues the sweep")
-            if codes[run.name]:
-                print(f"{head}: failed with exit code {codes[run.name]}; going on", file=sys.stderr)
+            print(f"{job.title}: {_ending(code)}", file=sys.stderr, flush=True)
+            if code == INTERRUPTED:
+                processes.stop()
+    if processes.stopped:
+        named = ", ".join(name for name, code in codes.items() if code == INTERRUPTED) or "the sweep"
+        raise Interrupted(f"stopped in {named}; the same command continues the sweep")
     return [(run, codes[run.name]) for run in runs if codes[run.name]]
+
+
+def _ending(code: int) -> str:
+    if code == INTERRUPTED:
+        return "interrupted"
+    return f"failed with exit code {code}; going on" if code else "finished"
+
+
+def queue(
+    runs: Sequence[SweepRun], program: Sequence[str] | None = None, logs: Path | None = None
+) -> tuple[dict[str, int], list[Job]]:
+    """What is left to do of a sweep; a line on stderr names each run that is left out, and why.
+
+    Args:
+        runs: all of them.
+        program: the command that trains one with its arguments; default: this package's.
+        logs: folder of the files that the runs write their lines to; None: to the terminal.
+
+    Returns:
+        The exit codes of runs that are finished already or cannot be, by name; the jobs of the others.
+    """
+    codes: dict[str, int] = {}
+    jobs: list[Job] = []
+    for number, run in enumerate(runs, 1):
+        title = f"[{number}/{len(runs)}] {run.name}"
+        done = not run.problem and summarise(run.path, run.name).state == "finished"
+        if run.problem or done:
+            codes[run.name] = 0 if done else ConfigError.exit_code
+            print(f"{title}: {run.problem or 'finished already'}", file=sys.stderr, flush=True)
+        else:
+            log = None if logs is None else logs / f"{run.name}.log"
+            jobs.append(Job(run.name, title, (*(program or PROGRAM), *run.arguments), log))
+    return codes, jobs
 
 
 def summaries(runs: Sequence[SweepRun]) -> list[Summary]:
     """What the runs have come to, the best first; those that never began are left out."""
     begun = [summarise(run.path, run.name) for run in runs if run.path.is_dir()]
-    return sorted(begun, key=lambda run: (run.best_r2 is None, -(run.best_r2 or 0.0)))
+    return sorted(begun, key=lambda run: (run.best_score is None, -(run.best_score or 0.0)))
 
 
 def write_results(runs: Sequence[SweepRun], codes: dict[str, int], file: Path) -> None:
@@ -131,39 +171,6 @@ def write_results(runs: Sequence[SweepRun], codes: dict[str, int], file: Path) -
         for run in runs
     ]
     write_json(rows, file, overwrite=True)
-
-
-class _HandOn:
-    """Runs processes, to which SIGTERM, SIGUSR1 and Ctrl-C are handed on; use it in a ``with``."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.process: subprocess.Popen[bytes] | None = None
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_HandOn":
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-            self.before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def run(self, command: list[str]) -> int:
-        """The exit code of a command."""
-        # A group of its own: a terminal's Ctrl-C reaches it once, through this process.
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
-        if self.received:  # while it was started
-            self.process.send_signal(self.received)
-        return self.process.wait()
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        if self.process is not None:
-            self.process.send_signal(number)
 
 
 def _expand(plain: object, out: Path) -> list[SweepRun]:
@@ -259,72 +266,3 @@ def run_name(settings: Sequence[str]) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-SLURM = """\
-#!/bin/bash
-# One task for each run of the sweep; written by: specvit sweep {file} --slurm
-# Submit it with sbatch from the folder it was written in; options given to sbatch override those below.
-#SBATCH --job-name={job}
-#SBATCH --array=0-{last}
-#SBATCH --time=24:00:00
-#SBATCH --cpus-per-task=8
-#SBATCH --gpus=1
-#SBATCH --requeue
-#SBATCH --signal=B:USR1@120
-#SBATCH --open-mode=append
-
-export JAX_COMPILATION_CACHE_DIR="${{JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/specvit-jax}}"
-
-case "$SLURM_ARRAY_TASK_ID" in
-{cases}
-*) echo "error: SLURM_ARRAY_TASK_ID must be 0 to {last}, found '$SLURM_ARRAY_TASK_ID'" >&2; exit 2 ;;
-esac
-
-# Two minutes before the limit Slurm sends USR1: the run saves and ends with 75, and the task is queued again
-# while that brings new checkpoints; without one after the first restart, it never would.
-newest_checkpoint() {{
-  {{ echo 0; ls "$run/checkpoints" 2> /dev/null; }} | grep -x '[0-9]*' | sort -n | tail -1
-}}
-before=$(newest_checkpoint)
-told=
-trap 'told=1; kill -USR1 "$child"' USR1
-specvit "$@" &
-child=$!
-wait "$child"
-code=$?
-if [ -n "$told" ]; then
-  wait "$child"
-  code=$?
-  if [ "$code" != {again} ]; then
-    exit "$code"
-  elif [ "$(newest_checkpoint)" -gt "$before" ] || [ "${{SLURM_RESTART_COUNT:-0}}" -eq 0 ]; then
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
-  else
-    echo "error: status $code and no checkpoint after step $before; not queued again" >&2
-  fi
-fi
-exit "$code"
-"""
-
-
-def slurm_script(runs: Sequence[SweepRun], file: str | Path) -> str:
-    """A Slurm array script that trains every run in a task of its own, and goes on after the time limit.
-
-    A run that cannot be gets no task.
-
-    Raises:
-        UsageError: a name or a setting holds control characters: a line end would begin another command.
-    """
-    runs = [run for run in runs if not run.problem]
-    for word in (str(file), *(word for run in runs for word in (str(run.path), *run.arguments))):
-        if not word.isprintable():
-            raise UsageError(f"names and settings in a script must be one line of text, found {shown(word)}")
-    cases = [
-        f"{number}) run={shlex.quote(str(run.path))}; set -- {shlex.join(run.arguments)} ;;"
-        for number, run in enumerate(runs)
-    ]
-    job = re.sub(r"[^\w.-]+", "_", Path(file).stem)
-    return SLURM.format(
-        file=shlex.quote(str(file)), job=job, last=len(runs) - 1, cases="\n".join(cases), again=INTERRUPTED
-    )

@@ -14,8 +14,11 @@ import yaml
 from crlb.errors import ConfigError, DataError, UsageError
 from crlb.files import yaml_input
 from crlb.files.text_input import read_text, shown
+from crlb.suggest import meant
 from specvit_jax.settings import original_config
-from specvit_jax.settings.config import PRESETS, Config, DataConfig, ModelConfig, TrainConfig
+from specvit_jax.settings.config import Config, DataConfig, ModelConfig, TrainConfig
+from specvit_jax.settings.epochs import in_steps
+from specvit_jax.settings.presets import PRESETS
 
 SECTIONS = ("model", "train", "data")  # of a config, besides the name of its preset
 Section = TypeVar("Section", ModelConfig, TrainConfig, DataConfig)
@@ -43,7 +46,10 @@ def override(config: Config, settings: Iterable[str]) -> Config:
         changes.setdefault(section, {})[key] = parse_yaml(text)
     for section in changes:
         if section not in SECTIONS:
-            raise ConfigError(f"a setting's section must be one of {', '.join(SECTIONS)}, found {section!r}")
+            raise ConfigError(
+                f"a setting's section must be one of {', '.join(SECTIONS)}, found {section!r}"
+                f"{meant(section, SECTIONS)}"
+            )
     return _changed(config, changes)
 
 
@@ -96,18 +102,65 @@ def parse(text: str) -> Parsed:
     changes: dict[str, dict[str, object]] = {}
     if not isinstance(plain, dict):
         raise ConfigError(f"config must be a mapping of preset, model, train and data, found {shown(plain)}")
+    _check_one_run(plain)
     if original_config.is_original(plain):
-        plain, notes = original_config.translate(plain)
+        return _original(plain)
     name = plain.pop("preset", "paper")
     if not isinstance(name, str) or name not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, found {shown(name)}")
+        raise ConfigError(
+            f"preset must be one of {', '.join(PRESETS)}, found {shown(name)}{meant(name, PRESETS)}"
+        )
     for section, new in plain.items():
         if section not in SECTIONS:
-            raise ConfigError(f"config key must be one of preset, {', '.join(SECTIONS)}, found {section!r}")
+            raise ConfigError(
+                f"config key must be one of preset, {', '.join(SECTIONS)}, found {section!r}"
+                f"{meant(section, ('preset', *SECTIONS))}"
+            )
         if not isinstance(new, dict):
             raise ConfigError(f"config section {section} must be a mapping, found {shown(new)}")
         changes[section] = new
     return Parsed(_changed(PRESETS[name], changes), notes)
+
+
+def _check_one_run(plain: Mapping[str, object]) -> None:
+    """Refuses a sweep."""
+    told = {"grid", "runs"} & set(plain)
+    if "parameters" in plain and {"method", "program", "metric"} & set(plain):
+        told = {"parameters"}
+    if told:
+        raise ConfigError(
+            f"this is a sweep ({min(told)}), many runs in one file; `specvit sweep` reads sweeps: preset, "
+            "data, and grid with a list of values for each setting"
+        )
+
+
+def _original(plain: Mapping[str, object]) -> Parsed:
+    """A config of the original system; what is refused of it is named in its own words."""
+    (settings, notes), theirs = original_config.translate(plain), original_config.words(plain)
+    changes = {name: section for name, section in settings.items() if isinstance(section, dict)}
+    try:
+        config = _changed(original_config.BASE, changes)
+    except ConfigError as error:
+        raise type(error)(original_config.reworded(str(error), theirs)) from error
+    if config.data.rows is None:
+        return Parsed(config, [*notes, "train.ep: the file says, as the run begins, how many steps they are"])
+    foreseen, said = in_steps(config, None)
+    kept = ("epochs", "freeze_input", "freeze_input_epochs", "batch_size")  # until the run begins
+    train = replace(foreseen.train, **{name: getattr(config.train, name) for name in kept})
+    note = f"if the file has as many spectra as data.num_samples, {said[0]}"
+    return Parsed(replace(config, train=train), [*notes, note])
+
+
+def words(path: str | Path) -> dict[str, str]:
+    """Names of settings -> those that a config file of the original system has for them; of others, none.
+
+    Raises:
+        MissingInputError, ConfigError: as `load`.
+    """
+    plain = parse_yaml(read_text(path, "config", yaml_input.MOST_BYTES))
+    if isinstance(plain, dict) and original_config.is_original(plain):
+        return original_config.words(plain)
+    return {}
 
 
 def parse_yaml(text: str) -> object:
@@ -144,7 +197,7 @@ def _updated(section: Section, new: Mapping[str, object], name: str) -> Section:
     hints = typing.get_type_hints(type(section))
     for key in new:
         if key not in hints:
-            raise ConfigError(f"{name} has no setting {key!r}; it has {', '.join(hints)}")
+            raise ConfigError(f"{name} has no setting {key!r}{meant(key, hints)}; it has {', '.join(hints)}")
     values = {key: _convert(value, hints[key], f"{name}.{key}") for key, value in new.items()}
     with _possible():
         return replace(section, **values)
@@ -162,7 +215,9 @@ def _convert(value: object, hint: Any, name: str) -> Any:
         return tuple(_convert(item, args[0], name) for item in items)
     if origin is Literal:
         if value not in args:
-            raise ConfigError(f"{name} must be one of {', '.join(args)}, found {shown(value)}")
+            raise ConfigError(
+                f"{name} must be one of {', '.join(args)}, found {shown(value)}{meant(value, args)}"
+            )
         return value
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be one {hint.__name__}, found {shown(value)}")

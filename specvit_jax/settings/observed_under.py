@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from crlb.errors import ConfigError, DataError, UsageError
-from crlb.observation.condition_file import find_conditions, name_of, parse_conditions
+from crlb.observation.condition_file import condition_file, find_conditions, name_of, parse_conditions
 from crlb.observation.conditions import LEVEL as LEVEL  # handed on: of flux of unknown scale
 from crlb.observation.conditions import PRESETS
 from crlb.observation.conditions import PUBLISHED as PUBLISHED  # handed on: nothing is unknown
@@ -21,6 +21,15 @@ def conditions_text(name: str | Path) -> str:
         UsageError, MissingInputError, DataError: as `find_conditions`.
     """
     return text_of(find_conditions(name))
+
+
+def conditions_file(name: str | None) -> Path | None:
+    """Returns the YAML file that an option names; None: a preset, or nothing.
+
+    Raises:
+        UsageError: neither a preset nor a file.
+    """
+    return None if name is None else condition_file(name)
 
 
 def text_of(conditions: Conditions) -> str:

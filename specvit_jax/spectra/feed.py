@@ -18,6 +18,7 @@ from jaxtyping import Array, Int, Key
 from crlb.errors import UsageError
 from crlb.files.memory import GIB
 from specvit_jax.settings.config import Config
+from specvit_jax.settings.epochs import rows_to_train
 from specvit_jax.spectra.file_sources import FedSpectra
 from specvit_jax.spectra.prefetch import Ahead
 from specvit_jax.spectra.shards import SLICE
@@ -95,14 +96,8 @@ def _permutation(rows: int, seed: int, epoch: int) -> Int[np.ndarray, " rows"]:
 
 
 def training_rows(source: Source, config: Config) -> int | None:
-    """Rows of files to train on, from the first; None where there is no end to them.
-
-    The last ``data.n_validation`` of them, at most a tenth, are kept for validation, unless it has a file of
-    its own.
-    """
-    if source.rows is None or config.data.validation is not None:
-        return source.rows
-    return source.rows - min(config.data.n_validation, source.rows // 10)
+    """Rows of files to train on, from the first; None where there is no end to them."""
+    return None if source.rows is None else rows_to_train(source.rows, config.data)
 
 
 def batch_index(step: int, config: Config, rows: int | None) -> Int[np.ndarray, " batch"]:

@@ -28,8 +28,8 @@ from specvit_jax.spectra.source import (
     check_stored,
     make_observer,
     make_simulator,
-    read_spectra,
 )
+from specvit_jax.spectra.stored_noise import read_observable, with_noise
 
 HOST_SHARE = 0.5  # of the free memory that spectra may take where `auto` keeps them in host memory
 
@@ -138,7 +138,7 @@ def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSp
         )
     check_stored(config)
     observer = make_observer(config, ())
-    shards = open_shards(find_shards(config.source), np.asarray(observer.noise.wave, np.float64))
+    shards = config_shards(config, np.asarray(observer.noise.wave, np.float64))
     observer = replace(observer, label_names=shards.label_names)
     limit = int(config.memory_gb * GIB)
     size = shards.rows * shards.row_bytes
@@ -149,6 +149,15 @@ def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSp
         return StoredSpectra(jax.tree.map(jnp.asarray, Rows(*shards.read(order))), observer), line
     clean = shards.read(order)[0] if place == "host" else None
     return FedSpectra(shards, order, observer, limit, clean), line
+
+
+def config_shards(config: DataConfig, wave: Float[np.ndarray, " n_pix"]) -> Shards:
+    """The files that a configuration names, as far as it uses them; pixel centres in vacuum Å.
+
+    Raises:
+        MissingInputError, DataError, UsageError: as `find_shards`, `open_shards`.
+    """
+    return open_shards(find_shards(config.source), wave, config.rows)
 
 
 def file_order(rows: int, seed: int) -> Int[np.ndarray, " rows"]:
@@ -163,7 +172,7 @@ def file_rows(source: StoredSpectra | FedSpectra, config: Config, index: Int[np.
         MissingInputError, DataError: as `find_shards`, `open_shards`.
     """
     order = file_order(source.rows, config.train.seed)
-    shards = open_shards(find_shards(config.data.source), np.asarray(source.observer.noise.wave, np.float64))
+    shards = config_shards(config.data, np.asarray(source.observer.noise.wave, np.float64))
     return FileRows(shards, order[np.asarray(index) % source.rows])
 
 
@@ -214,20 +223,25 @@ def residency(size: int, where: str, limit: int, platform: str, free: int) -> tu
     return place, f"{words[place]}: {why}"
 
 
-def stored_validation(path: str | Path, label_names: tuple[str, ...]) -> Batch:
+def stored_validation(
+    path: str | Path, label_names: tuple[str, ...], *, level: float = 1.0, rows: int | None = None
+) -> Batch:
     """The observed spectra of a file with the noise that is stored there: every method sees the same numbers.
 
     Args:
-        path: a file with flux, error and noisy in the pfsspec layout, as `specvit simulate` writes it.
+        path: a file with flux, error and noisy in the pfsspec layout, as `specvit simulate` writes it. Where
+            it has no noisy flux, noise is drawn from its errors, as `with_noise` does.
         label_names: order of the labels in the batch.
+        level: factor on noise that is drawn.
+        rows: spectra to take, from the first; None: all.
 
     Raises:
         MissingInputError: the file does not exist.
-        DataError: damaged, without one of these arrays or the magnitudes, other wavelengths, or noisy flux
-            that is not finite.
+        DataError: damaged, without flux, errors or magnitudes, other wavelengths, or noisy flux that is not
+            finite.
         UsageError: the file lacks one of the labels.
     """
-    spectra = read_spectra(path, need=("flux", "error", "noisy"))
+    spectra = with_noise(read_observable(path, rows), level)
     if spectra.mag is None:
         raise DataError(f"spectra file {path}: the label table must have the column mag")
     assert spectra.noisy is not None

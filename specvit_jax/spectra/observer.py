@@ -1,6 +1,6 @@
 """What observers make of noiseless spectra: noise, and all that is unknown under the conditions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import jax
@@ -91,6 +91,18 @@ class Observer:
         gain = batch.gain[:, None]
         left = jax.jit(jax.vmap(self.observing.sky_sigma))(batch.clean / gain, batch.mag)
         return np.asarray(gain * left), np.asarray(self.observing.sky.line)
+
+    def sky_over_noise(self, clean: Float[np.ndarray, " n_pix"], mag: float) -> Float[np.ndarray, " n_pix"]:
+        """Rms of what is left of the sky's lines in a star, over its noise in the longest exposures drawn.
+
+        Args:
+            clean: noiseless flux, at any scale.
+            mag: AB magnitude in i.
+        """
+        seeing, flux, of_star = self.observing, jnp.asarray(clean, jnp.float32), jnp.float32(mag)
+        deepest = replace(seeing, noise=seeing.deepest, conditions=PUBLISHED)
+        error = deepest.see(jax.random.key(0), flux, of_star).error
+        return np.asarray(seeing.sky_sigma(flux, of_star) / error)
 
 
 def fold_in(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Array, " n"]:

@@ -18,7 +18,7 @@ from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.files.folders import DELETED, check_links, tree
 from crlb.files.input import sha256
 from crlb.files.memory import GIB
-from crlb.files.output import new_file
+from crlb.files.output import is_temporary, new_file
 from crlb.files.records import Json, write_json
 from crlb.files.text_input import read_json, shown
 from specvit_jax.settings.config import DataConfig
@@ -181,7 +181,7 @@ def check_folder(path: Path, *, resume: bool = False, overwrite: bool = False) -
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file, but shards need a folder; choose another --out")
     found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-    found = [name for name in found if name != DELETED]
+    found = [name for name in found if name != DELETED and not is_temporary(name)]
     if found and MANIFEST not in found:
         raise OutputError(f"{path} holds {found[0]} and is not a set of shards; choose an empty --out")
     if found and not (resume or overwrite):

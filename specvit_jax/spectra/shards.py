@@ -85,6 +85,7 @@ class Shards:
         label_names: columns of `labels`, in the order of `crlb.labels`.
         labels: labels in their units.
         mag: AB magnitude in the i band.
+        lengths: rows that every file has, of which the last one may be used in part.
     """
 
     paths: tuple[Path, ...]
@@ -93,6 +94,7 @@ class Shards:
     label_names: tuple[str, ...]
     labels: Float[np.ndarray, "n n_labels"]
     mag: Float[np.ndarray, " n"]
+    lengths: tuple[int, ...]
 
     @property
     def rows(self) -> int:
@@ -123,7 +125,7 @@ class Shards:
     def _read_one(self, number: int, rows: np.ndarray, places: np.ndarray, clean: np.ndarray) -> None:
         """Fills `clean[places]` with these rows, sorted, of one file."""
         with open_input(self.paths[number], KIND) as file:
-            flux = _flux(file, int(self.starts[number + 1] - self.starts[number]), len(self.wave))
+            flux = _flux(file, self.lengths[number], len(self.wave))
             far = (np.diff(rows) > GAP) | (np.diff(rows // SLICE) > 0)
             for part in np.split(np.arange(len(rows)), np.flatnonzero(far) + 1):
                 first, last = int(rows[part[0]]), int(rows[part[-1]])
@@ -163,40 +165,63 @@ class FileRows:
         return [(path, part - start) for path, start, part in found if len(part)]
 
 
-def open_shards(paths: Sequence[Path], wave: Float[np.ndarray, " n_pix"]) -> Shards:
+def open_shards(paths: Sequence[Path], wave: Float[np.ndarray, " n_pix"], rows: int | None = None) -> Shards:
     """Opens files of noiseless spectra and checks that they belong together.
 
     Args:
         paths: the files.
         wave: pixel centres they must have, vacuum Å.
+        rows: spectra to use, from the first; those after them, and files that hold none of them, are not
+            read; None: all. Fewer than that are all there are.
 
     Raises:
         MissingInputError: a file does not exist.
         DataError: not HDF5, damaged, links to elsewhere, other wavelengths, no flux or column mag, other
             labels than the first file, or labels that are not finite or that no star has.
     """
-    counts, tables = [0], []
+    lengths: list[int] = []
+    tables: list[np.ndarray] = []
     names: tuple[str, ...] = ()
     for path in paths:
+        left = None if rows is None else rows - sum(map(len, tables))
+        if left == 0:
+            break
         with open_input(path, KIND) as file:
             pfsspec.read_wave(file, wave)
-            found, table = _read_labels(file)
+            found, table = _read_labels(file, slice(left))
             _check_noiseless(file)
             if names and found != names:
                 raise DataError(
                     f"labels must be {', '.join(names)} as in {paths[0]}, found {', '.join(found)}"
                 )
             names = found
-            _flux(file, len(table), len(wave))
-        counts.append(len(table))
+            lengths.append(pfsspec.table_length(file))
+            _flux(file, lengths[-1], len(wave))
         tables.append(table)
-    columns = np.concatenate(tables)
-    return Shards(tuple(paths), np.cumsum(counts), wave, names, columns[:, :-1], columns[:, -1])
+    columns, starts = np.concatenate(tables), np.cumsum([0, *map(len, tables)])
+    return Shards(
+        tuple(paths[: len(tables)]), starts, wave, names, columns[:, :-1], columns[:, -1], tuple(lengths)
+    )
 
 
-def _read_labels(file: h5py.File) -> tuple[tuple[str, ...], Float[np.ndarray, "n n_columns"]]:
-    """The names of the labels, and their columns with the magnitude as the last one."""
-    table = pfsspec.read_table(file)
+def count_rows(paths: Sequence[Path], rows: int | None = None) -> list[int]:
+    """How many rows of every file are used where `rows` are, from the first; None: all.
+
+    Raises:
+        MissingInputError: a file does not exist.
+        DataError: not HDF5, damaged, or no table of labels.
+    """
+    used: list[int] = []
+    for path in paths:
+        with open_input(path, KIND) as file:
+            length = pfsspec.table_length(file)
+        used.append(length if rows is None else min(length, rows - sum(used)))
+    return used
+
+
+def _read_labels(file: h5py.File, part: slice) -> tuple[tuple[str, ...], Float[np.ndarray, "n n_columns"]]:
+    """The names of the labels, and a part of their columns with the magnitude as the last one."""
+    table = pfsspec.read_table(file, part)
     names = tuple(name for name in LABEL_NAMES if name in table)
     if not names or "mag" not in table:
         raise DataError(

@@ -5,6 +5,7 @@ the same `CHUNK` neighbours, so that not even its rounding depends on the file i
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,15 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
-from rich.progress import Progress
 
 from crlb.errors import Interrupted
 from crlb.files import pfsspec
-from crlb.files.console import console
 from crlb.files.hdf5_attributes import write_texts
 from crlb.files.hdf5_checksum import seal
 from crlb.files.input import sha256
 from crlb.files.output import new_file
+from crlb.files.progress import Advance
+from crlb.files.progress import progress as shown_progress
 from crlb.files.spectra import Spectra, table_columns
 from specvit_jax.settings.observed_under import PUBLISHED, text_of
 from specvit_jax.spectra.shard_set import ARRAYS, check, check_space
@@ -29,7 +30,6 @@ from specvit_jax.spectra.source import CHUNK, SNR_DEFINITION, Simulator, snr_of
 from specvit_jax.stopping import Signals
 
 Stopped = Callable[[], bool]
-Tick = Callable[[int], None]
 
 
 def simulate(
@@ -51,8 +51,7 @@ def simulate(
     """
     check(n, arrays)
     check_space(Path(out), n, len(source.wave), arrays)
-    with Progress(console=console(stderr=True), disable=not progress) as bar, Signals() as signals:
-        task = bar.add_task("simulate", total=n)
+    with progressing(n, progress) as advance, Signals() as signals:
         write_rows(
             Path(out),
             source,
@@ -60,9 +59,19 @@ def simulate(
             (0, n),
             arrays,
             overwrite=overwrite,
-            tick=lambda done: bar.update(task, advance=done),
+            tick=advance,
             stopped=lambda: bool(signals.received),
         )
+
+
+@contextmanager
+def progressing(n: int, shown: bool, done: int = 0) -> Iterator[Advance]:
+    """Yields what to tell how many more of `n` spectra are drawn; `shown`: on stderr."""
+    if not shown:
+        yield lambda more: None
+        return
+    with shown_progress("simulate", n, done, "spectra") as advance:
+        yield advance
 
 
 def write_rows(
@@ -73,7 +82,7 @@ def write_rows(
     arrays: tuple[str, ...],
     *,
     overwrite: bool = False,
-    tick: Tick = lambda done: None,
+    tick: Advance = lambda done: None,
     stopped: Stopped = lambda: False,
 ) -> str:
     """Writes the spectra of these global indices, (first, after the last), whole or not at all.

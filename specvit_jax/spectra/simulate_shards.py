@@ -5,17 +5,17 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from crlb.errors import Interrupted, OutputError, UsageError
-from crlb.files.console import console
 from crlb.files.folders import delete_entries, finish_deletion
+from crlb.files.process import cores
+from crlb.files.progress import Advance
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.spectra.shard_set import (
@@ -28,7 +28,7 @@ from specvit_jax.spectra.shard_set import (
     read_set,
 )
 from specvit_jax.spectra.shards import INDEX
-from specvit_jax.spectra.simulate import Stopped, Tick, write_rows
+from specvit_jax.spectra.simulate import Stopped, progressing, write_rows
 from specvit_jax.spectra.source import Simulator
 from specvit_jax.stopping import Signals
 
@@ -54,7 +54,7 @@ def simulate_shards(
         workers: processes, each with a jax of its own; 1: this one.
         resume: keep the shards that a set begun before has finished.
         overwrite: delete the set that is there.
-        progress: show a bar.
+        progress: show how it is getting on, on stderr.
 
     Raises:
         UsageError: both resume and overwrite, another recipe than that of the set to resume, or no workers.
@@ -68,11 +68,11 @@ def simulate_shards(
     check_space(Path(out), recipe.n, n_pix, recipe.arrays, there)
     made = _begin(Path(out), recipe, resume=resume, overwrite=overwrite)
     todo = {name: span for name, span in made.spans.items() if name not in made.done}
-    with _bar(progress) as bar, Signals() as signals:
-        task = bar.add_task("simulate", total=recipe.n, completed=recipe.n - _count(todo))
+    done = recipe.n - _count(todo)
+    with progressing(recipe.n, progress, done) as advance, Signals() as signals:
         run = _inline if workers == 1 else _pooled
         try:
-            for name, checksum in run(made, recipe, todo, workers, signals, lambda n: bar.advance(task, n)):
+            for name, checksum in run(made, recipe, todo, workers, signals, advance):
                 made.done[name] = checksum
                 made.write_manifest()
         except (Interrupted, BrokenProcessPool) as error:
@@ -88,11 +88,6 @@ def _count(spans: Spans) -> int:
     return sum(stop - start for start, stop in spans.values())
 
 
-def _bar(shown: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console(stderr=True), disable=not shown)
-
-
 def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> ShardSet:
     """Makes the folder ready; of a set to resume, with the shards that are finished and sound."""
     found = check_folder(path, resume=resume, overwrite=overwrite)
@@ -103,16 +98,17 @@ def _begin(path: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> Shar
         delete_entries(path, (*read_set(path).spans, INDEX, MANIFEST))
     finish_deletion(path)
     try:
+        path.mkdir(parents=True, exist_ok=True)
+        made.write_manifest()  # makes the folder a set: what is killed from now on can be resumed
         for name in made.spans:
-            (path / name).mkdir(parents=True, exist_ok=True)
+            (path / name).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot create {path}: {error.strerror or error}; choose another --out") from error
-    made.write_manifest()
     return made
 
 
 def _finished(found: ShardSet, given: dict[str, object]) -> dict[str, str]:
-    """The sound shards of a set; names the others, and removes what an interruption left."""
+    """The sound shards of a set; names the others."""
     stored = found.settings
     changed = [
         f"{name} {stored.get(name)} -> {given.get(name)}"
@@ -123,8 +119,6 @@ def _finished(found: ShardSet, given: dict[str, object]) -> dict[str, str]:
         raise UsageError(
             f"--resume needs the settings {found.path} began with; changed: {', '.join(changed)}"
         )
-    for path in found.path.glob("shard_*/.*.partial*"):
-        path.unlink()
     wrong = {name: found.wrong(name) for name in found.done}
     for name, what in wrong.items():
         if what:
@@ -133,21 +127,24 @@ def _finished(found: ShardSet, given: dict[str, object]) -> dict[str, str]:
 
 
 def _inline(
-    made: ShardSet, recipe: Recipe, todo: Spans, workers: int, signals: Signals, tick: Tick
+    made: ShardSet, recipe: Recipe, todo: Spans, workers: int, signals: Signals, tick: Advance
 ) -> Finished:
     for name, span in todo.items():
         yield name, _write(made.file(name), recipe, span, tick, lambda: bool(signals.received))
 
 
 def _pooled(
-    made: ShardSet, recipe: Recipe, todo: Spans, workers: int, signals: Signals, tick: Tick
+    made: ShardSet, recipe: Recipe, todo: Spans, workers: int, signals: Signals, tick: Advance
 ) -> Finished:
     context = multiprocessing.get_context("spawn")
     counter, stop = context.Value("q", 0), context.Event()
     pool = ProcessPoolExecutor(min(workers, len(todo) or 1), context, _start_worker, (counter, stop))
-    pending = {pool.submit(_work, made.file(name), recipe, span): name for name, span in todo.items()}
+    pending: dict[Future[str], str] = {}
     seen = 0
     try:
+        with _deaf_to_ctrl_c():
+            for name, span in todo.items():
+                pending[pool.submit(_work, made.file(name), recipe, span)] = name
         while pending:
             done, _ = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
             now = counter.value
@@ -159,10 +156,28 @@ def _pooled(
                 raise Interrupted("stopped between two pieces")
     finally:
         stop.set()
+        started = multiprocessing.active_children() if pending else []
+        for process in started:
+            process.terminate()  # ends one that still imports; the others stop after their piece
         pool.shutdown(cancel_futures=True)
+        for process in started:
+            process.join()  # a pool that breaks while it starts forgets the last one
 
 
-def _write(path: Path, recipe: Recipe, span: tuple[int, int], tick: Tick, stopped: Stopped) -> str:
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that are started inside never hear Ctrl-C, not even while they import; this one does later.
+
+    `ProcessPoolExecutor` starts them as it is given tasks.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _write(path: Path, recipe: Recipe, span: tuple[int, int], tick: Advance, stopped: Stopped) -> str:
     source = simulator(recipe.data)
     return write_rows(
         path, source, recipe.seed, span, recipe.arrays, overwrite=True, tick=tick, stopped=stopped
@@ -200,4 +215,4 @@ def simulator(data: DataConfig) -> Simulator:
 
 def default_workers(n: int) -> int:
     """Processes for a set of `n` spectra: one per core, each with enough to do to be worth its start."""
-    return max(1, min(len(os.sched_getaffinity(0)), n // WORTH_A_PROCESS))
+    return max(1, min(cores(), n // WORTH_A_PROCESS))

@@ -18,7 +18,7 @@ from specvit_jax.network.weights import Tree, flatten, unflatten
 
 
 class Checkpoints:
-    """The checkpoints of a run, the latest and the best by validation R2; use it in a ``with``."""
+    """The checkpoints of a run, the latest and the best by validation; use it in a ``with``."""
 
     def __init__(self, folder: Path) -> None:
         """Opens the checkpoints in a folder, which is created.

@@ -15,18 +15,27 @@ from jaxtyping import Array, Float, Int, Key
 from crlb.errors import DataError, UsageError
 from specvit_jax.network.find import trained_steps
 from specvit_jax.network.inference import Scalers
-from specvit_jax.network.standardise import SkyLeft, extra_arrays, fit_input_scaler, fit_label_scaler
+from specvit_jax.network.input_layer import NAME, taken_out
+from specvit_jax.network.standardise import (
+    SkyLeft,
+    fit_input_scaler,
+    fit_label_scaler,
+    kept_arrays,
+    measured_under,
+)
 from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.runs.directory import Run
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.observed_under import say_other_conditions
 from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, StoredSpectra, stored_validation
+from specvit_jax.spectra.priors import Snapped
 from specvit_jax.spectra.ranges import parse_ranges
 from specvit_jax.spectra.source import Batch, Simulator, label_columns, read_spectra
+from specvit_jax.spectra.stored_noise import say_noise
 from specvit_jax.training import parallel
 from specvit_jax.training.checkpoint import Checkpoints
-from specvit_jax.training.step import TrainState, make_state, select
+from specvit_jax.training.step import TrainState, make_state, random_params, select
 from specvit_jax.training.teacher import Teacher
 
 VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run, so that runs compare
@@ -35,14 +44,16 @@ VALIDATION_SEED, SCALING_SEED = 20_251_201, 20_251_202  # the same for every run
 class Best(NamedTuple):
     """The best evaluation so far, and for how many evaluations it has stood."""
 
-    r2: float = -np.inf
+    score: float = -np.inf  # the one of `settings.outputs.score_name`
     step: int = 0
     stale: int = 0  # evaluations since
     slow: int = 0  # evaluations since it, or since the learning rate was last lowered
 
-    def after(self, r2: float, step: int) -> "Best":
+    def after(self, score: float, step: int) -> "Best":
         """The best once this evaluation is in."""
-        return Best(r2, step) if r2 > self.r2 else self._replace(stale=self.stale + 1, slow=self.slow + 1)
+        if score > self.score:
+            return Best(score, step)
+        return self._replace(stale=self.stale + 1, slow=self.slow + 1)
 
 
 class Start(NamedTuple):
@@ -62,7 +73,7 @@ def begin(config: Config, source: Source, saved: Checkpoints | None, initial: We
     A fresh one has the `initial` weights and their scalers, or random weights and scalers measured here.
     """
     if initial is None:
-        state, scalers = make_state(config), fit_scalers(source, config)
+        state, scalers = _measured_start(config, source)
     else:
         state, scalers = make_state(config, initial.params), Scalers(*initial[2:])
     validation = validation_batch(source, config)
@@ -76,8 +87,18 @@ def begin(config: Config, source: Source, saved: Checkpoints | None, initial: We
     return Start(state, scalers, validation, best, bool(about["scored"]))
 
 
+def _measured_start(config: Config, source: Source) -> tuple[TrainState, Scalers]:
+    """Random weights and scalers measured here; an input layer begins as their whitening."""
+    scalers = measured_scalers(source, config)
+    if config.model.input_layer == "none":
+        return make_state(config), scalers
+    scaler, layer = taken_out(scalers.input)
+    layer = jax.tree.map(parallel.agree, layer)
+    return make_state(config, random_params(config) | {NAME: layer}), scalers._replace(input=scaler)
+
+
 def check_labels(source: Source, config: Config) -> None:
-    """Refuses labels with one value in all spectra, before a run begins: they have no R2.
+    """Refuses labels with one value in all spectra, or one class, before a run begins: they have no score.
 
     Raises:
         DataError: naming the label and where its spectra are.
@@ -92,6 +113,16 @@ def check_labels(source: Source, config: Config) -> None:
                     f"{where} must hold different values of every label, but {name} is {column[0]:g} in all "
                     f"{len(column)} spectra; take others, or leave {name} out of model.label_names"
                 )
+            _check_classes(where, name, column, config.model.threshold)
+
+
+def _check_classes(where: str, name: str, column: Float[np.ndarray, " n"], threshold: float | None) -> None:
+    """Refuses a threshold that has all values of a label on one side."""
+    if threshold is not None and len(set((column > threshold).tolist())) < 2:
+        raise DataError(
+            f"{where} must hold {name} below and above model.threshold {threshold:g}, but it is "
+            f"{column.min():g} to {column.max():g}; take a threshold in between, or other spectra"
+        )
 
 
 def _label_sets(source: Source, config: Config) -> Iterator[tuple[str, Float[np.ndarray, "n n_labels"]]]:
@@ -106,11 +137,21 @@ def _label_sets(source: Source, config: Config) -> Iterator[tuple[str, Float[np.
                 labels[rows:],
             )
     elif config.data.source == "emulator":
-        ranges = parse_ranges(config.data.ranges)
-        yield "data.ranges", np.array([ranges.get(name, (0.0, 1.0)) for name in names]).T
+        yield "data.ranges", _drawn_ranges(source, config)
     if config.data.validation is not None:
-        found = read_spectra(config.data.validation, need=()).select(names)
+        found = read_spectra(config.data.validation, need=(), rows=config.data.validation_rows).select(names)
         yield f"data.validation {config.data.validation}", found
+
+
+def _drawn_ranges(source: Source, config: Config) -> Float[np.ndarray, "2 n_labels"]:
+    """Lowest and highest value of each label that is drawn; without a prior those of data.ranges."""
+    names = config.model.label_names
+    if isinstance(source, Simulator) and set(names) <= set(source.label_names):
+        box = source.prior.box if isinstance(source.prior, Snapped) else source.prior
+        columns = label_columns(source.label_names, names)
+        return np.stack([np.asarray(box.low), np.asarray(box.high)])[:, columns]
+    ranges = parse_ranges(config.data.ranges)
+    return np.array([ranges.get(name, (-np.inf, np.inf)) for name in names]).T
 
 
 def check_start(run: Run, start: Start, config: Config, resume: bool) -> None:
@@ -187,12 +228,23 @@ def fixed_settings(config: Config) -> dict[str, object]:
         "data.preprocess": data.preprocess,
         "data.components": None if data.preprocess == "none" else data.components,
         "data.noise_component": data.noise_component,
-        "arrays of the scaler": ", ".join(extra_arrays(data, 0)) or "none",
+        "arrays of the scaler": ", ".join(kept_arrays(config, 0)) or "none",
     }
 
 
 def fit_scalers(source: Source, config: Config) -> Scalers:
-    """Scalers measured on ``data.n_scaling`` observed spectra: the same for every run on this source."""
+    """The scalers of a run, without the whitening that is an input layer of its network."""
+    found = measured_scalers(source, config)
+    if config.model.input_layer == "none":
+        return found
+    return found._replace(input=taken_out(found.input)[0])
+
+
+def measured_scalers(source: Source, config: Config) -> Scalers:
+    """Scalers measured on ``data.n_scaling`` observed spectra: the same for every run on this source.
+
+    The input scaler whitens where the data are whitened, or where the network has an input layer.
+    """
     count = min(config.data.n_scaling, training_rows(source, config) or config.data.n_scaling)
     batch = observe(source, SCALING_SEED, np.arange(count), config)
     noisy, clean, labels = map(np.asarray, (batch.flux, batch.clean, batch.labels))
@@ -206,7 +258,7 @@ def fit_scalers(source: Source, config: Config) -> Scalers:
             noisy,
             clean,
             np.asarray(batch.error),
-            config.data,
+            measured_under(config),
             usable=usable,
             level=level,
             sky=None if sky is None else SkyLeft(*sky),
@@ -220,8 +272,12 @@ def validation_batch(source: Source, config: Config) -> Batch:
     Where spectra come from files, their last rows are kept for validation and are not trained on.
     """
     if config.data.validation is not None:
-        say_other_conditions(config.data.validation, config.data.conditions)
-        return stored_validation(config.data.validation, config.model.label_names)
+        data, names = config.data, config.model.label_names
+        say_other_conditions(config.data.validation, data.conditions)
+        say_noise(config.data.validation, data.noise_level)
+        return stored_validation(
+            config.data.validation, names, level=data.noise_level, rows=data.validation_rows
+        )
     start = training_rows(source, config) or 0
     count = config.data.n_validation if source.rows is None else source.rows - start
     return observe(source, VALIDATION_SEED, np.arange(start, start + count), config)

@@ -1,6 +1,7 @@
 """The training loop: steps, logging, evaluation, checkpoints, stopping."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +13,17 @@ import numpy as np
 from crlb.errors import Abandoned, Interrupted
 from specvit_jax.network.inference import Scalers
 from specvit_jax.network.weights import Weights, save_weights
+from specvit_jax.runs.board import BoardName
 from specvit_jax.runs.curves import plot_curves
+from specvit_jax.runs.deterministic import check_same_bits
 from specvit_jax.runs.directory import Run, open_run
 from specvit_jax.runs.inputs import describe_inputs
 from specvit_jax.runs.manifest import layout_change, read_manifest
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.config_file import to_yaml
+from specvit_jax.settings.epochs import in_steps
+from specvit_jax.settings.optimizers import optimizer_remarks
+from specvit_jax.settings.outputs import score_name
 from specvit_jax.spectra.checksums import check_sums
 from specvit_jax.spectra.feed import Source, TrainBatch, make_feed, step_index
 from specvit_jax.spectra.source import Observer
@@ -40,15 +46,18 @@ from specvit_jax.training.scores import score, score_names
 from specvit_jax.training.step import TrainState, fresh_step
 from specvit_jax.training.teacher import Lesson, find_teacher
 
-UNSCORED = -1e9  # validation R2 of a checkpoint that was saved without being scored
+UNSCORED = -1e9  # validation score of a checkpoint that was saved without being scored
 AGREE_EVERY = 10  # steps after which several processes ask each other whether one was told to stop
 
 
 class Result(NamedTuple):
-    """How a run ended: steps done, the best validation and its step, the weights it had then."""
+    """How a run ended: steps done, the best validation and its step, the weights it had then.
+
+    The best is that of the highest R2; of a network that tells two classes apart, of the highest skill.
+    """
 
     step: int
-    best_r2: float
+    best_score: float
     best_step: int
     weights: Path
 
@@ -62,7 +71,7 @@ def train(
     overwrite: bool = False,
     stop: Callable[[int], bool] = lambda step: False,
     layout: Layout | None = None,
-    tensorboard: bool = False,
+    log_to: Sequence[BoardName] = (),
 ) -> Result:
     """Trains a network and leaves its weights, checkpoints and metrics in a run directory.
 
@@ -76,19 +85,22 @@ def train(
         stop: called after every step with its number; True saves and stops, as SIGTERM, SIGUSR1 and Ctrl-C
             do.
         layout: devices that share each batch, and how they are driven; default: that of ``make_layout``.
-        tensorboard: write the metrics for TensorBoard too.
+        log_to: boards that get the metrics beside ``metrics.jsonl``: ``tensorboard``, ``wandb``.
 
     Raises:
         Interrupted: stopped early; everything is saved.
         NumericalError: the loss, its gradient or a score is not finite.
         UsageError: the batch does not fit the devices, their memory or the file; the run to continue is
-            another; processes were started with different settings or files; or as ``initial_weights``.
+            another; processes were started with different settings or files; or as ``initial_weights``,
+            ``check_same_bits``.
         DataError: a label has one value in all spectra; a file is not as it was written, or changed since the
             run began; there are weights to continue from, but no checkpoint.
         OutputError, DiskError, RunLocked: the run directory cannot be used, or another process uses it.
     """
-    layout = layout or make_layout()
+    layout, config = layout or make_layout(), in_steps(config, source.rows).config
     layout.check(config.train.batch_size, config.train.accumulate)
+    if config.train.deterministic:
+        check_same_bits(layout.devices[0].platform, os.environ)
     check_room(config, layout)
     step_index(source, config, 0)  # refuses at once what cannot run
     check_labels(source, config)
@@ -104,7 +116,7 @@ def train(
         overwrite=overwrite,
         layout=str(layout),
         inputs=inputs,
-        tensorboard=tensorboard,
+        log_to=log_to,
     )
     parallel.meet("the run is open")
     with opened as run, Signals() as signals, Checkpoints(run.checkpoints) as saved:
@@ -116,14 +128,15 @@ def train(
         loop = Loop(config, source, run, layout, saved, signals, stop, start)
         with Progress(loop.done, config, shown=parallel.is_first()) as loop.progress:
             changes = layout_change(run.before, str(layout))
-            for line in filter(None, (*run.notes, sums, changes, beginning(loop.done, config, resume))):
+            said = (*optimizer_remarks(config.train), *run.notes, sums, changes)
+            for line in filter(None, (*said, beginning(loop.done, config, resume))):
                 loop.progress.say(line)
             loop.go()
         saved.wait()
         run.finish(loop.done)
         if parallel.is_first():
             plot_curves(run.path)
-    return Result(loop.done, loop.best.r2, loop.best.step, run.weights("best"))
+    return Result(loop.done, loop.best.score, loop.best.step, run.weights("best"))
 
 
 class Loop:
@@ -251,12 +264,13 @@ class Loop:
         """
         host = self.layout.fetch(self.state)
         scores = self.evaluate(host)
-        self.best = self.best.after(scores["val_r2"], self.done)
+        chosen = scores[score_name(self.config.model.threshold)]
+        self.best = self.best.after(chosen, self.done)
         if parallel.is_first():
             self.keep(host, scores)
         self.progress.evaluated(self.done, scores)
         self.scored = True
-        self.save(self.slowed(host), scores["val_r2"])
+        self.save(self.slowed(host), chosen)
 
     def evaluate(self, host: TrainState) -> dict[str, float]:
         """The scores of the state on the validation spectra, the same in all processes.
@@ -288,7 +302,8 @@ class Loop:
         """Writes the scores, and the weights as ``last`` and, when they are the best so far, as ``best``."""
         self.run.log({"step": self.done} | scores)
         weights = Weights(host.scored, self.config, *self.scalers)
-        about = {"step": self.done, "val_r2": scores["val_r2"]}
+        name = score_name(self.config.model.threshold)
+        about = {"step": self.done, name: scores[name]}
         for which in ("last", "best") if self.best.step == self.done else ("last",):
             save_weights(self.run.weights(which), weights, about)
 
@@ -303,14 +318,14 @@ class Loop:
         self.state = self.state._replace(rate=self.layout.replicate(rate))
         return host._replace(rate=rate)
 
-    def save(self, host: TrainState, r2: float) -> None:
-        """Writes a checkpoint in the background."""
+    def save(self, host: TrainState, score: float) -> None:
+        """Writes a checkpoint in the background; its score has the name r2, whichever it is."""
         self.run.check()
         if self.saved.latest == self.done:
             return  # it was saved without being scored, and this state is the same
-        best = {"best_r2": self.best.r2, "best_step": self.best.step}
+        best = {"best_r2": self.best.score, "best_step": self.best.step}
         wait = {"stale": self.best.stale, "slow": self.best.slow}
-        about = {"r2": r2, "scored": int(r2 != UNSCORED)} | best | wait
+        about = {"r2": score, "scored": int(score != UNSCORED)} | best | wait
         if parallel.is_first():
             self.saved.save(self.done, (host, self.scalers), about)
 

@@ -1,50 +1,72 @@
 """The optimiser: gradient clipping, the update, the learning rate over the steps."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
-import jax.numpy as jnp
 import optax
 import optax.contrib
-from jaxtyping import Array, ArrayLike, Float
 
 from specvit_jax.network.inference import Params
 from specvit_jax.settings.config import TrainConfig
+from specvit_jax.settings.optimizers import CONSTANTS, SETTINGS, TAKES
+from specvit_jax.training.freeze import thawing
 
+Make = Callable[..., optax.GradientTransformation]
 Mask = Callable[[Params], Params] | None  # which parameters decay, from their tree; None: all of them
-EPS = 1e-8  # added to the root of the gradient's mean square, as Kingma & Ba 2015
 ONE_CYCLE_START = 25.0  # the first learning rate of one_cycle is the highest over this, as in PyTorch
 
 
 def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Gradient clipping and the optimiser; one that a plateau slows down is scaled by the training state."""
-    rate, mask = learning_rate(config), decayed(config)
-    if config.optimizer == "adamw":
-        inner = optax.adamw(
-            rate, b1=config.b1, b2=config.b2, eps=EPS, weight_decay=config.weight_decay, mask=mask
-        )
-    elif config.optimizer == "adam":
-        inner = optax.adam(rate, b1=config.b1, b2=config.b2, eps=EPS)
-    elif config.optimizer == "sgd":
-        inner = optax.sgd(rate, momentum=config.b1)
-    elif config.optimizer == "muon":
-        inner = muon(rate, mask, config)
-    else:
-        raise ValueError(f"optimizer must be adamw, adam, sgd or muon, found {config.optimizer!r}")
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), inner)
+    late = rule(config, config.freeze_input or 0)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), thawing(config, rule(config), late))
 
 
-def muon(rate: optax.Schedule, mask: Mask, config: TrainConfig) -> optax.GradientTransformation:
+def rule(config: TrainConfig, first: int = 0) -> optax.GradientTransformation:
+    """The optimiser that the config names, with the settings that it takes.
+
+    Args:
+        config: config of the training.
+        first: steps done before its first one, which has the learning rate of its place.
+
+    Raises:
+        ValueError: another name.
+    """
+    name = config.optimizer
+    if name not in TAKES:
+        raise ValueError(f"optimizer must be one of {', '.join(TAKES)}, found {name!r}")
+    make: Make = OWN[name] if name in OWN else getattr(optax, name)
+    values = {setting: getattr(config, setting) for setting in SETTINGS} | {"decay": decayed(config)}
+    taken = {argument: values[setting] for argument, setting in TAKES[name].items()}
+    rate = learning_rate(config)
+    return make(lambda step: rate(step + first), **taken, **CONSTANTS.get(name, {}))
+
+
+def muon(
+    rate: optax.Schedule, *, b1: float, b2: float, weight_decay: float, mask: Mask
+) -> optax.GradientTransformation:
     """Matrices take orthogonalised momentum (Jordan et al. 2024, Muon), all other parameters AdamW."""
     return optax.contrib.muon(
         rate,
-        weight_decay=config.weight_decay,
+        weight_decay=weight_decay,
         weight_decay_mask=mask,
-        adam_b1=config.b1,
-        adam_b2=config.b2,
-        adam_weight_decay=config.weight_decay if config.decay == "all" else 0.0,
+        adam_b1=b1,
+        adam_b2=b2,
+        adam_weight_decay=weight_decay if mask is None else 0.0,
     )
+
+
+def adafactor(rate: optax.Schedule, *, weight_decay: float, mask: Mask) -> optax.GradientTransformation:
+    """Adafactor (Shazeer & Stern 2018, arXiv:1804.04235), its steps in units of the parameters' rms.
+
+    Weights decay by the learning rate, as with AdamW; optax would not multiply the two.
+    """
+    return optax.adafactor(
+        rate, weight_decay_rate=lambda step: weight_decay * rate(step), weight_decay_mask=mask
+    )
+
+
+OWN: Mapping[str, Make] = {"muon": muon, "adafactor": adafactor}  # all others are optax's as they are
 
 
 def learning_rate(config: TrainConfig) -> optax.Schedule:
@@ -67,13 +89,8 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
 
 def one_cycle(high: float, low: float, rise: int, steps: int) -> optax.Schedule:
     """Half a cosine from high / 25 to `high` in `rise` steps, half a cosine down to `low` in the others."""
-    start = high / ONE_CYCLE_START
-
-    def up(step: ArrayLike) -> Float[Array, ""]:
-        return start + 0.5 * (high - start) * (1.0 - jnp.cos(math.pi * jnp.asarray(step) / rise))
-
-    fall = max(steps - rise, 1)
-    return optax.join_schedules([up, optax.cosine_decay_schedule(high, fall, alpha=low / high)], [rise])
+    ends = {rise: ONE_CYCLE_START, max(steps, rise + 1): low / high}
+    return optax.piecewise_interpolate_schedule("cosine", high / ONE_CYCLE_START, ends)
 
 
 def decayed(config: TrainConfig) -> Mask:

@@ -5,8 +5,11 @@ over a mesh (`NamedSharding`), where arrays are global. jax's multi-controller r
 """
 
 import os
-from collections.abc import Callable, Sequence
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import zip_longest
 from typing import Literal, TypeVar
 
@@ -18,6 +21,7 @@ from jaxtyping import Array, Float
 from crlb.errors import UsageError
 
 AXIS = "device"
+FIRST_PORT, PORTS = 61440, 4096  # of coordinators under Slurm, as in jax
 JOIN_S = 120  # that the processes of a run wait for each other to start
 Mode = Literal["pmap", "jit"]
 Tree = TypeVar("Tree")
@@ -167,7 +171,37 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
                 coordinator_bind_address=coordinator,  # jax would listen on all interfaces
             )
     elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
-        jax.distributed.initialize()
+        address = slurm_coordinator(os.environ)
+        jax.distributed.initialize(address, coordinator_bind_address=bind_address(address, os.environ))
+
+
+def slurm_coordinator(environment: Mapping[str, str]) -> str | None:
+    """Returns host:port of the first task, as jax would choose it; None where it has to look elsewhere."""
+    first = re.match(r"([^,\[]+)(?:\[(\d+))?", environment.get("SLURM_STEP_NODELIST", ""))
+    job = environment.get("SLURM_JOB_ID", "")
+    if "JAX_COORDINATOR_ADDRESS" in environment or first is None or not job.isdecimal():
+        return environment.get("JAX_COORDINATOR_ADDRESS")
+    port = environment.get("JAX_COORDINATOR_PORT", FIRST_PORT + int(job) % PORTS)
+    return f"{first[1]}{first[2] or ''}:{port}"
+
+
+def bind_address(address: str | None, environment: Mapping[str, str]) -> str | None:
+    """Returns where a coordinator listens: where it is reached. None: on all interfaces, as jax has it.
+
+    That is needed where a host knows itself by an address that leads to no other (127.0.1.1).
+
+    Args:
+        address: host:port of the coordinator.
+        environment: of the process; says how many nodes there are, and perhaps another answer.
+    """
+    if address is None or "JAX_COORDINATOR_BIND_ADDRESS" in environment:
+        return environment.get("JAX_COORDINATOR_BIND_ADDRESS")
+    try:
+        found = socket.getaddrinfo(address.rpartition(":")[0].strip("[]"), None)[0][4][0]
+    except OSError:
+        return None  # jax will say that the host is not known
+    is_alone = environment.get("SLURM_STEP_NUM_NODES", "1") == "1"
+    return address if is_alone or not ip_address(found).is_loopback else None
 
 
 def is_first() -> bool:
@@ -183,7 +217,7 @@ def meet(where: str) -> None:
         multihost_utils.sync_global_devices(where)
 
 
-def agree(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def agree(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """The values of process 0, in every process."""
     if jax.process_count() == 1:
         return values

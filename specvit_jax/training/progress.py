@@ -15,12 +15,13 @@ LINE_EVERY_S = 30.0  # between plain lines, besides one for every evaluation
 
 
 class Progress:
-    """Shows steps, spectra/s, loss, validation R2 and MAE, time spent and left; use it in a ``with``."""
+    """Shows steps, spectra/s, loss, validation scores, time spent and left; use it in a ``with``."""
 
     def __init__(self, start: int, config: Config, *, shown: bool = True) -> None:
         """Begins at a step; ``shown`` in the first process of a run only."""
         self.steps, self.batch_size = config.train.steps, config.train.batch_size
         self.labels = config.model.label_names
+        self.classes = config.model.threshold is not None
         self.console = console(stderr=True, quiet=not shown)
         self.entered = self.begun = self.line_at = self.told_at = time.monotonic()
         self.start = self.told = start
@@ -65,7 +66,8 @@ class Progress:
     def evaluated(self, step: int, scores: dict[str, float]) -> None:
         """Reports the validation scores; the time they took does not count as training."""
         shown = self.labels[:1] if self.console.is_terminal else self.labels
-        self.text["val"] = f"validation {'; '.join(_scores(shown, scores))}"
+        told = _of_classes(scores) if self.classes else _scores(shown, scores)
+        self.text["val"] = f"validation {'; '.join(told)}"
         self.told_at = time.monotonic()
         self._show(step, line=True)
 
@@ -92,3 +94,8 @@ def _scores(labels: Iterable[str], scores: dict[str, float]) -> list[str]:
         f"MAE {scores[f'val_mae_{label}']:.4g} {LABELS[label].unit}"
         for label in labels
     ]
+
+
+def _of_classes(scores: dict[str, float]) -> list[str]:
+    found = (scores[f"val_{name}"] for name in ("accuracy", "cross_entropy", "skill"))
+    return ["accuracy {:.4f}, cross entropy {:.4f}, skill {:.4f}".format(*found)]

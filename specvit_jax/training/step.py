@@ -12,13 +12,14 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import UsageError
-from specvit_jax.network.inference import Params, Scalers
+from specvit_jax.network.inference import Params, Scalers, targets
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.settings.config import Config, TrainConfig
 from specvit_jax.spectra.feed import Source, TrainBatch
 from specvit_jax.spectra.source import Batch, Observer
 from specvit_jax.training import parallel
+from specvit_jax.training.freeze import held
 from specvit_jax.training.optimizer import learning_rate, optimizer
 from specvit_jax.training.teacher import Lesson, Teacher
 
@@ -49,11 +50,17 @@ class TrainState(NamedTuple):
 @partial(jax.jit, static_argnames="config")
 def make_state(config: Config, params: Params | None = None) -> TrainState:
     """The state before the first step: of given weights, else a function of the config and its seed alone."""
-    if params is None:
-        key = stream(config, PARAMS)
-        params = make_network(config.model).init(key, jnp.zeros((1, config.model.input_size)))["params"]
+    params = random_params(config) if params is None else params
     average = jax.tree.map(jnp.copy, params) if config.train.ema else None
     return TrainState(jnp.int32(0), params, optimizer(config.train).init(params), average, jnp.float32(1))
+
+
+@partial(jax.jit, static_argnames="config")
+def random_params(config: Config) -> Params:
+    """Weights at random, from the seed of the config."""
+    key, pixels = stream(config, PARAMS), jnp.zeros((1, config.model.input_size))
+    params: Params = make_network(config.model).init(key, pixels)["params"]
+    return params
 
 
 def stream(config: Config, use: int) -> Key[Array, ""]:
@@ -64,7 +71,7 @@ def stream(config: Config, use: int) -> Key[Array, ""]:
 def loss_of(
     out: Float[Array, "batch n_out"], target: Float[Array, "batch n_labels"], config: TrainConfig
 ) -> Float[Array, "batch n_labels"]:
-    """The loss of each label of each spectrum, from the network's output and the truth in scaled units."""
+    """The loss of each label of each spectrum, from the output and what it is compared with (`targets`)."""
     labels, log_sigma = split(out, target.shape[1])
     error = labels - target
     if config.loss == "l1":
@@ -74,12 +81,16 @@ def loss_of(
     if config.loss == "huber":
         loss: Array = optax.losses.huber_loss(error, delta=config.huber_delta)
         return loss
+    if config.loss == "cross_entropy":
+        entropy: Array = optax.losses.sigmoid_binary_cross_entropy(labels, target)
+        return entropy
     if config.loss == "nll" and log_sigma is not None:
         return _nll(error, log_sigma)
     if config.loss == "mse_nll" and log_sigma is not None:
         return error**2 + _nll(jax.lax.stop_gradient(error), log_sigma)
     raise ValueError(
-        f"loss must be l1, mse, huber, or nll or mse_nll with a predicted sigma, found {config.loss!r}"
+        "loss must be l1, mse, huber, cross_entropy, or nll or mse_nll with a predicted sigma, found "
+        f"{config.loss!r}"
     )
 
 
@@ -118,7 +129,7 @@ def loss_and_gradient(
     config: Config,
     teacher: Teacher | None = None,
 ) -> tuple[Float[Array, ""], Params]:
-    """The mean loss (scaled units) of noisy spectra, with dropout by their index, and its gradient.
+    """The mean loss (scaled units; nats) of noisy spectra, with dropout by their index, and its gradient.
 
     Args:
         state: the state before the step.
@@ -132,7 +143,8 @@ def loss_and_gradient(
     key = jax.random.fold_in(stream(config, DROPOUT), state.step)
     x = scalers.input.encode(batch.flux, batch.usable)
     if teacher is None:
-        loss = partial(loss_of, target=jnp.asarray(scalers.label.encode(batch.labels)), config=config.train)
+        target = targets(batch.labels, scalers.label, config.model)
+        loss = partial(loss_of, target=target, config=config.train)
     else:
         target, log_sigma = teacher.target(batch, scalers.label)
         loss = partial(taught_loss, target=target, target_log_sigma=log_sigma, config=config.train)
@@ -157,13 +169,18 @@ def update(
         axis: device axis to average over, when inside one.
 
     Returns:
-        The new state; ``loss`` (scaled units), ``grad_norm`` before clipping and ``learning_rate``.
+        The new state; ``loss`` (scaled units), ``grad_norm`` of what is trained, before clipping, and
+        ``learning_rate``.
     """
     loss, grads = parallel.average((loss, grads), axis)
+    hold = partial(held, config.train, state.step)  # the input layer, while it is frozen
+    grads = hold(grads, jax.tree.map(jnp.zeros_like, grads))
     updates, opt_state = optimizer(config.train).update(grads, state.opt_state, state.params)
     updates = jax.tree.map(lambda update: state.rate * update, updates)
-    params = optax.apply_updates(state.params, updates)
-    ema = None if state.ema is None else optax.incremental_update(params, state.ema, 1 - config.train.ema)
+    params = hold(optax.apply_updates(state.params, updates), state.params)
+    ema = state.ema
+    if ema is not None:
+        ema = hold(optax.incremental_update(params, ema, 1 - config.train.ema), params)
     rate = state.rate * jnp.asarray(learning_rate(config.train)(state.step), jnp.float32)
     metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), "learning_rate": rate}
     return TrainState(state.step + 1, params, opt_state, ema, state.rate), metrics

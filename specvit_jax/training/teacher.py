@@ -65,12 +65,15 @@ def find_teacher(config: Config) -> Teacher | None:
 
     Raises:
         MissingInputError, DataError: as ``load_weights``.
-        UsageError: it does not read all labels, or not their sigma; or was trained under other conditions.
+        UsageError: it does not read all labels, or not their sigma, or tells classes apart; or was trained
+            under other conditions.
     """
     if config.train.teacher is None:
         return None
     weights = load_weights(config.train.teacher)
     who, model = f"train.teacher {config.train.teacher}", weights.config.model
+    if model.threshold is not None:
+        raise UsageError(f"{who} says {model.output_names[0]}, a probability; give one that reads labels")
     missing = [name for name in config.model.label_names if name not in model.label_names]
     if missing:
         raise UsageError(f"{who} must read {', '.join(missing)} too, it reads {', '.join(model.label_names)}")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crlb.errors import UsageError
-from experiments.accuracy import MEAN, AccuracyResult, parse_networks, snr_rows
+from experiments.accuracy.experiment import MEAN, AccuracyResult, parse_networks, snr_rows
 
 
 @pytest.fixture

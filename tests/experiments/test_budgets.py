@@ -11,7 +11,8 @@ import pytest
 from experiments.budgets import experiment
 from experiments.budgets.experiment import NETWORKS, RATES, SIZES, STUDY, beyond, chosen, config_of, tune
 from experiments.budgets.result import BudgetRow, BudgetsResult
-from experiments.study.frame import Options, Work
+from experiments.study.frame import Work
+from experiments.study.options import Options
 from experiments.study.running import report
 from specvit_jax import load_weights, metrics
 from specvit_jax.network.standardise import fit_input_scaler
@@ -127,7 +128,7 @@ def test_the_plan_counts_every_step(work):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_it_runs_at_smoke_size(tmp_path, toy_grid):
     report(STUDY, Options("smoke", toy_grid, out=tmp_path))
     result = BudgetsResult.from_json(json.loads((tmp_path / "results.json").read_text()))

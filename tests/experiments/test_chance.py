@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.chance import ChanceResult, Known, SnrAtMag, rows_of, snr_at_mag
+from experiments.chance.experiment import ChanceResult, Known, SnrAtMag, rows_of, snr_at_mag
 from experiments.study.stars import Stars
 
 N = 20_000

@@ -112,7 +112,7 @@ def test_a_pupil_is_trained_again_where_its_teacher_is_another(work, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_it_runs_at_smoke_size(tmp_path, toy_grid):
     report(STUDY, DistillationOptions("smoke", toy_grid, out=tmp_path))
     result = DistillationResult.from_json(json.loads((tmp_path / "results.json").read_text()))

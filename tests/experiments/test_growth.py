@@ -10,13 +10,14 @@ import scipy.stats
 
 from crlb.errors import MissingInputError
 from crlb.fisher.information import pixel_information
-from experiments import scaling
-from experiments import transfer_learning as transfer
 from experiments.attention import filters
 from experiments.baselines.finite import FiniteSet, chunks_of, finite_set, n_validation
-from experiments.study.frame import Options, Work
+from experiments.scaling import experiment as scaling
+from experiments.study.frame import Work
+from experiments.study.options import Options
 from experiments.study.rows import ArmRow
 from experiments.study.training import base
+from experiments.transfer_learning import experiment as transfer
 from specvit_jax import metrics
 from specvit_jax.network.standardise import InputScaler
 from specvit_jax.settings.config import Config

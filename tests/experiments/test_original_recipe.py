@@ -10,9 +10,10 @@ import pytest
 from experiments.original_recipe import experiment
 from experiments.original_recipe.experiment import SIZES, STUDY, by_recipe, by_steps, compared, linear, recipe
 from experiments.original_recipe.result import Point, Row, Training, epochs_of, listed
-from experiments.study.frame import Options, Work
+from experiments.study.frame import Work
+from experiments.study.options import Options
 from specvit_jax import metrics
-from specvit_jax.settings.config import PAPER
+from specvit_jax.settings.presets import PAPER
 from specvit_jax.training.optimizer import learning_rate
 
 CPU = SIZES["cpu"]

@@ -11,7 +11,9 @@ from scipy.special import ndtr
 from crlb.detector import DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS
 from crlb.observation.instrument import detector_flux
 from crlb.observation.noise import builtin_noise, draw, variance
-from experiments import capacity, loss_and_scaling, multitask, snapping
+from experiments.capacity import experiment as capacity
+from experiments.loss_and_scaling import experiment as loss_and_scaling
+from experiments.multitask import experiment as multitask
 from experiments.position import experiment as position
 from experiments.position.moved_grid import (
     Sampling,
@@ -34,6 +36,7 @@ from experiments.robustness.distortions import (
     sky_lines,
     tilted,
 )
+from experiments.snapping import experiment as snapping
 from experiments.study import stars
 from experiments.study.training import base
 from specvit_jax.evaluation.predict import predict

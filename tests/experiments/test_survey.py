@@ -84,7 +84,7 @@ def test_every_case_changes_one_unknown_and_all_unknowns_have_one():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_it_trains_a_network_where_asked_and_tells_every_case(tmp_path):
     report(STUDY, SurveyOptions("smoke", out=tmp_path, train=True, sensitivity=True))
     result = SurveyResult.from_json(json.loads((tmp_path / "results.json").read_text()))

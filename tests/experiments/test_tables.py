@@ -1,4 +1,4 @@
-"""Numbers of README and model card: they are those of the result files, and a number that is not is named."""
+"""Numbers of pages and model cards: they are those of the result files, and a number that is not is named."""
 
 import json
 import re
@@ -9,10 +9,11 @@ import pytest
 from crlb.errors import DataError, MissingInputError, UsageError
 from experiments.tables import __main__ as command
 from experiments.tables import measure
+from experiments.tables import results as results_module
 from experiments.tables.documents import BLOCKS, DOCUMENTS, rewritten, write
 from experiments.tables.expect import stale_texts, today, write_texts
 from experiments.tables.results import ROOT, Result, Results
-from experiments.tables.text import BLOCK, fixed, items, outside, percent, rewrite, span, table
+from experiments.tables.text import BLOCK, fixed, items, linked_from, outside, percent, rewrite, span, table
 
 LIKE_R2 = re.compile(r"(?<![\d.,])[01]\.\d{3}(?![\d.])(?! Å)")
 
@@ -28,7 +29,7 @@ def copy(tmp_path):
     for name in DOCUMENTS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    for name in ("results/scaling/results.json", "experiments/scaling.py", "docs/ceiling.json"):
+    for name in ("results/scaling/results.json", "experiments/scaling/experiment.py", "docs/ceiling.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -37,9 +38,14 @@ def copy(tmp_path):
 def test_every_block_of_the_documents_is_what_the_result_files_give(results):
     documents = rewritten(ROOT, results)
     assert [(path.name, document.changed) for path, document in documents.items()] == [
-        ("README.md", ()),
+        ("figure.md", ()),
+        ("results.md", ()),
+        ("speed.md", ()),
+        ("embedded-grid.md", ()),
+        ("claims.md", ()),
         ("ceilings.md", ()),
         ("conditions.md", ()),
+        ("figure.md", ()),
         ("tiny.md", ()),
         ("survey.md", ()),
     ], "run python -m experiments.tables"
@@ -58,9 +64,10 @@ def test_every_block_says_the_day_of_its_run(name, results):
 @pytest.mark.parametrize(
     ("document", "block", "number", "other"),
     [
-        ("README.md", "ceiling", "0.757", "0.758"),
-        ("README.md", "missing", "0.006", "0.012"),
-        ("README.md", "findings", "0.992", "0.979"),
+        ("docs/figure.md", "ceiling", "0.757", "0.758"),
+        ("docs/results.md", "missing", "0.006", "0.012"),
+        ("docs/results.md", "findings", "0.992", "0.979"),
+        ("docs/claims.md", "claims", "0.633", "0.634"),
         ("specvit_jax/weights/tiny.md", "card", "0.990 (", "0.991 ("),
     ],
 )
@@ -86,22 +93,30 @@ def test_a_result_made_again_changes_every_block_that_shows_it(copy, results):
         def file(self, name):
             return Results(copy).file(name) if name == "docs/ceiling.json" else super().file(name)
 
-    found = rewritten(ROOT, Newer())[ROOT / "README.md"]
+    found = rewritten(ROOT, Newer())[ROOT / "docs/figure.md"]
     assert found.changed == ("ceiling",)
     assert "**0.500**" in found.text
 
 
 def test_no_number_like_r2_stands_outside_the_blocks():
-    prose = outside((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert LIKE_R2.findall(prose) == []
-    assert "## Results" in prose  # the prose itself is still there
-    assert LIKE_R2.findall(prose + " R² is 0.715 overall") == ["0.715"]
+    pages = [ROOT / "README.md", *(ROOT / name for name in DOCUMENTS if name.startswith("docs/"))]
+    prose = {path.name: outside(path.read_text(encoding="utf-8")) for path in pages}
+    assert {name: found for name, text in prose.items() if (found := LIKE_R2.findall(text))} == {}
+    assert "## Install" in prose["README.md"]  # the prose itself is still there
+    assert LIKE_R2.findall(prose["README.md"] + " R² is 0.715 overall") == ["0.715"]
 
 
 def test_outside_leaves_out_blocks_fences_spans_and_addresses():
     text = "one 0.111\n<!-- numbers: a -->\n0.222\n<!-- end -->\n```sh\n--x 0.333\n```\n"
     text += "`0.444` [b](0.555) 0.666\n"
     assert LIKE_R2.findall(outside(text)) == ["0.111", "0.666"]
+
+
+def test_links_of_a_block_lead_from_the_page_it_stands_on():
+    text = "[a](docs/a.json) ![b](results/b.png) [c](#d) [e](https://f/g)"
+    assert linked_from("docs", text) == "[a](a.json) ![b](../results/b.png) [c](#d) [e](https://f/g)"
+    assert linked_from("docs/howto", "[a](docs/a.json)") == "[a](../a.json)"
+    assert linked_from(".", text) == text
 
 
 def test_a_block_keeps_its_indent():
@@ -209,14 +224,14 @@ def test_results_of_no_experiment_are_named(copy):
 
 
 def test_check_names_what_differs_and_writes_nothing(copy, results, monkeypatch, capsys):
-    monkeypatch.setattr(command, "ROOT", copy)
-    monkeypatch.setattr(command, "Results", lambda: results)
+    monkeypatch.setattr(results_module, "ROOT", copy)
+    monkeypatch.setattr(results_module, "Results", lambda: results)
     command.tables(command.Tables(check=True))
     assert capsys.readouterr().out == "nothing differs\n"
-    path = copy / "README.md"
+    path = copy / "docs/results.md"
     right = path.read_text(encoding="utf-8")
     path.write_text(right.replace("0.992 (0.981-1.003)", "0.972 (0.960-0.983)"), encoding="utf-8")
-    with pytest.raises(DataError, match=r"README\.md: findings; run python -m experiments\.tables"):
+    with pytest.raises(DataError, match=r"results\.md: findings; run python -m experiments\.tables"):
         command.tables(command.Tables(check=True))
     assert path.read_text(encoding="utf-8") != right
     command.tables(command.Tables())
@@ -229,19 +244,20 @@ def test_to_check_and_to_measure_at_once_is_refused():
 
 
 def test_a_measurement_keeps_commands_day_and_what_is_shown(tmp_path, monkeypatch):
-    rows = [
+    rows: list[dict[str, object]] = [
         {"test": test, "region": region}
         for test in ("halved", "single", "estimate")
         for region in ("all", "T_eff < 4500", "M_H < -1.5")
     ]
-    kept = {"mags": [20.0], "snr_median": [24.0], "axes": [], "nodes": 3}
-    monkeypatch.setattr(measure, "run", lambda *_: kept | {"rows": rows, "spectra": [1.0]})
+    keys = measure.MEASUREMENTS["interpolation"].kept
+    kept = {key: [1.0] for key in keys}
+    monkeypatch.setattr(measure, "run", lambda *_: kept | {"rows": rows, "other": [1.0]})
     (tmp_path / "docs").mkdir()
     path = measure.measure("interpolation", tmp_path)
     written = Results(tmp_path).file("docs/interpolation.json")
     assert path == tmp_path / "docs/interpolation.json"
-    assert written.at("validate").names() == ["mags", "snr_median", "axes", "nodes", "rows"]
-    assert [row.value for row in written.rows("validate", "rows")] == [rows[i] for i in (0, 1, 3, 4)]
+    assert written.at("validate").names() == list(keys)
+    assert [row.value for row in written.rows("validate", "rows")] == [rows[i] for i in (0, 1, 2, 3, 4)]
     assert written.text("provenance", "commands", "validate").startswith("crlb grid validate")
     assert written.date.year >= 2026
 

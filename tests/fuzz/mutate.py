@@ -87,10 +87,11 @@ def inside_zip(good: bytes, chance: random.Random) -> bytes:
         return mutated(good, chance)
     with zipfile.ZipFile(io.BytesIO(good)) as file:
         members = {name: file.read(name) for name in file.namelist()}
+        packed = file.infolist()[0].compress_type
     name = chance.choice(sorted(members))
     members[name] = mutated(members[name], chance)
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(out, "w", packed) as file:
         for one, content in members.items():
             file.writestr(one, content)
     return out.getvalue()

@@ -27,17 +27,20 @@ from experiments.baselines import store
 from experiments.baselines.ridge import Ridge
 from experiments.study import stars
 from specvit_jax.evaluation import training_set
+from specvit_jax.exchange.checkpoint_file import read_checkpoint
+from specvit_jax.exchange.original import Given, imported
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.network.weights import Weights, load_weights, save_weights
 from specvit_jax.report.experiments import files as figure_and_table
-from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import override
+from specvit_jax.settings.presets import preset
 from specvit_jax.spectra.shard_set import read_set
 from specvit_jax.spectra.shards import open_shards
 from tests.fuzz.mutate import inside_gzip, inside_png, inside_zip, mutated
 from tests.hostile.test_hdf5 import small_grid
 from tests.hostile.test_text import READERS as TEXTS
+from tests.specvit_jax.exchange import theirs
 
 ROOT = Path(__file__).resolve().parents[2]
 N, WAVE = 4, np.linspace(8000.0, 8040.0, 64)
@@ -163,7 +166,10 @@ def stored_posteriors(path: Path) -> object:
 
 def trained_on(path: Path) -> None:
     some = np.random.default_rng(4).random
-    pixels, mags = {"mean": some(16), "basis": some((16, 3)), "rest": some(16)}, np.arange(5.0)
+    pixels, mags = (
+        {"mean": some(16), "basis": some((16, 3)), "rest": some(16), "calm": np.eye(16)[0]},
+        np.arange(5.0),
+    )
     ranges = {name: np.array([1.0, 2.0]) for name in ("snr_range", "mag_range")}
     known = {"coefficients": some((20, 3)), "errors": some((5, 16)), "label_range": some((2, 3))}
     training_set._write(path, training_set.TrainingSet(mags=mags, **pixels, **ranges, **known), "stamp")
@@ -196,6 +202,12 @@ READERS = {
     "grid of others": Reader("grid.h5", foreign_grid, load_grid),
     "weights": Reader("w.safetensors", weights, load_weights, sealed=True),
     "weights of others": Reader("w.safetensors", foreign_weights, load_weights),
+    "checkpoint of the original": Reader(
+        "a.ckpt",
+        theirs.checkpoint,
+        lambda path: imported(read_checkpoint(path), Given(mean=(3.0, -0.5), std=(1.2, 0.8))),
+        damage=inside_zip,
+    ),
     "spectra": Reader(
         "s.h5",
         spectra,

@@ -12,23 +12,31 @@ import safetensors.numpy
 from astropy.io import fits
 
 from crlb.bosz.fits_table import parse_fits
-from crlb.bosz.read import read_spectrum
 from crlb.cli import parse
 from crlb.errors import EXPECTED, DataError
 from crlb.files.hdf5_checksum import check_seal
 from crlb.files.npz import read_npz, write_npz
 from crlb.files.observed import Observed, Origin
 from crlb.files.spectra import read_spectra
-from crlb.grids.grid_file import load_grid, save_grid
+from crlb.grids.grid_file import default_grid_path, load_grid, save_grid
 from crlb.readers.options import ReadOptions
 from crlb.readers.read import open_observed
+from specvit_jax.cli.info import Info
 from specvit_jax.evaluation import training_set
 from specvit_jax.network.find import shipped_weights
-from specvit_jax.network.weights import Weights, flatten, load_weights, save_weights
+from specvit_jax.network.weights import (
+    Weights,
+    content_digest,
+    flatten,
+    load_weights,
+    save_tensors,
+    save_weights,
+)
 from tests.crlb.readers.test_pfsspec import saved, sealed
-from tests.fuzz.readers import trained_on
-from tests.hostile.conftest import SHARED
+from tests.fuzz.readers import posteriors, stored_posteriors, trained_on
 from tests.hostile.test_hdf5 import small_grid
+
+SHIPPED = [default_grid_path(), *sorted(shipped_weights("tiny").parent.glob("*.safetensors"))]
 
 
 def bits_flipped(good: bytes, n: int, seed: int) -> list[bytes]:
@@ -39,6 +47,12 @@ def bits_flipped(good: bytes, n: int, seed: int) -> list[bytes]:
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         found.append(bytes(content))
     return found
+
+
+def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and texts of a safetensors file."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return safetensors.numpy.load_file(path), dict(file.metadata())
 
 
 @pytest.mark.parametrize("rtol", [None, 1e-3])
@@ -86,6 +100,11 @@ def test_every_part_of_a_grid_file_counts(tmp_path, change):
     load_grid(path)
 
 
+def has_sum(path) -> bool:
+    with h5py.File(path, "r") as file:
+        return "sha256" in file.attrs
+
+
 def test_info_says_whether_there_is_a_checksum(tmp_path, capsys):
     path = tmp_path / "grid.h5"
     save_grid(small_grid(), path)
@@ -94,7 +113,7 @@ def test_info_says_whether_there_is_a_checksum(tmp_path, capsys):
     with h5py.File(path, "a") as file:
         del file.attrs["sha256"]
     parse(["grid", "info", str(path)])()
-    assert "none in the file" in capsys.readouterr().out
+    assert "no checksum in the file" in capsys.readouterr().out
 
 
 def test_a_grid_of_one_pixel_is_refused(tmp_path):
@@ -183,17 +202,47 @@ def test_archives_are_read_as_they_were_written_or_not_at_all(tmp_path, keep):
         {"x": np.ones(2)},
     ],
 )
-@pytest.mark.parametrize("summed", [True, False])
-def test_training_sets_that_cannot_be_are_made_anew(tmp_path, change, summed):
+def test_training_sets_that_cannot_be_are_made_anew(tmp_path, change):
     path = tmp_path / "t.safetensors"
     trained_on(path)
-    tensors = safetensors.numpy.load_file(path)
-    with safetensors.safe_open(path, framework="numpy") as file:
-        metadata = {name: text for name, text in file.metadata().items() if summed or name != "sha256"}
-    safetensors.numpy.save_file(tensors | change, path, metadata)
+    tensors, metadata = contents(path)
+    save_tensors(path, tensors | change, metadata)  # with a checksum that agrees
     assert (training_set._read(path, "stamp") is not None) == (not change)
-    safetensors.numpy.save_file(tensors | {"mean": tensors["mean"] + 1}, path, metadata)
-    assert (training_set._read(path, "stamp") is None) == summed
+
+
+@pytest.mark.parametrize("summed", [True, False])
+def test_training_sets_whose_checksum_differs_or_is_gone_are_made_anew(tmp_path, summed):
+    path = tmp_path / "t.safetensors"
+    trained_on(path)
+    tensors, metadata = contents(path)
+    if summed:
+        tensors["mean"] = tensors["mean"] + 1
+    else:
+        del metadata["sha256"]
+    safetensors.numpy.save_file(tensors, path, metadata)
+    assert training_set._read(path, "stamp") is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        np.ones((4, 3)),
+        np.ones((4, 3, 3)),
+        np.ones((3, 3, 2)),
+        np.ones((4, 3, 2), complex),
+        np.ones((4, 3, 2), bool),
+        np.full((4, 3, 2), np.nan),
+        -np.ones((4, 3, 2)),
+    ],
+    ids=lambda found: f"{found.dtype}{found.shape}{found.flat[0]}",
+)
+def test_posteriors_that_cannot_be_are_refused(tmp_path, found):
+    path = tmp_path / "p.npz"
+    posteriors(path)
+    assert len(stored_posteriors(path)) == 4
+    np.savez(path, found=found, marks=read_npz(path, "posteriors")["marks"])
+    with pytest.raises(DataError, match=r"p\.npz must hold"):
+        stored_posteriors(path)
 
 
 @pytest.fixture(scope="module")
@@ -219,12 +268,32 @@ def test_weights_are_read_as_they_were_written_or_not_at_all(tmp_path, weights):
 
 
 def test_weights_of_before_have_no_checksum_and_are_read(weights, tmp_path):
-    with safetensors.safe_open(shipped_weights("tiny"), framework="numpy") as file:
-        assert "sha256" not in file.metadata()
-    save_weights(tmp_path / "w.safetensors", weights, {})
-    with safetensors.safe_open(tmp_path / "w.safetensors", framework="numpy") as file:
-        assert len(file.metadata()["sha256"]) == 64
-    assert load_weights(tmp_path / "w.safetensors").config == weights.config
+    path = tmp_path / "w.safetensors"
+    tensors, texts = contents(shipped_weights("tiny"))
+    del texts["sha256"]
+    safetensors.numpy.save_file(tensors, path, texts)
+    assert load_weights(path).config == weights.config
+    assert not Info(str(path)).stored().weights.checksum
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_what_is_shipped_holds_its_checksum(file):
+    if file.suffix == ".h5":
+        assert has_sum(file)
+    else:
+        tensors, texts = contents(file)
+        assert texts["sha256"] == content_digest(tensors, texts)
+
+
+def test_info_of_a_weights_file_says_what_it_is_and_that_it_is_whole(tmp_path):
+    found = Info(str(shipped_weights("tiny"))).stored()
+    assert found.weights.checksum
+    assert found.weights.about["step"] == 6000
+    assert "SHA-256 of the content agrees" in found.table()
+    damaged = tmp_path / "w.safetensors"
+    damaged.write_bytes(shipped_weights("tiny").read_bytes()[:-1] + b"?")
+    with pytest.raises(DataError, match="SHA-256 differs"):
+        Info(str(damaged)).stored()
 
 
 @pytest.mark.parametrize("name", ["label_scaler/scale", "input_scaler/scale", "params/head/kernel"])
@@ -238,7 +307,7 @@ def test_weights_that_cannot_be_are_refused(tmp_path, name, change):
     else:
         tensors[name] = tensors[name] * {"zero": 0, "negative": -1, "nan": np.nan}[change]
     with safetensors.safe_open(source, framework="numpy") as file:
-        metadata = file.metadata()
+        metadata = {key: text for key, text in file.metadata().items() if key != "sha256"}
     tensors = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
     try:
         safetensors.numpy.save_file(tensors, path, metadata)
@@ -308,10 +377,32 @@ def test_flux_beyond_float32_and_magnitudes_of_nothing_are_refused(tmp_path):
         Observed(pixels, pixels * 0 - 1e300, pixels, Origin("a", "b"))
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
-def test_samples_that_went_wrong():
-    for path in (SHARED / "fits").glob("bz-fits_*/*.fits"):
-        with pytest.raises(DataError):
-            read_spectrum(path)
-    with pytest.raises(DataError):
-        read_spectra(SHARED / "spectra-flux-1e300.h5")
+def renamed(path: Path) -> None:
+    """Flips one byte: of the name of the checksum."""
+    content = path.read_bytes()
+    assert content.count(b"sha256") == 1
+    path.write_bytes(content.replace(b"sha256", b"sha;56"))
+
+
+def test_a_checksum_under_a_damaged_name_is_not_none(tmp_path, weights):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, weights, {})
+    renamed(path)
+    with pytest.raises(DataError, match=r"w\.safetensors: its checksum has the name 'sha;56' instead"):
+        load_weights(path)
+    save_grid(small_grid(), tmp_path / "grid.h5")
+    renamed(tmp_path / "grid.h5")
+    with pytest.raises(DataError, match=r"grid\.h5: its checksum has the name 'sha;56'"):
+        load_grid(tmp_path / "grid.h5")
+    trained_on(tmp_path / "t.safetensors")
+    renamed(tmp_path / "t.safetensors")
+    assert training_set._read(tmp_path / "t.safetensors", "stamp") is None
+
+
+def test_what_others_call_their_texts_is_no_checksum(tmp_path):
+    save_grid(small_grid(), tmp_path / "grid.h5")
+    with h5py.File(tmp_path / "grid.h5", "r+") as file:
+        del file.attrs["sha256"]
+        file.attrs["parent_sha256"] = np.bytes_(64 * "a")
+        file.attrs["remark"] = np.bytes_(64 * "y")
+    load_grid(tmp_path / "grid.h5")

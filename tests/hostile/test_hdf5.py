@@ -19,7 +19,6 @@ from crlb.grids.grid_file import load_grid, save_grid
 from crlb.grids.spectral_grid import SpectralGrid, make_grid
 from crlb.readers.read import open_observed
 from tests.crlb.readers.test_pfsspec import saved
-from tests.hostile.conftest import SHARED
 
 
 def small_grid() -> SpectralGrid:
@@ -142,6 +141,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, mo
         load_grid(path)
 
 
+@pytest.mark.usefixtures("linux")
 def test_free_memory_knows_the_limits_of_the_process():
     assert 0 < free_memory() < 2**50
     program = (
@@ -149,7 +149,7 @@ def test_free_memory_knows_the_limits_of_the_process():
         "from crlb.files.memory import *\n"
         "assert 2**31 < free_memory() <= 2**33, free_memory()"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=200)
     with pytest.raises(DataError, match=r"all of it needs 9\.31e"):
         check_memory(10**30, "all of it")
 
@@ -165,12 +165,3 @@ def test_a_table_of_millions_of_rows_is_refused(tmp_path):
     for read in (read_spectra, open_observed):
         with pytest.raises(DataError, match="'dataset/params/table' of shape"):
             read(path)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
-@pytest.mark.parametrize("name", ["grid-hang-1", "grid-hang-2", "grid-wave-2e9"])
-def test_samples_that_went_wrong(name):
-    with pytest.raises(DataError):
-        load_grid(SHARED / f"{name}.h5")
-    assert load_grid(SHARED / "grid-good.h5")

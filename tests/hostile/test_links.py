@@ -16,11 +16,14 @@ from specvit_jax.report.sources import find_sources
 from specvit_jax.runs.directory import CONTENTS, check_run, open_run
 from specvit_jax.runs.listing import list_runs
 from specvit_jax.runs.lock import LOCK_FILES
-from specvit_jax.settings.config import Config, DataConfig, preset
+from specvit_jax.settings.config import Config, DataConfig
+from specvit_jax.settings.presets import preset
 from specvit_jax.spectra.shard_set import Recipe, ShardSet, check_folder, verify
 from specvit_jax.spectra.shards import find_shards
 from specvit_jax.spectra.simulate_shards import simulate_shards
 from specvit_jax.training.checkpoint import Checkpoints
+
+BOARDS = ("tensorboard/events", "wandb/run/logs/file")
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def run(tmp_path, config) -> Path:
     path = tmp_path / "run"
     with open_run(path, config) as opened:
         opened.log({"step": 1, "loss": 1.0})
-    for name in ("checkpoints/1/state/d/data", "tensorboard/events", "weights/best.safetensors"):
+    for name in ("checkpoints/1/state/d/data", "weights/best.safetensors", *BOARDS):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(b"precious")
     (path / "training_curves.png").write_bytes(b"precious")
@@ -58,9 +61,10 @@ def everything(folder: Path) -> dict[str, bytes | str]:
 
 
 PLACES = (*CONTENTS, "checkpoints/1", "checkpoints/1/state", "checkpoints/1/state/d/data")
+INNER = ("weights/best.safetensors", "wandb/run", "wandb/run/logs", *BOARDS)
 
 
-@pytest.mark.parametrize("place", [*PLACES, "weights/best.safetensors", "tensorboard/events"])
+@pytest.mark.parametrize("place", [*PLACES, *INNER])
 @pytest.mark.parametrize("way", ["resume", "overwrite"])
 def test_a_run_with_a_link_in_it_is_refused_and_left_as_it_is(run, tmp_path, config, place, way):
     lead_away(run / place, tmp_path / "elsewhere")
@@ -69,6 +73,17 @@ def test_a_run_with_a_link_in_it_is_refused_and_left_as_it_is(run, tmp_path, con
         with pytest.raises(OutputError, match=f"{place} is a symbolic link, and none is followed here"):
             refused(run, config, **{way: True})
     assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("way", ["resume", "overwrite"])
+def test_the_link_that_wandb_makes_to_its_log_is_removed_and_not_followed(run, tmp_path, config, way):
+    """Left by a run that was killed within its first second."""
+    (tmp_path / "elsewhere").write_text("precious")
+    (run / "wandb/run/logs/debug-core.log").symlink_to(tmp_path / "elsewhere")
+    check_run(run, config, **{way: True})
+    with open_run(run, config, **{way: True}):
+        assert not any(path.is_symlink() for path in tree(run))
+    assert (tmp_path / "elsewhere").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", LOCK_FILES)

@@ -11,16 +11,19 @@ import pytest
 from rich.progress import Progress
 from rich.table import Table
 
+from crlb.cli import parse as crlb_parse
 from crlb.errors import DataError, UsageError, run_cli
 from crlb.files.console import console
 from crlb.files.hdf5_attributes import write_texts
 from crlb.files.text import text_of
-from crlb.grids.grid_file import grid_labels, make_grid
+from crlb.grids.grid_file import grid_labels, make_grid, save_grid
 from crlb.labels import LABEL_NAMES, check_label_names
 from crlb.terminal import escaping, printable
 from specvit_jax import cli
-from specvit_jax.runs.sweep import read_sweep, slurm_script
+from specvit_jax.runs.array_script import slurm_script
+from specvit_jax.runs.sweep import read_sweep
 from specvit_jax.settings.config import ModelConfig
+from tests.hostile.test_hdf5 import small_grid
 from tests.specvit_jax.runs.test_listing import make_run
 
 SWEEP = "preset: tiny\ndata: {data}\nruns:\n  - [train.seed=1]\n"
@@ -127,6 +130,20 @@ def test_a_run_is_listed_under_its_name_whatever_that_is(tmp_path, capsys):
     assert harmless(said)
     assert r"a\x1b[2Jb" in said
     assert r"two\nlines" in said
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES.values() if name != NAMES["surrogate"]])
+def test_the_source_of_a_grid_does_nothing_on_a_terminal(tmp_path, capsys, name):
+    path = tmp_path / "grid.h5"
+    save_grid(small_grid(), path)
+    with h5py.File(path, "a") as file:
+        del file.attrs["sha256"], file.attrs["source"]
+        write_texts(file, source=name)
+    with escaping():
+        crlb_parse(["grid", "info", str(path)])()
+    said = capsys.readouterr().out
+    assert harmless(said)
+    assert printable(name) in said
 
 
 def grid_of(path: Path, names: list[str]) -> Path:

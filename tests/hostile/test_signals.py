@@ -35,7 +35,10 @@ def ended(process: "subprocess.Popen[str]", number: int, after: float = 0.0) -> 
     """How a program ends that gets a signal, and what it says."""
     time.sleep(after)
     process.send_signal(number)
-    said = process.communicate(timeout=15)[1]
+    try:
+        said = process.communicate(timeout=200)[1]
+    finally:
+        process.kill()
     return process.returncode, said
 
 
@@ -60,7 +63,7 @@ def test_a_command_is_left_in_one_line_and_tidies_up(number):
 """
     process = command(body)
     process.send_signal(number)
-    out, said = process.communicate(timeout=15)
+    out, said = process.communicate(timeout=200)
     assert (process.returncode, said) == SAID[number]
     assert out == "tidy\n"
 
@@ -89,6 +92,23 @@ def test_a_signal_that_is_swallowed_is_raised_again():
   time.sleep(60)
 """
     assert ended(command(body), signal.SIGINT, 0.2) == SAID[signal.SIGINT]
+
+
+def test_a_program_that_a_signal_ended_is_not_taken_apart():
+    """Threads that compute would crash beside that; here, what is called at the end would."""
+    code = """
+import atexit, sys, time, types
+from crlb.program import run_program
+module = types.ModuleType('slow')
+def command():
+    atexit.register(lambda: print('taken apart', file=sys.stderr, flush=True))
+    print('up', flush=True)
+    time.sleep(60)
+module.parse = lambda: command
+sys.modules['slow'] = module
+run_program('slow')
+"""
+    assert ended(start(code), signal.SIGTERM) == SAID[signal.SIGTERM]
 
 
 def test_what_libraries_make_of_a_signal_is_still_the_signal(capsys):

@@ -43,6 +43,19 @@ def test_r2_of_equal_true_values_is_refused():
         metrics.r2(np.ones(5), np.arange(5.0))
 
 
+def test_resamplings_without_variance_are_left_out_of_the_interval_of_r2():
+    """With two spectra half of the resamplings have one of them twice."""
+    found = metrics.summary(np.array([0.0, 1.0]), np.array([0.25, 0.75]), n_bootstrap=50)
+    assert found.r2 == found.r2_low == found.r2_high == pytest.approx(0.75)
+
+
+def test_a_bin_of_one_true_value_is_counted_and_not_scored():
+    truth, pred = np.repeat([1.0, 2.0, 3.0], [25, 20, 20]), np.linspace(0.0, 4.0, 65)
+    first, second = metrics.by_snr(truth, pred, np.repeat([5.0, 15.0], [25, 40]), [0.0, 10.0, 20.0])
+    assert (first.n, first.r2, first.mae) == (25, None, None)
+    assert second.r2 is not None
+
+
 def test_values_that_are_not_finite_are_refused():
     with pytest.raises(DataError, match="pred must be finite, found 1"):
         metrics.summary(TRUTH, np.array([1.0, np.nan, 2.0, 3.0]))

@@ -13,7 +13,7 @@ def test_corner_plot_has_a_panel_for_every_pair_and_units_on_its_axes():
     figure = plot_corner(samples, NAMES, {"log_g": 2.4}, "HD 1")
     assert len(figure.axes) == 4
     words = {axes.get_xlabel() for axes in figure.axes} | {axes.get_ylabel() for axes in figure.axes}
-    assert words == {"", "T_eff (K)", "log_g (dex)"}
+    assert words == {"", r"$T_\mathrm{eff}$ (K)", "log $g$ (dex)"}
     counts, edges = np.histogram(samples[:, 1], bins=20)
     drawn = figure.axes[3].patches[0].get_xy()
     assert drawn[:, 1].max() == counts.max()

@@ -88,6 +88,13 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(self.server.pause_s)
 
 
+def fits(blocks: int, fill: bytes = b"\0") -> bytes:
+    """A FITS file of a header and data of one byte over and over; a download looks at sizes only."""
+    size = blocks * 2880
+    cards = ("SIMPLE  =                    T", "BITPIX  = 8", "NAXIS   = 1", f"NAXIS1  = {size}", "END")
+    return b"".join(card.ljust(80).encode() for card in cards).ljust(2880) + size * fill
+
+
 @contextmanager
 def serving() -> Iterator[FileServer]:
     server = FileServer()

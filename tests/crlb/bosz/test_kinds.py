@@ -187,9 +187,10 @@ def test_zero_flux_on_continuum_one_is_the_placeholder_of_the_archive(tmp_path):
     np.testing.assert_allclose(spectrum.cont[400:], 4 * np.pi * columns[400:, 1], rtol=1e-6)
 
 
+@pytest.mark.usefixtures("linux")
 @pytest.mark.parametrize("kind", ["bz-bz2_bomb", "bz-fits_complex", "bz-fits_tnull"])
 def test_hostile_files_are_refused_or_read_within_bounds(kind, reference):
-    """In a process that may take 1 GB of memory more than its imports, and ten seconds."""
+    """In a process that may take 1 GB of memory more than its imports."""
     folder = reference.parent / "cases" / "hostile" / "fits" / kind
     if not folder.is_dir():
         pytest.skip(f"no hostile files at {folder}")
@@ -203,7 +204,7 @@ def test_hostile_files_are_refused_or_read_within_bounds(kind, reference):
         "except DataError as error: print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=200, check=False
     )
     words = {
         "bz-bz2_bomb": "when unpacked",

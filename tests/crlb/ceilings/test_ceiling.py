@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from crlb import palette
 from crlb.bayes import bounds as bounds_module
 from crlb.bayes.bounds import EachBound
 from crlb.bayes.prior import make_prior
@@ -320,10 +321,21 @@ def test_figure_shows_every_curve_against_snr(committed):
     curves = {line.get_label(): line.get_xydata() for line in axes.lines}
     assert len(curves) == 5
     expected = [(row.snr_median, row.r2_bayes.value) for row in result.bins[::-1]]  # faint to bright
-    np.testing.assert_allclose(curves["exact limit R$^2_{Bayes}$"], expected)
+    np.testing.assert_allclose(curves[r"exact limit $R^2_\mathrm{Bayes}$"], expected)
     bare = tuple(dataclasses.replace(row, prior_r2=None, r2_bayes=None) for row in result.bins)
     (axes,) = dataclasses.replace(result, bins=bare).plot().axes
     assert len(axes.lines) == 1
+
+
+def test_figure_of_one_magnitude_shows_every_curve_and_band(committed):
+    result = Ceiling.from_json(committed)
+    (axes,) = dataclasses.replace(result, bins=result.bins[2:3]).plot().axes
+    assert len(axes.lines) == 5
+    assert all(line.get_marker() not in ("None", "", None) for line in axes.lines)
+    assert [len(band.get_segments()) for band in axes.collections] == [1, 1]
+    colors = {line.get_label(): line.get_color() for line in axes.lines}
+    assert colors[r"exact limit $R^2_\mathrm{Bayes}$"] == palette.LIMIT
+    assert colors["Cramér-Rao, median node (unbiased estimators)"] == palette.BOUND
 
 
 def test_limits_want_every_label_free_or_held(emulator, builtin):

@@ -8,7 +8,7 @@ import pytest
 
 from crlb.cli.bosz import Build, Download, Index
 from crlb.cli.command import checked
-from crlb.errors import MissingInputError, UsageError, run_cli
+from crlb.errors import MissingInputError, OutputError, UsageError, run_cli
 from crlb.grids.grid_file import load_grid
 from tests.crlb.bosz.bosz_files import content
 from tests.crlb.bosz.file_server import serving
@@ -46,6 +46,16 @@ def test_index_download_build(capsys, tmp_path):
     assert "0 files downloaded into" in out
     assert "4 were there" in out
     assert load_grid(tmp_path / "grid.h5").flux.shape[:2] == (2, 2)
+
+
+def test_no_spectrum_is_replaced_by_the_grid_that_is_made_of_it(tmp_path):
+    node = Index(**SMALL).nodes()[0]
+    path = tmp_path / node.name
+    path.write_bytes(content(node))
+    build = Build(folder=tmp_path, out=path, wave=(8300.0, 8800.0), overwrite=True)
+    with pytest.raises(OutputError, match=r"this is an input of the command \(FOLDER/bosz"):
+        build()
+    assert path.read_bytes() == content(node)
 
 
 def test_holes_of_the_archive_are_told_and_then_refused_by_build(capsys, tmp_path):
@@ -105,4 +115,4 @@ def test_a_reader_that_leaves_a_pipe_ends_the_command_without_a_word():
         ) as running:
             running.stdout.close()
             assert running.stderr.read() == ""
-            assert running.wait(60) == 141
+            assert running.wait(200) == 141

@@ -114,17 +114,15 @@ def test_one_file_that_cannot_be_used_ends_with_65_and_the_others_are_shown(crlb
     assert f"{tmp_path / 'bad.csv'}: cannot be used" in out
 
 
-def test_it_takes_about_a_second_and_never_loads_jax(star, tmp_path):
+def test_it_never_loads_jax(star, tmp_path):
     path = as_text(tmp_path / "star.csv", *star)
     code = (
-        "import sys, time; from crlb.cli import parse; from crlb.errors import run_cli\n"
+        "import sys; from crlb.cli import parse; from crlb.errors import run_cli\n"
         f"run_cli(parse({['check', str(path), *map(str, TOLD)]!r}))\n"
-        "print('jax' in sys.modules, time.process_time())"
+        "print('jax' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    has_jax, seconds = done.stdout.split()[-2:]
-    assert has_jax == "False"
-    assert float(seconds) < 3.0  # of the processor; about one
+    assert done.stdout.split()[-1] == "False"
 
 
 @pytest.mark.parametrize("survey", REAL)

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 
 import h5py
 import numpy as np
@@ -40,6 +39,28 @@ def test_ceiling_prints_its_table_and_writes_the_same_numbers(crlb, toy_file, tm
     assert f"{float(row['r2_max_median']):.4f}" in out
     assert names["png"].read_bytes()[:4] == b"\x89PNG"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ceiling.csv", "ceiling.json", "ceiling.png"]
+
+
+@pytest.mark.parametrize(("options", "width_in"), [((), 7.2), (("--column",), 3.5)])
+def test_a_picture_is_drawn_for_a_page_or_for_a_column(crlb, toy_file, tmp_path, options, width_in):
+    out = tmp_path / "ceiling.pdf"
+    status, _, err = crlb(
+        "ceiling",
+        "--grid",
+        toy_file,
+        "--mag",
+        21.5,
+        22,
+        "--labels",
+        "T_eff",
+        "log_g",
+        "--plot",
+        out,
+        *options,
+    )
+    assert status == 0, err
+    box = out.read_bytes().split(b"/MediaBox [")[1].split(b"]")[0].split()
+    assert float(box[2]) == pytest.approx(72 * width_in)  # points
 
 
 def test_nuisances_prints_its_table_and_writes_the_same_numbers(crlb, toy_file, tmp_path):
@@ -141,7 +162,7 @@ def test_absent_files_are_missing_input(crlb, toy_file, tmp_path):
         (("--labels", "T_eff"), "must include log_g"),
         (("--target", "vsini"), "unknown label vsini"),
         (("--variance", "-1"), "variance must be positive"),
-        (("--mag", "nan"), "finite magnitude"),
+        (("--mag", "nan"), "--mag must be a number from -100 to 100, found nan"),
         (("--n-exp", "0"), "n_exp must be positive"),
         (("--seeing-arcsec", "9"), "0.5"),
         (("--lsf-fwhm", "0"), "lsf_fwhm"),
@@ -171,9 +192,11 @@ def test_degenerate_labels_are_named(crlb, toy_file, tmp_path):
 def test_synthesize_refuses_before_it_starts(crlb, toy_file, tmp_path):
     assert crlb("grid", "synthesize", "--out", toy_file)[0] == 73
     assert crlb("grid", "synthesize", "--out", tmp_path / "no" / "grid.h5")[0] == 73
-    for axis in (("5000", "4500"), ("4500", "4500"), ("nan", "4500"), ()):
-        status, _, err = crlb("grid", "synthesize", "--out", tmp_path / "grid.h5", "--T-eff", *axis)
-        assert (status, "--T-eff must be increasing values" in err) == (2, True)
+    for axis in (("5000", "4500"), ("4500", "4500"), ()):
+        status, _, err = crlb("grid", "synthesize", "--out", tmp_path / "grid.h5", "--T_eff", *axis)
+        assert (status, "--T_eff must be increasing values" in err) == (2, True)
+    status, _, err = crlb("grid", "synthesize", "--out", tmp_path / "grid.h5", "--T_eff", "nan", "4500")
+    assert (status, "--T_eff must be a number" in err) == (2, True)
 
 
 def test_defaults_shown_are_those_of_the_library():
@@ -203,23 +226,21 @@ def test_script_runs_in_float64_with_its_exit_status(toy_file, tmp_path):
 
 COMMANDS = ("ceiling", "fisher", "spectrum", "information", "nuisances", "posterior", "check")
 GRID_COMMANDS = ("info", "validate", "index", "download", "build", "synthesize")
+HEAVY = ("jax", "scipy", "astropy", "h5py", "matplotlib", "flax", "optax", "httpx", "yaml")
 
 
 @pytest.mark.parametrize(
     "args", [[], ["grid"], *([name] for name in COMMANDS), *(["grid", name] for name in GRID_COMMANDS)]
 )
-def test_help_is_complete_without_importing_jax(args):
+def test_help_is_complete_and_imports_nothing_heavy(args):
     code = (
-        "import sys, time; start = time.process_time(); from crlb.cli import parse\n"
+        "import sys; from crlb.cli import parse\n"
         f"try: parse({[*args, '--help']!r})\n"
         "except SystemExit: pass\n"
-        "print('jax' in sys.modules, time.process_time() - start)"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules], sep=',')"
     )
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    has_jax, seconds = done.stdout.split()[-2:]
-    assert has_jax == "False"
-    assert float(seconds) < 1.0, f"{time.monotonic() - start:.1f} s by the wall clock"
+    assert done.stdout.splitlines()[-1] == ""
     if args not in ([], ["grid"]):
         assert done.stdout.count(f"  crlb {' '.join(args)}") >= 2
 

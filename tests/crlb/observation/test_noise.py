@@ -21,6 +21,7 @@ from crlb.observation.noise import (
     load_noise,
     snr,
     variance,
+    variance_of,
 )
 
 MAGS = np.array([18.0, 20.0, 21.5, 22.0, 22.5, 23.0])
@@ -129,6 +130,15 @@ def test_dark_pixels_keep_a_finite_variance_and_gradient():
     assert float(seen[10]) == pytest.approx(float((background(noise) / per_flux**2)[10]), rel=1e-12)
     slope = jax.grad(lambda f: jnp.sqrt(variance(f, 22.0, noise)).sum())(flux)
     assert jnp.isfinite(slope).all()
+
+
+def test_variance_of_counted_electrons_is_poisson_and_background():
+    noise, flux = small_noise().with_level(2.0), jnp.linspace(0.0, 0.6, 300)
+    per_flux = jnp.linspace(900.0, 1100.0, 300)
+    electrons = np.asarray(flux * per_flux) + np.asarray(background(noise))
+    np.testing.assert_allclose(variance_of(flux, per_flux, noise), 4 * electrons / np.asarray(per_flux) ** 2)
+    told = electrons_per_flux(flux, 22.0, noise)
+    np.testing.assert_allclose(variance_of(flux, told, noise), variance(flux, 22.0, noise), rtol=1e-12)
 
 
 def test_the_subtraction_floor_never_averages_down():

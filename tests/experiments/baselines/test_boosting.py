@@ -52,7 +52,9 @@ def test_trees_end_at_the_best_validation_error():
     x, y = rng.normal(size=(200, 5)), rng.normal(size=200)
     calls: list[int] = []
     settings = replace(SMALL, max_trees=300, patience=5)
-    trees = grow(settings, (x, y), (rng.normal(size=(100, 5)), rng.normal(size=100)), lambda: calls.append(1))
+    trees = grow(
+        settings, (x, y), (rng.normal(size=(100, 5)), rng.normal(size=100)), lambda n: calls.append(1)
+    )
     assert trees.num_trees() + 5 == len(calls) < 300
 
 

@@ -81,7 +81,7 @@ def test_labels_and_trees_are_those_that_were_asked_for(toy_grid, tmp_path):
         ("fit ridge --out {ridge}", 73, "exists already"),
         ("fit ridge --out {tmp}/new.npz --labels log_g rv_kms", 2, "rv_kms"),
         ("fit ridge --out {tmp}/new.npz --grid {tmp}/none.h5", 66, "none.h5"),
-        ("fit ridge --out {tmp}/new.npz --n 0", 65, "at least one"),
+        ("fit ridge --out {tmp}/new.npz --n 0", 2, "--n must be a number from 1"),
         ("evaluate {tmp}/none.npz --data {data} --json {tmp}/s.json", 66, "none.npz"),
         ("evaluate {data} --data {data} --json {tmp}/s.json", 65, "not a readable npz"),
         ("evaluate {ridge} --data {tmp}/none.h5 --json {tmp}/s.json", 66, "none.h5"),

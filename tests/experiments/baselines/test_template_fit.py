@@ -15,6 +15,7 @@ from crlb.bayes.posterior import Observations, posterior
 from crlb.bayes.prior import make_prior
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
+from crlb.files import progress
 from crlb.fisher.matrix import fisher_information, flux_jacobian
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import load_slice, make_grid
@@ -22,7 +23,7 @@ from crlb.observation.forward_model import ForwardModel
 from crlb.observation.instrument import to_detector
 from crlb.observation.noise import NoiseModel, builtin_noise, draw, variance
 from crlb.observation.nuisance import NuisanceModel
-from experiments.baselines import forward
+from experiments.baselines import template_fit
 from experiments.baselines.forward import Forward
 from experiments.baselines.posterior_mean import PosteriorMean
 from experiments.baselines.template_fit import TemplateFit, fit_labels
@@ -295,13 +296,14 @@ def test_settings_out_of_range_are_refused(wrong, toy, noise):
 
 
 @pytest.mark.slow
-def test_many_stars_show_a_progress_bar(toy_grid, toy, monkeypatch, capsys):
-    monkeypatch.setattr(forward, "WORTH_A_BAR", 2)
+def test_long_fits_say_how_they_are_getting_on(toy_grid, toy, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(template_fit, "STARS", 1)
     flux, labels = pair(toy, [0, 1, 2], n=3)
     model = TemplateFit(Forward(grid=str(toy_grid)))
     model.fit([], (flux, labels))
     model.predict(flux, mags(3, 20.0))
-    assert "Template fit, stars" in capsys.readouterr().out
+    assert "Template fit: 1 of 3 stars" in capsys.readouterr().err
 
 
 @SLOW

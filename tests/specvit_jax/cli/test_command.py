@@ -14,8 +14,9 @@ from crlb.errors import EXPECTED, ConfigError, RunLocked, run_cli
 from specvit_jax import cli
 from specvit_jax.cli import command
 from specvit_jax.cli.checks import check_tasks
-from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import to_yaml
+from specvit_jax.settings.presets import preset
+from tests.specvit_jax.toy import write_clean
 
 
 def run(*args: str | Path) -> None:
@@ -27,24 +28,6 @@ def exit_code(monkeypatch, *args: str | Path) -> int | str | None:
     with pytest.raises(SystemExit) as stop:
         run_cli(lambda: cli.parse()())
     return stop.value.code
-
-
-@pytest.mark.parametrize(
-    "command",
-    [(), ("info",), ("train",), ("simulate",), ("evaluate",), ("predict",), ("runs",), ("sweep",)],
-)
-def test_help_is_fast_because_jax_is_not_loaded(command):
-    code = f"""
-import sys
-from specvit_jax.cli import parse
-try:
-    parse([*{command}, "--help"])
-except SystemExit:
-    assert not {{"jax", "flax", "orbax", "h5py"}} & set(sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    if command:
-        assert done.stdout.count(f"specvit {command[0]} ") >= 3  # usage and two examples to copy
 
 
 def test_info_counts_the_published_parameters(capsys):
@@ -103,7 +86,7 @@ def test_a_config_file_stands_for_a_preset(tmp_path, capsys):
         ("train tiny --out {tmp}/r", 2, "--data"),
         ("train --config {tmp}/none.yaml --out {tmp}/r", 66, "none.yaml"),
         ("train tiny --data emulator --out {tmp}/r --process 0", 2, "--coordinator"),
-        ("train tiny --data emulator --out {tmp}/r --steps 0", 78, "train.steps"),
+        ("train tiny --data emulator --out {tmp}/r --steps 0", 2, "--steps must be a number from 1"),
         ("train tiny --data emulator --out {tmp}/r --resume --overwrite", 2, "--resume"),
         ("train tiny --data {tmp}/none.h5 --out {tmp}/r", 66, "none.h5"),
         ("train tiny --data {tmp}/text.h5 --out {tmp}/r", 65, "text.h5"),
@@ -149,10 +132,10 @@ EARLY = [
     (
         "train tiny --data {tmp}/run/clean.h5 --out {tmp}/run --overwrite",
         73,
-        "would delete {tmp}/run/clean.h5",
+        "would be written over {tmp}/run/clean.h5",
     ),
     ("train tiny --data emulator --grid {tmp}/run/clean.h5 --out {tmp}/run --overwrite", 73, "(--grid)"),
-    ("simulate --n 0 --out {tmp}/new.h5", 2, "n must be at least 1"),
+    ("simulate --n 0 --out {tmp}/new.h5", 2, "--n must be a number from 1"),
     ("simulate --n 5 --out {tmp}/new.h5 --labels T_eff logg", 2, "found logg"),
     ("simulate --n 5 --out {tmp}/new.h5 --range logg=1:3", 2, "found logg"),
     ("simulate --n 5 --out {tmp}/new.h5 --range T_eff", 2, "LABEL=LOW:HIGH"),
@@ -204,7 +187,7 @@ from specvit_jax.cli import parse
 for args, expected in {commands!r}:
     print(*args, file=sys.stderr)
     try:
-        run_cli(parse(args))
+        run_cli(lambda: parse(args)())
     except SystemExit as stop:
         assert stop.code == expected, (args, stop.code)
     else:
@@ -239,3 +222,50 @@ def test_training_in_a_batch_script_without_srun_is_refused(tmp_path, monkeypatc
 def test_tasks_of_slurm_and_jobs_of_one_task_may_train(change):
     environment = {name: value for name, value in (BATCH_SCRIPT | change).items() if value is not None}
     check_tasks(environment)
+
+
+THEIRS = "opt: {lr: 1e-3}\nmodel: {hidden_size: 32, num_attention_heads: 2}\ntrain: {batch_size: 16, ep: 3}\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "more", "expected"),
+    [
+        ("", "", (10, 3, 16)),  # 54 of 60 spectra: a tenth is kept for validation
+        ("num_samples: 20", "", (3, 1, 16)),
+        ("num_samples: 10", "", (3, 1, 9)),
+        ("num_samples: -1", "--set train.batch_size=6", (27, 9, 6)),
+        ("", "--steps 50", (50, 3, 16)),
+        ("", "--set train.steps=50 train.eval_every=7", (50, 7, 16)),
+        ("", "--data emulator --steps 50", (50, 2000, 16)),
+    ],
+)
+def test_epochs_are_counted_in_the_file_as_the_run_begins(tmp_path, capsys, data, more, expected):
+    file, spectra = tmp_path / "vit.yaml", write_clean(tmp_path / "train.h5", 60)
+    file.write_text(THEIRS + f"data: {{file_path: {spectra}, param: log_g{', ' * bool(data)}{data}}}")
+    command = cli.parse(f"train --config {file} --out {tmp_path}/r {more}".split())
+    train = command._checked(command.configured()).train
+    assert (train.steps, train.eval_every, train.batch_size, train.epochs) == (*expected, None)
+    said = capsys.readouterr().err
+    assert ("train.batch_size is 9 instead of 16" in said) == (expected[2] == 9)
+    assert ("3 epochs of" in said) == ("emulator" not in more)
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "said"),
+    [
+        ("param: log_g, file_path: {tmp}/none.h5", 66, "none.h5 does not exist"),
+        ("param: log_g, file_path: {tmp}/train.h5, val_path: {tmp}/gone.h5", 66, "data.val_path"),
+        ("param: M_H, file_path: {tmp}/train.h5", 2, "data.param must be among T_eff, log_g"),
+        ("param: log_g, file_path: emulator", 78, "train.ep counts passes over files"),
+    ],
+)
+def test_what_goes_wrong_in_a_run_is_told_in_the_words_of_its_file(
+    tmp_path, monkeypatch, capsys, data, code, said
+):
+    write_clean(tmp_path / "train.h5", 40)
+    file = tmp_path / "vit.yaml"
+    file.write_text(THEIRS + f"data: {{{data.format(tmp=tmp_path)}}}")
+    assert exit_code(monkeypatch, "train", "--config", file, "--out", tmp_path / "r") == code
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert said in told
+    assert not re.search(r"data\.(source|validation|rows)|train\.epochs", told)

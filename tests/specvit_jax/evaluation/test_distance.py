@@ -1,11 +1,20 @@
 """Distance from a training set, against dense linear algebra and against draws of the Gaussian it assumes."""
 
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
 import scipy.stats
 
 from specvit_jax.evaluation.distance import MODEL_ERROR, compare, make_frame
-from specvit_jax.evaluation.training_set import TrainingSet
+from specvit_jax.evaluation.label_stars import STRANGE
+from specvit_jax.evaluation.training_set import TrainingSet, training_set
+from specvit_jax.network.find import shipped_weights
+from specvit_jax.network.weights import load_weights
+from specvit_jax.settings.observed_under import conditions_in, text_of
+from specvit_jax.spectra.file_sources import simulator_of
+from specvit_jax.spectra.source import Simulator, chunks
 
 N_PIX, K, N = 120, 3, 2000
 
@@ -23,6 +32,7 @@ def training() -> TrainingSet:
         rest=np.zeros(N_PIX),
         mags=np.array([20.0, 21.0, 22.0]),
         errors=np.outer([0.02, 0.05, 0.1], np.ones(N_PIX)),
+        calm=np.ones(N_PIX),
         snr_range=np.array([5.0, 25.0]),
         mag_range=np.array([20.0, 22.0]),
         label_range=np.array([[1.0], [5.0]]),
@@ -133,3 +143,96 @@ def test_a_spectrum_does_not_change_another_one(training):
     others = np.arange(40) != 7
     for one, two in zip(before, after, strict=True):
         np.testing.assert_array_equal(one[others], two[others])
+
+
+def test_only_calm_pixels_count_but_all_are_handed_on(training):
+    """What is in the others moves neither scale nor distance, as if they were unusable, and is kept."""
+    flux, ivar = stars(training, 20, 0.05)
+    frame = make_frame(replace(training, calm=(np.arange(N_PIX) >= 40).astype(float)))
+    disturbed = np.where(np.arange(N_PIX) < 40, flux + 3.0, flux)
+    disturbed[:, 50], ivar[:, 50] = 0.0, 0.0
+    found = compare(disturbed, ivar, frame)
+    without = compare(disturbed, np.where(np.arange(N_PIX) < 40, 0.0, ivar), frame)
+    # The first scale, which the errors are relative to, is by the median over all usable pixels.
+    np.testing.assert_allclose(found.scale, without.scale, rtol=2e-2)
+    np.testing.assert_allclose(found.distance, without.distance, rtol=2e-2)
+    assert (found.p_value > 1e-3).all()
+    assert (compare(disturbed, ivar, make_frame(training)).p_value < 1e-3).all()
+    np.testing.assert_allclose(found.flux[:, :40], (disturbed * found.scale[:, None])[:, :40], rtol=1e-6)
+    np.testing.assert_allclose(found.flux[:, 50], without.flux[:, 50], rtol=2e-2)
+
+
+def shipped(name: str, conditions: str = "published") -> tuple[Simulator, TrainingSet]:
+    """What draws spectra as a shipped network was trained, under conditions; and its training set."""
+    path = shipped_weights(name)
+    weights = load_weights(path)
+    training, why = training_set(weights, path)
+    assert training is not None, why
+    return simulator_of(replace(weights.config.data, conditions=conditions)), training
+
+
+@pytest.fixture(scope="module", params=["at rest", pytest.param("whole", marks=pytest.mark.slow)])
+def survey(request):
+    """The shipped network's training set, prepared, and 60 spectra drawn as it was trained.
+
+    Not by default: velocity and width of the lines differ too, whose emulator takes half a minute.
+    """
+    known = {"rv_sigma_kms": 0.0, "lsf_sigma": 0.0} if request.param == "at rest" else {}
+    conditions = text_of(replace(conditions_in("survey"), **known))
+    simulator, training = shipped("survey", conditions)
+    return make_frame(training), *drawn(simulator, 60)
+
+
+def drawn(simulator: Simulator, n: int, seed: int = 11) -> tuple[np.ndarray, np.ndarray]:
+    batch = next(chunks(simulator, jax.random.key(seed), n))
+    flux, error = np.asarray(batch.flux, np.float64), np.asarray(batch.error, np.float64)
+    usable = np.ones(flux.shape) if batch.usable is None else np.asarray(batch.usable)
+    return flux, usable / error**2
+
+
+def test_spectra_drawn_as_survey_was_trained_are_near(survey):
+    frame, flux, ivar = survey
+    found = compare(flux, ivar, frame)
+    assert (found.p_value < STRANGE).mean() < 0.02
+    # Larger than uniform is right: the simulator's spectra lack the 2 % that models are off.
+    assert scipy.stats.kstest(found.p_value, "uniform", alternative="greater").pvalue > 1e-3
+    np.testing.assert_allclose(np.median(found.distance), 1.0, atol=0.05)
+
+
+def test_survey_spectra_with_the_error_of_models_have_uniform_p_values(survey):
+    frame, flux, ivar = survey
+    noise = np.random.default_rng(3).normal(size=flux.shape)
+    found = compare(flux + MODEL_ERROR * np.asarray(frame.mean) * noise, ivar, frame)
+    assert (found.p_value < STRANGE).mean() < 0.02
+    # Twice the smaller of two uniform numbers, at most one: below x with probability x - x^2 / 4. Errors
+    # count as too small where they seem so: values are larger by a little.
+    for level in (0.1, 0.3, 0.6):
+        share, wanted = (found.p_value < level).mean(), level - level**2 / 4
+        assert share < wanted + 4 * (wanted * (1 - wanted) / 60) ** 0.5
+    np.testing.assert_allclose(np.median(found.distance), 1.0, atol=0.03)
+
+
+@pytest.mark.parametrize("damage", ["noise alone", "errors a quarter", "shifted", "reversed", "a bump"])
+def test_strange_spectra_are_far_under_survey_conditions_too(survey, damage):
+    frame, flux, ivar = survey
+    flux, ivar = flux[:20], ivar[:20]
+    pixel = np.arange(flux.shape[1])
+    noise = np.random.default_rng(4).normal(size=flux.shape) / np.sqrt(np.where(ivar > 0, ivar, np.inf))
+    changed = {
+        "noise alone": (4 * noise + 0.01, ivar),
+        "errors a quarter": (flux, 16 * ivar),
+        "shifted": (np.roll(flux, 47, axis=1), np.roll(ivar, 47, axis=1)),
+        "reversed": (flux[:, ::-1], ivar[:, ::-1]),
+        "a bump": (flux + 0.5 * (np.abs(pixel - 2000) < 100), ivar),
+    }
+    assert (compare(*changed[damage], frame).p_value < STRANGE).mean() > 0.9
+
+
+def test_tiny_reads_what_it_read_before_pixels_could_be_calm():
+    simulator, training = shipped("tiny")
+    np.testing.assert_array_equal(training.calm, 1.0)
+    flux, ivar = drawn(simulator, 4, seed=5)
+    found = compare(flux, ivar, make_frame(training))
+    # Of the version without calm pixels.
+    np.testing.assert_allclose(found.distance, [0.97045742, 1.0030965, 0.96628364, 0.98146317], rtol=1e-5)
+    np.testing.assert_allclose(found.scale, [1.00031259, 1.00464813, 1.00044794, 1.00070116], rtol=1e-5)

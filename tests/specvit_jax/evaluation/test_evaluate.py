@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,10 +132,25 @@ def test_data_without_a_label_the_network_predicts_are_refused(files, tmp_path):
         saved(files[0], tmp_path / "few.h5", tmp_path)
 
 
-def test_data_without_noisy_flux_are_refused(files, tmp_path):
-    write_spectra(tmp_path / "clean.h5", stars(40, noisy=None))
-    with pytest.raises(DataError, match=r"dataset/arrays/noisy/value' is missing"):
+def test_data_without_noisy_flux_or_errors_are_refused(files, tmp_path):
+    write_spectra(tmp_path / "clean.h5", stars(40, noisy=None, error=None))
+    with pytest.raises(DataError, match=r"dataset/arrays/error/value' is missing"):
         saved(files[0], tmp_path / "clean.h5", tmp_path)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 3.0])
+def test_noise_that_data_lack_is_that_of_the_training(weights, tmp_path, capsys, level):
+    data = replace(weights.config.data, noise_level=level)
+    network = weights._replace(config=replace(weights.config, data=data))
+    save_weights(tmp_path / "network.safetensors", network, {"step": 1.0})
+    bare = stars(40, noisy=None)
+    write_spectra(tmp_path / "bare.h5", bare)
+    found = evaluate(tmp_path / "network.safetensors", tmp_path / "bare.h5").spectra
+    assert "note: " in (said := capsys.readouterr().err)
+    assert "no noisy flux" in said
+    scatter = (found.noisy - bare.flux).std(axis=1)
+    np.testing.assert_allclose(scatter, level * bare.error[:, 0], rtol=0.05)
+    np.testing.assert_allclose(found.error, (level or 1.0) * bare.error, rtol=1e-6)
 
 
 def test_results_are_replaced_only_when_asked(files, tmp_path):

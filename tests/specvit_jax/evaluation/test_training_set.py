@@ -1,9 +1,11 @@
 """What a network was trained on, as it is kept beside its weights."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from specvit_jax.evaluation import training_set as module
 from specvit_jax.evaluation.training_set import fingerprint, make_training_set, training_set
@@ -113,6 +115,53 @@ def test_the_shipped_one_belongs_to_the_shipped_weights():
     np.testing.assert_allclose(found.mean, weights.input_scaler.mean, atol=0.01)
 
 
+def test_the_shipped_one_of_tiny_is_the_one_of_its_release():
+    path = shipped_weights("tiny").with_suffix(".training.safetensors")
+    assert hashlib.sha256(path.read_bytes()).hexdigest()[:16] == "780771f1d7384338"
+    assert fingerprint(load_weights(shipped_weights("tiny")).config) == "b9a0ec36090087cc"
+
+
+def test_shipped_sets_know_their_calm_pixels():
+    calm = {
+        name: training_set(load_weights(path), path)[0].calm
+        for name, path in ((one, shipped_weights(one)) for one in ("tiny", "survey"))
+    }
+    assert calm["tiny"].all()
+    assert set(calm["survey"].tolist()) == {0.0, 1.0}
+    assert int(calm["survey"].sum()) == 2959  # stated in docs/observed.md
+
+
+@pytest.mark.parametrize(
+    ("left", "calm"),
+    [
+        (np.repeat([0.1, 0.21], 2048), 2048),
+        (np.linspace(0.3, 3.0, 4096), module.LEAST_CALM),
+        (np.linspace(0.3, 3.0, 10), 10),
+        (np.zeros(4096), 4096),
+    ],
+)
+def test_pixels_with_little_sky_are_calm_and_at_least_the_1000_calmest(left, calm):
+    found = module._calm(left)
+    np.testing.assert_array_equal(found, np.arange(len(left)) < calm)
+
+
+def test_calm_pixels_are_kept_only_where_the_sky_disturbs_some(tmp_path, made):
+    """So files that lie beside older weights stay theirs; a file that lost them is another's."""
+    some = replace(made, calm=(np.arange(4096) % 2).astype(np.float32))
+    for one, there in ((made, False), (some, True)):
+        module._write(tmp_path / "a.safetensors", one, "stamp")
+        assert ("calm" in load_file(tmp_path / "a.safetensors")) == there
+        np.testing.assert_array_equal(module._read(tmp_path / "a.safetensors", "stamp").calm, one.calm)
+
+
+def test_what_was_made_before_pixels_could_be_calm_is_made_anew_only_under_a_sky(config, monkeypatch):
+    sky = replace(config, data=replace(config.data, conditions="{sky_left: 0.03}"))
+    before = fingerprint(config), fingerprint(sky)
+    monkeypatch.setattr(module, "SKY_LEFT", 0.1)
+    assert fingerprint(config) == before[0]
+    assert fingerprint(sky) != before[1]
+
+
 @pytest.mark.slow
 def test_the_shipped_one_is_what_is_made_today():
     weights = load_weights(shipped_weights("tiny"))
@@ -122,3 +171,11 @@ def test_the_shipped_one_is_what_is_made_today():
     np.testing.assert_allclose(kept.snr_range, made.snr_range, rtol=1e-2)
     # Components of equal strength may turn; the space they span may not.
     np.testing.assert_allclose(np.linalg.norm(kept.basis.T @ made.basis[:, :16], axis=0), 1.0, atol=1e-2)
+
+
+def test_there_is_none_of_a_training_without_noise(config):
+    network = load_weights(shipped_weights("tiny"))
+    data = replace(config.data, noise_level=0.0)
+    found, why = training_set(network._replace(config=replace(config, data=data)))
+    assert found is None
+    assert "without noise" in why

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from math import erf
 
 import jax
@@ -13,8 +14,10 @@ from jax.extend.core import jaxprs_in_params
 from specvit_jax.network import model as vit
 from specvit_jax.network.model import SpecViT, attention, attention_pool, split
 from specvit_jax.network.networks import cost, parameter_counts
+from specvit_jax.network.position import rotate
 from specvit_jax.network.tokens import Tokens, chunk_norm, linear_init, windows
-from specvit_jax.settings.config import PAPER, SMALL, ModelConfig
+from specvit_jax.settings.config import ModelConfig
+from specvit_jax.settings.presets import PAPER, SMALL
 
 X = np.random.default_rng(1).normal(size=(3, 64)).astype(np.float32)
 
@@ -68,8 +71,8 @@ def test_published_counts_are_those_of_the_reference(reference):
 
 
 def test_small_preset_is_384_wide_with_6_heads():
-    assert (SMALL.model.embed_dim, SMALL.model.depth, SMALL.model.num_heads) == (384, 6, 6)
-    assert sum(parameter_counts(SMALL.model).values()) == 10_753_537
+    assert (SMALL.model.embed_dim, SMALL.model.depth, SMALL.model.num_heads) == (384, 4, 6)
+    assert sum(parameter_counts(SMALL.model).values()) == 7_204_609
 
 
 def test_counted_flops_are_those_of_the_traced_network():
@@ -126,11 +129,34 @@ def test_network_equals_numpy_with_the_same_weights(toy_model, change):
     np.testing.assert_allclose(apply(config, params, X), numpy_vit(X, params, config), rtol=2e-4, atol=2e-5)
 
 
-def test_attention_equals_that_of_jax():
-    q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 7, 12))
-    heads = [t.reshape(2, 7, 3, 4) for t in (q, k, v)]
-    expected = jax.nn.dot_product_attention(*heads).reshape(2, 7, 12)
-    np.testing.assert_allclose(attention(q, k, v, 3), expected, atol=1e-5)
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-5), ("bfloat16", 0.03)])
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_attention_and_its_gradient_are_the_same_head_by_head_and_at_once(dtype, atol, is_rotated):
+    q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 7, 12)).astype(dtype)
+
+    def told(form, q, k, v):
+        q, k = (rotate(t, 3) if is_rotated else t for t in (q, k))
+        out = form(q, k, v, 3).astype(jnp.float32)
+        return jnp.sum(jnp.sin(out)), out
+
+    found, expected = (
+        jax.grad(partial(told, form), argnums=(0, 1, 2), has_aux=True)(q, k, v)
+        for form in (vit.head_by_head, vit.all_heads)
+    )
+    assert max(float(jnp.abs(t).max()) for t in expected[0]) > 0.3
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one.astype(np.float32), other.astype(np.float32), atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("platform", "rate", "products"), [("cpu", 0.0, 6), ("cuda", 0.0, 2), ("cuda", 0.5, 6)]
+)
+def test_attention_is_chosen_by_the_device_that_it_is_compiled_for(platform, rate, products):
+    """With dropout of the weights it is head by head."""
+    q = jnp.zeros((2, 7, 12))
+    keys = jax.random.split(jax.random.key(0), 2)
+    traced = jax.jit(attention, static_argnums=(3, 4)).trace(q, q, q, 3, rate, keys)
+    assert traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.dot_general") == products
 
 
 @pytest.mark.parametrize("step", [5, 16])
@@ -186,9 +212,10 @@ def test_in_bfloat16_products_are_bfloat16_and_every_softmax_is_float32(toy_mode
     for equation in equations(jaxpr):
         if equation.primitive.name in found:
             found[equation.primitive.name].append(equation.invars[0].aval.dtype)
-    # patches, query, key, value, 2 x scores and weighted sums, out, up, down; then the pooling and the head
-    assert found["dot_general"] == [jnp.bfloat16] * 11 + [jnp.float32] * 2
-    assert found["exp"] == [jnp.float32] * 3  # two heads and the pooling
+    # patches, query, key, value, scores and weighted sums of 2 heads and of both at once, out, up, down; then
+    # the pooling and the head
+    assert found["dot_general"] == [jnp.bfloat16] * 13 + [jnp.float32] * 2
+    assert found["exp"] == [jnp.float32] * 4  # two heads, both at once, and the pooling
 
 
 def test_a_zero_query_pools_to_the_mean_and_a_long_one_to_the_token_it_points_at():

@@ -184,7 +184,20 @@ def test_spectra_the_network_cannot_place_are_refused(toy_model, by_wave):
         run(by_wave, x, None)
     with pytest.raises(ValueError, match="pos_embed wavelength"):
         run(toy_model, x, wave)
-    with pytest.raises(ValueError, match="found wavelength and flat"):
+    with pytest.raises(ValueError, match="found wavelength, flat and none"):
         run(replace(by_wave, pool="flat"), x, wave)
     with pytest.raises(ValueError, match="at least patch_size"):
         run(by_wave, x[:, :8], wave[:8])
+
+
+def test_the_base_of_the_rotation_is_a_setting(toy_model):
+    x = jax.random.normal(jax.random.key(0), (1, 5, 4))
+    turned = np.asarray(position.rotate(x, 1, 100.0)).reshape(5, 2, 2)
+    pairs = np.asarray(x).reshape(5, 2, 2)
+    angle = np.arange(5)[:, None] * np.array([1.0, 0.1])  # 100^0, 100^(-2/4)
+    expected = (pairs[..., 0] + 1j * pairs[..., 1]) * np.exp(1j * angle)
+    np.testing.assert_allclose(turned[..., 0] + 1j * turned[..., 1], expected, atol=1e-5)
+    x = jax.random.normal(jax.random.key(1), (2, toy_model.input_size))
+    wide, narrow = (SpecViT(replace(toy_model, pos_embed="rotary", rotary_base=base)) for base in (1e4, 3.0))
+    params = wide.init(jax.random.key(0), x)
+    assert np.abs(np.asarray(wide.apply(params, x)) - np.asarray(narrow.apply(params, x))).max() > 1e-4

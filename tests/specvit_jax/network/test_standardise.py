@@ -150,3 +150,16 @@ def test_whitening_refuses_numbers_that_are_not_finite():
     error[3, 0] = np.nan
     with pytest.raises(DataError, match="finite"):
         fit_input_scaler(drawn(1), CLEAN, error, DataConfig(preprocess="zca", components=K))
+
+
+# --- spectra without noise
+
+
+def test_spectra_without_noise_are_whitened_as_far_as_they_differ():
+    still = np.zeros_like(ERROR)
+    data = replace(DataConfig(components=3, noise_level=0.0), preprocess="pca", input_scaling="none")
+    scaler = fit_input_scaler(CLEAN, CLEAN, still, data)
+    found = np.asarray(scaler.encode(CLEAN), np.float64)
+    np.testing.assert_allclose(found.T @ found / N, np.eye(3), atol=1e-3)
+    with pytest.raises(UsageError, match=r"data\.components.* must be at most 3 with data\.noise_level 0"):
+        fit_input_scaler(CLEAN, CLEAN, still, replace(data, components=K))

@@ -5,9 +5,11 @@ import re
 import shutil
 from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from crlb.palette import METHODS, on_dark
 from specvit_jax.evaluation.explore import STARS
 from specvit_jax.report.page import gather, page
 from specvit_jax.report.sources import find_sources
@@ -19,6 +21,10 @@ ROOT = Path(__file__).resolve().parents[3]
 # As committed; a file made before the field `experiment` gets it here.
 R2_VS_SNR = json.loads((ROOT / "docs" / "r2_vs_snr.json").read_text()) | {"experiment": "r2_vs_snr"}
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+SMALL = (
+    "[...document.querySelectorAll('button:not(.thumbs button), select, #tabs a')]"
+    ".filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 36).length"
+)
 
 
 def write_run(folder, config, first_loss):
@@ -46,20 +52,6 @@ def report(tmp_path_factory, toy_config) -> Path:
     return out
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """The system's Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def visit(browser, report):
     """Opens the report; at the end there must have been no error and no request but for the file."""
@@ -71,8 +63,8 @@ def visit(browser, report):
         tab.on("console", lambda message: problems.append(message.text))
         tab.on("pageerror", lambda error: problems.append(str(error)))
         tab.on("request", lambda request: requests.append(request.url))
-        tab.goto(report.as_uri())
-        tab.wait_for_selector("#training-plots svg path")
+        tab.goto(report.as_uri(), timeout=120_000)
+        tab.wait_for_selector("#tabs a[aria-selected=true]")
         contexts.append(context)
         return tab
 
@@ -80,7 +72,15 @@ def visit(browser, report):
     for context in contexts:
         context.close()
     assert problems == []
-    assert {url for url in requests if not url.startswith("data:")} == {report.as_uri()}
+    asked = {url.split("#")[0] for url in requests if not url.startswith(("data:", "blob:"))}
+    assert asked == {report.as_uri()}
+
+
+def go(tab, place):
+    """Opens the part of the page that an element is in, as its link does."""
+    tab.evaluate("place => { location.hash = place; }", place)
+    tab.wait_for_function("place => document.getElementById(place).checkVisibility()", arg=place)
+    tab.wait_for_timeout(60)
 
 
 def shown(tab, place):
@@ -100,10 +100,21 @@ def changes(tab, place, act):
 
 def test_every_section_stands_with_its_text(visit):
     tab = visit()
-    for section in ("explorer", "spectrum", "tokens", "attention", "results", "ceiling", "training"):
+    for section in (
+        "overview",
+        "try",
+        "explorer",
+        "spectrum",
+        "tokens",
+        "attention",
+        "results",
+        "ceiling",
+        "training",
+    ):
+        go(tab, section)
         assert tab.locator(f"section#{section} h2").is_visible()
-        assert tab.locator(f"nav a[href='#{section}']").is_visible()
-    text = tab.inner_text("body")
+        assert tab.locator("main > .panel:visible").count() == 1
+    text = tab.locator("body").text_content()
     first = R2_VS_SNR["estimators"]["SpecViT"]["by_type"][0]
     for expected in (
         "Cramér-Rao bound", "Ca II", "8 patches of 512 pixels", "python -m experiments.accuracy",
@@ -111,14 +122,16 @@ def test_every_section_stands_with_its_text(visit):
         f"{first['type']} (log g below {first['high']})",
     ):  # fmt: skip
         assert expected in text + tab.content()
-    assert "NaN" not in text
-    assert "undefined" not in text
+    seen = tab.evaluate("[...document.querySelectorAll('main')].map((one) => one.textContent).join()")
+    assert "NaN" not in seen
+    assert "undefined" not in seen
 
 
 def test_every_select_changes_what_is_shown(visit):
     tab = visit()
     sections = {"explorer": 1, "spectrum": 1, "tokens": 4, "attention": 3, "dashboard": 1, "training": 1}
     for section, least in sections.items():
+        go(tab, section)
         selects = tab.locator(f"#{section} select")
         assert selects.count() >= least
         for i in range(selects.count()):
@@ -130,6 +143,7 @@ def test_every_select_changes_what_is_shown(visit):
 
 def test_the_star_and_the_magnitude_move_everything_that_depends_on_them(visit):
     tab = visit()
+    go(tab, "explorer")
     slider = tab.locator("#explorer input[type=range]")
     places = ["#explorer-spectrum", "#explorer-readings", "#explorer-errors", "#explorer-table",
               "#spectrum-plot", "#ceiling-numbers"]  # fmt: skip
@@ -143,6 +157,7 @@ def test_the_star_and_the_magnitude_move_everything_that_depends_on_them(visit):
 
 def test_a_fainter_star_has_a_lower_snr_and_a_wider_bound(visit):
     tab = visit()
+    go(tab, "explorer")
     slider = tab.locator("#explorer input[type=range]")
 
     def numbers():
@@ -158,6 +173,7 @@ def test_a_fainter_star_has_a_lower_snr_and_a_wider_bound(visit):
 
 def test_the_spectrum_pans_and_zooms_by_every_means(visit):
     tab = visit()
+    go(tab, "spectrum")
     window = lambda: [float(x) for x in re.findall(r"\d+", tab.inner_text("#spectrum-window"))]  # noqa: E731
     assert window() == [7100, 8850]
     plot = tab.locator("#spectrum-plot svg")
@@ -192,6 +208,7 @@ def test_the_spectrum_pans_and_zooms_by_every_means(visit):
 
 def test_the_spectrum_follows_wheel_and_drag(visit):
     tab = visit()
+    go(tab, "spectrum")
     tab.locator("#spectrum-plot").scroll_into_view_if_needed()
     box = tab.locator("#spectrum-plot svg").bounding_box()
     middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -213,6 +230,7 @@ def test_every_checkbox_changes_what_is_shown_and_takes_it_back(visit):
         "training": "#training-plots",
     }
     for section, plot in plots.items():
+        go(tab, section)
         boxes = tab.locator(f"#{section} input[type=checkbox]")
         assert boxes.count()
         for i in range(boxes.count()):
@@ -223,8 +241,46 @@ def test_every_checkbox_changes_what_is_shown_and_takes_it_back(visit):
             assert re.sub(r"part-\d+", "", shown(tab, plot)) == before
 
 
+def test_bars_are_bias_and_scatter(visit):
+    """Read back from the pixels of the axis: the bar of a method, and the one of a type of stars."""
+    tab = visit()
+    go(tab, "explorer")
+    found = tab.evaluate("""() => {
+      const name = Object.keys(explorer().methods)[0];
+      const one = explorer().methods[name].stars[chosen.star][chosen.mag];
+      const bar = document.querySelector("#explorer-errors rect.bar"), mark = bar.nextSibling;
+      const zero = document.querySelector("#explorer-errors line.zero");
+      const at = (node, key) => +node.getAttribute(key);
+      return {errors: one.estimates.map((value) => value - starNow().labels.log_g), rms: one.rms,
+              left: at(bar, "x"), width: at(bar, "width"), zero: at(zero, "x1"), mark: at(mark, "x1")};
+    }""")
+    mean = sum(found["errors"]) / len(found["errors"])
+    scatter = (sum((one - mean) ** 2 for one in found["errors"]) / len(found["errors"])) ** 0.5
+    assert scatter**2 + mean**2 == pytest.approx(found["rms"] ** 2, rel=0.01)
+    per_dex = found["width"] / (2 * scatter)
+    assert found["left"] - found["zero"] == pytest.approx(per_dex * (mean - scatter), abs=0.5)
+    assert found["mark"] - found["zero"] == pytest.approx(per_dex * mean, abs=0.5)
+    assert "bars: bias ± scatter" in tab.inner_text("#explorer-errors-title")
+    go(tab, "dashboard")
+    row = R2_VS_SNR["estimators"]["Ridge"]["by_type"][0]
+    line = tab.locator("#dashboard-types tr", has_text="Ridge").inner_text()
+    assert f"+{row['bias']:.3f} ± {row['scatter']:.3f}" in line
+    assert "Bars: bias ± scatter" in tab.inner_text("#dashboard-types")
+
+
+@pytest.mark.parametrize(("scheme", "of"), [("light", str), ("dark", on_dark)])
+def test_curves_have_the_colours_of_the_palette(visit, scheme, of):
+    tab = visit(scheme=scheme)
+    go(tab, "dashboard")
+    for name, color in METHODS.items():
+        swatch = tab.locator("#dashboard-methods").get_by_text(name, exact=True).locator("i")
+        drawn = swatch.evaluate("node => getComputedStyle(node).borderTopColor")
+        assert "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", drawn)) == of(color)
+
+
 def test_a_method_switched_off_leaves_chart_and_table(visit):
     tab = visit()
+    go(tab, "dashboard")
     assert "Ridge" in tab.inner_text("#dashboard-table")
     tab.locator("#dashboard-methods").get_by_label("Ridge", exact=True).uncheck()
     assert "Ridge" not in tab.inner_text("#dashboard-table")
@@ -233,6 +289,7 @@ def test_a_method_switched_off_leaves_chart_and_table(visit):
 
 def test_ceilings_are_offered_for_r2_only(visit):
     tab = visit()
+    go(tab, "dashboard")
     ceiling = tab.locator("#dashboard-methods").get_by_label("Exact limit, all stars")
     assert ceiling.is_visible()
     tab.locator("#dashboard-controls select").select_option(label="bias")
@@ -241,6 +298,7 @@ def test_ceilings_are_offered_for_r2_only(visit):
 
 def test_tokens_and_maps_are_chosen_by_keys_and_pointer(visit):
     tab = visit()
+    go(tab, "tokens")
     slider = tab.locator("#tokens input[type=range]")
     slider.press("Home")
     assert tab.inner_text("#tokens-readout").startswith("Token 1: 7100.2")
@@ -256,6 +314,7 @@ def test_tokens_and_maps_are_chosen_by_keys_and_pointer(visit):
 
 def test_pointing_at_a_curve_tells_its_numbers(visit):
     tab = visit()
+    go(tab, "dashboard")
     dot = tab.locator("#dashboard-plot path.dot").first
     dot.scroll_into_view_if_needed()
     box = dot.bounding_box()
@@ -268,6 +327,7 @@ def test_pointing_at_a_curve_tells_its_numbers(visit):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_follow_the_system_and_the_button(visit, scheme):
     tab = visit(scheme=scheme)
+    go(tab, "attention")
     paper = lambda: tab.evaluate("getComputedStyle(document.body).backgroundColor")  # noqa: E731
     dark = lambda: sum(map(int, re.findall(r"\d+", paper())[:3])) < 200  # noqa: E731
     assert dark() == (scheme == "dark")
@@ -279,20 +339,22 @@ def test_colours_follow_the_system_and_the_button(visit, scheme):
 
 def test_the_page_fits_a_phone(visit):
     tab = visit(viewport=PHONE)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
-    for place in (
-        "#explorer-spectrum svg",
-        "#spectrum-plot svg",
-        "#dashboard-plot svg",
-        "#attention-map svg",
+    for section, place in (
+        ("overview", "#diagram-plot svg"),
+        ("try", "#trial-drop"),
+        ("spectrum", "#spectrum-plot svg"),
+        ("dashboard", "#dashboard-plot svg"),
+        ("attention", "#attention-map svg"),
+        ("result-accuracy", "#result-accuracy figure"),
+        ("ceiling", "#ceiling-numbers"),
+        ("training", "#training-plots"),
+        ("explorer", "#explorer-spectrum svg"),
     ):
+        go(tab, section)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
         assert tab.locator(place).bounding_box()["width"] <= 340
+        assert tab.evaluate(SMALL) == 0  # fingers hit them
     assert changes(tab, "#explorer", lambda: tab.locator("#explorer input[type=range]").press("ArrowRight"))
-    small = tab.evaluate(
-        "[...document.querySelectorAll('button:not(.thumbs button), select')]"
-        ".filter((one) => one.getBoundingClientRect().height < 36).length"
-    )
-    assert small == 0  # fingers hit them
 
 
 def test_every_control_has_a_name_and_shows_its_focus(visit):
@@ -311,8 +373,82 @@ def test_every_control_has_a_name_and_shows_its_focus(visit):
 
 def test_charts_follow_the_width_of_the_window(visit):
     tab = visit()
+    go(tab, "explorer")
     before = tab.locator("#explorer-spectrum svg").get_attribute("viewBox")
     tab.set_viewport_size(PHONE)
     tab.wait_for_timeout(200)
     assert tab.locator("#explorer-spectrum svg").get_attribute("viewBox") != before
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_tabs_go_by_keyboard_and_their_addresses_lead_there(visit):
+    tab = visit()
+    tab.locator("#tabs a").first.focus()
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate("document.activeElement.textContent") == "Try it"
+    assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    tab.keyboard.press("Space")
+    tab.wait_for_selector("#try:visible")
+    assert tab.evaluate("document.activeElement.textContent") == "Try it"  # it keeps the focus
+    tab.keyboard.press("End")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#training:visible")
+    assert tab.locator("#tabs a[aria-selected=true]").inner_text() == "Training"
+    tab.locator("#tabs a[href='#results']").click()
+    tab.locator("#studies").get_by_text("Accuracy").click()
+    tab.wait_for_selector("#result-accuracy:visible")
+    assert tab.locator("#results article:visible").count() == 1
+    assert tab.url.endswith("#result-accuracy")
+    tab.reload()
+    assert tab.locator("#result-accuracy").is_visible()
+    tab.mouse.wheel(0, 3000)
+    tab.wait_for_timeout(200)
+    assert tab.locator("#tabs").bounding_box()["y"] == 0  # it stays
+
+
+def test_a_picture_enlarges_and_closes_by_keys(visit):
+    tab = visit()
+    go(tab, "result-accuracy")
+    figure = tab.locator("#result-accuracy figure.paper")
+    width = figure.locator("img").bounding_box()["width"]
+    for key in ("Enter", "Space"):
+        figure.press(key)
+        assert tab.locator("dialog img").bounding_box()["width"] > width
+        tab.keyboard.press("Escape")
+        tab.wait_for_selector("dialog", state="detached")
+        tab.wait_for_function("document.activeElement.matches('figure.paper')")
+
+
+def test_tables_charts_and_results_can_be_taken_away(visit):
+    tab = visit()
+    go(tab, "dashboard")
+    found = {}
+    for kind in ("CSV", "JSON", "SVG"):
+        with tab.expect_download() as waiting:
+            tab.locator("#dashboard").get_by_text(kind, exact=True).first.click()
+        found[waiting.value.suggested_filename] = Path(waiting.value.path()).read_text()
+    csv, stored, drawn = (
+        found[name] for name in ("dashboard-table.csv", "dashboard.json", "dashboard-plot.svg")
+    )
+    assert csv.startswith("R² at SNR,all,")
+    score = R2_VS_SNR["estimators"]["Ridge"]["overall"]["r2"]
+    assert any(line.startswith(f"Ridge,{score:.3f},") for line in csv.splitlines())
+    assert json.loads(stored)["estimators"]["Ridge"]["overall"]["r2"] == pytest.approx(score, rel=1e-5)
+    root = ElementTree.fromstring(drawn)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert not re.search("var\\(|class=", drawn)  # it needs no style of the page
+
+
+def test_the_overview_says_what_the_results_say(visit):
+    tab = visit()
+    numbers = tab.locator("#overview-numbers dd").all_inner_texts()
+    best = R2_VS_SNR["estimators"]["SpecViT, taught"]["overall"]["r2"]
+    limit = R2_VS_SNR["limit"]["overall"]
+    assert [text.split()[0] for text in numbers] == [
+        f"{best:.3f}",
+        f"{limit:.3f}",
+        f"{100 * best / limit:.1f}",
+    ]
+    assert tab.locator("#overview-findings li").count() >= 2
+    assert "512" in tab.locator("#diagram-plot").text_content()
+    assert "@software{specvit_jax" in tab.inner_text("#citation-text")

@@ -1,6 +1,7 @@
 """The report: what it is made of, what it refuses, and what stands on the page."""
 
 import base64
+import hashlib
 import html
 import json
 import re
@@ -14,7 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
 
+from crlb import palette
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from specvit_jax import cli
 from specvit_jax.network.find import shipped_weights
@@ -24,9 +27,11 @@ from specvit_jax.network.weights import Weights
 from specvit_jax.report import experiments, write_report
 from specvit_jax.report import explorers as explorers_module
 from specvit_jax.report.attention_maps import attention
-from specvit_jax.report.page import gather, page
+from specvit_jax.report.overview import overview
+from specvit_jax.report.page import CITATION, gather, page
 from specvit_jax.report.sources import find_sources
 from specvit_jax.report.training import Curves, training
+from specvit_jax.report.trial import trial
 from specvit_jax.settings.config_file import to_yaml
 from specvit_jax.spectra.source import make_simulator
 from tests.specvit_jax.conftest import N_PIX
@@ -121,15 +126,53 @@ def test_the_page_holds_what_there_is_and_nothing_else(tmp_path, run):
     write_experiment(tmp_path / "out" / "r2_vs_snr", R2_VS_SNR, "| a | b |\n|---|---|\n| 1 | 2 |\n", PNG)
     everything = report(run, tmp_path / "out")
     only_run = report(run)
-    assert set(stored(everything)) == {"dashboard", "training"}
-    assert set(stored(only_run)) == {"training"}
+    assert set(stored(everything)) == {"dashboard", "training", "overview", "methods"}
+    assert set(stored(only_run)) == {"training", "methods"}
     for section, in_all in (("results", True), ("ceiling", True), ("scaling", False), ("explorer", False)):
         assert (f'id="{section}"' in everything) == in_all
         assert (f'href="#{section}"' in everything) == (in_all and section != "scaling")
         assert f'id="{section}"' not in only_run
+        assert f'href="#{section}"' not in only_run
     assert "data:image/webp;base64," in everything
     assert "python -m experiments.r2_vs_snr" in everything
     assert str(tmp_path) not in everything
+
+
+def test_colours_of_the_page_are_those_of_the_figures():
+    text = page({})
+    light, dark, chosen = re.findall(r":root\S* \{ (--method-0[^}]*) \}", text)
+    assert chosen == dark
+    for variables, of in ((light, str), (dark, palette.on_dark)):
+        found = dict(re.findall(r"--([\w-]+): (#\w{6});", variables))
+        methods = [found[f"method-{i}"] for i in range(len(stored(text)["methods"]))]
+        colors = {name: of(color) for name, color in palette.METHODS.items()}
+        assert dict(zip(stored(text)["methods"], methods, strict=True)) == colors
+        roles = [found[name] for name in ("limit", "bound", "published", "data", "model")]
+        assert roles == [
+            of(color)
+            for color in (palette.LIMIT, palette.BOUND, palette.PUBLISHED, palette.DATA, palette.MODEL)
+        ]
+    script = text.split("<script>")[1]
+    assert not re.search(r"#[0-9a-fA-F]{6}\b", script)  # no colour of its own
+
+
+def test_a_picture_has_its_caption_below(tmp_path):
+    folder = write_experiment(tmp_path / "odd", {"experiment": "odd"}, figure=PNG)
+    assert 'class="caption"' not in report(folder)
+    (folder / "caption.md").write_text("R² is <b>one</b> minus `x`.\n")
+    assert '<p class="caption">R² is &lt;b&gt;one&lt;/b&gt; minus <code>x</code>.</p>' in report(folder)
+    (folder / "caption.md").write_text("x" * 2**17)
+    with pytest.raises(DataError, match=r"caption .*caption\.md"):
+        report(folder)
+
+
+def test_every_committed_picture_has_its_caption():
+    text = html.unescape(gather(find_sources([ROOT / "results"]), lambda step: None)["articles"])
+    captions = sorted((ROOT / "results").glob("*/caption.md"))
+    shown = [path for path in captions if path.parent.name != "scaling"]
+    assert len(shown) == 22 - 1
+    for path in shown:
+        assert experiments.inline(path.read_text().strip()).replace("&lt;", "<").replace("&gt;", ">") in text
 
 
 def test_the_page_asks_nobody_for_anything(tmp_path, run):
@@ -137,6 +180,65 @@ def test_the_page_asks_nobody_for_anything(tmp_path, run):
     assert "default-src 'none'" in text
     assert re.findall(r"https?://[^\"' ]*", text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
     assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b\s*\(|@import|<link[^>]+href=\"(?!data:)", text)
+
+
+def test_the_page_runs_its_own_script_and_no_other(tmp_path, run):
+    text = report(run)
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in text
+    assert re.findall(r"<script\b[^>]*>", text) == ['<script type="application/json" id="data">', "<script>"]
+
+
+def test_results_in_a_file_of_their_own_are_a_source(tmp_path):
+    (tmp_path / "r2_vs_snr.json").write_text(json.dumps(R2_VS_SNR))
+    found = find_sources([tmp_path / "r2_vs_snr.json"])
+    assert found.experiments == {"r2_vs_snr": tmp_path / "r2_vs_snr.json"}
+    assert str(tmp_path / "r2_vs_snr.json") in found.files()
+    assert gather(found, lambda step: None)["dashboard"]["estimators"] == R2_VS_SNR["estimators"]
+
+
+def test_the_committed_results_alone_have_r2_against_snr():
+    data = gather(find_sources([ROOT / "results" / "accuracy"]), lambda step: None)
+    rows = json.loads((ROOT / "results" / "accuracy" / "results.json").read_text())["rows"]
+    board = data["dashboard"]
+    faintest = next(row for row in rows if row["methods"] and row["snr_high"])
+    assert board["estimators"]["tiny"]["by_snr"][0]["r2"] == faintest["methods"]["tiny"]["r2"]
+    assert board["limit"]["by_snr"][0]["r2_bayes"] == faintest["r2_bayes"]
+    assert board["binned"]
+    assert 'id="dashboard"' in page(data)
+
+
+def test_the_overview_has_three_numbers_and_three_findings_of_the_results():
+    found = gather(find_sources([ROOT / "results"]), lambda step: None)["overview"]
+    whole = json.loads((ROOT / "results" / "efficiency" / "results.json").read_text())["all"]
+    expected = [
+        f"{whole['r2']:.3f}",
+        f"{whole['r2_bayes']:.3f}",
+        f"{100 * whole['r2'] / whole['r2_bayes']:.1f}",
+    ]
+    assert [one["value"] for one in found["numbers"]] == expected
+    assert [one["source"] for one in found["findings"]] == ["budgets", "survey", "accuracy"]
+    seconds = [json.loads(path.read_text())["provenance"]["seconds"] for path in RESULTS]
+    assert found["seconds"] == pytest.approx(sum(seconds))
+    budgets = json.loads((ROOT / "results" / "budgets" / "results.json").read_text())["rows"]
+    assert [row["r2"] for row in found["costs"]] == [row["r2"] for row in budgets]
+    assert found["costs"][0]["seconds"] == budgets[0]["steps"] * budgets[0]["step_s"]
+
+
+@pytest.mark.parametrize("odd", [[], "text", {"limit": []}, {"rows": [1]}, {"rows": [{"snr_high": 0}]}])
+def test_results_of_another_make_leave_the_overview_shorter(odd):
+    results = {
+        name: {"rows": odd, "all": odd, "limit": odd}
+        for name in ("budgets", "accuracy", "survey", "efficiency")
+    }
+    assert overview(results) == {}
+
+
+def test_the_citation_is_that_of_the_repository():
+    about = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    for part in (about["title"], about["authors"][0]["name"], str(about["date-released"])[:4]):
+        assert f"{{{part}}}" in CITATION.format(version="")
 
 
 def test_text_of_results_cannot_become_markup(tmp_path):
@@ -190,7 +292,7 @@ def test_committed_results_are_shown_as_what_they_say_they_are(tmp_path):
     found = find_sources([ROOT / "results", write_experiment(tmp_path / "r2_vs_snr", R2_VS_SNR)])
     said = []
     data = gather(found, said.append)
-    assert len(RESULTS) == len(found.experiments) - 1 == 21
+    assert len(RESULTS) == len(found.experiments) - 1 == 22
     assert said == []
     assert data["dashboard"]["estimators"] == R2_VS_SNR["estimators"]
     assert data["dashboard"]["ceiling"]["bins"] == R2_VS_SNR["ceiling"]["bins"]
@@ -211,7 +313,7 @@ def test_results_that_look_like_those_of_another_experiment_are_not_taken_for_th
     rows = json.loads((results / "results.json").read_text())["rows"]
     assert all({"method", "n", "r2"} <= set(row) for row in rows)  # as those of scaling
     data = gather(find_sources([results]), lambda step: None)
-    assert set(data) == {"articles"}
+    assert set(data) == {"articles", "overview"}
 
 
 def test_results_that_do_not_say_their_experiment_are_named_and_left_out(tmp_path):
@@ -230,7 +332,7 @@ def test_curves_are_those_of_the_log(run):
     panels = {panel["title"]: panel["lines"] for panel in found["panels"]}
     assert panels["Loss"] == [{"name": "training loss", "points": [[3, 0.9], [6, 0.5]]}]
     assert panels["Validation R²"] == [{"name": "log_g", "points": [[4, 0.4]]}]
-    assert (found["about"]["best_r2"], found["about"]["best_step"]) == (0.4, 4)
+    assert (found["about"]["best_score"], found["about"]["best_step"]) == (0.4, 4)
     (run / "metrics.jsonl").write_text("")
     assert training("toy", run) is None
 
@@ -276,6 +378,23 @@ def test_networks_that_cannot_be_explored_are_named(two_line_grid, toy_config, m
         "hot does not read log_g: left out of the explorer",
         "toy reads 64 pixels, its grid has 4096: left out of the explorer",
     ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        (
+            {"input_layer": "zca", "input_components": 8},
+            "toy has an input layer, which the page does not know",
+        ),
+        ({"pos_embed": "rotary"}, "toy: the page runs SpecViT without rotary positions only"),
+        ({"network": "mlp"}, "toy: the page runs SpecViT without rotary positions only"),
+    ],
+)
+def test_networks_that_the_page_cannot_run_are_left_out_of_try_it(toy_config, setting, why):
+    other = replace(toy_config, model=replace(toy_config.model, **setting))
+    found = toy_weights(toy_config)._replace(config=other)
+    assert trial("toy", found, None) == (None, f"{why}; left out of Try it")
 
 
 def test_attention_adds_up_and_keeps_to_its_room(toy_config):

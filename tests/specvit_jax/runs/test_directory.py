@@ -318,7 +318,7 @@ def test_a_change_of_devices_is_one_line():
 def test_tensorboard_gets_every_row_and_goes_on_after_a_resume(started, config):
     pytest.importorskip("tensorboardX", reason="the extra tensorboard is not installed")
     for step in (9, 12):
-        with open_run(started, config, resume=True, tensorboard=True) as run:
+        with open_run(started, config, resume=True, log_to=["tensorboard"]) as run:
             run.rewind(step - 3)
             run.log({"step": step, "loss": 0.5})
     assert len(list((started / "tensorboard").iterdir())) == 2

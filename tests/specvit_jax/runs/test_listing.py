@@ -11,8 +11,8 @@ from specvit_jax import cli
 from specvit_jax.runs.curves import plot_curves
 from specvit_jax.runs.listing import list_runs
 from specvit_jax.runs.lock import RunLock
-from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import override, to_yaml
+from specvit_jax.settings.presets import preset
 
 END = "2026-11-28T18:00:00+00:00"
 
@@ -165,7 +165,7 @@ def test_every_panel_has_its_unit(folder, monkeypatch):
         "spectra / s",
     ]
     assert seen[-1].get_xlabel() == "training step"
-    assert [text.get_text() for text in seen[2].get_legend().get_texts()] == ["log_g", "M_H"]
+    assert [text.get_text() for text in seen[2].get_legend().get_texts()] == ["log $g$", "[M/H]"]
     assert list(seen[1].lines[0].get_xydata()[:, 1]) == [0.6, 0.5]
 
 

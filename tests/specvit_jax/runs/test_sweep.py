@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from crlb.errors import ConfigError, Interrupted, MissingInputError, OutputError
+from crlb.errors import ConfigError, Interrupted, MissingInputError, OutputError, UsageError
 from specvit_jax import cli
+from specvit_jax.runs.array_script import slurm_script
 from specvit_jax.runs.sweep import check_runs, read_sweep, run_name, summaries, train_all
 from specvit_jax.settings.config_file import to_yaml
 from tests.specvit_jax.runs.test_listing import make_run
@@ -41,11 +42,13 @@ out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 out.mkdir(parents=True, exist_ok=True)
 with (out.parent / "calls").open("a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
-signal.signal(signal.SIGUSR1, lambda *_: sys.exit(75))
+for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: sys.exit(75))
+print("trains", out.name, "on", os.environ.get("CUDA_VISIBLE_DEVICES"))
 for part, code in json.loads(os.environ.get("CODES", "{{}}")).items():
     if part in out.name:
         if code == "wait":
-            (out.parent / "waiting").write_text("")
+            (out.parent / f"waiting{{os.environ.get('CUDA_VISIBLE_DEVICES', '')}}").write_text("")
             time.sleep(30)
         if code < 0:
             os.kill(os.getpid(), -code)
@@ -276,10 +279,115 @@ run_cli(lambda: train_all(runs, Path({str(tmp_path / "sweep.json")!r}), [{stand_
     sweep = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "runs" / "waiting")
     sweep.send_signal(signal.SIGUSR1)
-    said = sweep.communicate(timeout=10)[1]
+    said = sweep.communicate(timeout=120)[1]
     assert sweep.returncode == 75, said
     assert "error: stopped in lr=1e-3,patch_size=16" in said
     assert len(calls(tmp_path / "runs")) == 1
+
+
+# --- several at once
+
+
+def two_devices(monkeypatch) -> None:
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+
+
+def test_a_run_is_trained_on_each_device_and_the_table_is_whole(tmp_path, stand_in, monkeypatch, capfd):
+    two_devices(monkeypatch)
+    monkeypatch.setenv("CODES", json.dumps({"lr=0.0003,patch_size=16": 70}))
+    monkeypatch.setattr("specvit_jax.runs.sweep.PROGRAM", (stand_in,))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.h5").write_text("spectra")
+    with pytest.raises(SystemExit) as stop:
+        cli.parse(["sweep", "sweep.yaml", "--out", "runs"])()
+    assert stop.value.code == 70
+    runs = read_sweep(tmp_path / "sweep.yaml", tmp_path / "runs")
+    rows = json.loads((tmp_path / "runs" / "sweep.json").read_text())
+    assert [row["exit_code"] for row in rows] == [0, 0, 70, 0]
+    said = [(tmp_path / "runs" / "logs" / f"{run.name}.log").read_text() for run in runs]
+    assert {line.split(" on ")[0] for line in said} == {f"trains {run.name}" for run in runs}
+    assert {line.split(" on ")[1].strip() for line in said} == {"4", "6"}
+    shown = capfd.readouterr()
+    assert "trains" not in shown.out + shown.err  # lines of several would mix
+    assert f"[1/4] {runs[0].name} on device 4: runs/logs/{runs[0].name}.log" in shown.err
+    assert f"[3/4] {runs[2].name}: failed with exit code 70; going on" in shown.err
+    assert len(shown.out.splitlines()) >= 5  # the table, with all that ended well
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (["--workers", "0"], "--workers must be a number from 1 to 4096, found 0"),
+        (["--workers", "-1"], "--workers must be a number from 1 to 4096, found -1"),
+        (["--workers", "3"], "--workers must be at most 2, one for each device, found 3"),
+        (["--devices", "4", "5"], "--devices must be among 4, 6, found '5'"),
+        (["--devices", "4", "4"], "--devices must name each device once"),
+        (["--workers", "2", "--slurm", "x.sh"], "leave them out with --slurm"),
+        (["--devices", "4", "--submit"], "leave them out with --submit"),
+        (["--slurm", "x.sh", "--submit"], "give one of the two"),
+        (["--slurm-options", "partition=gpu"], "are for --submit"),
+        (
+            ["--submit", "--slurm-options", "partition"],
+            "must read key=value, say partition=gpu",
+        ),
+        (["--submit", "--slurm-options", "a;b=1"], "must read key=value"),
+        (["--submit", "--slurm-options", "account=a\nb"], "must read key=value"),
+        (["--submit", "--slurm-options", "array=0-9"], "may not set array"),
+        (["--submit", "--slurm-options", "open-mode=w"], "may not set open-mode"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_made(tmp_path, monkeypatch, end, said):
+    two_devices(monkeypatch)
+    file = sweep_file(tmp_path, LIST)
+    with pytest.raises(UsageError, match=said):
+        cli.parse(["sweep", str(file), "--out", str(tmp_path / "runs"), *end])()
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
+
+
+def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path, stand_in, monkeypatch):
+    two_devices(monkeypatch)
+    sweep_file(tmp_path, GRID.replace("train.h5", "emulator"))
+    runs = read_sweep(tmp_path / "sweep.yaml", tmp_path / "runs")
+    monkeypatch.setenv("CONFIGS", json.dumps({run.name: to_yaml(run.config) for run in runs}))
+    code = f"""
+from specvit_jax import cli
+from specvit_jax.runs import sweep
+from crlb.errors import run_cli
+sweep.PROGRAM = ({stand_in!r},)
+run_cli(cli.parse(["sweep", {str(tmp_path / "sweep.yaml")!r}, "--out", {str(tmp_path / "runs")!r}]))
+"""
+    command = [sys.executable, "-c", code]
+    first = subprocess.Popen(
+        command, env=os.environ | {"CODES": '{"lr=1e-3": "wait"}'}, stderr=subprocess.PIPE, text=True
+    )
+    for device in "46":
+        wait_for(tmp_path / "runs" / f"waiting{device}")
+    first.send_signal(signal.SIGINT)
+    said = first.communicate(timeout=120)[1]
+    assert first.returncode == 75, said
+    assert f"stopped in {runs[0].name}, {runs[1].name}; the same command" in said.replace(
+        f"{runs[1].name}, {runs[0].name}", f"{runs[0].name}, {runs[1].name}"
+    )
+    assert sorted(calls(tmp_path / "runs")) == sorted(run.name for run in runs[:2])
+    rows = json.loads((tmp_path / "runs" / "sweep.json").read_text())
+    assert [row["exit_code"] for row in rows] == [75, 75, None, None]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert again.returncode == 0, again.stderr
+    rows = json.loads((tmp_path / "runs" / "sweep.json").read_text())
+    assert [row["exit_code"] for row in rows] == [0] * 4
+
+
+def test_boards_are_handed_on_to_the_runs_as_one_group(tmp_path, monkeypatch):
+    runs = read_sweep(sweep_file(tmp_path, LIST), tmp_path / "team", ["wandb", "tensorboard"])
+    for run in runs:
+        assert cli.parse(list(run.arguments)).log_to == ("wandb", "tensorboard")
+    script = tmp_path / "sweep.sh"
+    for group in ("", "mine"):
+        script.write_text(slurm_script(runs, "sweep.yaml").split("case")[0] + "echo $WANDB_RUN_GROUP")
+        monkeypatch.setenv("WANDB_RUN_GROUP", group)
+        done = subprocess.run(["bash", script], capture_output=True, text=True)
+        assert done.stdout.strip() == (group or "team")
 
 
 # --- Slurm
@@ -327,7 +435,7 @@ def test_a_slurm_task_at_its_limit_is_saved_and_queued_again(script, tmp_path, m
     task = subprocess.Popen([script])
     wait_for(tmp_path / "runs" / "waiting")
     task.send_signal(signal.SIGUSR1)
-    assert task.wait(timeout=10) == 75
+    assert task.wait(timeout=120) == 75
     assert (tmp_path / "requeued").read_text() == "requeue 77_2\n"
 
 
@@ -337,13 +445,13 @@ def test_a_slurm_task_that_brings_nothing_new_is_not_queued_again(script, tmp_pa
     task = subprocess.Popen([script], stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "runs" / "waiting")
     task.send_signal(signal.SIGUSR1)
-    said = task.communicate(timeout=10)[1]
+    said = task.communicate(timeout=120)[1]
     assert task.returncode == 75
     assert "no checkpoint after step 0; not queued again" in said
     assert not (tmp_path / "requeued").exists()
 
 
-def wait_for(path: Path, seconds: float = 10.0) -> None:
+def wait_for(path: Path, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < end

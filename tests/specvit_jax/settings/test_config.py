@@ -6,8 +6,9 @@ import typing
 import pytest
 
 from crlb.errors import ConfigError, UsageError
-from specvit_jax.settings.config import PRESETS, ModelConfig, preset
+from specvit_jax.settings.config import ModelConfig
 from specvit_jax.settings.config_file import from_yaml, override, to_yaml
+from specvit_jax.settings.presets import PRESETS, preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -21,7 +22,7 @@ def test_infinity_is_read_as_yaml_and_python_write_it(written):
     config = override(preset("tiny"), [f"train.clip_norm={written}"])
     assert config.train.clip_norm == float("inf")
     assert from_yaml(to_yaml(config)) == config
-    with pytest.raises(ConfigError, match=r"train\.clip_norm must be positive"):
+    with pytest.raises(ConfigError, match=r"train\.clip_norm must be a number from 0 to inf"):
         override(preset("tiny"), ["train.clip_norm=-.inf"])
 
 
@@ -29,9 +30,12 @@ def test_infinity_is_read_as_yaml_and_python_write_it(written):
 COMPANY = {
     "train.loss": ["train.loss=nll", "model.predict_sigma=true"],
     "model.predict_sigma": ["train.loss=nll", "model.predict_sigma=true"],
+    "model.threshold": ["model.threshold=2.5", "train.loss=cross_entropy", "data.label_scaling=none"],
     "data.preprocess": ["data.preprocess=pca", "model.input_size=64"],
     "data.noise_component": ["data.noise_component=true", "data.preprocess=zca"],
     "data.components": ["data.components=32"],
+    "train.freeze_input": ["train.freeze_input=9", "model.input_layer=zca"],
+    "train.freeze_input_epochs": ["train.freeze_input_epochs=2", "train.epochs=5", "model.input_layer=zca"],
     "model.num_heads": ["model.num_heads=4"],
     "model.wave_range": ["model.wave_range=8000,8860.5"],
     "data.mag": ["data.mag=18,20.25"],
@@ -46,6 +50,8 @@ def other_value(name: str, value: object, hint: object) -> list[str]:
         return [f"{name}={next(choice for choice in typing.get_args(hint) if choice != value)}"]
     if isinstance(value, bool):
         return [f"{name}={not value}".lower()]
+    if name == "data.seeing_arcsec":  # half of it is not tabulated
+        return [f"{name}=1.2"]
     if isinstance(value, int | float):
         return [f"{name}={value // 2 or 2 if isinstance(value, int) else value / 2 or 1e-5}"]
     if typing.get_args(hint) == (int, ...):
@@ -177,3 +183,26 @@ def test_unnamed_settings_keep_the_presets_values():
 )
 def test_number_of_tokens(patch, stride, pool, tokens):
     assert ModelConfig(patch_size=patch, stride=stride, pool=pool).num_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            ["data.input_scaling=noise"],
+            r"data\.input_scaling=noise divides by the noise.*pixel, overall or none",
+        ),
+        (["data.noise_component=true", "data.preprocess=zca"], r"data\.noise_component tells"),
+    ],
+)
+def test_what_is_measured_in_noise_needs_some(settings, said):
+    assert override(preset("paper"), ["data.noise_level=0"]).data.noise_level == 0
+    override(preset("paper"), settings)
+    with pytest.raises(ConfigError, match=said):
+        override(preset("paper"), ["data.noise_level=0", *settings])
+
+
+@pytest.mark.parametrize("level", ["-1", "1e-13", "nan", "1e13"])
+def test_a_noise_level_is_a_factor_or_zero(level):
+    with pytest.raises(ConfigError, match=r"data\.noise_level must be a number from 1e-12 to 1e\+12, or 0"):
+        override(preset("paper"), [f"data.noise_level={level}"])

@@ -268,6 +268,7 @@ def streamed(small: Path, path: Path, rows: int, limit: float) -> int:
     return peak
 
 
+@pytest.mark.usefixtures("linux")
 def test_streaming_takes_less_memory_than_stated(tmp_path):
     import h5py
 

@@ -1,9 +1,11 @@
 """Spectra of files: the same wherever they are kept, where they are kept, and what is refused."""
 
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from crlb.detector import DETECTOR_WAVE
 from crlb.errors import DataError, MissingInputError, UsageError
@@ -21,6 +23,7 @@ from specvit_jax.spectra.file_sources import (
 )
 from specvit_jax.spectra.shards import open_shards
 from specvit_jax.spectra.source import Observer, Rows, Simulator
+from specvit_jax.spectra.stored_noise import say_noise
 from tests.specvit_jax.toy import LABELS, narrow_noise, rows_of, write_clean
 
 N, N_PIX = 90, 16
@@ -177,3 +180,70 @@ def test_validation_that_cannot_be_scored_is_refused(tmp_path):
         stored_validation(write_clean(tmp_path / "clean.h5", 3), ("log_g",))
     with pytest.raises(DataError, match="column mag"):
         stored_validation(write_observed(tmp_path / "dim.h5", mag=None), ("log_g",))
+
+
+def test_noise_that_a_file_lacks_is_drawn_from_its_errors_always_the_same(tmp_path):
+    error = np.linspace(0.05, 0.2, 4096, dtype=np.float32) * np.ones((3, 1), np.float32)
+    edges = error.copy()
+    edges[1, 0] = edges[2, -1] = np.nan  # as in the field's own files
+    path = write_observed(tmp_path / "val.h5", noisy=None, error=edges)
+    batch, again = (stored_validation(path, ("log_g",)) for _ in range(2))
+    pulls = np.asarray((batch.flux - batch.clean) / error)
+    assert stats.kstest(pulls.ravel(), "norm").pvalue > 0.01
+    assert np.abs(np.corrcoef(pulls) - np.eye(3)).max() < 0.06
+    np.testing.assert_array_equal(batch.flux, again.flux)
+    np.testing.assert_array_equal(np.asarray(batch.error)[:, 1:-1], error[:, 1:-1])
+    twice = stored_validation(path, ("log_g",), level=2.0)
+    np.testing.assert_allclose(twice.flux - twice.clean, 2 * (batch.flux - batch.clean), atol=1e-6)
+    np.testing.assert_allclose(twice.error, 2 * batch.error, rtol=1e-6)
+    still = stored_validation(path, ("log_g",), level=0.0)
+    np.testing.assert_array_equal(still.flux, still.clean)
+
+
+def test_noise_is_that_of_a_row_however_many_are_read(tmp_path):
+    path = write_observed(tmp_path / "val.h5", noisy=None)
+    two, three = (stored_validation(path, ("log_g",), rows=rows) for rows in (2, None))
+    assert (len(two.mag), len(three.mag)) == (2, 3)
+    np.testing.assert_array_equal(two.flux, three.flux[:2])
+
+
+def test_rows_after_those_that_are_scored_are_never_read(tmp_path):
+    path = write_observed(tmp_path / "val.h5")
+    with h5py.File(path, "r+") as file:
+        for name in ("flux", "error", "noisy"):
+            file[f"dataset/arrays/{name}/value"][2] = np.nan
+    assert stored_validation(path, ("log_g",), rows=2).flux.shape == (2, 4096)
+    with pytest.raises(DataError):
+        stored_validation(path, ("log_g",))
+
+
+def test_where_noise_comes_from_is_said(tmp_path, capsys):
+    stored, bare = (write_observed(tmp_path / f"{i}.h5", noisy=noisy) for i, noisy in enumerate(NOISY))
+    for path, level, said in (
+        (stored, 1.0, ""),
+        (stored, 0.0, "the noisy flux of the file is read, although the training is without noise"),
+        (bare, 1.5, "has no noisy flux; noise of 1.5 times its errors is drawn, always the same"),
+        (bare, 0.0, "its noiseless flux is read"),
+    ):
+        say_noise(path, level)
+        assert said in (told := capsys.readouterr().err)
+        assert bool(told) == bool(said)
+
+
+NOISY = np.full((3, 4096), 0.5, np.float32), None
+
+
+def test_rows_that_are_used_of_files_are_numbered_as_a_file_of_them(files):
+    source, line = open_source(DataConfig(source=files, rows=40), 8)
+    assert source.rows == 40
+    assert line.startswith("spectra: 40 of 2 file(s)")
+    np.testing.assert_array_equal(np.sort(rows_of(source.labels)), np.arange(40))
+
+
+@pytest.mark.parametrize("conditions", ["published", "{scale: .inf, continuum: 2, continuum_sigma: 0.1}"])
+def test_spectra_without_noise_are_their_clean_flux(files, conditions):
+    config = DataConfig(source=files, noise_level=0.0, conditions=conditions)
+    batch = open_source(config, 8)[0].sample(KEY, jnp.arange(20))
+    assert np.isfinite(batch.flux).all()
+    np.testing.assert_allclose(batch.flux, batch.clean, rtol=1e-5)
+    assert not np.asarray(batch.error).any()

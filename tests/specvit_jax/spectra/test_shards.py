@@ -9,7 +9,7 @@ from crlb.errors import DataError, MissingInputError, UsageError
 from crlb.files import pfsspec
 from crlb.files.spectra import read_spectra
 from specvit_jax.spectra import shards as sharding
-from specvit_jax.spectra.shards import find_shards, open_shards
+from specvit_jax.spectra.shards import count_rows, find_shards, open_shards
 from tests.specvit_jax.toy import LABELS, rows_of, write_clean
 
 N_PIX = 16
@@ -177,3 +177,23 @@ def test_flux_that_is_not_finite_is_refused_by_its_file_and_row(folder):
     with pytest.raises(DataError, match=r"shard_1/dataset.h5.*flux must be finite, found inf at row 4"):
         found.read(np.arange(21))
     found.read(np.arange(14))  # of the other two
+
+
+@pytest.mark.parametrize("rows", [1, 6, 7, 8, 14, 20, 21, 100])
+def test_rows_after_those_that_are_used_are_never_read(folder, rows):
+    paths = find_shards(str(folder))
+    for path, used in zip(paths, count_rows(paths, rows), strict=True):
+        with h5py.File(path, "r+") as file:
+            file[FLUX][used:] = np.nan
+            table = file[pfsspec.TABLE][()]
+            table["values_block_0"][used:] = np.nan
+            file[pfsspec.TABLE][...] = table
+    found = open_shards(paths, WAVE, rows)
+    assert found.rows == min(rows, 21) == sum(count_rows(paths, rows))
+    assert len(found.paths) == -(-found.rows // 7)
+    clean, labels, _ = found.read(np.arange(found.rows))
+    assert np.isfinite(clean).all()
+    np.testing.assert_array_equal(rows_of(labels), [*range(14, 21), *range(14)][:rows])
+    if rows < 21:
+        with pytest.raises(DataError, match="must be finite"):
+            open_shards(paths, WAVE)

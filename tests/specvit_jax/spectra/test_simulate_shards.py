@@ -22,6 +22,7 @@ from specvit_jax.spectra import source as data
 from specvit_jax.spectra.checksums import check_sums
 from specvit_jax.spectra.file_sources import open_source
 from specvit_jax.spectra.shard_set import Recipe, check_space, read_set, verify
+from specvit_jax.spectra.shards import count_rows
 from specvit_jax.spectra.simulate_shards import simulate_shards
 from tests.specvit_jax.toy import PIECE, write_clean
 
@@ -72,7 +73,9 @@ def test_resume_keeps_sound_shards_and_writes_a_damaged_one_again(two_line_grid,
         file.seek(-100, 2)
         file.write(b"damage")
     (copied / "shard_002" / "dataset.h5").unlink()
-    (copied / "shard_002" / ".dataset.h5.partial9").write_text("left behind")
+    killed = copied / "shard_002" / ".dataset.1-00000000-00000000.partial.h5"
+    killed.write_text("left behind")
+    os.utime(killed, (0, 0))
     wrong = verify(copied)
     assert [line.split(":")[0] for line in wrong] == ["shard_001", "shard_002"]
     assert "SHA-256 differs" in wrong[0]
@@ -174,14 +177,14 @@ def test_the_command_writes_and_verifies_sets(two_line_grid, tmp_path, capsys):
         (("--n", "5", "--resume"), "give --shards"),
         (("--n", "5", "--shards", "2", "--shard-size", "3"), "--shards or --shard-size"),
         (("--n", "5", "--shards", "6"), "between 1 and the 5 spectra, found 6"),
-        (("--n", "5", "--shards", "2", "--workers", "0"), "workers must be at least 1"),
+        (("--n", "5", "--shards", "2", "--workers", "0"), "--workers must be a number from 1"),
         (("--n", "5", "--shards", "2", "--sampling", "snapped", "--beta", "log_g=2:5"), "leave out beta"),
     ],
 )
 def test_a_command_that_contradicts_itself_is_refused(two_line_grid, tmp_path, args, said):
-    command = cli.parse(["simulate", "--out", str(tmp_path / "set"), "--grid", str(two_line_grid), *args])
+    words = ["simulate", "--out", str(tmp_path / "set"), "--grid", str(two_line_grid), *args]
     with pytest.raises(UsageError, match=said):
-        command()
+        cli.parse(words)()
     assert not list(tmp_path.iterdir())
 
 
@@ -273,3 +276,18 @@ def test_two_workers_write_the_same_bytes(two_line_grid, tmp_path):
     for name in ("shard_000", "shard_001", "shard_002"):
         paths = [tmp_path / workers / name / "dataset.h5" for workers in "12"]
         assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_files_that_are_used_in_part_are_not_compared(copied):
+    (path,) = {copied / "shard_001" / "dataset.h5"}
+    first = DataConfig(source=str(copied / "shard_001"))
+    n = count_rows([path])[0]
+    with h5py.File(path, "a") as file:
+        file["dataset/arrays/flux/value"][n - 1] = np.nan
+    part = check_sums(replace(first, rows=n - 1))
+    assert part == (
+        "checksums: 0 of 0 file(s) of spectra agree, 0 have none; "
+        "files used in part (data.rows) are not compared"
+    )
+    with pytest.raises(DataError, match="SHA-256"):
+        check_sums(replace(first, rows=n))

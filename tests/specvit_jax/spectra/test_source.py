@@ -279,3 +279,11 @@ def test_a_pixel_that_does_not_vary_or_is_nan_cannot_be_standardised():
         moments.add(flux)
         with pytest.raises(DataError, match="pixel 2 does not"):
             moments.scaler()
+
+
+def test_a_simulator_without_noise_gives_clean_flux(two_line_grid, batch):
+    still = sample(make_simulator(two_line_grid, mag=(20.0, 22.0), noise_level=0.0), KEY, jnp.arange(N))
+    np.testing.assert_array_equal(still.flux, still.clean)
+    np.testing.assert_allclose(still.clean, batch.clean, rtol=1e-6)
+    with pytest.raises(UsageError, match="noise_level must be finite and not negative, found -1"):
+        make_simulator(two_line_grid, noise_level=-1.0)

@@ -16,12 +16,13 @@ from crlb.observation.noise import background, draw
 from specvit_jax.cli import parse
 from specvit_jax.evaluation.limits import density
 from specvit_jax.network.weights import Weights, load_weights, save_weights
-from specvit_jax.settings.config import DataConfig, preset
+from specvit_jax.settings.config import DataConfig
 from specvit_jax.settings.config_file import from_yaml, override, to_yaml
 from specvit_jax.settings.observed_under import conditions_in, conditions_text, text_of
+from specvit_jax.settings.presets import preset
 from specvit_jax.spectra.file_sources import open_source
 from specvit_jax.spectra.priors import LabelsDrawn
-from specvit_jax.spectra.source import make_simulator
+from specvit_jax.spectra.source import Rows, make_simulator
 from specvit_jax.training.initial_state import fit_scalers
 from specvit_jax.training.step import make_state
 from tests.crlb.toy import unsealed
@@ -48,6 +49,26 @@ def survey(wide_grid):
 @pytest.fixture(scope="module")
 def batch(survey):
     return jax.jit(type(survey).sample)(survey, KEY, jnp.arange(N))
+
+
+def test_what_is_left_of_the_sky_over_the_noise_is_what_stars_scatter_more(two_line_grid):
+    """Of twice as long exposures the noise is smaller, and the sky that is left is not."""
+    deep = Conditions(sky_left=0.3, exptime_s=(1800.0, 1800.0))
+    simulator = make_simulator(two_line_grid, mag=(22.0, 22.0), conditions=deep)
+    clean = np.asarray(simulator.clean(np.array([[5000.0, 3.0]])))[0]
+    keys = jax.random.split(KEY, 1000)
+    rows = Rows(np.tile(clean, (1000, 1)), np.zeros((1000, 0)), np.full(1000, 22.0))
+    seen = simulator.observer.observe(keys, rows)
+    apart = np.asarray((seen.flux - seen.clean) / seen.error)
+    expected = simulator.observer.sky_over_noise(5.0 * clean, 22.0)
+    assert (expected > 1).sum() > 500
+    np.testing.assert_allclose((apart**2).mean(axis=0), 1 + expected**2, rtol=0.25)
+    usual = make_simulator(two_line_grid, mag=(22.0, 22.0), conditions=Conditions(sky_left=0.3))
+    shorter = usual.observer.sky_over_noise(clean, 22.0)
+    ratio = expected[shorter > 0] / shorter[shorter > 0]
+    # From noise in proportion to the sky, over that of photons, 2^(1/2), to that of reading, 2.
+    assert ((ratio > 0.999) & (ratio < 2.001)).all()
+    assert np.median(ratio) > 1.1
 
 
 def test_published_stars_are_those_of_draw_bit_for_bit(two_line_grid):

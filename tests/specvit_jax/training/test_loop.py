@@ -195,7 +195,7 @@ def test_a_run_learns_and_leaves_its_files(toy_config, finished):
     assert [row["step"] for row in rows if "loss" in row] == [3, 4, 6, 8, 9, 10, 12]
     assert [row["step"] for row in rows if "val_r2" in row] == [4, 8, 10, 12]
     scores = {row["step"]: row["val_r2"] for row in rows if "val_r2" in row}
-    assert result.best_r2 == scores[result.best_step] == max(scores.values()) > 0.2
+    assert result.best_score == scores[result.best_step] == max(scores.values()) > 0.2
     start = json.loads((out / "manifest.json").read_text())["starts"][0]
     assert start["versions"]["jax"] == jax.__version__
     assert load_weights(result.weights).config == toy_config

@@ -103,7 +103,7 @@ def test_predicted_sigma_is_the_scatter_of_the_predictions(toy_config, toy_sourc
     labels, sigma = predict_with_sigma(weights.params, validation.flux, scalers, config)
     pull = np.asarray((labels - validation.labels) / sigma)
     assert 0.8 < pull.std() < 1.25
-    assert result.best_r2 > 0.8
+    assert result.best_score > 0.8
 
 
 @pytest.mark.parametrize("scaling", ["zscore", "minmax", "none"])

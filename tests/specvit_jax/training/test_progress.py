@@ -1,13 +1,9 @@
-"""What a run says while it trains, on a terminal and elsewhere; its metrics for TensorBoard."""
-
-import sys
+"""What a run says while it trains, on a terminal and elsewhere."""
 
 import pytest
 
-from crlb.errors import UsageError
-from specvit_jax.runs.board import Board
-from specvit_jax.settings.config import preset
 from specvit_jax.settings.config_file import override
+from specvit_jax.settings.presets import preset
 from specvit_jax.training import progress
 from specvit_jax.training.progress import Progress
 
@@ -84,43 +80,3 @@ def test_only_the_first_of_several_processes_speaks(config, capsys):
 def test_text_with_brackets_is_shown_as_it_is(config, capsys):
     Progress(0, config).say("devices [1, 2] [bold]")
     assert capsys.readouterr().err == "devices [1, 2] [bold]\n"
-
-
-# --- TensorBoard
-
-
-def read_events(folder):
-    """The events in the only file of a folder."""
-    from tensorboardX.proto import event_pb2
-
-    (file,) = folder.iterdir()
-    data, place = file.read_bytes(), 0
-    while place < len(data):  # a record: length (8 bytes), its checksum (4), the event, its checksum (4)
-        size = int.from_bytes(data[place : place + 8], "little")
-        yield event_pb2.Event.FromString(data[place + 12 : place + 12 + size])
-        place += size + 16
-
-
-def test_rows_become_curves(tmp_path):
-    pytest.importorskip("tensorboardX", reason="the extra tensorboard is not installed")
-    board = Board(tmp_path, after=4)
-    board.log({"step": 5, "loss": 0.5, "spectra_per_s": 100.0})
-    board.log({"step": 10, "val_r2": 0.25, "val_r2_log_g": 0.125})
-    board.close()
-    events = list(read_events(tmp_path))
-    assert [event.step for event in events if event.session_log.status] == [5]  # later ones are void
-    curves = [
-        (value.tag, event.step, value.simple_value) for event in events for value in event.summary.value
-    ]
-    assert curves == [
-        ("train/loss", 5, 0.5),
-        ("train/spectra_per_s", 5, 100.0),
-        ("val/r2", 10, 0.25),
-        ("val/r2_log_g", 10, 0.125),
-    ]
-
-
-def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(UsageError, match=r"tensorboardX.*specvit-jax\[tensorboard\]"):
-        Board(tmp_path)

@@ -1,0 +1,5 @@
+"""`python -m experiments.capacity`."""
+
+from experiments.study.program import enter
+
+enter("capacity")

@@ -1,0 +1,5 @@
+"""`python -m experiments.chance`."""
+
+from experiments.study.program import enter
+
+enter("chance")

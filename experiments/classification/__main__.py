@@ -1,0 +1,5 @@
+"""`python -m experiments.classification`."""
+
+from experiments.study.program import enter
+
+enter("classification")

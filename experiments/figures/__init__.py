@@ -1,0 +1,1 @@
+"""All figures, drawn anew from committed results."""

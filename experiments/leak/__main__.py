@@ -1,0 +1,5 @@
+"""`python -m experiments.leak`."""
+
+from experiments.study.program import enter
+
+enter("leak")

@@ -1,0 +1,5 @@
+"""`python -m experiments.multitask`."""
+
+from experiments.study.program import enter
+
+enter("multitask")

@@ -1,0 +1,1 @@
+"""Pages of the documentation that are made from code and result files; `hook.py` hands them to MkDocs."""

@@ -1,0 +1,5 @@
+"""`python -m experiments.scaling`."""
+
+from experiments.study.program import enter
+
+enter("scaling")

@@ -1,0 +1,5 @@
+"""`python -m experiments.snapping`."""
+
+from experiments.study.program import enter
+
+enter("snapping")

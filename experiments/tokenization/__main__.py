@@ -1,0 +1,5 @@
+"""`python -m experiments.tokenization`."""
+
+from experiments.study.program import enter
+
+enter("tokenization")

@@ -1,0 +1,1 @@
+"""Networks from and for other programs: the original PyTorch system's checkpoints, ONNX."""
