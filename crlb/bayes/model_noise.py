@@ -91,7 +91,7 @@ def _each(
 ) -> Iterator[ObservedPosterior]:
     """The stars one by one, with chi2 at the posterior mean, all unknowns fitted there."""
     wave = np.asarray(model.wave)
-    curves = polynomials(wave, wave[0], wave[-1], conditions.continuum)
+    curves = polynomials(wave, float(wave.min()), float(wave.max()), conditions.continuum)
     with jax.enable_x64(True):
         model = model.astype(jnp.float64)
         mean = jax.jit(jax.vmap(model.flux))(jnp.asarray(found.mean))

@@ -39,7 +39,7 @@ class Unknowns(NamedTuple):
 
 def make_unknowns(conditions: Conditions, model: ForwardModel) -> Unknowns:
     """Returns scale and continuum over the range of the pixels in use, on all pixels of the arm."""
-    low, high = float(model.wave[0]), float(model.wave[-1])
+    low, high = float(np.min(model.wave)), float(np.max(model.wave))
     curves = polynomials(np.asarray(model.emulator.wave), low, high, 2 * conditions.continuum)
     expand = products_of_legendre(conditions.continuum)
     prior = prior_of(replace(conditions, rv_sigma_kms=0.0))

@@ -2,22 +2,23 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from crlb.cli.checks import Checks, check_at_most, check_names, check_positive
+from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import UsageError
-from crlb.labels import SOLAR_SCALED
+from crlb.labels import SOLAR_SCALED, option_of
 
 if TYPE_CHECKING:
     from crlb.files.records import Json
     from crlb.grids.grid_file import SpectralGrid
     from crlb.observation.conditions import Conditions
     from crlb.observation.forward_model import ForwardModel
-    from crlb.observation.noise_curves import NoiseModel
+    from crlb.observation.spectrograph import Spectrograph
 
 MOST_FWHM = 200.0  # Å: of a line, where the whole arm is 1750 Å
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
@@ -32,8 +33,10 @@ class ForwardModelOptions(Checks):
 
     grid: File = None
     """Grid of model spectra, HDF5; default: the embedded grid (own LTE synthesis, not BOSZ)."""
+    instrument: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_INSTRUMENT
+    """Spectrograph: a name that `crlb instruments` lists, or a YAML file (`crlb instrument new` writes one)."""
     noise: File = None
-    """Curves of the instrument and the sky, HDF5; default: the built-in ones."""
+    """Other curves of the PFS red arm and the sky, HDF5; default: the built-in ones."""
     labels: Names = None
     """Unknown labels (T_eff in K; log_g, M_H, a_M, C_M in dex); default: all of the grid's but a_M
     and C_M."""
@@ -52,18 +55,25 @@ class ForwardModelOptions(Checks):
     noise_level: float = 1.0
     """Factor on the 1-sigma noise."""
     lsf_fwhm: float = 1.6
-    """Full width at half maximum of the line-spread function, Å."""
+    """Full width at half maximum of the line-spread function of the PFS red arm, Å; other instruments have
+    their own."""
     wave_range: Interval = None
-    """Use only the detector's pixels between these vacuum wavelengths, Å; default: all 4096. A magnitude
-    stays that of the whole arm, as far as the grid reaches."""
+    """Use only the detector's pixels between these vacuum wavelengths, Å; default: all, 4096 of the PFS red
+    arm. A magnitude stays that of all pixels that the grid reaches."""
 
     def inputs(self) -> dict[str, Path | None]:
         """Returns the files read: option -> file; the grid also where it is the embedded one."""
+        from crlb.instruments.find import instrument_file
         from crlb.observation.condition_file import condition_file
 
         named = getattr(self, "conditions", None)  # of commands that have such an option
         conditions = None if named is None else condition_file(named)
-        return {"--grid": self.grid_path(), "--noise": self.curves(), "--conditions": conditions}
+        return {
+            "--grid": self.grid_path(),
+            "--instrument": instrument_file(self.instrument),
+            "--noise": self.curves(),
+            "--conditions": conditions,
+        }
 
     def check(self) -> None:
         """Refuses files, numbers and label names that cannot be used, by the label names of the grid alone.
@@ -77,16 +87,36 @@ class ForwardModelOptions(Checks):
         check_positive(exptime_s=self.exptime_s, n_exp=self.n_exp, seeing_arcsec=self.seeing_arcsec)
         check_positive(noise_level=self.noise_level, lsf_fwhm=self.lsf_fwhm)
         check_at_most(lsf_fwhm=(self.lsf_fwhm, MOST_FWHM))
-        if self.wave_range is not None:
-            from crlb.detector import pixels_within
-
-            pixels_within(*self.wave_range)
+        self.check_instrument()
         if (curves := self.curves()) is not None:
             from crlb.files.hdf5 import open_input
 
             with open_input(curves, "noise"):
                 pass
         self.check_labels()
+
+    def check_instrument(self) -> None:
+        """Refuses an instrument that is none, options that it has no use for, and pixels it does not have.
+
+        Raises:
+            UsageError: naming the option.
+            DataError, MissingInputError: as `crlb.instruments.find_instrument`.
+        """
+        from crlb.detector import pfs_medium, pixels_within
+
+        wave = pfs_medium().wave
+        if self.instrument != DEFAULT_INSTRUMENT:
+            from crlb.instruments.find import find_instrument
+
+            wave = find_instrument(self.instrument).detector.wave
+            for name, default in (("noise", None), ("lsf_fwhm", 1.6), ("seeing_arcsec", 0.8)):
+                if getattr(self, name) != default:
+                    raise UsageError(
+                        f"{option_of(name)} is of the PFS red arm and has no effect with --instrument "
+                        f"{self.instrument}; leave it out, or write it into the instrument's file"
+                    )
+        if self.wave_range is not None:
+            pixels_within(*self.wave_range, wave)
 
     def check_labels(self) -> None:
         """Refuses names that the grid does not have, and a target that is not free.
@@ -129,19 +159,23 @@ class ForwardModelOptions(Checks):
         from crlb.observation.build import forward_model
 
         return forward_model(
-            self.load_grid(), self.load_noise(), lsf_fwhm=self.lsf_fwhm, wave_range=self.wave_range,
+            self.load_grid(), self.load_spectrograph(), wave_range=self.wave_range,
             degree=self.degree, conditions=conditions,
         )  # fmt: skip
 
-    def load_noise(self) -> "NoiseModel":
-        """Returns the noise curves with exposure and level."""
+    def load_spectrograph(self) -> "Spectrograph":
+        """Returns the instrument, its noise with exposure and level."""
+        from crlb.instruments.find import find_instrument
         from crlb.observation.exposure import Exposure
-        from crlb.observation.noise_curves import builtin_noise, load_noise
+        from crlb.observation.noise_curves import load_noise
+        from crlb.observation.spectrograph import pfs_red_arm
 
-        curves = self.curves()
-        noise = builtin_noise() if curves is None else load_noise(curves)
-        exposure = Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
-        return noise.with_exposure(exposure).with_level(self.noise_level)
+        curves, exposure = self.curves(), Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
+        if self.instrument == DEFAULT_INSTRUMENT:
+            found = pfs_red_arm(None if curves is None else load_noise(curves), self.lsf_fwhm)
+        else:
+            found = find_instrument(self.instrument)
+        return replace(found, noise=found.noise.with_exposure(exposure).with_level(self.noise_level))
 
     def load_grid(self) -> "SpectralGrid":
         """Returns the grid before the instrument, with the known labels held."""
@@ -172,6 +206,7 @@ class ForwardModelOptions(Checks):
         return {
             "command": shlex.join(["crlb", *sys.argv[1:]]),
             "grid_file": str(self.named_grid() or "embedded"),
+            "instrument_file": self.instrument,
             "noise_file": None if self.curves() is None else str(self.curves()),
             "lsf_fwhm": self.lsf_fwhm,
             "wave_range": None if self.wave_range is None else list(self.wave_range),

@@ -70,7 +70,7 @@ class NuisancesOptions(ForwardModelOptions):
 
         unknown = Nuisances(amplitude=True, continuum=CONTINUUM_ORDER, rv=True, lsf=not self.no_lsf)
         model, nuisances = with_unknowns(
-            self.load_grid(), self.load_noise(), unknown, lsf_fwhm=self.lsf_fwhm,
+            self.load_grid(), self.load_spectrograph(), unknown,
             wave_range=self.wave_range, degree=self.degree,
         )  # fmt: skip
         with progress("bounds at the nodes", len(model.emulator.nodes), unit="nodes") as advance:

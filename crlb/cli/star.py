@@ -118,7 +118,7 @@ class StarWithNuisances(StarOptions):
         from crlb.observation.star import observe
 
         model, nuisances = with_unknowns(
-            self.load_grid(), self.load_noise(), self.nuisances(), lsf_fwhm=self.lsf_fwhm,
+            self.load_grid(), self.load_spectrograph(), self.nuisances(),
             wave_range=self.wave_range, degree=self.degree,
         )  # fmt: skip
         return model, observe(model, self.star(model.label_names), self.mag, nuisances)

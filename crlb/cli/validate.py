@@ -42,12 +42,15 @@ class Validate(ForwardModelOptions):
     """Allow output files to be replaced."""
 
     def __call__(self) -> None:
-        from crlb.observation.build import on_arm
+        from crlb.observation.instrument import seen_by
+        from crlb.observation.spectrograph import on_grid
         from crlb.validation.summary import total, validate
 
-        grid, noise = on_arm(self.load_grid(), self.load_noise(), self.lsf_fwhm, self.wave_range)
+        fine = self.load_grid()
+        seen = on_grid(self.load_spectrograph(), fine, self.wave_range)
+        grid = seen_by(fine, seen.detector)
         with progress("nodes left out", total(grid), unit="nodes") as advance:
-            result = validate(grid, noise, self.mag, wave_range=self.wave_range, advance=advance)
+            result = validate(grid, seen.noise, self.mag, wave_range=self.wave_range, advance=advance)
         shown = {key: value for key, value in self.provenance().items() if key != "interpolation_degree"}
         result = replace(result, provenance=result.provenance | shown)
         print(result.table())

@@ -185,7 +185,7 @@ class ForwardModel:
     def describe(self) -> "dict[str, Json]":
         """Returns how the star is seen, for the provenance of a result."""
         wave, used = np.asarray(self.emulator.wave), np.asarray(self.wave)
-        exposure, full = self.exposure, len(wave) == len(DETECTOR_WAVE)
+        exposure = self.exposure
         widths = self.instrument.lsf_fwhm_used
         return {
             "exposure": {name.name: getattr(exposure, name.name) for name in fields(exposure)},
@@ -193,14 +193,21 @@ class ForwardModel:
             "instrument": self.instrument.name,
             "lsf_fwhm": self.instrument.lsf_fwhm,
             "lsf_fwhm_used": None if widths is None else list(widths),
-            "pixels": {"n": len(used), "wave_min": float(used[0]), "wave_max": float(used[-1])},
-            "magnitude": f"AB, photon-weighted mean of f_nu over the i band between {wave[0]:.2f} and "
-            f"{wave[-1]:.2f} Å, {'the arm' if full else 'the part of the arm that the grid reaches'}",
+            "pixels": {"n": len(used), "wave_min": float(used.min()), "wave_max": float(used.max())},
+            "magnitude": self._magnitude(wave),
             "grid_source": self.emulator.source,
             "resolving_power": self.emulator.resolving_power,
             "nodes": len(self.emulator.nodes),
             "dtype": str(self.emulator.basis.dtype),
         }
+
+    def _magnitude(self, wave: Float[np.ndarray, " n_arm"]) -> str:
+        """What a magnitude is, in words."""
+        if self.noise.band is not None:
+            inside = wave[np.asarray(self.noise.band) > 0]
+            return f"AB, photon-weighted mean of f_nu over the pixels from {inside.min():.2f} to {inside.max():.2f} Å"
+        part = "the arm" if len(wave) == len(DETECTOR_WAVE) else "the part of the arm that the grid reaches"
+        return f"AB, photon-weighted mean of f_nu over the i band between {wave[0]:.2f} and {wave[-1]:.2f} Å, {part}"
 
     def _precision(self) -> AbstractContextManager[object]:
         """Float64 for a model in float64, whatever jax is set to; no change for others."""

@@ -24,7 +24,9 @@ from crlb.detector import (
     DEFAULT_LSF_FWHM,
     DETECTOR_WAVE,
     SPEED_OF_LIGHT_KMS,
+    Detector,
     cell_edges,
+    contiguous,
 )
 from crlb.errors import DataError, UsageError
 from crlb.grids.compression import Factors
@@ -32,7 +34,7 @@ from crlb.grids.sampling import check_sampling
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.labels import coordinate
 from crlb.observation.kernel import EDGE_TOLERANCE, inside, pixel_kernel
-from crlb.observation.line_spread import top_up_sigma
+from crlb.observation.line_spread import check_width, top_up_sigma
 
 WINDOW_SIGMA = 6.0  # the kernel is cut here; 2e-9 of a line lies outside
 MAX_TRACED_SIGMA = 1.5  # Å; sizes the window when lsf_sigma is not a number yet (inside jit, grad, vmap)
@@ -89,7 +91,27 @@ def to_detector(
     rv_kms: float = 0.0,
     normalise: bool = True,
 ) -> SpectralGrid:
-    """The grid as the detector sees it: every node (and continuum) through `detector_flux`.
+    """The grid as pixels without gaps see it, of one line-spread width all over: `seen_by` of these pixels.
+
+    Args:
+        grid: Model grid, vacuum Å.
+        detector_wave: Pixel centres, increasing, vacuum Å.
+        lsf_fwhm: Full width at half maximum of the instrument's Gaussian, Å.
+        rv_kms: Radial velocity, km/s, receding positive.
+        normalise: Scale each node to a median of 0.5 over the arm.
+
+    Raises:
+        DataError, UsageError: as `seen_by`; or detector wavelengths that do not increase.
+    """
+    _check_wave("detector_wave", detector_wave)
+    check_width(lsf_fwhm)
+    return seen_by(grid, contiguous(detector_wave, lsf_fwhm, ""), rv_kms=rv_kms, normalise=normalise)
+
+
+def seen_by(
+    grid: SpectralGrid, detector: Detector, *, rv_kms: float = 0.0, normalise: bool = True
+) -> SpectralGrid:
+    """The grid as a detector sees it: every node (and continuum) through its pixels.
 
     The line-spread function is topped up in quadrature, fwhm^2 = lsf_fwhm^2 - (wave/resolving_power)^2, and
     left out where the grid is already as broad, with a warning that names the widths used (`lsf_fwhm_used`).
@@ -97,34 +119,23 @@ def to_detector(
 
     Args:
         grid: Model grid, vacuum Å.
-        detector_wave: Pixel centres, vacuum Å.
-        lsf_fwhm: Full width at half maximum of the instrument's Gaussian, Å.
+        detector: Pixels and their line-spread widths.
         rv_kms: Radial velocity, km/s, receding positive.
-        normalise: Scale each node to a median of 0.5 over the arm, as in the data (to a few parts in a
+        normalise: Scale each node to a median of 0.5 over all pixels, as in the data (to a few parts in a
             thousand, by a smooth function of the labels); its continuum likewise.
 
     Returns:
-        A grid on `detector_wave`; its `resolving_power` is that at mid-arm.
+        A grid on the pixels; its `resolving_power` is that of the mean wavelength and the median width.
 
     Raises:
         DataError: the grid does not cover the detector, or has samples further apart there than its
             resolution element.
         UsageError: a width that is not positive, above `MAX_LSF_FWHM`, or finer than the grid by more than a
-            quarter; detector wavelengths that do not increase.
+            quarter.
     """
-    _check_wave("detector_wave", detector_wave)
-    sigma = top_up_sigma(grid, detector_wave, lsf_fwhm)
-    reach, shift = WINDOW_SIGMA * float(sigma.max()), 1 + rv_kms / SPEED_OF_LIGHT_KMS
-    first_edge, last_edge = cell_edges(detector_wave)[[0, -1]]
-    check_sampling(grid.wave, grid.resolving_power, (first_edge - reach) / shift, (last_edge + reach) / shift)
-    low, high = cell_edges(detector_wave)[:-1], cell_edges(detector_wave)[1:]
-    if not inside(grid.wave, low, high, rv_kms=rv_kms).all():
-        seen = cell_edges(grid.wave)[[0, -1]] * shift
-        raise DataError(
-            f"grid: needed the detector's range {first_edge:.2f}-{last_edge:.2f} Å, found {seen[0]:.2f}-"
-            f"{seen[1]:.2f} Å (radial velocity included); use a wider grid, or fewer pixels (--wave-range)"
-        )
-    matrix = pixel_kernel(grid.wave, low, high, sigma, rv_kms).weights
+    sigma = top_up_sigma(grid, detector.wave, detector.lsf_fwhm)
+    _check_reach(grid, detector, sigma, rv_kms)
+    matrix = pixel_kernel(grid.wave, detector.low, detector.high, sigma, rv_kms).weights
 
     def observe(factors: Factors) -> Factors:
         return factors.replace_rows((matrix @ factors.rows.T).T)
@@ -136,11 +147,28 @@ def to_detector(
         spectra, continuum = spectra.scaled(scale), continuum and continuum.scaled(scale)
     return dataclasses.replace(
         grid,
-        wave=detector_wave,
+        wave=detector.wave,
         spectra=spectra,
         continuum=continuum,
-        resolving_power=min(grid.resolving_power, float(detector_wave.mean()) / lsf_fwhm),
+        resolving_power=min(grid.resolving_power, float(detector.wave.mean()) / detector.width),
     )
+
+
+def _check_reach(
+    grid: SpectralGrid, detector: Detector, sigma: Float[np.ndarray, " n_pix"], rv_kms: float
+) -> None:
+    """Refuses a grid that does not cover all pixels, or is sampled too coarsely where they look."""
+    reach, shift = WINDOW_SIGMA * float(sigma.max()), 1 + rv_kms / SPEED_OF_LIGHT_KMS
+    for start, stop in detector.stretches():
+        first, last = detector.low[start], detector.high[stop - 1]
+        check_sampling(grid.wave, grid.resolving_power, (first - reach) / shift, (last + reach) / shift)
+    if not inside(grid.wave, detector.low, detector.high, rv_kms=rv_kms).all():
+        seen = cell_edges(grid.wave)[[0, -1]] * shift
+        raise DataError(
+            f"grid: needed the detector's range {detector.low.min():.2f}-{detector.high.max():.2f} Å, found "
+            f"{seen[0]:.2f}-{seen[1]:.2f} Å (radial velocity included); use a wider grid, or fewer pixels "
+            "(--wave-range)"
+        )
 
 
 def smooth_median(spectra: Factors, grid: SpectralGrid) -> Float[np.ndarray, "*nodes"]:

@@ -18,6 +18,7 @@ from scipy.special import ndtr
 
 from crlb.detector import SPEED_OF_LIGHT_KMS, cell_edges
 
+COVERED_SIGMA = 3.0  # of the kernel on either side of a pixel must lie within a grid; 0.3 % lie outside
 CUT_SIGMA = 7.0  # the kernel is cut here; 3e-12 of a line lies outside
 EDGE_TOLERANCE = 1e-3  # of a pixel: by so much a pixel may stick out of the input and still count as covered
 
@@ -28,10 +29,12 @@ class PixelKernel(NamedTuple):
     Args:
         weights: rows sum to 1.
         d_rv_kms: derivative of `weights` by the radial velocity, per km/s; rows sum to 0.
+        d_sigma: derivative of `weights` by the width of the Gaussian in their pixel, per Å; rows sum to 0.
     """
 
     weights: csr_array
     d_rv_kms: csr_array
+    d_sigma: csr_array
 
 
 def inside(
@@ -64,7 +67,7 @@ def pixel_kernel(
     sigma: Float[np.ndarray, " n_pix"],
     rv_kms: float = 0.0,
 ) -> PixelKernel:
-    """Returns the weights of the samples in every pixel, and their derivative by velocity.
+    """Returns the weights of the samples in every pixel, and their derivatives by velocity and width.
 
     Where the wings of the line-spread function leave the input, the covered part of the kernel is
     renormalised. Every pixel must touch the input (see `inside`).
@@ -84,28 +87,36 @@ def pixel_kernel(
     stop = np.cumsum(count)
     index = np.arange(count.sum()) - np.repeat(stop - count - first, count)
     edge, s = edges[index], np.repeat(sigma, count)
-    (right, d_right), (left, d_left) = (_ramp(np.repeat(bound, count) - edge, s) for bound in (high, low))
+    right, left = (_ramp(np.repeat(bound, count) - edge, s) for bound in (high, low))
     inner = np.delete(np.arange(index.size - 1), stop[:-1] - 1)  # differences within a window
-    weights = -np.diff(right - left)[inner]
+    weights = -np.diff(right.value - left.value)[inner]
     at_rest = edge / (1 + rv_kms / SPEED_OF_LIGHT_KMS) / SPEED_OF_LIGHT_KMS  # -d(offset)/dv, Å per km/s
-    change = np.diff(at_rest * (d_right - d_left))[inner]
+    by_rv = np.diff(at_rest * (right.d_x - left.d_x))[inner]
+    by_sigma = -np.diff(right.d_sigma - left.d_sigma)[inner]
     rows = np.concatenate([[0], np.cumsum(count - 1)])
-    total, d_total = (np.add.reduceat(x, rows[:-1]) for x in (weights, change))
-    columns, shape = index[inner], (low.size, wave.size)
+    total, *d_totals = (np.add.reduceat(x, rows[:-1]) for x in (weights, by_rv, by_sigma))
     weights /= np.repeat(total, count - 1)
-    change = change / np.repeat(total, count - 1) - weights * np.repeat(d_total / total, count - 1)
-    return PixelKernel(
-        csr_array((weights, columns, rows), shape=shape), csr_array((change, columns, rows), shape=shape)
-    )
+    changes = [
+        change / np.repeat(total, count - 1) - weights * np.repeat(d_total / total, count - 1)
+        for change, d_total in zip((by_rv, by_sigma), d_totals, strict=True)
+    ]
+    shape = (low.size, wave.size)
+    return PixelKernel(*(csr_array((x, index[inner], rows), shape=shape) for x in (weights, *changes)))
 
 
-def _ramp(
-    x: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """K(x) in Å and its derivative Phi(x/sigma); max(x, 0) and a step at sigma = 0."""
+class _Ramp(NamedTuple):
+    """K(x) in Å, its derivative Phi(x/sigma) by x, and phi(x/sigma) by sigma."""
+
+    value: Float[np.ndarray, " n"]
+    d_x: Float[np.ndarray, " n"]
+    d_sigma: Float[np.ndarray, " n"]
+
+
+def _ramp(x: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]) -> _Ramp:
+    """max(x, 0) and a step at sigma = 0, where the step itself counts half."""
     blurred = sigma > 0
     safe = np.where(blurred, sigma, 1.0)
     z = x / safe
-    below = np.where(blurred, ndtr(z), x > 0)
-    density = np.where(blurred, safe * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi), 0.0)
-    return x * below + density, below
+    below = np.where(blurred, ndtr(z), np.heaviside(x, 0.5))
+    density = np.where(blurred, np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi), 0.0)
+    return _Ramp(x * below + sigma * density, below, density)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS, cell_edges
+from crlb.detector import DETECTOR_WAVE, FWHM_PER_SIGMA, SPEED_OF_LIGHT_KMS, Detector, pfs_medium
 from crlb.errors import UsageError
 from crlb.grids.emulator import Emulator, spline_coefficients
 from crlb.grids.spectral_grid import SpectralGrid
@@ -35,12 +35,15 @@ LOST = 1e-4
 MOST_DIRECTIONS = 512  # that are looked for
 
 
-def axis_nodes(conditions: Conditions, lsf_fwhm: float) -> dict[str, Float[np.ndarray, " n"]]:
+def axis_nodes(
+    conditions: Conditions, lsf_fwhm: float, reddest: float = float(DETECTOR_WAVE[-1])
+) -> dict[str, Float[np.ndarray, " n"]]:
     """Returns the nodes of the axes that `conditions` ask for: of velocity in km/s, of width (FWHM) in Å.
 
     Args:
         conditions: what is unknown.
         lsf_fwhm: full width at half maximum of the instrument's line-spread function, Å.
+        reddest: largest wavelength of the pixels, where a velocity moves lines most, Å.
 
     Raises:
         UsageError: a velocity without a bound, or known so badly that its axis would be too long.
@@ -48,7 +51,7 @@ def axis_nodes(conditions: Conditions, lsf_fwhm: float) -> dict[str, Float[np.nd
     axes, narrowest = {}, lsf_fwhm * (1 - REACH_SIGMA * conditions.lsf_sigma)
     if conditions.rv_sigma_kms:
         reach = REACH_SIGMA * conditions.rv_sigma_kms
-        step = RV_STEP * narrowest / FWHM_PER_SIGMA / DETECTOR_WAVE[-1] * SPEED_OF_LIGHT_KMS
+        step = RV_STEP * narrowest / FWHM_PER_SIGMA / reddest * SPEED_OF_LIGHT_KMS
         if not 2 * reach / step < MOST_NODES:
             raise UsageError(
                 f"rv_sigma_kms must be at most {MOST_NODES * step / 2 / REACH_SIGMA:.0f} km/s as an axis of "
@@ -77,8 +80,7 @@ def moving_emulator(
     grid: SpectralGrid,
     conditions: Conditions,
     *,
-    lsf_fwhm: float = DEFAULT_LSF_FWHM,
-    detector_wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE,
+    detector: Detector | None = None,
     degree: int = 3,
 ) -> tuple[Emulator, Bool[np.ndarray, " n_pix"]]:
     """Returns the emulator with the axes that `conditions` ask for, in float64, and which pixels it covers.
@@ -88,50 +90,54 @@ def moving_emulator(
     Args:
         grid: model spectra, not yet on the detector.
         conditions: what is unknown; velocity, width or both.
-        lsf_fwhm: full width at half maximum of the instrument's line-spread function, Å.
-        detector_wave: pixel centres, vacuum Å; the median of the flux is over these.
+        detector: pixels, over which the median of the flux is, and line-spread widths; an unknown width is
+            that of `Detector.width`, and the others go with it. None: the PFS red arm.
         degree: of the splines between the nodes of the labels, 3 or 5.
 
     Raises:
         UsageError: as `axis_nodes`; or a width below that of the grid's own spectra.
         DataError: as `before_instrument`.
     """
-    axes = axis_nodes(conditions, lsf_fwhm)
+    detector = pfs_medium() if detector is None else detector
+    axes = axis_nodes(conditions, detector.width, float(detector.wave.max()))
     with jax.enable_x64(True):
-        fine = _cut(before_instrument(grid, degree, lsf_fwhm=lsf_fwhm, detector_wave=detector_wave))
-        _check_width(grid, axes, detector_wave)
-        table, covered = _seen(fine, axes, lsf_fwhm, cell_edges(detector_wave))
-        coefficients, basis = _merged(
-            np.asarray(fine.coefficients), _splines(table, axes, degree), _mass(axes, conditions, lsf_fwhm)
-        )
+        fine = _cut(before_instrument(grid, degree, detector=detector))
+        _check_width(grid, axes, detector)
+        table, covered = _seen(fine, axes, detector)
+        mass = _mass(axes, conditions, detector.width)
+        coefficients, basis = _merged(np.asarray(fine.coefficients), _splines(table, axes, degree), mass)
         return replace(
             fine,
             coefficients=jnp.asarray(coefficients),
             basis=jnp.asarray(basis),
-            wave=detector_wave,
+            wave=detector.wave,
             axes=(*fine.axes, *(tuple(map(float, axis)) for axis in axes.values())),
             label_names=(*fine.label_names, *axes),
-            resolving_power=min(grid.resolving_power, float(detector_wave.mean()) / lsf_fwhm),
+            resolving_power=min(grid.resolving_power, float(detector.wave.mean()) / detector.width),
         ), covered
 
 
-def _check_width(grid: SpectralGrid, axes: dict[str, np.ndarray], wave: np.ndarray) -> None:
-    own = float(wave[-1]) / grid.resolving_power
-    if LSF in axes and axes[LSF][0] < own:
+def _check_width(grid: SpectralGrid, axes: dict[str, np.ndarray], detector: Detector) -> None:
+    if LSF not in axes:
+        return
+    own, least = detector.wave / grid.resolving_power, detector.lsf_fwhm * axes[LSF][0] / detector.width
+    worst = int(np.argmax(own / least))
+    if least[worst] < own[worst]:
         raise UsageError(
-            f"lsf_sigma: a width down to {axes[LSF][0]:.2f} Å needs spectra sharper than that, but those of "
-            f"the grid have {own:.2f} Å at {wave[-1]:.0f} Å; use a grid of higher resolving power, or take "
-            "the width as known (0)"
+            f"lsf_sigma: a width down to {least[worst]:.2f} Å needs spectra sharper than that, but those of "
+            f"the grid have {own[worst]:.2f} Å at {detector.wave[worst]:.0f} Å; use a grid of higher "
+            "resolving power, or take the width as known (0)"
         )
 
 
 def _seen(
-    fine: Emulator, axes: dict[str, np.ndarray], lsf_fwhm: float, edges: np.ndarray
+    fine: Emulator, axes: dict[str, np.ndarray], detector: Detector
 ) -> tuple[Float[np.ndarray, "*axes k n_pix"], Bool[np.ndarray, " n_pix"]]:
     """The basis on the pixels at every node of the axes, and the pixels that are covered at all of them."""
-    velocities, widths = axes.get(RV, np.zeros(1)), axes.get(LSF, np.array([lsf_fwhm]))
+    velocities, widths = axes.get(RV, np.zeros(1)), axes.get(LSF, np.array([detector.width]))
+    profile = detector.lsf_fwhm / detector.width
     seen = [
-        [on_pixels(fine, edges[:-1], edges[1:], fwhm=width, rv_kms=rv) for width in widths]
+        [on_pixels(fine, detector.low, detector.high, fwhm=width * profile, rv_kms=rv) for width in widths]
         for rv in velocities
     ]
     table = np.array([[np.asarray(one.emulator.basis) for one in row] for row in seen])

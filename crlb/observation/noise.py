@@ -54,11 +54,11 @@ def background(noise: NoiseModel) -> Float[Array, " n_pix"]:
 def band_mean(
     flux: Float[Array, " n_pix"], noise: NoiseModel, usable: Float[Array, " n_pix"] | float = 1.0
 ) -> Float[Array, ""]:
-    """Photon-weighted mean of f_nu ~ flux wave^2 over the i band as far as the usable pixels reach.
+    """Photon-weighted mean of f_nu ~ flux wave^2 over the band of the magnitudes, as far as pixels reach it.
 
-    In the unit of the flux. It is what a magnitude tells of a spectrum.
+    That band is i, unless the noise names another. In the unit of the flux. It is what a magnitude tells of a spectrum.
     """
-    weight = usable * _i_band(noise.wave)
+    weight = usable * (_i_band(noise.wave) if noise.band is None else noise.band)
     f_nu = (noise.wave / REFERENCE_WAVE) ** 2 * flux
     return jnp.sum(weight * f_nu) / jnp.sum(jnp.broadcast_to(weight, flux.shape))
 

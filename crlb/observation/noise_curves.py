@@ -59,6 +59,8 @@ class NoiseModel:
         source: Where the curves come from.
         exposure: Number and length of exposures, seeing.
         level: Factor on the 1-sigma noise; 1 as the curves are.
+        band: Weight of every pixel in the mean of f_nu that a magnitude is; None: that of photons in the i
+            band, on pixels of one size.
     """
 
     wave: Float[Array, " n_pix"]
@@ -73,6 +75,7 @@ class NoiseModel:
     source: str = field(metadata={"static": True})
     exposure: Exposure = field(default=Exposure(), metadata={"static": True})
     level: float | Float[Array, ""] = 1.0
+    band: Float[Array, " n_pix"] | None = None
 
     def take(self, pixels: Int[np.ndarray, " n"]) -> "NoiseModel":
         """The curves on these pixels only, for a grid that covers a part of the arm.
@@ -81,7 +84,7 @@ class NoiseModel:
         what it was, use `ForwardModel.select`.
         """
         curves = {name: getattr(self, name)[pixels] for name in ("wave", "signal_e", "sky_e", "skymax_e")}
-        return replace(self, **curves)
+        return replace(self, **curves, band=None if self.band is None else self.band[pixels])
 
     def with_exposure(self, exposure: Exposure) -> "NoiseModel":
         """The noise of other exposures."""

@@ -10,32 +10,29 @@ matrix asks for.
 """
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.polynomial.legendre import legvander
 
-from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA, cell_edges
+from crlb.detector import FWHM_PER_SIGMA, Detector, cell_edges, pfs_medium
 from crlb.errors import DataError, UsageError
 from crlb.grids.emulator import Emulator
 from crlb.grids.spectral_grid import SpectralGrid
-from crlb.observation.instrument import MAX_TRACED_SIGMA, detector_flux
+from crlb.observation.conditions import polynomials
+from crlb.observation.kernel import inside, pixel_kernel
 from crlb.observation.nuisances import Nuisances
 from crlb.observation.pixels import before_instrument
-
-ROWS_AT_ONCE = 8  # spectra through the instrument together: 60 MB at 0.15 Å per sample in float64
 
 
 class InstrumentDerivatives(NamedTuple):
     """Spectra on the detector, and how they change per km/s and per Å of FWHM; None where not asked for."""
 
-    flux: Float[Array, "m n_pix"]
-    d_rv_kms: Float[Array, "m n_pix"] | None
-    d_lsf_fwhm: Float[Array, "m n_pix"] | None
+    flux: Float[np.ndarray, "m n_pix"]
+    d_rv_kms: Float[np.ndarray, "m n_pix"] | None
+    d_lsf_fwhm: Float[np.ndarray, "m n_pix"] | None
 
 
 @jax.tree_util.register_dataclass
@@ -113,20 +110,19 @@ def with_nuisances(
     grid: SpectralGrid,
     nuisances: Nuisances,
     *,
-    lsf_fwhm: float = DEFAULT_LSF_FWHM,
-    detector_wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE,
+    detector: Detector | None = None,
     rtol: float | None = None,
     degree: int = 3,
 ) -> NuisanceModel:
-    """Returns the model of `make_emulator(to_detector(grid))` with unknowns besides the labels.
+    """Returns the model of `make_emulator(seen_by(grid, detector))` with unknowns besides the labels.
 
     Every node is scaled to a median of 0.5 at rest; its scale does not follow velocity or width.
 
     Args:
         grid: model spectra, not yet on the detector (its sampling must be finer than the lines it shows).
         nuisances: what is unknown besides the labels.
-        lsf_fwhm: full width at half maximum of the instrument's Gaussian, Å.
-        detector_wave: pixel centres, vacuum Å; all that the grid covers, because the median is over them.
+        detector: pixels, all that the grid covers, because the median is over them, and line-spread widths;
+            an unknown width is that of `Detector.width`, and the others go with it. None: the PFS red arm.
         rtol: of the emulator.
         degree: of the emulator's splines.
 
@@ -134,35 +130,35 @@ def with_nuisances(
         UsageError: `lsf` with a grid that is not sharper than the instrument.
         DataError: the grid does not cover the detector.
     """
-    fine = before_instrument(grid, degree, rtol=rtol, lsf_fwhm=lsf_fwhm, detector_wave=detector_wave)
+    detector = pfs_medium() if detector is None else detector
+    fine = before_instrument(grid, degree, rtol=rtol, detector=detector)
     seen = instrument_derivatives(
-        grid.wave, np.asarray(fine.basis, np.float64), detector_wave,
-        lsf_fwhm=lsf_fwhm, resolving_power=grid.resolving_power, rv=nuisances.rv, lsf=nuisances.lsf,
+        grid.wave, np.asarray(fine.basis, np.float64), detector,
+        resolving_power=grid.resolving_power, rv=nuisances.rv, lsf=nuisances.lsf,
     )  # fmt: skip
     d_rv_kms, d_lsf_fwhm = (x if x is None else jnp.asarray(x, fine.basis.dtype) for x in seen[1:])
-    middle, half = np.mean(detector_wave[[0, -1]]), np.ptp(detector_wave) / 2
-    legendre = legvander((detector_wave - middle) / half, nuisances.continuum).T[1:]
+    wave = detector.wave
+    legendre = polynomials(wave, float(wave.min()), float(wave.max()), nuisances.continuum)[1:]
     return NuisanceModel(
         emulator=replace(
             fine,
             basis=jnp.asarray(seen.flux, fine.basis.dtype),
-            wave=detector_wave,
-            resolving_power=min(grid.resolving_power, float(detector_wave.mean()) / lsf_fwhm),
+            wave=wave,
+            resolving_power=min(grid.resolving_power, float(wave.mean()) / detector.width),
         ),
         d_rv_kms=d_rv_kms,
         d_lsf_fwhm=d_lsf_fwhm,
         continuum=jnp.asarray(legendre, fine.basis.dtype),
         amplitude=nuisances.amplitude,
-        lsf_fwhm=lsf_fwhm,
+        lsf_fwhm=detector.width,
     )
 
 
 def instrument_derivatives(
     wave: Float[np.ndarray, " n_wave"],
     rows: Float[np.ndarray, "m n_wave"],
-    detector_wave: Float[np.ndarray, " n_pix"],
+    detector: Detector,
     *,
-    lsf_fwhm: float,
     resolving_power: float,
     rv: bool = True,
     lsf: bool = True,
@@ -170,61 +166,43 @@ def instrument_derivatives(
     """Returns rows of spectra on the detector, and their derivatives by velocity and by FWHM, at rest.
 
     The kernel tops up what the rows already have, fwhm_kernel^2 = lsf_fwhm^2 - (wave/resolving_power)^2, as
-    in `to_detector`, so that d fwhm_kernel = (lsf_fwhm / fwhm_kernel) d lsf_fwhm. In float64.
+    in `seen_by`, so that d fwhm_kernel = (lsf_fwhm / fwhm_kernel) d lsf_fwhm. The width is that of
+    `Detector.width`; those of other pixels change in proportion. On the host, in float64.
 
     Raises:
-        UsageError: `lsf` where the kernel is narrower than a cell of `wave` (its derivative grows without
-            bound), or wider than the instrument can differentiate.
+        UsageError: `lsf` where the kernel is narrower than a cell of `wave`: its derivative grows without
+            bound.
         DataError: the rows do not cover the detector.
     """
-    own = detector_wave / resolving_power
+    own, asked = detector.wave / resolving_power, detector.lsf_fwhm
     if lsf:
-        _check_kernel(wave, detector_wave, own, lsf_fwhm)
-
-    def kernel_sigma(fwhm: Float[Array, ""] | float) -> Float[Array, " n_pix"]:
-        return jnp.sqrt(jnp.maximum(jnp.asarray(fwhm**2) - jnp.asarray(own) ** 2, 0.0)) / FWHM_PER_SIGMA
-
-    with jax.enable_x64(True):
-        rest_sigma = np.sqrt(np.maximum(lsf_fwhm**2 - own**2, 0.0)) / FWHM_PER_SIGMA
-
-        def observe(row: Array, rv_kms: Array, fwhm: Array) -> Array:
-            sigma = kernel_sigma(fwhm) if lsf else rest_sigma
-            return detector_flux(wave, row, detector_wave, lsf_sigma=sigma, rv_kms=rv_kms)
-
-        def at_rest(row: Array) -> tuple[Array, Array | None, Array | None]:
-            rest = (jnp.asarray(0.0), jnp.asarray(lsf_fwhm, jnp.float64))
-            flux, one, zero = observe(row, *rest), jnp.asarray(1.0), jnp.asarray(0.0)
-
-            def push(*tangent: Array) -> Array:
-                change: Array = jax.jvp(partial(observe, row), rest, tangent)[1]
-                return change
-
-            return flux, push(one, zero) if rv else None, push(zero, one) if lsf else None
-
-        mapped = jax.jit(lambda table: jax.lax.map(at_rest, table, batch_size=ROWS_AT_ONCE))
-        result = InstrumentDerivatives(*mapped(jnp.asarray(rows)))
-    if not np.isfinite(result.flux).all():
+        _check_kernel(wave, detector.wave, own, asked)
+    if not inside(wave, detector.low, detector.high).all():
         raise DataError(
-            f"rows: needed the detector's range {detector_wave[0]:.2f}-{detector_wave[-1]:.2f} Å, found "
-            f"{wave[0]:.2f}-{wave[-1]:.2f} Å; use a wider grid or pass a shorter detector_wave"
+            f"rows: needed the detector's range {detector.wave.min():.2f}-{detector.wave.max():.2f} Å, found "
+            f"{wave[0]:.2f}-{wave[-1]:.2f} Å; use a wider grid or fewer pixels"
         )
-    return result
+    sigma = np.sqrt(np.maximum(asked**2 - own**2, 0.0)) / FWHM_PER_SIGMA
+    kernel = pixel_kernel(wave, detector.low, detector.high, sigma)
+    spectra = np.ascontiguousarray(rows.T)
+    by_width = None
+    if lsf:
+        per_fwhm = asked**2 / (detector.width * FWHM_PER_SIGMA**2 * sigma)  # d sigma / d width of each pixel
+        by_width = (kernel.d_sigma @ spectra).T * per_fwhm
+    return InstrumentDerivatives(
+        (kernel.weights @ spectra).T, (kernel.d_rv_kms @ spectra).T if rv else None, by_width
+    )
 
 
-def _check_kernel(wave: np.ndarray, detector_wave: np.ndarray, own: np.ndarray, lsf_fwhm: float) -> None:
+def _check_kernel(wave: np.ndarray, detector_wave: np.ndarray, own: np.ndarray, asked: np.ndarray) -> None:
     """Refuses a derivative by the width of the line-spread function where it does not exist."""
     cell = np.interp(detector_wave, wave, np.diff(cell_edges(wave)))
-    kernel_squared = lsf_fwhm**2 - own**2
+    kernel_squared = asked**2 - own**2
     worst = int(np.argmin(kernel_squared - cell**2))
     if kernel_squared[worst] < cell[worst] ** 2:
         raise UsageError(
             f"lsf: a free line-spread width needs spectra sharper than the instrument, but at "
             f"{detector_wave[worst]:.0f} Å they have a FWHM of {own[worst]:.2f} Å in cells of "
-            f"{cell[worst]:.2f} Å, the instrument {lsf_fwhm:g} Å; use a grid of higher resolving power, or "
-            "take the width as known (lsf=False)"
-        )
-    if np.sqrt(kernel_squared.max()) / FWHM_PER_SIGMA > MAX_TRACED_SIGMA:
-        raise UsageError(
-            f"lsf_fwhm must stay below {MAX_TRACED_SIGMA * FWHM_PER_SIGMA:.2f} Å for its derivative, "
-            f"found {lsf_fwhm:g} Å"
+            f"{cell[worst]:.2f} Å, the instrument {asked[worst]:g} Å; use a grid of higher resolving power, "
+            "or take the width as known (lsf=False)"
         )

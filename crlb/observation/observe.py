@@ -166,7 +166,7 @@ def observing(noise: NoiseModel, conditions: Conditions = PUBLISHED) -> Observin
     """
     _check_drawable(conditions)
     wave = np.asarray(noise.wave, np.float64)
-    curves = polynomials(wave, float(wave[0]), float(wave[-1]), conditions.continuum)
+    curves = polynomials(wave, float(wave.min()), float(wave.max()), conditions.continuum)
     return Observing(noise, curves.astype(np.asarray(noise.wave).dtype), sky_lines(noise), conditions)
 
 

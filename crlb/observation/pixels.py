@@ -11,16 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, FWHM_PER_SIGMA, cell_edges
+from crlb.detector import FWHM_PER_SIGMA, Detector, pfs_medium
 from crlb.errors import DataError, UsageError
 from crlb.files.observed import Observed
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.sampling import too_sparse
 from crlb.grids.spectral_grid import SpectralGrid
-from crlb.observation.instrument import smooth_median, to_detector
-from crlb.observation.kernel import inside, pixel_kernel
-
-COVERED_SIGMA = 3.0  # of the kernel on either side of a pixel must lie within the grid; 0.3 % lie outside
+from crlb.observation.instrument import seen_by, smooth_median
+from crlb.observation.kernel import COVERED_SIGMA, inside, pixel_kernel
 
 
 class OnPixels(NamedTuple):
@@ -47,8 +45,7 @@ def before_instrument(
     degree: int = 3,
     *,
     rtol: float | None = None,
-    lsf_fwhm: float | None = None,
-    detector_wave: Float[np.ndarray, " n_pix"] | None = None,
+    detector: Detector | None = None,
 ) -> Emulator:
     """Returns the emulator on the grid's own samples, every node scaled to a median of 0.5 over the arm.
 
@@ -58,31 +55,28 @@ def before_instrument(
         grid: model spectra, not yet on a detector.
         degree: of the splines, 3 or 5.
         rtol: of the emulator, as `make_emulator`.
-        lsf_fwhm: FWHM with which the medians are taken, Å; None: that of the instrument, or the grid's own
-            where that is broader.
-        detector_wave: pixels over which the medians are taken, vacuum Å; None: all of the arm's that the
-            grid covers.
+        detector: pixels and line-spread widths with which the medians are taken; None: all of the PFS red
+            arm's that the grid covers, with the grid's own width where that is broader.
 
     Raises:
         DataError: the grid covers fewer than two pixels of the arm, or its samples are too far apart there.
         UsageError: as `to_detector` and `make_emulator`.
     """
-    pixels = _arm_pixels(grid) if detector_wave is None else detector_wave
-    width = max(DEFAULT_LSF_FWHM, float(pixels[-1]) / grid.resolving_power) if lsf_fwhm is None else lsf_fwhm
-    seen = to_detector(grid, detector_wave=pixels, lsf_fwhm=width, normalise=False)
+    seen = seen_by(grid, _arm(grid) if detector is None else detector, normalise=False)
     scaled = grid.spectra.scaled(0.5 / smooth_median(seen.spectra, grid))
     return make_emulator(dataclasses.replace(grid, spectra=scaled, continuum=None), rtol, degree)
 
 
-def _arm_pixels(grid: SpectralGrid) -> Float[np.ndarray, " n_pix"]:
-    edges = cell_edges(DETECTOR_WAVE)
-    found: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE[inside(grid.wave, edges[:-1], edges[1:])]
+def _arm(grid: SpectralGrid) -> Detector:
+    """The part of the PFS red arm that the grid covers, with a width that it can give."""
+    arm = pfs_medium()
+    found = np.flatnonzero(inside(grid.wave, arm.low, arm.high))
     if len(found) < 2:
         raise DataError(
-            f"grid: needed spectra that reach the arm, {edges[0]:g} to {edges[-1]:g} Å, found "
+            f"grid: needed spectra that reach the arm, {arm.low[0]:g} to {arm.high[-1]:g} Å, found "
             f"{grid.wave[0]:.2f} to {grid.wave[-1]:.2f} Å; use another grid (--grid)"
         )
-    return found
+    return pfs_medium(max(arm.width, float(arm.wave[found[-1]]) / grid.resolving_power)).take(found)
 
 
 def on_pixels(
@@ -117,7 +111,7 @@ def on_pixels(
     covered &= ~too_sparse(grid_wave, fine.resolving_power, low - sigma, high + sigma, rv_kms)
     kernel = pixel_kernel(grid_wave, low[covered], high[covered], sigma[covered], rv_kms)
     rows = np.ascontiguousarray(np.asarray(fine.basis, np.float64).T)
-    basis, d_rv_kms = (_rows_at(covered, part @ rows) for part in kernel)
+    basis, d_rv_kms = (_rows_at(covered, part @ rows) for part in (kernel.weights, kernel.d_rv_kms))
     return OnPixels(
         dataclasses.replace(fine, basis=jnp.asarray(basis, fine.basis.dtype), wave=middle),
         jnp.asarray(d_rv_kms, fine.basis.dtype),

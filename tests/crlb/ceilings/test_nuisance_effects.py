@@ -17,6 +17,7 @@ from crlb.ceilings.nuisance_effects import (
     nuisance_effects,
     nuisance_sets,
 )
+from crlb.detector import contiguous
 from crlb.errors import UsageError
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
 from crlb.grids.emulator import make_emulator
@@ -26,6 +27,7 @@ from crlb.observation.instrument import to_detector
 from crlb.observation.noise import snr, variance
 from crlb.observation.nuisance import with_nuisances
 from crlb.observation.nuisances import Nuisances
+from crlb.observation.spectrograph import pfs_red_arm
 from tests.crlb.toy import toy_grid
 
 MODEL_WAVE = np.arange(8140.0, 8240.0, 0.15)
@@ -42,7 +44,7 @@ def grid():
 def model(grid):
     with jax.enable_x64(True):
         return with_nuisances(
-            grid, Nuisances(True, continuum=3, rv=True, lsf=True), detector_wave=DETECTOR, rtol=1e-10
+            grid, Nuisances(True, continuum=3, rv=True, lsf=True), detector=contiguous(DETECTOR, 1.6, "toy"), rtol=1e-10
         )
 
 
@@ -101,7 +103,7 @@ def test_rows_follow_from_what_the_model_has(model):
 def test_table_of_effects_holds_medians_over_nodes(builtin):
     axes = (AXES[0][:2], AXES[1][:2], AXES[2][:2])
     grid = toy_grid(np.arange(7080.0, 8870.0, 0.4), axes)
-    seen, nuisances = with_unknowns(grid, builtin, Nuisances(True, continuum=3, rv=True))
+    seen, nuisances = with_unknowns(grid, pfs_red_arm(builtin), Nuisances(True, continuum=3, rv=True))
     result = nuisance_effects(nuisances, seen, [19.0, 21.0])
     rows = result.rows
     assert [(row.nuisance, row.mag) for row in rows[-2:]] == [("all", 19.0), ("all", 21.0)]

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from crlb.detector import DETECTOR_WAVE, cell_edges
+from crlb.detector import DETECTOR_WAVE, cell_edges, contiguous
 from crlb.errors import UsageError
 from crlb.observation.build import forward_model
 from crlb.observation.conditions import Conditions
@@ -21,7 +21,7 @@ LABELS = np.array([4620.0, 2.3, -0.4])
 @pytest.fixture(scope="module")
 def moving():
     with jax.enable_x64(True):
-        return moving_emulator(GRID, BOTH, detector_wave=PIXELS)
+        return moving_emulator(GRID, BOTH, detector=contiguous(PIXELS, 1.6, "toy"))
 
 
 def test_flux_is_that_of_the_basis_put_through_the_instrument(moving):
@@ -30,7 +30,7 @@ def test_flux_is_that_of_the_basis_put_through_the_instrument(moving):
     assert covered.all()
     edges = cell_edges(PIXELS)
     with jax.enable_x64(True):
-        fine = before_instrument(GRID, detector_wave=PIXELS)
+        fine = before_instrument(GRID, detector=contiguous(PIXELS, 1.6, "toy"))
         for rv, width in ((0.0, 1.6), (13.7, 1.6), (-21.0, 1.83), (8.0, 1.31)):
             found = np.asarray(emulator(np.array([*LABELS, rv, width])))
             seen = on_pixels(fine, edges[:-1], edges[1:], fwhm=width, rv_kms=rv)
@@ -55,7 +55,7 @@ def test_a_velocity_that_is_hardly_known_is_refused(sigma):
 
 def test_a_width_below_that_of_the_grid_is_refused():
     with pytest.raises(UsageError, match="use a grid of higher resolving power"):
-        moving_emulator(GRID, Conditions(lsf_sigma=0.1), lsf_fwhm=0.7, detector_wave=PIXELS)
+        moving_emulator(GRID, Conditions(lsf_sigma=0.1), detector=contiguous(PIXELS, 0.7, "toy"))
 
 
 def test_a_model_of_a_part_of_the_arm_has_the_pixels_that_stay_covered_at_any_velocity():

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from numpy.polynomial.legendre import legval
 
+from crlb.detector import Detector, contiguous
 from crlb.errors import DataError, UsageError
 from crlb.fisher.matrix import flux_jacobian
 from crlb.grids.emulator import make_emulator
-from crlb.observation.instrument import detector_flux, to_detector
+from crlb.observation.instrument import detector_flux, seen_by, to_detector
 from crlb.observation.nuisance import instrument_derivatives, with_nuisances
 from crlb.observation.nuisances import Nuisances
 from tests.crlb.toy import LABEL_NAMES, toy_grid
 
 MODEL_WAVE = np.arange(8140.0, 8240.0, 0.15)
 DETECTOR = np.arange(8150.0, 8230.0, 0.427)
+PIXELS = contiguous(DETECTOR, 1.6, "toy")
 AXES = (np.array([4000.0, 4700.0, 5500.0]), np.array([1.0, 2.5, 4.5]), np.array([-1.0, -0.3, 0.0]))
 INSIDE = np.array([4500.0, 2.2, -0.4])
 ALL = {"amplitude": True, "continuum": 3, "rv": True, "lsf": True}
@@ -31,7 +33,7 @@ def grid():
 @pytest.fixture(scope="module")
 def model(grid):
     with jax.enable_x64(True):
-        return with_nuisances(grid, Nuisances(**ALL), detector_wave=DETECTOR, rtol=1e-10)
+        return with_nuisances(grid, Nuisances(**ALL), detector=PIXELS, rtol=1e-10)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_amplitude_and_continuum_multiply_the_flux(model, jac):
 
 
 def test_nuisances_can_be_chosen_one_by_one(grid):
-    small = {"detector_wave": DETECTOR, "rtol": 1e-6}
+    small = {"detector": PIXELS, "rtol": 1e-6}
     assert with_nuisances(grid, Nuisances(), **small).label_names == LABEL_NAMES
     assert with_nuisances(grid, Nuisances(rv=True), **small).label_names == (*LABEL_NAMES, "rv_kms")
     tilted = with_nuisances(grid, Nuisances(continuum=2), **small)
@@ -109,7 +111,7 @@ def test_instrument_derivatives_of_a_gaussian_line_are_the_textbook_ones():
     wave, centre, s = np.arange(8170.0, 8215.0, 0.02), 8192.0, 2.0
     row = np.exp(-0.5 * ((wave - centre) / s) ** 2)
     pixels = np.arange(8180.0, 8205.0, 0.05)
-    seen = instrument_derivatives(wave, row[None], pixels, lsf_fwhm=1.0, resolving_power=np.inf)
+    seen = instrument_derivatives(wave, row[None], contiguous(pixels, 1.0, "toy"), resolving_power=np.inf)
     total = s**2 + (1.0 / 2.354820045) ** 2
     x = pixels - centre
     profile = s / np.sqrt(total) * np.exp(-0.5 * x**2 / total)
@@ -122,7 +124,9 @@ def test_instrument_derivatives_of_a_gaussian_line_are_the_textbook_ones():
 
 def test_velocity_of_spectra_already_on_the_detector_is_the_central_difference():
     rows = np.random.default_rng(2).uniform(0.5, 1, (2, DETECTOR.size))  # the roughest there can be
-    seen = instrument_derivatives(DETECTOR, rows, DETECTOR, lsf_fwhm=1.0, resolving_power=5e3, lsf=False)
+    seen = instrument_derivatives(
+        DETECTOR, rows, contiguous(DETECTOR, 1.0, "toy"), resolving_power=5e3, lsf=False
+    )
     assert seen.d_lsf_fwhm is None
     np.testing.assert_allclose(seen.flux, rows, rtol=1e-9)
     inside = slice(1, -1)
@@ -133,15 +137,35 @@ def test_velocity_of_spectra_already_on_the_detector_is_the_central_difference()
     np.testing.assert_allclose(seen.d_rv_kms[1, inside], ahead - behind, rtol=1e-6, atol=1e-9)
 
 
+def test_width_and_velocity_of_arms_that_overlap_are_those_of_the_kernel_moved(grid):
+    """Two arms, the second sharper, of changing width: central differences of the instrument itself."""
+    low = np.concatenate([np.arange(8155.0, 8200.0, 0.7), np.arange(8190.0, 8225.0, 0.3)])
+    high = low + np.where(np.arange(low.size) < 65, 0.7, 0.3)
+    fwhm = np.where(np.arange(low.size) < 65, low / 2266, 1.1)
+    arms = Detector(low, high, fwhm, "toy")
+    rows = np.asarray(grid.flux[1, 1])
+    seen = instrument_derivatives(MODEL_WAVE, rows, arms, resolving_power=grid.resolving_power)
+
+    def through(change: float, rv_kms: float) -> np.ndarray:
+        scaled = Detector(low, high, fwhm * (1 + change / arms.width), "toy")
+        spectra = dataclasses.replace(grid, spectra=grid.spectra)
+        moved = seen_by(spectra, scaled, rv_kms=rv_kms, normalise=False)
+        return np.asarray(moved.flux[1, 1])
+
+    np.testing.assert_allclose(seen.flux, through(0, 0), rtol=1e-10)
+    by_width = (through(1e-3, 0) - through(-1e-3, 0)) / 2e-3
+    np.testing.assert_allclose(seen.d_lsf_fwhm, by_width, atol=2e-6 * np.abs(by_width).max())
+    by_rv = (through(0, 0.01) - through(0, -0.01)) / 0.02
+    np.testing.assert_allclose(seen.d_rv_kms, by_rv, atol=2e-5 * np.abs(by_rv).max())
+
+
 def test_free_width_needs_a_sharper_grid(grid):
     broad = dataclasses.replace(grid, resolving_power=5000.0)
     words = r"a FWHM of 1.65 Å .* the instrument 1.6 Å; use a grid of higher"
     with pytest.warns(UserWarning, match="1.63 to 1.65 Å is used"), pytest.raises(UsageError, match=words):
-        with_nuisances(broad, Nuisances(lsf=True), detector_wave=DETECTOR)
+        with_nuisances(broad, Nuisances(lsf=True), detector=PIXELS)
     with pytest.warns(UserWarning, match="1.63 to 1.65 Å is used"):
-        assert "rv_kms" in with_nuisances(broad, Nuisances(rv=True), detector_wave=DETECTOR).label_names
-    with pytest.raises(UsageError, match=r"must stay below 3.53 Å"):
-        with_nuisances(grid, Nuisances(lsf=True), lsf_fwhm=3.6, detector_wave=DETECTOR)
+        assert "rv_kms" in with_nuisances(broad, Nuisances(rv=True), detector=PIXELS).label_names
 
 
 def test_bad_arguments_are_refused_in_words(grid, model):
@@ -151,7 +175,8 @@ def test_bad_arguments_are_refused_in_words(grid, model):
         with_nuisances(grid, Nuisances())
     with pytest.raises(DataError, match="needed the detector's range"):
         instrument_derivatives(
-            MODEL_WAVE, np.ones((1, MODEL_WAVE.size)), DETECTOR + 60, lsf_fwhm=1.6, resolving_power=2e4
+            MODEL_WAVE, np.ones((1, MODEL_WAVE.size)), contiguous(DETECTOR + 60, 1.6, "toy"),
+            resolving_power=2e4,
         )
     with pytest.raises(UsageError, match=r"needed T_eff, log_g.* found 3 values"):
         model(INSIDE)

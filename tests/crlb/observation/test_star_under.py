@@ -10,9 +10,9 @@ from crlb.fisher.algebra import marginal_bounds
 from crlb.observation.build import with_unknowns
 from crlb.observation.conditions import SURVEY, Conditions
 from crlb.observation.noise import electrons_per_flux
-from crlb.observation.noise_curves import builtin_noise
 from crlb.observation.nuisances import nuisances_of
 from crlb.observation.sky_lines import sky_lines
+from crlb.observation.spectrograph import pfs_red_arm
 from crlb.observation.star import observe
 from crlb.observation.star_under import fisher_under, prior_sigmas
 from tests.crlb.toy import toy_grid
@@ -24,7 +24,7 @@ GRID = toy_grid(np.arange(7600.0, 7900.0, 0.25))
 def seen(conditions):
     with pytest.warns(UserWarning, match="the grid reaches"):
         model, nuisances = with_unknowns(
-            GRID, builtin_noise(), nuisances_of(conditions), wave_range=(7620.0, 7880.0)
+            GRID, pfs_red_arm(), nuisances_of(conditions), wave_range=(7620.0, 7880.0)
         )
     return model, observe(model, LABELS, MAG, nuisances)
 

@@ -1,0 +1,1 @@
+"""Spectrographs as data: named ones, and those that a text file describes."""

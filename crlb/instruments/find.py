@@ -1,0 +1,75 @@
+"""Instruments by name or from a file: YAML that says pixels, line-spread width and noise of every arm."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from crlb.detector import DEFAULT_INSTRUMENT
+from crlb.errors import DataError, UsageError
+from crlb.files.text_input import read_text
+from crlb.files.yaml_input import MOST_BYTES, parse_yaml
+from crlb.observation.spectrograph import Spectrograph
+from crlb.suggest import meant
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def instrument_file(name: str | Path) -> Path | None:
+    """Returns the file of an instrument that is named; None: a preset.
+
+    Raises:
+        UsageError: neither a preset nor a file.
+    """
+    known = instrument_names()
+    if str(name) in known:
+        return None
+    path = Path(name)
+    if not path.exists() and path.suffix not in SUFFIXES:
+        raise UsageError(
+            f"instrument must be a YAML file or one of {', '.join(known)}; found {name}"
+            f"{meant(str(name), known)}"
+        )
+    return path
+
+
+def instrument_names() -> tuple[str, ...]:
+    """Returns the names of the instruments that are built in."""
+    return (DEFAULT_INSTRUMENT, *_presets())
+
+
+def find_instrument(name: str | Path) -> Spectrograph:
+    """Returns a spectrograph by its name, or from a YAML file.
+
+    Raises:
+        UsageError: neither a preset nor a file.
+        MissingInputError: the file, or one that it names, cannot be read.
+        DataError: not YAML, or it describes no spectrograph; the place is named.
+    """
+    path = instrument_file(name)
+    if path is not None:
+        return _from_file(path)
+    if str(name) == DEFAULT_INSTRUMENT:
+        from crlb.observation.spectrograph import pfs_red_arm
+
+        return pfs_red_arm()
+    from crlb.instruments.describe import described
+
+    return described(_presets()[str(name)], str(name), Path())
+
+
+def _from_file(path: Path) -> Spectrograph:
+    from crlb.instruments.describe import described
+
+    try:
+        return described(parse_yaml(read_text(path, "instrument", MOST_BYTES)), "instrument", path.parent)
+    except (DataError, UsageError) as error:
+        raise type(error)(f"instrument {path}: {error}") from error
+
+
+@cache
+def _presets() -> Mapping[str, object]:
+    text = resources.files("crlb").joinpath("data/instruments.yaml").read_text(encoding="utf-8")
+    found = parse_yaml(text)
+    assert isinstance(found, Mapping)
+    return found
