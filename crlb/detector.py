@@ -1,7 +1,8 @@
 """Pixels of spectrographs and the line-spread width in each: the PFS medium-resolution red arm, or others."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -51,7 +52,7 @@ class Detector:
         high: upper edges, above `low`.
         lsf_fwhm: full width at half maximum of the Gaussian line-spread function in every pixel, Å.
         name: of the spectrograph.
-        wave: centres of the pixels; by default the middle of their edges.
+        centres: of the pixels, Å; None: the middle of their edges.
 
     Raises:
         UsageError: lengths that differ, edges that do not increase, a width that is not positive.
@@ -61,14 +62,12 @@ class Detector:
     high: Float[np.ndarray, " n_pix"]
     lsf_fwhm: Float[np.ndarray, " n_pix"]
     name: str
-    wave: Float[np.ndarray, " n_pix"] = field(default=None)  # type: ignore[assignment]
+    centres: Float[np.ndarray, " n_pix"] | None = None
 
     def __post_init__(self) -> None:
-        if self.wave is None:
-            object.__setattr__(self, "wave", (self.low + self.high) / 2)
         if not len(self.low) == len(self.high) == len(self.lsf_fwhm) == len(self.wave) >= 2:
             raise UsageError(
-                f"{self.name}: needed at least two pixels with both edges and a line-spread width"
+                f"{self.name}: needed at least two pixels, each with both edges and a line-spread width"
             )
         if not ((self.high > self.low).all() and np.isfinite([self.low, self.high]).all()):
             raise UsageError(f"{self.name}: the upper edge of every pixel must lie above the lower one")
@@ -77,6 +76,11 @@ class Detector:
 
     def __len__(self) -> int:
         return len(self.low)
+
+    @property
+    def wave(self) -> Float[np.ndarray, " n_pix"]:
+        """Centres of the pixels, vacuum Å."""
+        return (self.low + self.high) / 2 if self.centres is None else self.centres
 
     @property
     def width(self) -> float:
@@ -88,12 +92,12 @@ class Detector:
         slack = TOUCHING * (self.high[:-1] - self.low[:-1])
         breaks = np.flatnonzero(np.abs(self.low[1:] - self.high[:-1]) > slack) + 1
         ends = [0, *breaks.tolist(), len(self)]
-        return list(zip(ends[:-1], ends[1:], strict=True))
+        return list(pairwise(ends))
 
     def take(self, pixels: Int[np.ndarray, " n"]) -> "Detector":
         """The detector with these pixels only."""
-        parts = (array[pixels] for array in (self.low, self.high, self.lsf_fwhm))
-        return Detector(*parts, self.name, self.wave[pixels])
+        centres = None if self.centres is None else self.centres[pixels]
+        return Detector(self.low[pixels], self.high[pixels], self.lsf_fwhm[pixels], self.name, centres)
 
 
 def contiguous(wave: Float[np.ndarray, " n_pix"], lsf_fwhm: float, name: str) -> Detector:
@@ -103,5 +107,5 @@ def contiguous(wave: Float[np.ndarray, " n_pix"], lsf_fwhm: float, name: str) ->
 
 
 def pfs_medium(lsf_fwhm: float = DEFAULT_LSF_FWHM) -> Detector:
-    """Returns the PFS medium-resolution red arm with a line-spread width (FWHM, Å) that is the same all over."""
+    """Returns the PFS medium-resolution red arm with one line-spread width (FWHM, Å) all over."""
     return contiguous(DETECTOR_WAVE, lsf_fwhm, PFS_MEDIUM)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from crlb.ceilings.prices import Price, price_table
 from crlb.errors import UsageError
 from crlb.files.records import ABSENT, Json, Record
-from crlb.files.text import text_of
+from crlb.files.text import mag_cell, text_of
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian, schur_decay
 from crlb.fisher.words import SCHUR_DECAY
 from crlb.labels import unit_of
@@ -90,7 +90,7 @@ class NuisanceEffects(Record):
             table.add_column(head, justify="left" if head.startswith("unknown") else "right")
         for row in self.rows:
             numbers = (f"{row.bound:.4g}", f"{row.schur_decay:.3f}", str(row.lost))
-            table.add_row(f"{row.mag:g}", f"{row.snr:.1f}", row.nuisance, *numbers)
+            table.add_row(mag_cell(row.mag), f"{row.snr:.1f}", row.nuisance, *numbers)
         return text_of(
             table, SCHUR_DECAY, *([] if self.prices is None else [price_table(self.prices, self.target)])
         )

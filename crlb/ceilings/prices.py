@@ -120,5 +120,5 @@ def price_table(rows: Sequence[Price], label: str) -> "Table":
     for row in rows:
         lost = (f"{row.lost.value:.4f}", f"{row.lost.low:.4f}-{row.lost.high:.4f}")
         numbers = (f"{row.r2_bayes.value:.4f}", *lost, f"{row.sigma.median:.3f}", str(row.unconverged))
-        table.add_row(f"{row.mag:g}", f"{row.snr_median:.1f}", row.unknown, *numbers)
+        table.add_row(mag_cell(row.mag), f"{row.snr_median:.1f}", row.unknown, *numbers)
     return table

@@ -9,7 +9,7 @@ from crlb.bayes.bounds import EachBound
 from crlb.bayes.exact_limit import EssRange, Interval, RankTest
 from crlb.errors import UsageError
 from crlb.files.records import ABSENT, INLINE, Json, Record
-from crlb.files.text import text_of
+from crlb.files.text import mag_cell, text_of
 from crlb.fisher.words import SCHUR_DECAY
 from crlb.labels import unit_of
 from crlb.palette import BACKGROUND, BOUND, LIMIT, PAGE, Sheet, looks, settled, styled, symbol
@@ -247,7 +247,7 @@ def _bounds_table(result: Ceiling) -> "Table":
         numbers += [f"{x:.4g}" for x in vars(one.bound).values()]
         count = f"{one.n} ({one.lost} lost)" if one.lost else str(one.n)
         decay = f"{one.schur_decay.median:.3f}"
-        table.add_row(f"{one.mag:g}", f"{one.snr_median:.1f}", count, *numbers, decay)
+        table.add_row(mag_cell(one.mag), f"{one.snr_median:.1f}", count, *numbers, decay)
     return table
 
 
@@ -282,7 +282,7 @@ def _limits_table(result: Ceiling) -> "Table":
     for one in result.bins:
         values = [None] * len(bounds) if one.prior_r2 is None else one.prior_r2.values().values()
         words = ["-" if x is None else f"{x:.4f}" for x in values] + _exact_cells(one.r2_bayes)
-        table.add_row(f"{one.mag:g}", f"{one.snr_median:.1f}", *words)
+        table.add_row(mag_cell(one.mag), f"{one.snr_median:.1f}", *words)
     return table
 
 

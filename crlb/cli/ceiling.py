@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from crlb.cli.brightness import Brightnesses
 from crlb.cli.checks import MOST_STARS, check_at_most, check_positive, check_used
 from crlb.cli.forward_model import File
 from crlb.cli.output import picture, write_csv, write_outputs
@@ -17,12 +18,9 @@ if TYPE_CHECKING:
     from crlb.ceilings.result import Ceiling as Result
     from crlb.observation.forward_model import ForwardModel
 
-Magnitudes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AB [AB ...]")]
-MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published table
-
 
 @dataclass(frozen=True, kw_only=True)
-class Ceiling(WithPrior):
+class Ceiling(WithPrior, Brightnesses):
     """How well log g can be known, per magnitude: the Cramer-Rao bound; with --bayes, what binds everyone.
 
     R2_max = 1 - bound^2 / variance, clipped to 0..1 at every node of the grid, then quantiles over nodes. It
@@ -37,8 +35,6 @@ class Ceiling(WithPrior):
       crlb ceiling --derivative grid --variance 1.6667 --noise-level-known
     """
 
-    mag: Magnitudes = MAGNITUDES
-    """AB magnitudes in i, one bin each."""
     target: str = "log_g"
     """The label whose bound is computed."""
     variance: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
@@ -87,10 +83,11 @@ class Ceiling(WithPrior):
         from crlb.ceilings.ceiling import ceiling
 
         model = self.load()
+        mags = self.magnitudes(model)
         with progress("bounds at the nodes", len(model.emulator.nodes), unit="nodes") as advance:
             result = ceiling(
                 model,
-                self.mag,
+                mags,
                 label=self.target,
                 labels=self.labels,
                 variance=self.variance,
@@ -100,7 +97,8 @@ class Ceiling(WithPrior):
             )
         if self.bayes:
             result = self._with_limits(result, model)
-        result = replace(result, provenance=result.provenance | self.provenance())
+        bins = tuple(replace(one, mag=self.shown(one.mag)) for one in result.bins)
+        result = replace(result, bins=bins, provenance=result.provenance | self.provenance())
         print(result.table())
         write_outputs(
             {
@@ -125,7 +123,7 @@ class Ceiling(WithPrior):
                 result = with_bounds(result, model, prior, advance=advance)
         else:
             model = self.load_under(conditions)
-        with progress("exact limit", self.n_bayes * len(self.mag)) as advance:
+        with progress("exact limit", self.n_bayes * len(result.bins)) as advance:
             return with_exact_limit(
                 result,
                 model,

@@ -23,6 +23,7 @@ from crlb.cli.check_spectra import CheckSpectra
 from crlb.cli.fisher import Fisher
 from crlb.cli.grid import Info, Synthesize
 from crlb.cli.information import Information
+from crlb.cli.instruments import Instrument, Instruments
 from crlb.cli.nuisances import NuisancesOptions
 from crlb.cli.posterior import PosteriorOf
 from crlb.cli.spectrum import Spectrum
@@ -70,6 +71,8 @@ Command = (
     | Annotated[CheckSpectra, tyro.conf.subcommand("check")]
     | Annotated[PosteriorOf, tyro.conf.subcommand("posterior")]
     | Annotated[Grid, tyro.conf.subcommand("grid")]
+    | Annotated[Instruments, tyro.conf.subcommand("instruments")]
+    | Annotated[Instrument, tyro.conf.subcommand("instrument")]
 )
 
 

@@ -1,7 +1,7 @@
 """`crlb fisher`: one star's Cramér-Rao bounds."""
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -12,13 +12,15 @@ from crlb.cli.prior import Normals, normals
 from crlb.cli.star import StarWithNuisances
 from crlb.errors import UsageError
 from crlb.files.records import ABSENT, Json, Record, write_json
-from crlb.files.text import text_of
+from crlb.files.text import at_mag, text_of
 from crlb.fisher.words import CONDITION_NUMBER, SCHUR_DECAY
 from crlb.labels import LABELS, unit_of
 
 if TYPE_CHECKING:
     from crlb.fisher.algebra import LabelledFisher
+    from crlb.observation.forward_model import ForwardModel
     from crlb.observation.nuisances import Nuisances
+    from crlb.observation.star import Star
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,14 @@ class Fisher(StarWithNuisances):
       crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --amplitude --continuum 3 \
         --prior-sigma T_eff=4800,100
       crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 21.5 --conditions survey
+      crlb fisher --T_eff 4800 --log_g 2.5 --M_H -0.5 --snr 30 --instrument pfs-mr gaia-rvs
+
+    Several instruments: spectra of the same star, whose information adds. Each has a flux scale, continuum,
+    velocity and line-spread width of its own, where these are unknown; --snr is that of every spectrum, --mag
+    that in the band of the first instrument, from which those of the others follow.
     """
+
+    several: ClassVar[bool] = True
 
     prior_sigma: Normals = ()
     """Gaussian prior of an unknown in its unit, mean and 1 sigma: T_eff=4800,100. The bound is that at the
@@ -107,21 +116,55 @@ class Fisher(StarWithNuisances):
     def _compute(self) -> "StarBounds":
         from crlb.fisher.algebra import add_prior, ellipse
 
-        model, star = self.seen()
-        own, about = star.fisher(), self.provenance()
-        if self.conditions is not None:
-            from crlb.observation.condition_file import find_conditions
-            from crlb.observation.conditions import PUBLISHED
-            from crlb.observation.star_under import fisher_under
-
-            conditions = find_conditions(self.conditions)
-            about |= {"conditions": asdict(conditions)}
-            own = own if conditions == PUBLISHED else fisher_under(star, model, conditions)
-        fisher = add_prior(own, self.prior_sigmas())
+        stars = self.seen_by_all()
+        about: dict[str, Json] = self.provenance() | self._about(stars)
+        priors = self.prior_sigmas()
+        own = {name: sigma for name, sigma in priors.items() if name not in self.free_labels()}
+        fisher = self._together([add_prior(self._fisher(*one), own) for one in stars])
+        fisher = add_prior(fisher, {name: sigma for name, sigma in priors.items() if name not in own})
         joint = None
         if self.ellipse is not None:
             joint = JointEllipse(**ellipse(fisher, self.ellipse, self.probability)._asdict())
-        return star_bounds(fisher, self.mag, star.snr, about, joint)
+        first = stars[0][1]
+        return star_bounds(fisher, self.shown(first.mag), first.snr, about, joint)
+
+    def _fisher(self, model: "ForwardModel", star: "Star") -> "LabelledFisher":
+        """The Fisher matrix of one instrument's spectrum."""
+        from crlb.observation.condition_file import find_conditions
+        from crlb.observation.conditions import PUBLISHED
+        from crlb.observation.star_under import fisher_under
+
+        if self.conditions is None or (conditions := find_conditions(self.conditions)) == PUBLISHED:
+            return star.fisher()
+        return fisher_under(star, model, conditions)
+
+    def _together(self, fishers: "list[LabelledFisher]") -> "LabelledFisher":
+        """All spectra together, where every instrument has nuisances of its own."""
+        from crlb.fisher.algebra import combine
+
+        if len(fishers) == 1:
+            return fishers[0]
+        return combine(fishers, [name for name in fishers[0].label_names if name not in self.free_labels()])
+
+    def _about(self, stars: "list[tuple[ForwardModel, Star]]") -> dict[str, Json]:
+        """What every instrument sees, and what is unknown, for the provenance."""
+        found: dict[str, Json] = {}
+        if self.conditions is not None:
+            from crlb.observation.condition_file import find_conditions
+
+            found = {"conditions": asdict(find_conditions(self.conditions))}
+        if len(stars) == 1:
+            return found
+        spectra: list[Json] = [
+            {
+                "instrument": model.instrument.name,
+                "mag": self.shown(star.mag),
+                "snr": star.snr,
+                "magnitude": model.describe()["magnitude"],
+            }
+            for model, star in stars
+        ]
+        return found | {"spectra": spectra}
 
 
 @dataclass(frozen=True)
@@ -180,7 +223,7 @@ class StarBounds(Record):
         from rich import box
         from rich.table import Table
 
-        title = f"1-sigma bounds at mag {self.mag:g}, SNR {self.snr:.1f} per pixel"
+        title = f"1-sigma bounds at {at_mag(self.mag)}SNR {self.snr:.1f} per pixel"
         table = Table(box=box.SIMPLE, title=title)
         shown = [name for name in self.label_names if name in LABELS]
         for head in ("label", "unit", "others known", "all unknown", "Schur decay", *shown):

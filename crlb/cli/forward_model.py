@@ -4,7 +4,7 @@ import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
@@ -24,6 +24,7 @@ MOST_FWHM = 200.0  # Å: of a line, where the whole arm is 1750 Å
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="LABEL [LABEL ...]")]
 Values = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=VALUE [...]")]
+Instruments = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE")]
 Interval = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="MIN MAX")]
 
 
@@ -31,10 +32,13 @@ Interval = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="MIN MAX"
 class ForwardModelOptions(Checks):
     """Where spectra and their noise come from."""
 
+    several: ClassVar[bool] = False  # whether the command takes more than one instrument
+
     grid: File = None
     """Grid of model spectra, HDF5; default: the embedded grid (own LTE synthesis, not BOSZ)."""
-    instrument: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_INSTRUMENT
-    """Spectrograph: a name that `crlb instruments` lists, or a YAML file (`crlb instrument new` writes one)."""
+    instrument: Instruments = (DEFAULT_INSTRUMENT,)
+    """Spectrograph: a name that `crlb instruments` lists, or a YAML file (`crlb instrument new` writes
+    one)."""
     noise: File = None
     """Other curves of the PFS red arm and the sky, HDF5; default: the built-in ones."""
     labels: Names = None
@@ -70,7 +74,7 @@ class ForwardModelOptions(Checks):
         conditions = None if named is None else condition_file(named)
         return {
             "--grid": self.grid_path(),
-            "--instrument": instrument_file(self.instrument),
+            **{f"--instrument {name}": instrument_file(name) for name in self.instruments()},
             "--noise": self.curves(),
             "--conditions": conditions,
         }
@@ -104,19 +108,46 @@ class ForwardModelOptions(Checks):
         """
         from crlb.detector import pfs_medium, pixels_within
 
-        wave = pfs_medium().wave
-        if self.instrument != DEFAULT_INSTRUMENT:
-            from crlb.instruments.find import find_instrument
+        names = self.instruments()
+        if not names or len(set(names)) != len(names):
+            raise UsageError(f"--instrument needs different names, found {' '.join(names) or 'none'}")
+        if len(names) > 1 and not self.several:
+            raise UsageError(f"--instrument: one is taken here, found {' '.join(names)}")
+        for name in names:
+            if name != DEFAULT_INSTRUMENT:
+                self._check_own(name)
+            if self.wave_range is not None:
+                other = name != DEFAULT_INSTRUMENT
+                wave = self.find(name).detector.wave if other else pfs_medium().wave
+                pixels_within(*self.wave_range, wave)
 
-            wave = find_instrument(self.instrument).detector.wave
-            for name, default in (("noise", None), ("lsf_fwhm", 1.6), ("seeing_arcsec", 0.8)):
-                if getattr(self, name) != default:
-                    raise UsageError(
-                        f"{option_of(name)} is of the PFS red arm and has no effect with --instrument "
-                        f"{self.instrument}; leave it out, or write it into the instrument's file"
-                    )
-        if self.wave_range is not None:
-            pixels_within(*self.wave_range, wave)
+    def _check_own(self, name: str) -> None:
+        """Refuses options that an instrument other than the PFS red arm has no use for."""
+        self.find(name)
+        for option, default in (("noise", None), ("lsf_fwhm", 1.6), ("seeing_arcsec", 0.8)):
+            if getattr(self, option) != default and DEFAULT_INSTRUMENT not in self.instruments():
+                raise UsageError(
+                    f"{option_of(option)} is of the PFS red arm and has no effect with --instrument {name}; "
+                    "leave it out, or write it into the instrument's file"
+                )
+
+    def instruments(self) -> tuple[str, ...]:
+        """Returns the names of the instruments."""
+        return self.instrument
+
+    def calibrated(self) -> bool:
+        """Returns whether the noise of a magnitude is known for all instruments."""
+        return all(name == DEFAULT_INSTRUMENT or self.find(name).calibrated for name in self.instruments())
+
+    def find(self, name: str) -> "Spectrograph":
+        """Returns an instrument as it is described.
+
+        Raises:
+            UsageError, DataError, MissingInputError: as `find_instrument`.
+        """
+        from crlb.instruments.find import find_instrument
+
+        return find_instrument(name)
 
     def check_labels(self) -> None:
         """Refuses names that the grid does not have, and a target that is not free.
@@ -163,18 +194,18 @@ class ForwardModelOptions(Checks):
             degree=self.degree, conditions=conditions,
         )  # fmt: skip
 
-    def load_spectrograph(self) -> "Spectrograph":
-        """Returns the instrument, its noise with exposure and level."""
-        from crlb.instruments.find import find_instrument
+    def load_spectrograph(self, name: str | None = None) -> "Spectrograph":
+        """Returns an instrument, by default the first one, its noise with exposure and level."""
         from crlb.observation.exposure import Exposure
         from crlb.observation.noise_curves import load_noise
         from crlb.observation.spectrograph import pfs_red_arm
 
         curves, exposure = self.curves(), Exposure(self.exptime_s, self.n_exp, self.seeing_arcsec)
-        if self.instrument == DEFAULT_INSTRUMENT:
+        name = name or self.instruments()[0]
+        if name == DEFAULT_INSTRUMENT:
             found = pfs_red_arm(None if curves is None else load_noise(curves), self.lsf_fwhm)
         else:
-            found = find_instrument(self.instrument)
+            found = self.find(name)
         return replace(found, noise=found.noise.with_exposure(exposure).with_level(self.noise_level))
 
     def load_grid(self) -> "SpectralGrid":
@@ -206,7 +237,7 @@ class ForwardModelOptions(Checks):
         return {
             "command": shlex.join(["crlb", *sys.argv[1:]]),
             "grid_file": str(self.named_grid() or "embedded"),
-            "instrument_file": self.instrument,
+            "instruments": list(self.instruments()),
             "noise_file": None if self.curves() is None else str(self.curves()),
             "lsf_fwhm": self.lsf_fwhm,
             "wave_range": None if self.wave_range is None else list(self.wave_range),

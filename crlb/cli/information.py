@@ -11,7 +11,7 @@ from crlb.cli.forward_model import File
 from crlb.cli.output import picture, write_csv, write_outputs
 from crlb.cli.star import StarWithNuisances
 from crlb.files.records import Json, Record, write_json
-from crlb.files.text import text_of
+from crlb.files.text import at_mag, text_of
 from crlb.labels import unit_of
 from crlb.palette import BACKGROUND, DATA, Sheet, settled, steps, styled, symbol
 
@@ -90,7 +90,7 @@ class Information(StarWithNuisances):
         result = InformationSummary(
             target=self.target,
             label_names=star.label_names,
-            mag=self.mag,
+            mag=self.shown(star.mag),
             snr=star.snr,
             information=total,
             bound=total["marginal"] ** -0.5,
@@ -145,7 +145,7 @@ class InformationSummary(Record):
         from rich import box
         from rich.table import Table
 
-        title = f"{self.target}: best windows at mag {self.mag:g}, SNR {self.snr:.1f}"
+        title = f"{self.target}: best windows at {at_mag(self.mag)}SNR {self.snr:.1f}"
         table = Table(box=box.SIMPLE, title=title)
         for head in ("vacuum Å", "share", "sum"):
             table.add_column(head, justify="right")

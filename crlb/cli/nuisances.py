@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from crlb.cli.brightness import Brightnesses, Magnitudes
 from crlb.cli.checks import MOST_STARS, check_at_most, check_used
-from crlb.cli.forward_model import File, ForwardModelOptions
+from crlb.cli.forward_model import File
 from crlb.cli.output import write_csv, write_outputs
 from crlb.errors import UsageError
 from crlb.files.progress import progress
@@ -19,7 +20,7 @@ CONTINUUM_ORDER = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class NuisancesOptions(ForwardModelOptions):
+class NuisancesOptions(Brightnesses):
     """What unknowns besides the labels cost: flux scale, continuum, radial velocity, line-spread width.
 
     Medians over the nodes of the grid. The noise level counts as known here.
@@ -30,7 +31,7 @@ class NuisancesOptions(ForwardModelOptions):
       crlb nuisances --mag 20 21.5 22.5 --bayes --n-bayes 200 --json prices.json
     """
 
-    mag: tuple[float, ...] = (21.5,)
+    mag: Magnitudes = (21.5,)
     """AB magnitudes in i."""
     target: str = "log_g"
     """The label whose bound is computed."""
@@ -73,16 +74,17 @@ class NuisancesOptions(ForwardModelOptions):
             self.load_grid(), self.load_spectrograph(), unknown,
             wave_range=self.wave_range, degree=self.degree,
         )  # fmt: skip
+        mags = self.magnitudes(model)
         with progress("bounds at the nodes", len(model.emulator.nodes), unit="nodes") as advance:
             result = nuisance_effects(
                 nuisances,
                 model,
-                self.mag,
+                mags,
                 label=self.target,
                 advance=advance,
             )
         if self.bayes:
-            result = self._with_prices(result)
+            result = self._with_prices(result, mags)
         result = replace(result, provenance=result.provenance | self.provenance())
         print(result.table())
         write_outputs(
@@ -93,7 +95,7 @@ class NuisancesOptions(ForwardModelOptions):
             self.overwrite,
         )
 
-    def _with_prices(self, result: "NuisanceEffects") -> "NuisanceEffects":
+    def _with_prices(self, result: "NuisanceEffects", mags: list[float]) -> "NuisanceEffects":
         """The result with the exact limit under each unknown, and the conditions in its provenance."""
         import jax
 
@@ -102,9 +104,9 @@ class NuisancesOptions(ForwardModelOptions):
 
         conditions = find_conditions(self.conditions)
         rows = unknowns_one_by_one(conditions)
-        with progress("exact limits", len(rows) * len(self.mag) * self.n_bayes) as advance:
+        with progress("exact limits", len(rows) * len(mags) * self.n_bayes) as advance:
             found = prices(
-                self.load_under, rows, self.mag, label=self.target, n=self.n_bayes,
+                self.load_under, rows, mags, label=self.target, n=self.n_bayes,
                 key=jax.random.key(self.seed), advance=advance,
             )  # fmt: skip
         about: dict[str, Json] = {"conditions": asdict(conditions), "seed": self.seed}

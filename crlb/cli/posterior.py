@@ -15,6 +15,7 @@ import tyro
 from crlb.cli.forward_model import File
 from crlb.cli.output import write_outputs
 from crlb.cli.prior import WithPrior
+from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import Interrupted, OutputError, UsageError
 from crlb.files.progress import progress
 from crlb.files.records import Json, write_json
@@ -65,6 +66,7 @@ class PosteriorOf(SpectraOptions, WithPrior):
     noise: Annotated[Path | None, tyro.conf.arg(metavar="file|model|FILE")] = OF_THE_FILE
     """Whose errors count: those of the file; of the built-in noise model at the star's magnitude, spectra
     on pixels of the arm; or of other noise curves, HDF5."""
+    instrument: tyro.conf.Suppress[tuple[str, ...]] = (DEFAULT_INSTRUMENT,)
     mag: Annotated[float | None, tyro.conf.arg(metavar="AB")] = None
     """AB magnitude in i of all stars, for --noise model; default: the column of that name in the file."""
     amplitude: Annotated[float, tyro.conf.arg(metavar="SIGMA")] = math.inf

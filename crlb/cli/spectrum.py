@@ -52,8 +52,8 @@ class Spectrum(StarOptions):
         import jax
 
         model = self.load()
-        star = self.star(model.label_names)
-        noisy, error = model.draw(jax.random.key(self.seed), star, self.mag)
+        star, mag = self.star(model.label_names), self.magnitude(model)
+        noisy, error = model.draw(jax.random.key(self.seed), star, mag)
         wave, flux = model.wave, model.flux(star)
         return StarSpectrum(
             wave=np.asarray(wave, np.float64),
@@ -61,8 +61,8 @@ class Spectrum(StarOptions):
             error=np.asarray(error, np.float64),
             noisy=np.asarray(noisy, np.float64),
             labels=dict(zip(model.label_names, star.tolist(), strict=True)),
-            mag=self.mag,
-            snr=float(model.snr(star, self.mag)),
+            mag=self.shown(mag),
+            snr=float(model.snr(star, mag)),
             seed=self.seed,
         )
 

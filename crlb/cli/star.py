@@ -1,12 +1,13 @@
 """One star as `crlb fisher`, `information` and `spectrum` are told of it: labels, brightness, unknowns."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from crlb.cli.brightness import WithBrightness
 from crlb.cli.checks import check_at_most
-from crlb.cli.forward_model import ForwardModelOptions
 from crlb.errors import UsageError
 from crlb.labels import LABEL_NAMES
 
@@ -21,7 +22,7 @@ Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StarOptions(ForwardModelOptions):
+class StarOptions(WithBrightness):
     """One star: its labels and its brightness."""
 
     T_eff: Number = None
@@ -34,11 +35,29 @@ class StarOptions(ForwardModelOptions):
     """Enhancement of the alpha elements, dex; default: that of --fix, needed where --labels has it."""
     C_M: Number = None
     """Enhancement of carbon, dex; default: that of --fix, likewise."""
-    mag: float
-    """AB magnitude in i."""
+    mag: Number = None
+    """AB magnitude in i; default: none, and --mag or --snr is needed."""
+    snr: Number = None
+    """Signal-to-noise ratio instead of a magnitude: the median of flux/error over the pixels in use;
+    default: none."""
+
+    def ratios(self) -> tuple[float, ...]:
+        """Returns the ratio of --snr."""
+        return () if self.snr is None else (self.snr,)
+
+    def check_brightness(self) -> None:
+        """Refuses what `WithBrightness.check_brightness` does, and none or both of --mag and --snr."""
+        if (self.mag is None) == (self.snr is None):
+            found = "neither" if self.mag is None else "both"
+            raise UsageError(f"one of --mag and --snr is needed, found {found}")
+        super().check_brightness()
+
+    def magnitude(self, model: "ForwardModel") -> float:
+        """Returns the star's magnitude."""
+        return self.brightness(model, [self.mag or 0.0], [self.values(model.label_names)])[0]
 
     def check(self) -> None:
-        """Refuses what `ForwardModelOptions.check` does, and labels that are missing or have no effect."""
+        """Refuses what `WithBrightness.check` does, and labels that are missing or have no effect."""
         super().check()
         self.values(self.free_labels())
 
@@ -112,13 +131,32 @@ class StarWithNuisances(StarOptions):
         """Returns the star's flux, derivatives and noise, with the nuisances among its unknowns."""
         return self.seen()[1]
 
-    def seen(self) -> "tuple[ForwardModel, Star]":
-        """Returns how the star is seen, and the star."""
+    def seen_by_all(self) -> "list[tuple[ForwardModel, Star]]":
+        """Returns how the star is seen, and the star, with every instrument.
+
+        A magnitude is that in the band of the first one.
+        """
+        if self.mag is None or len(self.instruments()) == 1:
+            return [self.seen(name) for name in self.instruments()]
+        from crlb.observation.brightness import mags_elsewhere
+        from crlb.observation.spectrograph import on_grid
+
+        grid = self.load_grid()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `seen` says it again
+            seen = [
+                on_grid(self.load_spectrograph(name), grid, self.wave_range) for name in self.instruments()
+            ]
+            mags = mags_elsewhere(grid, self.star(grid.label_names), self.mag, seen)
+        return [replace(self, mag=mag).seen(name) for name, mag in zip(self.instruments(), mags, strict=True)]
+
+    def seen(self, instrument: str | None = None) -> "tuple[ForwardModel, Star]":
+        """Returns how the star is seen, and the star; by default with the first instrument."""
         from crlb.observation.build import with_unknowns
         from crlb.observation.star import observe
 
         model, nuisances = with_unknowns(
-            self.load_grid(), self.load_spectrograph(), self.nuisances(),
+            self.load_grid(), self.load_spectrograph(instrument), self.nuisances(),
             wave_range=self.wave_range, degree=self.degree,
         )  # fmt: skip
-        return model, observe(model, self.star(model.label_names), self.mag, nuisances)
+        return model, observe(model, self.star(model.label_names), self.magnitude(model), nuisances)

@@ -6,17 +6,16 @@ from typing import Annotated, Literal
 
 import tyro
 
-from crlb.cli.forward_model import File, ForwardModelOptions
+from crlb.cli.brightness import Brightnesses, Magnitudes
+from crlb.cli.forward_model import File
 from crlb.cli.output import picture, write_outputs
 from crlb.errors import UsageError
 from crlb.files.progress import progress
 from crlb.files.records import write_json
 
-Magnitudes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AB [AB ...]")]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Validate(ForwardModelOptions):
+class Validate(Brightnesses):
     """Leaves nodes of a grid out and predicts them from the others, with splines of degree 3 and of 5.
 
     Shown are errors of the flux, and the errors they make in labels that are fitted, over the Cramer-Rao
@@ -49,8 +48,9 @@ class Validate(ForwardModelOptions):
         fine = self.load_grid()
         seen = on_grid(self.load_spectrograph(), fine, self.wave_range)
         grid = seen_by(fine, seen.detector)
+        mags = self.magnitudes(self.load()) if self.snr else self.mag
         with progress("nodes left out", total(grid), unit="nodes") as advance:
-            result = validate(grid, seen.noise, self.mag, wave_range=self.wave_range, advance=advance)
+            result = validate(grid, seen.noise, mags, wave_range=self.wave_range, advance=advance)
         shown = {key: value for key, value in self.provenance().items() if key != "interpolation_degree"}
         result = replace(result, provenance=result.provenance | shown)
         print(result.table())

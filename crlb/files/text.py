@@ -1,5 +1,6 @@
 """Results as text: tables and the sentences below them, the same on a screen and in a file."""
 
+import math
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH = 110  # characters: of the longest line
+
+
+def at_mag(mag: float) -> str:
+    """Returns "mag 21.5, " for a title; nothing where the magnitude is not known (NaN)."""
+    return "" if math.isnan(mag) else f"mag {mag:.6g}, "
+
+
+def mag_cell(mag: float) -> str:
+    """Returns a magnitude for a table, "-" where it is not known (NaN)."""
+    return "-" if math.isnan(mag) else f"{mag:.6g}"
 
 
 def text_of(*parts: "Table | str") -> str:

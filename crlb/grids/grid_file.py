@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
+from crlb.detector import cell_edges
 from crlb.errors import DataError, UsageError
 from crlb.files.hdf5 import dataset, open_input, read_numbers
 from crlb.files.hdf5_attributes import attribute, text, texts, write_texts
@@ -77,6 +78,18 @@ def grid_labels(path: str | Path) -> tuple[str, ...]:
     """Returns the names of all labels of the grid in a file; errors as `load_grid`."""
     with open_input(path, "grid") as file:
         return _label_names(file)
+
+
+def grid_reach(path: str | Path) -> tuple[float, float, float]:
+    """Returns where the spectra of a grid file begin and end, vacuum Å, and their resolving power.
+
+    Raises:
+        MissingInputError, DataError: as `load_grid`.
+    """
+    with open_input(path, "grid") as file:
+        _check_medium(file)
+        ends = cell_edges(_array(file, "wave", ("n_wave",)))[[0, -1]].tolist()
+        return ends[0], ends[1], _positive_number(file, "resolving_power")
 
 
 def load_slice(

@@ -1,5 +1,6 @@
 """A spectrograph from its description."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,9 +41,7 @@ def described(values: object, place: str, folder: Path) -> Spectrograph:
         arm_pixels(replace(arm, place=f"{place}, arm {own}"), name)
         for arm, own in zip(arms, names, strict=True)
     ]
-    detector = Detector(
-        *(np.concatenate([getattr(one, key) for one in parts]) for key in ("low", "high", "lsf_fwhm")), name
-    )
+    detector = joined(parts, name)
     with jax.enable_x64(True):
         electrons = [_electrons(whole, arm, part) for arm, part in zip(arms, parts, strict=True)]
         known = [one for one in electrons if one is not None]
@@ -55,6 +54,14 @@ def described(values: object, place: str, folder: Path) -> Spectrograph:
         )  # fmt: skip
     lengths = tuple((own, len(part)) for own, part in zip(names, parts, strict=True))
     return Spectrograph(detector, noise, lengths, calibrated=bool(known))
+
+
+def joined(parts: Sequence[Detector], name: str) -> Detector:
+    """Returns the pixels of all arms, one arm after the other."""
+    low, high, fwhm = (
+        np.concatenate([getattr(one, key) for one in parts]) for key in ("low", "high", "lsf_fwhm")
+    )
+    return Detector(low, high, fwhm, name)
 
 
 def _electrons(whole: Section, arm: Section, detector: Detector) -> Electrons | None:

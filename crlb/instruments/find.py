@@ -58,6 +58,24 @@ def find_instrument(name: str | Path) -> Spectrograph:
     return described(_presets()[str(name)], str(name), Path())
 
 
+def preset_text(name: str) -> str:
+    """Returns the description of an instrument that is built in, as YAML.
+
+    Raises:
+        UsageError: there is none of this name, or it is not described by a text.
+    """
+    import yaml
+
+    known = tuple(_presets())
+    if name not in known:
+        own = f"; {DEFAULT_INSTRUMENT} is part of the program" if name == DEFAULT_INSTRUMENT else ""
+        raise UsageError(
+            f"instrument must be one of {', '.join(known)}; found {name}{meant(name, known)}{own}"
+        )
+    found: str = yaml.safe_dump(_presets()[name], sort_keys=False, allow_unicode=True, width=100)
+    return found
+
+
 def _from_file(path: Path) -> Spectrograph:
     from crlb.instruments.describe import described
 

@@ -44,11 +44,14 @@ def _width(arm: Section) -> Width:
         wave, values = _curve(arm.section(kind), kind)
         if not (values > 0).all():
             raise DataError(f"{arm.place}, {kind}: must be positive all along")
-        read = lambda at: np.interp(at, wave, values)  # noqa: E731
     else:
-        constant = arm.number(kind, high=MOST_POWER)
-        read = lambda at: np.full(np.shape(at), constant)  # noqa: E731
-    return read if kind == "fwhm" else lambda at: at / read(at)
+        wave, values = np.array([SHORTEST]), np.array([arm.number(kind, high=MOST_POWER)])
+
+    def width(at: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        read: Float[np.ndarray, " n"] = np.interp(at, wave, values)
+        return read if kind == "fwhm" else at / read
+
+    return width
 
 
 def _curve(given: Section, kind: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

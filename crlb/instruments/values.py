@@ -170,8 +170,8 @@ class Table:
             raise DataError(f"{self.path}: wave must increase; sort the rows")
         if wave.min() < own[0] or wave.max() > own[-1]:
             raise DataError(
-                f"{self.path}: needed wavelengths from {wave.min():.2f} to {wave.max():.2f} Å, found {own[0]:.2f} "
-                f"to {own[-1]:.2f}; widen the table, or shorten the arm"
+                f"{self.path}: needed wavelengths from {wave.min():.2f} to {wave.max():.2f} Å, found "
+                f"{own[0]:.2f} to {own[-1]:.2f}; widen the table, or shorten the arm"
             )
         found: Float[np.ndarray, " n_pix"] = np.interp(wave, own, values)
         return found

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from crlb.detector import DEFAULT_LSF_FWHM
 from crlb.grids.emulator import make_emulator
@@ -97,4 +98,5 @@ def make_instrument(grid: SpectralGrid, seen: Spectrograph) -> Instrument:
     """Returns the instrument with the line-spread widths that a grid can give on its pixels (Å)."""
     detector = seen.detector
     used = lsf_fwhm_used(grid, detector.wave, detector.lsf_fwhm)
-    return Instrument(detector.name, detector.width, used)
+    per_fwhm = float(np.median(detector.lsf_fwhm / (detector.high - detector.low)))
+    return Instrument(detector.name, detector.width, used, per_fwhm)

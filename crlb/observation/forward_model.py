@@ -39,11 +39,13 @@ class Instrument:
         name: in words.
         lsf_fwhm: full width at half maximum of its Gaussian line-spread function, Å.
         lsf_fwhm_used: smallest and largest width over the pixels that the grid gives, Å; None: not known.
+        pixels_per_fwhm: median number of pixels in a full width at half maximum; None: not known.
     """
 
     name: str = "PFS red arm, medium resolution"
     lsf_fwhm: float = DEFAULT_LSF_FWHM
     lsf_fwhm_used: tuple[float, float] | None = None
+    pixels_per_fwhm: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,9 +207,13 @@ class ForwardModel:
         """What a magnitude is, in words."""
         if self.noise.band is not None:
             inside = wave[np.asarray(self.noise.band) > 0]
-            return f"AB, photon-weighted mean of f_nu over the pixels from {inside.min():.2f} to {inside.max():.2f} Å"
+            return (
+                f"AB, photon-weighted mean of f_nu over the pixels from {inside.min():.2f} to "
+                f"{inside.max():.2f} Å"
+            )
         part = "the arm" if len(wave) == len(DETECTOR_WAVE) else "the part of the arm that the grid reaches"
-        return f"AB, photon-weighted mean of f_nu over the i band between {wave[0]:.2f} and {wave[-1]:.2f} Å, {part}"
+        ends = f"{wave[0]:.2f} and {wave[-1]:.2f} Å"
+        return f"AB, photon-weighted mean of f_nu over the i band between {ends}, {part}"
 
     def _precision(self) -> AbstractContextManager[object]:
         """Float64 for a model in float64, whatever jax is set to; no change for others."""

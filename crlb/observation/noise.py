@@ -56,7 +56,8 @@ def band_mean(
 ) -> Float[Array, ""]:
     """Photon-weighted mean of f_nu ~ flux wave^2 over the band of the magnitudes, as far as pixels reach it.
 
-    That band is i, unless the noise names another. In the unit of the flux. It is what a magnitude tells of a spectrum.
+    That band is i, unless the noise names another. In the unit of the flux. It is what a magnitude tells of a
+    spectrum.
     """
     weight = usable * (_i_band(noise.wave) if noise.band is None else noise.band)
     f_nu = (noise.wave / REFERENCE_WAVE) ** 2 * flux

@@ -59,8 +59,8 @@ class Spectrograph:
         if self.noise.band is not None and not np.asarray(self.noise.band)[pixels].sum() > 0:
             band = self.detector.wave[np.asarray(self.noise.band) > 0]
             raise DataError(
-                f"{self.name}: its magnitudes are means between {band.min():.0f} and {band.max():.0f} Å, but no "
-                "pixel there is left; use a wider grid, or another band in the instrument's file"
+                f"{self.name}: its magnitudes are means between {band.min():.0f} and {band.max():.0f} Å, but "
+                "no pixel there is left; use a wider grid, or another band in the instrument's file"
             )
         ends = np.cumsum([n for _, n in self.arms])
         own = np.searchsorted(ends, pixels, side="right")
@@ -107,8 +107,8 @@ def on_grid(
     found = spectrograph.within(np.flatnonzero(reached))
     wave = found.detector.wave
     warnings.warn(
-        f"the grid reaches {wave.min():.2f} to {wave.max():.2f} Å of {_words(spectrograph)}: magnitude and flux "
-        "scale are means over that part, not over the arm",
+        f"the grid reaches {wave.min():.2f} to {wave.max():.2f} Å of {_words(spectrograph)}: magnitude and "
+        "flux scale are means over that part, not over the arm",
         stacklevel=2,
     )
     return found
@@ -132,17 +132,21 @@ def _check_reached(
     own, detector = cell_edges(grid.wave)[[0, -1]], spectrograph.detector
     if reached.sum() < 2:
         raise DataError(
-            f"{spectrograph.name}: its pixels lie between {detector.low.min():.0f} and {detector.high.max():.0f} "
-            f"Å, the grid covers {own[0]:.0f} to {own[1]:.0f} Å; use a grid that reaches them (--grid)"
+            f"{spectrograph.name}: its pixels lie between {detector.low.min():.0f} and "
+            f"{detector.high.max():.0f} Å, the grid covers {own[0]:.0f} to {own[1]:.0f} Å; use a grid that "
+            "reaches them (--grid)"
         )
-    ratio = (detector.wave / grid.resolving_power / detector.lsf_fwhm)[reached]
-    if ratio.mean() > TOO_BROAD:
-        power = np.median((detector.wave / detector.lsf_fwhm)[reached])
-        raise UsageError(
-            f"{spectrograph.name}: its resolving power there is {power:.0f}, but that of the grid "
-            f"{grid.resolving_power:g}, so that it shows other lines; use a grid of a resolving power of "
-            f"{power / TOO_BROAD:.0f} or more (--grid)"
-        )
+    ratio = detector.wave / grid.resolving_power / detector.lsf_fwhm
+    ends = np.cumsum([n for _, n in spectrograph.arms])
+    for (arm, _), part in zip(spectrograph.arms, np.split(np.arange(len(detector)), ends[:-1]), strict=True):
+        seen = part[reached[part]]
+        if len(seen) and ratio[seen].mean() > TOO_BROAD:
+            power = np.median((detector.wave / detector.lsf_fwhm)[seen])
+            raise UsageError(
+                f"{spectrograph.name}, arm {arm}: its resolving power is {power:.0f}, but that of the grid "
+                f"{grid.resolving_power:g}, so that it shows other lines; use a grid of a resolving power of "
+                f"{power / TOO_BROAD:.0f} or more (--grid)"
+            )
 
 
 def _check_range(

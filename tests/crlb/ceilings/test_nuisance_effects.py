@@ -44,7 +44,10 @@ def grid():
 def model(grid):
     with jax.enable_x64(True):
         return with_nuisances(
-            grid, Nuisances(True, continuum=3, rv=True, lsf=True), detector=contiguous(DETECTOR, 1.6, "toy"), rtol=1e-10
+            grid,
+            Nuisances(True, continuum=3, rv=True, lsf=True),
+            detector=contiguous(DETECTOR, 1.6, "toy"),
+            rtol=1e-10,
         )
 
 

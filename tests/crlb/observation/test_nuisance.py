@@ -175,7 +175,9 @@ def test_bad_arguments_are_refused_in_words(grid, model):
         with_nuisances(grid, Nuisances())
     with pytest.raises(DataError, match="needed the detector's range"):
         instrument_derivatives(
-            MODEL_WAVE, np.ones((1, MODEL_WAVE.size)), contiguous(DETECTOR + 60, 1.6, "toy"),
+            MODEL_WAVE,
+            np.ones((1, MODEL_WAVE.size)),
+            contiguous(DETECTOR + 60, 1.6, "toy"),
             resolving_power=2e4,
         )
     with pytest.raises(UsageError, match=r"needed T_eff, log_g.* found 3 values"):
