@@ -43,8 +43,8 @@ class WithBrightness(ForwardModelOptions):
             raise UsageError("--snr-per has no effect without --snr; leave it out, or add that")
         if not ratios and not self.calibrated():
             raise UsageError(
-                f"--snr is needed with --instrument {' '.join(self.instruments())}: how noisy the spectrum of a "
-                "magnitude is is not known there; or describe it in a file of your own (crlb instrument new)"
+                f"--snr is needed with --instrument {' '.join(self.instruments())}: what noise a "
+                "magnitude has is not known there; or describe it in a file of your own (crlb instrument new)"
             )
 
     def ratios(self) -> tuple[float, ...]:
