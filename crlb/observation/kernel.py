@@ -81,8 +81,9 @@ def pixel_kernel(
     """
     edges = cell_edges(wave) * (1 + rv_kms / SPEED_OF_LIGHT_KMS)
     reach = CUT_SIGMA * sigma
-    first = np.clip(np.searchsorted(edges, low - reach, side="right") - 1, 0, wave.size - 1)
-    last = np.clip(np.searchsorted(edges, high + reach, side="left"), first + 1, wave.size)
+    # One cell more on either side than is seen: a sharp pixel that moves begins to see it.
+    first = np.clip(np.searchsorted(edges, low - reach, side="right") - 2, 0, wave.size - 1)
+    last = np.clip(np.searchsorted(edges, high + reach, side="left") + 1, first + 1, wave.size)
     count = last - first + 1  # edges of each pixel's window, all windows one after the other below
     stop = np.cumsum(count)
     index = np.arange(count.sum()) - np.repeat(stop - count - first, count)
