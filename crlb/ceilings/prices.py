@@ -16,7 +16,6 @@ from crlb.bayes.exact_limit import BayesLimit, Interval, check_limit, limit_at, 
 from crlb.bayes.solve import AVERAGED, Inference
 from crlb.bayes.unknowns import prior_under
 from crlb.files.text import mag_cell
-from crlb.files.text import mag_cell
 from crlb.labels import unit_of
 from crlb.observation.conditions import Conditions
 from crlb.observation.forward_model import ForwardModel

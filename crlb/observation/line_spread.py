@@ -51,7 +51,7 @@ def top_up_sigma(
     asked = np.asarray(lsf_fwhm, np.float64)
     check_width(asked)
     own = detector_wave / grid.resolving_power
-    low, high = lsf_fwhm_used(grid, detector_wave, asked)
+    low, high = lsf_fwhm_used(grid, detector_wave, lsf_fwhm)
     if (own / asked).mean() > TOO_BROAD:
         raise UsageError(
             f"lsf_fwhm must be a width that the grid can give: its resolving power {grid.resolving_power:g} "

@@ -152,10 +152,10 @@ def test_width_and_velocity_of_arms_that_overlap_are_those_of_the_kernel_moved(g
         moved = seen_by(spectra, scaled, rv_kms=rv_kms, normalise=False)
         return np.asarray(moved.flux[1, 1])
 
-    np.testing.assert_allclose(seen.flux, through(0, 0), rtol=1e-10)
-    by_width = (through(1e-3, 0) - through(-1e-3, 0)) / 2e-3
+    np.testing.assert_allclose(seen.flux, through(0.0, 0.0), rtol=1e-10)
+    by_width = (through(1e-3, 0.0) - through(-1e-3, 0.0)) / 2e-3
     np.testing.assert_allclose(seen.d_lsf_fwhm, by_width, atol=2e-6 * np.abs(by_width).max())
-    by_rv = (through(0, 0.01) - through(0, -0.01)) / 0.02
+    by_rv = (through(0.0, 0.01) - through(0.0, -0.01)) / 0.02
     np.testing.assert_allclose(seen.d_rv_kms, by_rv, atol=2e-5 * np.abs(by_rv).max())
 
 
