@@ -26,7 +26,7 @@ class SpectralGrid:
     """Model spectra on a complete tensor grid of labels; `make_grid` builds one from plain arrays.
 
     Args:
-        wave: vacuum wavelength of the pixels, Å, increasing.
+        wave: vacuum wavelength of the samples, Å, increasing; or of the pixels of a detector, in any order.
         axes: the label values of the nodes, one increasing array per label (spacing may vary).
         spectra: flux per Å at every node, in `flux_unit`, whole or as factors.
         label_names: one name per axis.
@@ -35,6 +35,7 @@ class SpectralGrid:
         source: what computed the spectra, in words.
         continuum: continuum flux, or None.
         filled: nodes that were interpolated, not computed; None if there are none.
+        on_pixels: whether the samples are pixels of a detector, whose arms may overlap.
 
     Raises:
         DataError: wave or an axis does not increase, or holds one node twice (up to rounding); a flux is not
@@ -50,10 +51,12 @@ class SpectralGrid:
     source: str
     continuum: Factors | None = None
     filled: Bool[np.ndarray, "*nodes"] | None = None
+    on_pixels: bool = False
 
     def __post_init__(self) -> None:
         check_label_names(self.label_names)
-        _check_increasing(self.wave, "wave")
+        if not self.on_pixels:
+            _check_increasing(self.wave, "wave")
         for name, axis in zip(self.label_names, self.axes, strict=True):
             _check_increasing(axis, f"axis {name}")
             _check_apart(axis, name)

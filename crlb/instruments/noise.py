@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from crlb.detector import Detector
 from crlb.errors import DataError
@@ -212,7 +212,7 @@ def _at_two_magnitudes(
     return Electrons(signal / seconds[0] / _brightness(bright), background / seconds[0])
 
 
-def _check(noise: Section, good: Float[np.ndarray, " n_pix"], words: str) -> None:
+def _check(noise: Section, good: Bool[np.ndarray, " n_pix"], words: str) -> None:
     if not good.all():
         raise DataError(f"{noise.place}: {words}, but it is not in {int((~good).sum())} pixels")
 

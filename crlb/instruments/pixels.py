@@ -107,7 +107,7 @@ def _following(pixels: Section, width: Width) -> Float[np.ndarray, " n_plus_1"]:
 
 def _listed(pixels: Section, kind: str) -> Float[np.ndarray, " n_plus_1"]:
     centres = pixels.array("centres") if kind == "centres" else pixels.table("file", "wave").columns["wave"]
-    _count(pixels, len(centres))
+    _count(pixels, float(len(centres)))
     if not (np.diff(centres) > 0).all():
         raise DataError(f"{pixels.place}: centres of the pixels must increase")
     return cell_edges(centres)

@@ -148,6 +148,7 @@ def seen_by(
     return dataclasses.replace(
         grid,
         wave=detector.wave,
+        on_pixels=True,
         spectra=spectra,
         continuum=continuum,
         resolving_power=min(grid.resolving_power, float(detector.wave.mean()) / detector.width),
