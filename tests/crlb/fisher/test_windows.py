@@ -212,3 +212,23 @@ def test_windows_with_a_single_pixel_are_left_out_where_others_have_two():
     assert isinstance(found, Spans)
     assert (found.n_pix >= 2).all()
     assert not ((found.low > 5010) & (found.high < 5150)).any()
+
+
+def with_continuum(star):
+    """Its derivatives by the labels, a flux scale and a tilt over the whole arm."""
+    tilt = (np.asarray(star.wave) - 7975) / 875
+    return np.column_stack([star.jac, star.flux, star.flux * tilt])
+
+
+@pytest.mark.parametrize("unknown", [lambda star: star.jac, with_continuum], ids=["labels", "continuum"])
+def test_bounds_are_those_of_the_model_within_ten_windows(thin_model, unknown):
+    labels = {"T_eff": 4700.0, "log_g": 2.6, "M_H": -0.8}
+    star = thin_model.star(mag=20.0, **labels)
+    found = window_bounds(unknown(star), 1 / star.variance, star.wave, 1, width=600.0)
+    with_lines = np.flatnonzero(found.marginal < 100 * np.nanmin(found.marginal))
+    assert len(with_lines) > 20
+    for i in with_lines[np.linspace(0, len(with_lines) - 1, 10).astype(int)]:
+        alone = thin_model.within(float(found.at.low[i]), float(found.at.high[i])).star(mag=20.0, **labels)
+        fisher = fisher_information(unknown(alone), 1 / alone.variance)
+        np.testing.assert_allclose(found.marginal[i], cramer_rao_bound(fisher)[1], rtol=1e-7)
+        np.testing.assert_allclose(found.conditional[i], fisher[1, 1] ** -0.5, rtol=1e-12)
