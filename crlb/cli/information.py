@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from crlb.cli.best_window import BestWindows, SlidingBounds, best_table, plot_sliding, slide
 from crlb.cli.checks import check_positive
 from crlb.cli.forward_model import File
 from crlb.cli.output import picture, write_csv, write_outputs
@@ -36,6 +37,7 @@ class Information(StarWithNuisances):
     To copy and paste:
       crlb information --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 21.5
       crlb information --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --plot info.png --csv info.csv
+      crlb information --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --best-window 100 240
     """
 
     target: str = "log_g"
@@ -44,8 +46,10 @@ class Information(StarWithNuisances):
     """Width of the windows that are ranked, Å."""
     n_windows: int = 12
     """How many of them."""
+    best_window: tuple[float, ...] = ()
+    """Widths of spectrographs, Å: which window of each, alone, tells the label best; default: none."""
     json: File = None
-    """Write the windows and sums, with provenance."""
+    """Write the windows and sums, with provenance, and the bounds from every window of --best-window."""
     csv: File = None
     """Write the information of every pixel."""
     plot: File = None
@@ -59,6 +63,8 @@ class Information(StarWithNuisances):
         """Refuses what `StarWithNuisances.check` does, and windows without width."""
         super().check()
         check_positive(window=self.window, n_windows=self.n_windows)
+        for width in self.best_window:
+            check_positive(best_window=width)
 
     def __call__(self) -> None:
         result, pixels = self._compute(self.observed())
@@ -67,7 +73,7 @@ class Information(StarWithNuisances):
             {
                 self.json: lambda path: write_json(result, path),
                 self.csv: lambda path: write_csv(pixels.as_rows(), path),
-                self.plot: picture(lambda sheet: _plot(self.target, pixels, sheet), self.column),
+                self.plot: picture(lambda sheet: _plot(result, pixels, sheet), self.column),
             },
             self.overwrite,
         )
@@ -87,6 +93,7 @@ class Information(StarWithNuisances):
             cumulative_share(found.marginal),
         )
         total = {"conditional": float(found.conditional.sum()), "marginal": float(found.marginal.sum())}
+        slid = [slide(star, self.target, width, total) for width in self.best_window]
         result = InformationSummary(
             target=self.target,
             label_names=star.label_names,
@@ -96,6 +103,8 @@ class Information(StarWithNuisances):
             bound=total["marginal"] ** -0.5,
             windows=tuple(map(_ranked, windows)),
             provenance=self.provenance(),
+            best_windows=tuple(best for best, _ in slid),
+            sliding=tuple(curve for _, curve in slid),
         )
         return result, pixels
 
@@ -116,7 +125,7 @@ def _ranked(window: "Window") -> RankedWindow:
     return RankedWindow(window.low, window.high, window.information, window.share, names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InformationSummary(Record):
     """What one star's spectrum tells about one label.
 
@@ -129,6 +138,8 @@ class InformationSummary(Record):
         bound: 1-sigma, all else unknown, in the label's unit.
         windows: the most informative first.
         provenance: how it was asked for.
+        best_windows: of every width of --best-window, the window that alone tells the label best.
+        sliding: the bounds from all windows of each of these widths.
     """
 
     target: str
@@ -139,9 +150,15 @@ class InformationSummary(Record):
     bound: float
     windows: tuple[RankedWindow, ...]
     provenance: dict[str, Json]
+    best_windows: tuple[BestWindows, ...] = ()
+    sliding: tuple[SlidingBounds, ...] = ()
 
     def table(self) -> str:
-        """Returns the windows with shares, running sum and lines near them, and remarks, as text."""
+        """Returns the windows with shares and lines, remarks, and the best windows of each width, as text."""
+        return "\n\n".join([self._ranked(), *(best_table(self.target, best) for best in self.best_windows)])
+
+    def _ranked(self) -> str:
+        """The windows with shares, running sum and lines near them, and remarks."""
         from rich import box
         from rich.table import Table
 
@@ -194,11 +211,11 @@ class InformationSpectrum(Record):
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _plot(name: str, pixels: InformationSpectrum, sheet: Sheet) -> "Figure":
-    """Spectrum, information per Å and its running share, one above the other."""
-    wave, (dark, light) = pixels.wave, steps(2)
+def _plot(result: InformationSummary, pixels: InformationSpectrum, sheet: Sheet) -> "Figure":
+    """Spectrum, information per Å and its running share, and the bounds from windows where asked for."""
+    name, wave, (dark, light) = result.target, pixels.wave, steps(2)
     with styled():
-        figure, (top, middle, bottom) = sheet.grid(3, 1, 1.7, sharex=True)
+        figure, (top, middle, bottom, *last) = sheet.grid(3 + bool(result.sliding), 1, 1.7, sharex=True)
         top.plot(wave, pixels.flux, color=DATA, linewidth=0.5)
         top.set_ylabel("flux (median 0.5)")
         middle.plot(wave, pixels.conditional, color=light, linewidth=0.6, label="all else known")
@@ -207,7 +224,10 @@ def _plot(name: str, pixels: InformationSpectrum, sheet: Sheet) -> "Figure":
         middle.set_ylim(max(pixels.conditional.max() * 1e-5, 1e-12))
         bottom.plot(wave, pixels.cumulative_conditional, color=light, linestyle="--")
         bottom.plot(wave, pixels.cumulative_marginal, color=dark)
-        bottom.set(xlabel="vacuum wavelength (Å)", ylabel="cumulative share", xlim=(wave[0], wave[-1]))
+        bottom.set(ylabel="cumulative share", xlim=(wave[0], wave[-1]))
+        for axes in last:
+            plot_sliding(axes, name, result.sliding)
+        [bottom, *last][-1].set_xlabel("vacuum wavelength (Å)")
         figure.legend(*middle.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         _name_lines(top, pixels, APART_A * (2 if sheet.narrow else 1))
         return settled(figure)

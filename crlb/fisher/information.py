@@ -24,10 +24,24 @@ from crlb.detector import cell_edges
 from crlb.errors import UsageError
 from crlb.files.records import Record
 from crlb.fisher.features import Nearby, features_near
-from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
+from crlb.fisher.matrix import bounds, cramer_rao_bound, fisher_information, flux_jacobian
+from crlb.fisher.windows import Spans, least_apart, spans, sums_over, wide_spans
 from crlb.suggest import meant
 
 CHUNK = 16  # nodes computed together
+
+
+class WindowBounds(NamedTuple):
+    """1-sigma bounds on the label from every window alone, in its unit: others known, and others unknown.
+
+    The first is inf where the window does not depend on the label, the second NaN where it cannot tell the
+    labels apart; `reason` says why at the bluest such window ("": there is none).
+    """
+
+    at: Spans
+    conditional: Float[np.ndarray, " n_windows"]
+    marginal: Float[np.ndarray, " n_windows"]
+    reason: str
 
 
 class PixelInformation(NamedTuple):
@@ -165,28 +179,60 @@ def ranked_windows(
     Args:
         wave: pixel centres, vacuum Å, increasing.
         information: per pixel, 1/unit^2.
-        width: of a window, Å, rounded down to whole pixels (at least one).
+        width: of a window, Å, rounded down to whole pixels (at least one); none spans a gap between pixels.
         n: how many windows, at most.
 
     Raises:
         UsageError: a width that is not positive or exceeds the spectrum.
     """
-    edges = cell_edges(np.asarray(wave, np.float64))
-    if not 0 < width <= edges[-1] - edges[0]:
-        raise UsageError(f"width must lie between 0 and {edges[-1] - edges[0]:.1f} Å, found {width}")
-    total = np.concatenate([[0.0], np.cumsum(np.asarray(information, np.float64))])
-    starts = np.arange(len(edges) - 1)
-    stops = np.maximum(np.searchsorted(edges, edges[:-1] + width * (1 + 1e-9), side="right") - 1, starts + 1)
-    whole = edges[:-1] + width <= edges[-1] + 1e-9 * width
-    gain = np.where(whole, total[stops] - total[starts], -np.inf)
-    windows: list[Window] = []
-    while len(windows) < n and np.isfinite(gain).any():
-        best = int(np.argmax(gain))
-        low, high = float(edges[best]), float(edges[stops[best]])
-        share = float(gain[best] / total[-1])
-        windows.append(Window(low, high, float(gain[best]), share, features_near(low, high)))
-        gain[(starts < stops[best]) & (stops > best)] = -np.inf
-    return windows
+    at = spans(np.asarray(wave, np.float64), width)
+    values = np.asarray(information, np.float64)
+    gain, whole = sums_over(values, at), values.sum()
+    return [
+        Window(
+            float(at.low[best]), float(at.high[best]), float(gain[best]), float(gain[best] / whole),
+            features_near(at.low[best], at.high[best]),
+        )
+        for best in least_apart(-gain, at, n)
+    ]  # fmt: skip
+
+
+def window_bounds(
+    jac: Float[Array | np.ndarray, "n_pix n_labels"],
+    ivar: Float[Array | np.ndarray, " n_pix"],
+    wave: Float[Array | np.ndarray, " n_pix"],
+    label: int | str,
+    *,
+    width: float,
+    label_names: Sequence[str] | None = None,
+) -> WindowBounds:
+    """Returns the bounds on one label from every window of a width alone, in float64.
+
+    F_window = sum over its pixels; conditional 1/sqrt(F_ii), marginal sqrt((F^-1)_ii). Other than in the
+    shares of `ranked_windows`, where the whole spectrum tells the other labels, here the window must.
+
+    Args:
+        jac: derivative of the flux by labels and nuisances.
+        ivar: inverse variance of every pixel, 1/flux^2; 0 = unusable pixel.
+        wave: pixel centres, vacuum Å, in any order, of one arm or of several.
+        label: which label, by index, or by name when `label_names` are given.
+        width: of a window, Å, rounded down to whole pixels.
+        label_names: names of the columns of `jac`.
+
+    Raises:
+        UsageError: an unknown label; a width that holds less than two pixels, or is wider than what the
+            pixels cover without a gap.
+    """
+    names = list(label_names) if label_names is not None else [f"label {i}" for i in range(jac.shape[1])]
+    target, order = _position(names, label), np.argsort(np.asarray(wave), kind="stable")
+    at = wide_spans(np.asarray(wave, np.float64)[order], width)
+    white = (np.asarray(jac, np.float64) * np.sqrt(np.asarray(ivar, np.float64))[:, None])[order]
+    fishers = sums_over(white[:, :, None] * white[:, None, :], at)
+    with np.errstate(divide="ignore"), jax.enable_x64(True):
+        conditional = 1 / np.sqrt(fishers[:, target, target])
+        found = bounds(fishers, names)
+    reason = next((words for words in found.reason if words), "")
+    return WindowBounds(at, conditional, found.sigma[:, target], reason)
 
 
 def _project(orthonormal: Float[Array, "n_pix m"], vector: Float[Array, " n_pix"]) -> Float[Array, " n_pix"]:

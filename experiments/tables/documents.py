@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from crlb.files.output import new_file
-from experiments.tables import cards, ceilings, claims, findings, grid, published, scores, speed
+from experiments.tables import cards, ceilings, claims, findings, grid, published, scores, speed, windows
 from experiments.tables.results import Results
 from experiments.tables.text import Rewritten, linked_from, rewrite
 
@@ -18,6 +18,7 @@ DOCUMENTS = (
     "docs/ceilings.md",
     "docs/conditions.md",
     "docs/howto/figure.md",
+    "docs/howto/windows.md",
     "specvit_jax/weights/tiny.md",
     "specvit_jax/weights/survey.md",
 )
@@ -34,6 +35,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "findings": findings.findings,
     "nuisances": ceilings.nuisances,
     "prices": ceilings.prices,
+    "windows": windows.windows,
     "speed": speed.speed,
     "main-job": speed.main_job,
     "interpolation": grid.interpolation,

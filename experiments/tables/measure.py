@@ -29,6 +29,16 @@ RECIPE = {
     "4 exposures": "--n-exp 4",
 }
 PRICED_STARS = 150  # per unknown; each row is compared with the first star by star
+STARS = {
+    "giant": "--T_eff 4800 --log_g 2.5 --M_H -0.5",
+    "dwarf": "--T_eff 5000 --log_g 4.5 --M_H -0.5",
+    "metal-poor giant": "--T_eff 4500 --log_g 1.5 --M_H -2",
+}
+WITH_CONTINUUM = "--mag 20 --amplitude --continuum 3"
+WINDOWS = {  # of as many Å as Gaia's RVS has, the best and that of RVS: Katz et al. 2023, A&A 674, A5
+    "best": "--best-window 240",
+    "RVS": "--wave-range 8460 8700",
+}
 FIVE_LABELS = "--labels T_eff log_g M_H a_M C_M"
 
 
@@ -69,6 +79,14 @@ MEASUREMENTS = {
     "prices": Measurement(
         {"prices": f"crlb nuisances --bayes --n-bayes {PRICED_STARS} --json prices.json"},
         ("target", "prices"),
+    ),
+    "windows": Measurement(
+        {
+            f"{star}, {window}": f"crlb information {labels} {WITH_CONTINUUM} {options} --json windows.json"
+            for star, labels in STARS.items()
+            for window, options in WINDOWS.items()
+        },
+        ("target", "label_names", "mag", "snr", "information", "bound", "best_windows"),
     ),
     "interpolation": Measurement(
         {"validate": "crlb grid validate --json interpolation.json"},

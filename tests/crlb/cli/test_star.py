@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from crlb.cli.information import InformationSummary
 from crlb.detector import DETECTOR_WAVE
 from crlb.files.spectra import read_spectra
 from crlb.fisher.matrix import cramer_rao_bound, fisher_information, flux_jacobian
@@ -113,6 +114,45 @@ def test_information_adds_up_to_the_bound(crlb, toy_file, tmp_path):
     assert min(abs(0.5 * (best["low"] + best["high"]) - line) for line in (7698, 8190, 8544)) < 12
     assert f"{best['share']:.1%}" in screen
     assert names["png"].read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_best_windows_of_a_star_are_written_drawn_and_shown(crlb, toy_file, tmp_path):
+    names = {kind: tmp_path / f"information.{kind}" for kind in ("json", "pdf")}
+    status, screen, err = crlb(
+        "information", "--grid", toy_file, *OPTIONS, "--mag", 20, "--best-window", 240, 1750,
+        "--json", names["json"], "--plot", names["pdf"],
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    result = InformationSummary.from_json(json.loads(names["json"].read_text()))
+    (best, arm), (curve, _) = result.best_windows, result.sliding
+    assert arm.marginal[0].bound["marginal"] == pytest.approx(result.bound, rel=1e-6)
+    assert arm.conditional[0].share["conditional"] == pytest.approx(1, rel=1e-9)
+    first, second = best.marginal
+    assert first.bound["marginal"] == min(curve.marginal) > result.bound
+    assert first.share["marginal"] == pytest.approx((result.bound / first.bound["marginal"]) ** 2)
+    assert best.conditional[0].bound["conditional"] == min(curve.conditional)
+    assert first.high <= second.low or second.high <= first.low
+    assert "best windows of 240 Å" in screen
+    assert f"{first.low:.1f}-{first.high:.1f}" in screen
+    assert names["pdf"].read_bytes()[:4] == b"%PDF"
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [
+        (
+            2000,
+            "width must lie between 0 and 1750.0 Å, the widest stretch of pixels without a gap; found 2000",
+        ),
+        (0, "--best-window: best_window must be positive and finite, found 0"),
+    ],
+)
+def test_windows_that_cannot_be_are_usage_errors(crlb, toy_file, width, words):
+    status, _, err = crlb(
+        "information", "--grid", toy_file, *OPTIONS, "--mag", 20, "--best-window", 240, width
+    )
+    assert (status, err.count("\n")) == (2, 1)
+    assert words in err
 
 
 def test_pixels_outside_the_range_are_left_out(crlb, toy_file, tmp_path):
