@@ -49,7 +49,7 @@ def described(values: object, place: str, folder: Path) -> Spectrograph:
             raise DataError(f"{place}: needed the noise of all arms, or of none; some have none")
         source = whole.words("source", "own description")
         noise = noise_model(
-            known or [uncalibrated(part) for part in parts], detector, _band(whole),
+            known or [uncalibrated(detector)], detector, _band(whole),
             source if known else f"{source}; {NOT_KNOWN}",
         )  # fmt: skip
     lengths = tuple((own, len(part)) for own, part in zip(names, parts, strict=True))

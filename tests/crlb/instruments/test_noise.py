@@ -151,7 +151,7 @@ def test_what_describes_no_noise_is_refused_in_words(tmp_path, noise, words):
     texts = {
         "s": "wave,snr\n8500,3\n8600,3\n",
         "n": "wave,rate\n8300,3\n8900,3\n",
-        "z": "wave,snr\n8300,3\n8500,0\n8900,3\n",
+        "z": "wave,snr\n8300,3\n8500.25,0\n8900,3\n",
         "t": "wave,snr\n8300,3\n8900,x\n",
         "u": "wave,snr\n8900,3\n8300,4\n",
     }
