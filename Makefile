@@ -2,6 +2,7 @@
 #               GRID=file.h5: the first one of another grid; LIMIT=1: recomputes the exact limit of the test stars)
 # make experiments  every experiment of the comparison, resumable (PRESET=smoke: minutes; cpu: a day; gpu)
 # make test     lint, types and the fast tests          make test-slow  the slow ones: programs killed, several processes
+#               (TESTS=tests/hostile: some of them)
 # make browser  Chromium for the slow test of the report's page, through apt-get, where there is none
 # make docs     the documentation into site/, strict
 # make ends     the oldest and the newest of every dependency, in environments of their own (needs uv; minutes)
@@ -15,6 +16,7 @@ TRAIN ?=
 LIMIT ?=
 BEGUN := $(shell date +%s)
 PRESET ?= cpu
+TESTS ?=
 UV := $(shell command -v uv 2>/dev/null)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 
@@ -47,7 +49,7 @@ test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow $(TESTS)
 
 ends:
 	tests/ends.sh

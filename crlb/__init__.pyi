@@ -34,6 +34,8 @@ from .grids.grid_file import load_slice as load_slice
 from .grids.grid_file import save_grid as save_grid
 from .grids.spectral_grid import SpectralGrid as SpectralGrid
 from .grids.spectral_grid import make_grid as make_grid
+from .instruments.find import find_instrument as find_instrument
+from .instruments.find import instrument_names as instrument_names
 from .observation.build import forward_model as forward_model
 from .observation.build import with_unknowns as with_unknowns
 from .observation.conditions import Conditions as Conditions
@@ -44,6 +46,7 @@ from .observation.noise_curves import NoiseModel as NoiseModel
 from .observation.noise_curves import builtin_noise as builtin_noise
 from .observation.noise_curves import load_noise as load_noise
 from .observation.nuisances import Nuisances as Nuisances
+from .observation.spectrograph import Spectrograph as Spectrograph
 from .observation.star import Star as Star
 from .readers.objects import observed_from as observed_from
 from .readers.options import ReadOptions as ReadOptions

@@ -17,6 +17,7 @@ from crlb.errors import EXPECTED, ConfigError, DataError, MissingInputError, run
 from crlb.files.tables import Column, TableFile
 from crlb.files.text_input import parse_json, read_bytes, read_json, read_text, shown
 from crlb.files.yaml_input import MOST_NODES, parse_yaml
+from crlb.instruments.find import find_instrument
 from crlb.observation.condition_file import find_conditions
 from crlb.readers.options import ReadOptions
 from crlb.readers.read import open_observed
@@ -46,10 +47,35 @@ def table_state(path: Path) -> None:
 
 
 # reader -> name of its file, content that it takes, and how it is called with the path of the file
+INSTRUMENT = """\
+name: toy
+source: none
+magnitude: [8450, 8720]
+arms:
+  - name: red
+    pixels: {start: 8450, end: 8720, per_fwhm: 3}
+    resolving_power: {wave: [8400, 8800], resolving_power: [6800, 7200]}
+noise: {snr: 30, per: element, mag: 20, exptime_s: 3600, n_exp: 1, background: 0.5}
+"""
+
+
+def _instrument(path: Path) -> tuple[object, ...]:
+    found = find_instrument(path)
+    detector = found.detector
+    return (
+        found.name,
+        found.arms,
+        detector.low.tolist(),
+        detector.lsf_fwhm.tolist(),
+        str(found.noise.signal_e),
+    )
+
+
 READERS = {
     "config": ("config.yaml", to_yaml(preset("tiny")), load),
     "sweep": ("sweep.yaml", SWEEP, lambda path: read_sweep(path, path.parent / "out")),
     "conditions": ("c.yaml", "rv_sigma_kms: 10\nscale: .inf\n", find_conditions),
+    "instrument": ("mine.yaml", INSTRUMENT, _instrument),
     "manifest": ("manifest.json", '{"starts": []}', lambda path: read_manifest(path.parent)),
     "metrics": ("metrics.jsonl", '{"step": 5, "val_r2": 0.5}\n' * 3, lambda path: read_metrics(path.parent)),
     "lock": ("lock.json", json.dumps(OWNER), lambda path: str(owner_of(path.parent))),
