@@ -27,8 +27,8 @@ SLOPE = -11 / 6  # of dN/dL
 BOX = {"T_eff": (3750.0, 6000.0), "log_g": (1.0, 5.0)}  # of the embedded grid: other stars are drawn again
 Z_SUN = 0.02  # as in the fits
 SUN = (5772.0, 4.438)  # T_eff (K) and log g of the Sun, IAU 2015 resolution B3
-# AB in i, of a star of the largest luminosity at some 130 kpc, as in a dwarf galaxy: M_I = -4 at the tip (Lee,
-# Freedman & Madore 1993, ApJ 417, 553) and 0.45 from Vega to AB. Others by 2.5 log10 L, colours left out.
+# AB in i, of a star of the largest luminosity at some 130 kpc, as in dwarf galaxies: M_I = -4 at the tip
+# (Lee, Freedman & Madore 1993, ApJ 417, 553), 0.45 from Vega to AB. Others by 2.5 log10 L, without colours.
 TIP_MAG = 17.0
 COEFFICIENTS = {  # of zeta = log10(Z/0.02), by power
     1: (0.397, 0.28826, 0.5293),
@@ -86,7 +86,7 @@ def main() -> None:
     """Writes the table that the command line asks for."""
     parser = argparse.ArgumentParser(description="Writes a mock giant branch as CSV.")
     parser.add_argument("out", type=Path, help="the table to write")
-    parser.add_argument("--n", type=int, default=5000, help="stars")
+    parser.add_argument("--n", type=int, default=10_000, help="stars")
     parser.add_argument("--seed", type=int, default=19, help="of the random numbers")
     options = parser.parse_args()
     with options.out.open("w", newline="") as file:
