@@ -12,9 +12,10 @@ from crlb.files.observed import Origin
 from crlb.files.text_input import read_bytes
 from crlb.readers.columns import Table, listed, parsed
 from crlb.readers.meta import LABELS
-from crlb.readers.text import table_of
+from crlb.readers.text import is_text, table_of
 
 NAMES = LABELS | {"mag": ("mag",), "weight": ("weight",)}  # what a column is -> its names, in lower case
+HEAD = 4096  # bytes, by which a text is told from other files
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +48,11 @@ def read_star_table(path: str | Path) -> StarTable:
 
     Raises:
         MissingInputError: the file cannot be read.
-        DataError: it is no table with names, has none of these columns, or a cell of one that is no number.
+        DataError: it is no text, no table with names, has none of these columns, or a cell of one that is no number.
     """
     content = read_bytes(path, "population")
+    if not is_text(content[:HEAD]):
+        raise DataError(f"population {path} is no text; give a table as CSV or ECSV")
     try:
         table = table_of(content, Origin(str(path), "table of stars"))
         found = {name: column for name in NAMES if (column := _column(table, name)) is not None}

@@ -56,6 +56,13 @@ def test_what_is_no_table_of_stars_is_refused_in_words(tmp_path, text, words):
         read_star_table(written(tmp_path, text))
 
 
+def test_another_file_is_refused_in_words(tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n\0\0")
+    with pytest.raises(DataError, match="is no text; give a table as CSV or ECSV"):
+        read_star_table(path)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(MissingInputError, match="population"):
         read_star_table(tmp_path / "none.csv")
