@@ -48,7 +48,7 @@ def read_star_table(path: str | Path) -> StarTable:
 
     Raises:
         MissingInputError: the file cannot be read.
-        DataError: it is no text, no table with names, has none of these columns, or a cell of one that is no number.
+        DataError: it is no text or table with names, or has none of these columns; a cell is no number.
     """
     content = read_bytes(path, "population")
     if not is_text(content[:HEAD]):
