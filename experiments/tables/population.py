@@ -59,15 +59,14 @@ def _what_follows(found: Result) -> str:
     stars = ", ".join(
         fixed(row.number("r2_bayes", "ess", "median"), 0) for row in _bins(found, "log_g", "giants")
     )
+    r2 = {who: fixed(row.number("r2_bayes", "value"), 2) for who, row in rows.items()}
     return paragraph(
         f"""At mag {fixed(rows["box"].number("mag"), 1)} an unbiased estimator knows log g of the median giant
         to {fixed(rows["giants"].number("bound", "median"), 2)} dex, more than the spread of the branch,
-        {spread["giants"]} dex: R²_max is
-        {fixed(rows["giants"].number("r2_max", "median"), 2)}. Whoever knows the branch errs by
-        {errors["giants"]} dex, R² {fixed(rows["giants"].number("r2_bayes", "value"), 2)}, for temperature and
-        metallicity fix log g on it; whoever knows the box only errs by {errors["box"]} dex, R²
-        {fixed(rows["box"].number("r2_bayes", "value"), 2)} of a spread of {spread["box"]}
-        dex. So neither R² tells of the other stars, and what the branch adds comes from stellar tracks, not
-        from the spectrum: an estimator trained on it hands them back. Stars of the table in a posterior, in
-        the median: {stars}, from bright to faint."""
+        {spread["giants"]} dex: R²_max is {fixed(rows["giants"].number("r2_max", "median"), 2)}. Whoever knows
+        the branch errs by {errors["giants"]} dex, R² {r2["giants"]}: temperature and metallicity fix log g on
+        it. Over the box, where they leave it open, it is {errors["box"]} dex and R² {r2["box"]} of a spread
+        of {spread["box"]} dex. So neither R² tells of the other stars, and most of what is known of a faint
+        giant comes from the tracks behind the table, not from its spectrum. Stars of the table in a
+        posterior, in the median: {stars}, from bright to faint."""
     )
