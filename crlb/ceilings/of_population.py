@@ -182,7 +182,7 @@ def _dense_enough(found: MagnitudeBin, limit: BayesLimit) -> MagnitudeBin:
         return found
     reason = (
         f"mag {limit.mag:.4g}: no limit, for a posterior consists of {limit.ess.median:.1f} stars of the "
-        f"table in the median, {LEAST_ESS:g} are needed; give more stars, fainter ones, or smooth them "
-        "(--population-smooth)"
+        f"table in the median, {LEAST_ESS:g} are needed; give more stars, fainter ones, one magnitude for "
+        "all (--mag), or smooth them (--population-smooth)"
     )
     return replace(found, r2_bayes=None, r2_bayes_reason=reason)
