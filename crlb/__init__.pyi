@@ -7,6 +7,9 @@ from .bayes.label import label as label
 from .bayes.label import make_sight as make_sight
 from .bayes.label_stars import LabelledStar as LabelledStar
 from .bayes.observed_result import ObservedPosterior as ObservedPosterior
+from .bayes.population import Population as Population
+from .bayes.population import make_population as make_population
+from .bayes.population_limit import population_limits as population_limits
 from .bayes.posterior import Inference as Inference
 from .bayes.posterior import Observations as Observations
 from .bayes.posterior import posterior as posterior
@@ -15,6 +18,8 @@ from .bayes.prior import make_prior as make_prior
 from .bayes.result import Posterior as Posterior
 from .bayes.unknowns import prior_under as prior_under
 from .ceilings.ceiling import ceiling as ceiling
+from .ceilings.of_population import population_ceilings as population_ceilings
+from .ceilings.of_population import with_population_limits as with_population_limits
 from .ceilings.result import Ceiling as Ceiling
 from .ceilings.with_prior import with_bounds as with_bounds
 from .ceilings.with_prior import with_exact_limit as with_exact_limit
@@ -51,4 +56,5 @@ from .observation.star import Star as Star
 from .readers.objects import observed_from as observed_from
 from .readers.options import ReadOptions as ReadOptions
 from .readers.read import open_observed as open_observed
+from .readers.star_table import read_star_table as read_star_table
 from .version import __version__ as __version__

@@ -21,6 +21,7 @@ from scipy.stats import kstest
 
 from crlb.bayes.likelihood import Likelihood, make_likelihood
 from crlb.bayes.model_spectra import spectra
+from crlb.bayes.population import Population
 from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior
 from crlb.bayes.result import Posterior
@@ -102,7 +103,6 @@ class BayesLimit(Record):
     rank_ks: RankTest
 
 
-@double_precision
 def bayes_limit(
     model: ForwardModel,
     mags: Sequence[float],
@@ -133,15 +133,36 @@ def bayes_limit(
     Raises:
         UsageError: unknown label, fewer than two stars, no magnitude; DataError, UsageError: as `posterior`.
     """
-    check_limit(mags, prior, label, n)
-    limits = (
-        limit_at(
-            model, float(mag), prior, label=label, key=jax.random.fold_in(key, i), n=n, inference=inference,
-            advance=advance,
-        )
-        for i, mag in enumerate(mags)
-    )  # fmt: skip
-    return tuple(limit for limit, _ in limits)
+    return bayes_limits(
+        model, mags, prior, labels=(label,), key=key, n=n, inference=inference, advance=advance
+    )[label]
+
+
+@double_precision
+def bayes_limits(
+    model: ForwardModel,
+    mags: Sequence[float],
+    prior: Prior,
+    *,
+    labels: Sequence[str],
+    key: Key[Array, ""],
+    n: int = 2000,
+    inference: Inference = Inference(tolerance=AVERAGED),
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, tuple[BayesLimit, ...]]:
+    """Returns the Bayesian limits of several labels from the same stars; `bayes_limit` otherwise.
+
+    Arguments otherwise as there; `labels` are those whose limits are computed.
+    """
+    for label in labels:
+        check_limit(mags, prior, label, n)
+    found: dict[str, list[BayesLimit]] = {label: [] for label in labels}
+    for i, mag in enumerate(map(float, mags)):
+        own_key = jax.random.fold_in(key, i)
+        stars = inferred(model, mag, prior, key=own_key, n=n, inference=inference, advance=advance)
+        for label in labels:
+            found[label].append(stars.limit(label, mag, prior))
+    return {label: tuple(limits) for label, limits in found.items()}
 
 
 def limit_at(
@@ -159,13 +180,30 @@ def limit_at(
 
     Arguments as `bayes_limit`; `key` is that of the magnitude.
     """
+    stars = inferred(model, mag, prior, key=key, n=n, inference=inference, advance=advance)
     column = prior.label_names.index(label)
-    drawn = simulate(key, n, mag, model, prior, inference.conditions)
-    own_key = jax.random.fold_in(key, n)
+    return stars.limit(label, mag, prior), stars.found.sigma[:, column] ** 2 / float(prior.variance[column])
+
+
+def inferred(
+    model: ForwardModel,
+    mag: float,
+    prior: Prior,
+    *,
+    key: Key[Array, ""],
+    n: int,
+    inference: Inference,
+    advance: Callable[[int], None] | None = None,
+) -> "Inferred":
+    """Returns stars drawn at one magnitude and their posteriors; arguments as `limit_at`."""
+    drawn, own_key = simulate(key, n, mag, model, prior, inference.conditions), jax.random.fold_in(key, n)
     found = posterior_of(drawn, model, prior, key=own_key, inference=inference, advance=advance)
-    seed = int(jax.random.bits(jax.random.fold_in(own_key, 0), (), jnp.uint32))
-    variance = float(prior.variance[column])
-    return _limit(found, drawn, column, mag, variance, seed), found.sigma[:, column] ** 2 / variance
+    return Inferred(drawn, found, seed_of(own_key))
+
+
+def seed_of(key: Key[Array, ""]) -> int:
+    """Returns the seed of the resampling of stars whose points have this key."""
+    return int(jax.random.bits(jax.random.fold_in(key, 0), (), jnp.uint32))
 
 
 def posterior_of(
@@ -217,6 +255,39 @@ class Drawn(NamedTuple):
     band_mean: Float[np.ndarray, " n"]
 
 
+class Inferred(NamedTuple):
+    """Stars that were drawn and observed, posteriors with the ranks of the truth, seed of resampling."""
+
+    drawn: Drawn
+    found: Posterior
+    seed: int
+
+    def limit(self, label: str, mag: float, prior: Prior | Population) -> BayesLimit:
+        """Returns both estimates of R2 with their intervals, and how far to trust them.
+
+        Args:
+            label: whose limit.
+            mag: AB magnitude in i of the stars.
+            prior: that they were drawn from.
+        """
+        column, found = prior.label_names.index(label), self.found
+        sigma, error = found.sigma[:, column], found.mean[:, column] - self.drawn.labels[:, column]
+        ks, variance = kstest(found.cumulative[:, column], "uniform"), float(prior.variance[column])
+        p10, median, p90 = (float(x) for x in np.percentile(sigma, [10, 50, 90]))
+        return BayesLimit(
+            mag=mag,
+            n=len(sigma),
+            snr_median=float(np.median(self.drawn.snr)),
+            r2_bayes=one_minus_mean(sigma**2 / variance, self.seed),
+            r2_of_posterior_mean=one_minus_mean(error**2 / variance, self.seed),
+            variance=variance,
+            sigma=SigmaQuantiles(p10, median, p90),
+            unconverged=int((~found.converged).sum()),
+            ess=EssRange(float(found.ess.min()), float(np.median(found.ess))),
+            rank_ks=RankTest(float(ks.statistic), float(ks.pvalue)),
+        )
+
+
 def simulate(
     key: Key[Array, ""],
     n: int,
@@ -224,8 +295,11 @@ def simulate(
     model: ForwardModel,
     prior: Prior,
     conditions: Conditions = PUBLISHED,
+    population: Population | None = None,
 ) -> Drawn:
     """Returns stars drawn from the prior and observed under these conditions.
+
+    Drawn from a population, within the prior, where one is given; if it has magnitudes, they have those.
 
     Raises:
         UsageError: exposures other than the model's, or as `observing` and `make_likelihood`.
@@ -239,10 +313,11 @@ def simulate(
         like = make_likelihood(model, prior, conditions)
         observer = replace(observing(like.noise, conditions), curves=like.unknowns.continuum)
         observer = observer if like.sky is None else replace(observer, sky=like.sky.lines)
+        source = like.prior if population is None else population
         parts = []
         for start in range(0, n, SIMULATED_AT_ONCE):
             stars = jnp.arange(start, start + SIMULATED_AT_ONCE)
-            part = _simulate(like, observer, model.pixels, key, stars, jnp.asarray(mag))
+            part = _simulate(like, observer, model.pixels, key, stars, jnp.asarray(mag), source)
             parts.append([np.asarray(x) for x in part])
     return Drawn(*(np.concatenate(x)[:n] for x in zip(*parts, strict=True)))
 
@@ -255,40 +330,25 @@ def _simulate(
     key: Array,
     stars: Array,
     mag: Array,
+    source: Prior | Population,
 ) -> tuple[Array, ...]:
     keys = jax.vmap(partial(jax.random.fold_in, key))(stars)
     label_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    labels = jax.vmap(lambda key: like.prior.draw(key, 1)[0])(label_keys)
+    labels = jax.vmap(lambda key: source.draw(key, 1)[0])(label_keys)
+    mags = jnp.broadcast_to(mag, len(stars))
+    if isinstance(source, Population) and source.mag is not None:
+        mags = jax.vmap(lambda key: jnp.asarray(source.mag)[source.rows(key, 1)[0]])(label_keys)
     low, width = jnp.asarray(like.prior.low), jnp.asarray(like.prior.high - like.prior.low)
     clean = spectra(like, (labels - low[None, :]) / width[None, :])
 
-    def observe(key: Array, flux: Array) -> tuple[Array, ...]:
+    def observe(key: Array, flux: Array, mag: Array) -> tuple[Array, ...]:
         seen = observer.see(key, flux, mag)
         arm = (flux, seen.flux / seen.gain, seen.error / seen.gain, seen.usable > 0)
         some, noisy, error, usable = arm if pixels is None else (x[pixels] for x in arm)
         ratio = snr(some, jnp.where(usable, error, jnp.inf))
         return noisy, ratio, usable, observer.magnitude(key, mag), band_mean(flux, observer.noise)
 
-    return labels, *jax.vmap(observe)(noise_keys, clean)
-
-
-def _limit(found: Posterior, drawn: Drawn, column: int, mag: float, variance: float, seed: int) -> BayesLimit:
-    """Both estimates of R2 with their intervals, and how far to trust them."""
-    sigma, error = found.sigma[:, column], found.mean[:, column] - drawn.labels[:, column]
-    ks = kstest(found.cumulative[:, column], "uniform")
-    p10, median, p90 = (float(x) for x in np.percentile(sigma, [10, 50, 90]))
-    return BayesLimit(
-        mag=mag,
-        n=len(sigma),
-        snr_median=float(np.median(drawn.snr)),
-        r2_bayes=one_minus_mean(sigma**2 / variance, seed),
-        r2_of_posterior_mean=one_minus_mean(error**2 / variance, seed),
-        variance=variance,
-        sigma=SigmaQuantiles(p10, median, p90),
-        unconverged=int((~found.converged).sum()),
-        ess=EssRange(float(found.ess.min()), float(np.median(found.ess))),
-        rank_ks=RankTest(float(ks.statistic), float(ks.pvalue)),
-    )
+    return labels, *jax.vmap(observe)(noise_keys, clean, mags)
 
 
 def one_minus_mean(values: Float[np.ndarray, " n"], seed: int) -> Interval:

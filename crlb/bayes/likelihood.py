@@ -152,14 +152,15 @@ def _double(tree: T) -> T:
 def variances(
     like: Likelihood,
     flux: Float[Array, "n n_pix"],
-    mag: Float[Array, ""],
+    mag: Float[Array, "*n"],
     level: Float[Array, " n"] | float = 1.0,
 ) -> Float[Array, "n n_pix"]:
-    """Returns the variance of many spectra of one magnitude, that of noise and model together.
+    """Returns the variance of many spectra, of one magnitude or of one each: noise and model together.
 
     `level` is what the model spectra are multiplied by before they have the noise of the star.
     """
-    noise = jax.vmap(lambda one: variance(one, mag, like.noise))(flux)
+    mags = jnp.broadcast_to(jnp.asarray(mag), len(flux))
+    noise = jax.vmap(lambda one, mag: variance(one, mag, like.noise))(flux, mags)
     model = (like.model_error.astype(flux.dtype) * flux) ** 2
     return jnp.square(jnp.broadcast_to(level, len(flux)))[:, None] * noise + model
 
@@ -244,25 +245,30 @@ def log_likelihood(
 
 @jax.jit
 def log_likelihood_shared(
-    like: Likelihood, unit: Float[Array, "m n_labels"], stars: Stars
+    like: Likelihood,
+    unit: Float[Array, "m n_labels"],
+    stars: Stars,
+    mags: Float[Array, " m"] | None = None,
 ) -> Float[Array, "n_star m"]:
     """Returns ln L of every star at points shared by all, as matrix products over pixels; one magnitude.
 
     chi2 = sum y^2/V - 2 a . D W y + a . D W D^T a, in float64 because these sums cancel. What is left of the
     sky is approximated: as noise of single pixels, of the same variance; and all stars have one `band_mean`.
+    With `mags` every point has the noise of a star of its own magnitude instead of that of the stars.
     """
     y, usable = stars.flux.astype(jnp.float64), stars.usable.astype(jnp.float64)
-    mag = jnp.mean(stars.mag.astype(jnp.float64))
+    if mags is None:
+        mags = jnp.broadcast_to(jnp.mean(stars.mag.astype(jnp.float64)), len(unit))
     mean = None if stars.band_mean is None else jnp.mean(stars.band_mean.astype(jnp.float64))
     unknowns = _double(like.unknowns)
     dot = partial(jnp.matmul, precision="highest")
 
-    def block(unit: Float[Array, "b n_labels"]) -> Float[Array, "n_star b"]:
-        flux = spectra(like, unit).astype(jnp.float64)
+    def block(points: tuple[Array, Array]) -> Float[Array, "n_star b"]:
+        flux, mag = spectra(like, points[0]).astype(jnp.float64), points[1]
         level = levels(like, flux, mean)
         var = variances(like, flux, mag, level)
         if like.sky is not None:
-            lines = level[:, None] * like.sky.flux(flux, mag, _double(like.noise))
+            lines = level[:, None] * like.sky.flux(flux, mag[0], _double(like.noise))
             var = var + (like.sky.left * lines) ** 2
         over, power = flux / var, flux**2 / var
         square, log_var = dot(y**2, (1 / var).T), dot(usable, jnp.log(var).T)
@@ -273,7 +279,8 @@ def log_likelihood_shared(
         solved = solve(gram, cross, unknowns.prior)
         return -0.5 * (chi_squared(square, gram, cross, solved) + log_var + solved.extra)
 
-    blocks = jax.lax.map(block, unit.reshape(-1, min(BLOCK, len(unit)), unit.shape[1]))
+    size = min(BLOCK, len(unit))
+    blocks = jax.lax.map(block, (unit.reshape(-1, size, unit.shape[1]), mags.reshape(-1, size)))
     return jnp.moveaxis(blocks, 0, 1).reshape(len(y), -1)
 
 

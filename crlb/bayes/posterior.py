@@ -133,7 +133,7 @@ def _check_stars(observed: Observations, model: ForwardModel) -> Stars:
     if not mask.any(axis=1).all():
         raise DataError(f"star {np.argmin(mask.any(axis=1))} has no usable pixel; leave it out")
     flux = np.where(mask, y, 0.0)
-    return Stars(_on_arm(model, flux), _on_arm(model, mask), mags)
+    return Stars(on_arm(model, flux), on_arm(model, mask), mags)
 
 
 def _band_mean(
@@ -155,8 +155,8 @@ def _band_mean(
     return mean
 
 
-def _on_arm(model: ForwardModel, table: np.ndarray) -> np.ndarray:
-    """Rows on the pixels in use of a model, on all pixels of its arm: 0 where not in use."""
+def on_arm(model: ForwardModel, table: np.ndarray) -> np.ndarray:
+    """Returns rows on the pixels in use of a model on all pixels of its arm: 0 where not in use."""
     if model.pixels is None:
         return table
     whole = np.zeros((len(table), len(model.emulator.wave)), table.dtype)

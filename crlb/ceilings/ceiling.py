@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from crlb.ceilings.result import Ceiling, MagnitudeBin, MedianOnly, Quantiles, QuantilesAndMean
 from crlb.errors import DataError, UsageError
 from crlb.files.records import Json
-from crlb.fisher.field import difference_field, fisher_field
+from crlb.fisher.field import Mags, difference_field, fisher_field
 from crlb.fisher.matrix import bounds, cramer_rao_bound, schur_decay
 from crlb.grids.emulator import Emulator
 from crlb.observation.forward_model import ForwardModel, double_precision
@@ -72,8 +72,9 @@ def ceiling(
             infinite bound, R2_max = 0, and is counted in `lost`.
     """
     emulator = model.emulator
-    free = _free_labels(emulator, label, labels)
-    _check(mags, variance)
+    free = free_labels(emulator, label, labels)
+    check_mags(mags)
+    _check_variance(variance)
     if variance is None:
         i = emulator.label_names.index(label)
         variance = float((emulator.high[i] - emulator.low[i]) ** 2 / 12)
@@ -89,8 +90,8 @@ def ceiling(
         variance=variance,
         grid=emulator.source,
         noise=model.noise.source,
-        bins=tuple(_bin(float(mag), variance, found, i) for i, mag in enumerate(mags)),
-        provenance=_provenance(model, variance_term) | {"derivative": derivative},
+        bins=tuple(summary_of(found, variance, i, float(mag)) for i, mag in enumerate(mags)),
+        provenance=provenance(model, variance_term) | {"derivative": derivative},
     )
 
 
@@ -113,11 +114,31 @@ def node_bounds(
         UnidentifiableError: at no node can they.
     """
     columns = tuple(model.label_names.index(name) for name in labels)
-    target = list(labels).index(label)
     at_nodes = (
         difference_field if derivative == "grid" else partial(fisher_field, points=model.emulator.nodes)
     )
     fisher = at_nodes(model, mags, columns=columns, variance_term=variance_term, advance=advance)
+    return bounds_of(fisher, label, labels, node_snr(model, mags))
+
+
+def bounds_of(
+    fisher: Float[np.ndarray, "n n_mag n_free n_free"],
+    label: str,
+    labels: Sequence[str],
+    snr: Float[np.ndarray, "n n_mag"],
+) -> NodeBounds:
+    """Returns bound and Schur decay of one label from the Fisher matrices of some stars, with their SNR.
+
+    Args:
+        fisher: over the free labels, at every star and magnitude.
+        label: one of them.
+        labels: their names.
+        snr: of every star and magnitude.
+
+    Raises:
+        UnidentifiableError: the labels can be told apart at no star.
+    """
+    target = list(labels).index(label)
     bound, decay = map(np.array, _bounds(jnp.asarray(fisher), target))
     lost = np.isnan(bound)
     if lost.all():
@@ -127,7 +148,7 @@ def node_bounds(
     for node in np.flatnonzero(lost.any(axis=1)):
         reasons[node] = bounds(fisher[node][lost[node]], labels).reason[0]
     bound[lost], decay[lost] = np.inf, 0.0
-    return NodeBounds(bound, decay, node_snr(model, mags), reasons)
+    return NodeBounds(bound, decay, snr, reasons)
 
 
 @partial(jax.jit, static_argnames="target")
@@ -142,24 +163,41 @@ def _bounds(
     return jax.vmap(jax.vmap(one))(fisher)
 
 
-def node_snr(model: ForwardModel, mags: Sequence[float]) -> Float[np.ndarray, "n n_mag"]:
-    """Returns the SNR per pixel of the star at every node and magnitude."""
-    return np.asarray(_snr(model, jnp.asarray(mags), jnp.asarray(model.emulator.nodes)))
+def node_snr(
+    model: ForwardModel,
+    mags: Mags,
+    points: Float[np.ndarray, "n n_labels"] | None = None,
+) -> Float[np.ndarray, "n n_mag"]:
+    """Returns the SNR per pixel of the star at every node, or at other points, and magnitude.
+
+    Args:
+        model: how stars are seen.
+        mags: AB magnitudes in i: the same for all stars, or a row for each.
+        points: labels of the stars; None: the nodes.
+    """
+    points = model.emulator.nodes if points is None else points
+    at = np.broadcast_to(np.asarray(mags), (len(points), np.shape(mags)[-1]))
+    return np.asarray(_snr(model, jnp.asarray(at), jnp.asarray(points)))
 
 
 @jax.jit
 def _snr(
-    model: ForwardModel, mags: Float[Array, " n_mag"], nodes: Float[Array, "n n_labels"]
+    model: ForwardModel, mags: Float[Array, "n n_mag"], nodes: Float[Array, "n n_labels"]
 ) -> Float[Array, "n n_mag"]:
-    def at_node(node: Float[Array, " n_labels"]) -> Float[Array, " n_mag"]:
+    def at_node(star: tuple[Array, Array]) -> Float[Array, " n_mag"]:
+        node, mags = star
         return jax.vmap(lambda mag: model.snr(node, mag))(mags)
 
-    found: Array = jax.lax.map(at_node, nodes, batch_size=CHUNK)
+    found: Array = jax.lax.map(at_node, (nodes, mags), batch_size=CHUNK)
     return found
 
 
-def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -> tuple[str, ...]:
-    """The unknown labels in the grid's order, checked."""
+def free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the unknown labels in the grid's order.
+
+    Raises:
+        UsageError: one is unknown or repeated, or `label` is not among them.
+    """
     known = emulator.label_names
     wanted = list(known if labels is None else labels)
     for name in [*wanted, label]:
@@ -172,38 +210,64 @@ def _free_labels(emulator: Emulator, label: str, labels: Sequence[str] | None) -
     return tuple(name for name in known if name in wanted)
 
 
-def _check(mags: Sequence[float], variance: float | None) -> None:
+def check_mags(mags: Sequence[float]) -> None:
+    """Refuses no magnitude, and magnitudes that are not finite.
+
+    Raises:
+        UsageError: naming them.
+    """
     if not len(mags) or not np.isfinite(mags).all():
         raise UsageError(f"mags must hold at least one finite magnitude, found {list(mags)}")
+
+
+def _check_variance(variance: float | None) -> None:
     if variance is not None and not (np.isfinite(variance) and variance > 0):
         raise UsageError(
             f"variance must be positive and finite (unit of the label squared), found {variance}"
         )
 
 
-def _bin(mag: float, variance: float, nodes: NodeBounds, i: int) -> MagnitudeBin:
-    """The summary over nodes at the i-th magnitude."""
-    bound = nodes.bound[:, i]
+def summary_of(
+    stars: NodeBounds, variance: float, i: int, mag: float, weight: Float[np.ndarray, " n"] | None = None
+) -> MagnitudeBin:
+    """Returns the summary over nodes or stars at one magnitude.
+
+    Args:
+        stars: their bounds.
+        variance: of the label, unit^2.
+        i: place of the magnitude.
+        mag: the magnitude.
+        weight: of the stars, of sum one; None: all the same.
+    """
+    bound, equal = stars.bound[:, i], weight is None or np.ptp(weight) == 0
+    own = None if equal else weight
     r2_max = np.clip(1 - bound**2 / variance, 0, 1)
     return MagnitudeBin(
         mag=mag,
-        snr_median=float(np.median(nodes.snr[:, i])),
+        snr_median=_quantiles(stars.snr[:, i], own)[1],
         n=len(bound),
         lost=int(np.isinf(bound).sum()),
-        r2_max=QuantilesAndMean(*_quantiles(r2_max), mean=float(r2_max.mean())),
-        bound=Quantiles(*_quantiles(bound)),
-        schur_decay=MedianOnly(float(np.median(nodes.schur_decay[:, i]))),
+        r2_max=QuantilesAndMean(*_quantiles(r2_max, own), mean=float(np.average(r2_max, weights=own))),
+        bound=Quantiles(*_quantiles(bound, own)),
+        schur_decay=MedianOnly(_quantiles(stars.schur_decay[:, i], own)[1]),
     )
 
 
-def _quantiles(values: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
+def _quantiles(
+    values: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"] | None
+) -> tuple[float, float, float]:
     """10, 50 and 90 % over nodes; where some are infinite, taken at a node: between two may be no number."""
     method: Literal["linear", "nearest"] = "linear" if np.isfinite(values).all() else "nearest"
-    p10, median, p90 = np.percentile(values, [10, 50, 90], method=method).tolist()
+    if weight is None:
+        p10, median, p90 = np.percentile(values, [10, 50, 90], method=method).tolist()
+    else:
+        levels = [10, 50, 90]
+        p10, median, p90 = np.percentile(values, levels, weights=weight, method="inverted_cdf").tolist()
     return p10, median, p90
 
 
-def _provenance(model: ForwardModel, variance_term: bool) -> dict[str, Json]:
+def provenance(model: ForwardModel, variance_term: bool) -> dict[str, Json]:
+    """Returns how a ceiling was made: model, date, versions, what the numbers mean."""
     return {
         "meaning": MEANING,
         "snr_definition": SNR_DEFINITION,

@@ -114,6 +114,7 @@ class MagnitudeBin(Record):
         schur_decay: conditional over marginal bound, squared.
         prior_r2: bounds for stars drawn from a prior, where these were asked for.
         r2_bayes: the exact limit for such stars, likewise.
+        r2_bayes_reason: why that does not exist, though it was asked for.
     """
 
     mag: float
@@ -125,6 +126,7 @@ class MagnitudeBin(Record):
     schur_decay: MedianOnly
     prior_r2: PriorR2 | None = field(default=None, metadata=INLINE)
     r2_bayes: ExactR2 | None = field(default=None, metadata=ABSENT)
+    r2_bayes_reason: str | None = field(default=None, metadata=ABSENT)
 
     def row(self) -> dict[str, Cell]:
         """Returns the numbers of the table, without nesting."""
@@ -162,6 +164,56 @@ class LabelPrior(Record):
 
 
 @dataclass(frozen=True)
+class SpreadOf(Record):
+    """Weighted spread of a label over the stars of a table, in its unit; variance in unit^2."""
+
+    low: float
+    high: float
+    mean: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class StarsOfTable(Record):
+    """The stars of a table that a ceiling speaks of.
+
+    Args:
+        file: the table.
+        sha256: its checksum.
+        n: stars.
+        dropped: stars left out because they lie outside the grid.
+        unread: columns that were not used.
+        labels: spread of every free label.
+        own_mags: whether the stars have their own magnitudes; that of the bin is their median.
+        smoothed: widths of the kernels by label, of the stars that `r2_bayes` speaks of.
+    """
+
+    file: str
+    sha256: str
+    n: int
+    dropped: int
+    unread: tuple[str, ...]
+    labels: dict[str, SpreadOf]
+    own_mags: bool = False
+    smoothed: dict[str, float] = field(default_factory=dict)
+
+    def words(self) -> list[str]:
+        """Returns the stars in words."""
+        dropped = f" ({self.dropped} outside the grid left out)" if self.dropped else ""
+        spreads = (
+            f"{name} {one.mean:.5g} +- {one.variance**0.5:.3g} ({one.low:g} to {one.high:g})"
+            for name, one in self.labels.items()
+        )
+        found = [f"Stars: {self.n} of {self.file}{dropped}. {', '.join(spreads)}."]
+        if self.own_mags:
+            found.append("Magnitudes: those of the table's stars; mag is their median.")
+        if self.smoothed:
+            widths = ", ".join(f"{name} {width:g}" for name, width in self.smoothed.items())
+            found.append(f"Exact limit: of stars drawn from the table with Gaussian kernels, {widths}.")
+        return found
+
+
+@dataclass(frozen=True)
 class Ceiling(Record):
     """How well a label can be known, per magnitude.
 
@@ -174,6 +226,7 @@ class Ceiling(Record):
         bins: one per magnitude.
         provenance: how the result was made.
         prior: by label, of the stars that `prior_r2` and `r2_bayes` of the bins speak of.
+        population: the stars of a table, where these take the place of nodes and prior.
     """
 
     label: str
@@ -184,6 +237,7 @@ class Ceiling(Record):
     bins: tuple[MagnitudeBin, ...]
     provenance: dict[str, Json]
     prior: dict[str, LabelPrior] | None = field(default=None, metadata=ABSENT)
+    population: StarsOfTable | None = field(default=None, metadata=ABSENT)
 
     def exact_limits(self) -> list[ExactR2]:
         """Returns the exact limit at every magnitude.
@@ -193,7 +247,10 @@ class Ceiling(Record):
         """
         found = [one.r2_bayes for one in self.bins if one.r2_bayes is not None]
         if len(found) < len(self.bins):
-            raise UsageError("this ceiling lacks the exact limit; add it with with_exact_limit")
+            reasons = [one.r2_bayes_reason for one in self.bins if one.r2_bayes_reason]
+            raise UsageError(
+                (reasons or ["this ceiling lacks the exact limit; add it with with_exact_limit"])[0]
+            )
         return found
 
     def as_rows(self) -> list[dict[str, Cell]]:
@@ -212,7 +269,10 @@ class Ceiling(Record):
             f"{meaning[0].upper()}{meaning[1:]}.",
             SCHUR_DECAY,
         ]
-        return text_of(*parts, *(_limits(self, self.prior) if self.prior is not None else []))
+        if self.prior is not None:
+            return text_of(*parts, *_limits(self, self.prior))
+        stars = [] if self.population is None else self.population.words()
+        return text_of(*parts, *stars, *_population_limits(self))
 
     def plot(self, sheet: Sheet = PAGE) -> "Figure":
         """Returns the figure of R2 against SNR, for a page or for a column."""
@@ -258,6 +318,28 @@ def _limits(result: Ceiling, prior: dict[str, LabelPrior]) -> "list[Table | str]
     variance = f"Variance {prior[result.label].variance:.4g}."
     words = [*sorted(reasons), f"Prior: {shapes}. {variance}", *_under(result), NOT_A_CEILING]
     return [_limits_table(result), *words]
+
+
+def _population_limits(result: Ceiling) -> "list[Table | str]":
+    """The table of the exact limit on stars of a table, where it was asked for, and what it means."""
+    if all(one.r2_bayes is None and one.r2_bayes_reason is None for one in result.bins):
+        return []
+    reasons = [one.r2_bayes_reason for one in result.bins if one.r2_bayes_reason is not None]
+    return [_stars_table(result), *reasons, *_under(result), "No estimator exceeds R2_Bayes on such stars."]
+
+
+def _stars_table(result: Ceiling) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, title=f"{result.label}: R2 of stars drawn from the table")
+    for head in ("mag", "SNR", "R2_Bayes\nexact limit", "95 %", "n", "stars in a\nposterior"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for one in result.bins:
+        value, interval, n, _ = _exact_cells(one.r2_bayes)
+        stars = "-" if one.r2_bayes is None else f"{one.r2_bayes.ess.median:.0f}"
+        table.add_row(mag_cell(one.mag), f"{one.snr_median:.1f}", value, interval, n, stars)
+    return table
 
 
 def _under(result: Ceiling) -> list[str]:

@@ -1,13 +1,13 @@
 """What binds estimators that use a prior, added to a ceiling: bounds, and the exact limit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 import jax
 import numpy as np
 
 from crlb.bayes.bounds import bayesian_bounds
-from crlb.bayes.exact_limit import BayesLimit, bayes_limit
+from crlb.bayes.exact_limit import BayesLimit, bayes_limits
 from crlb.bayes.prior import Prior
 from crlb.bayes.solve import AVERAGED, Inference
 from crlb.ceilings.result import Ceiling, ExactR2, LabelPrior, PriorR2
@@ -36,7 +36,7 @@ def with_bounds(
     Raises:
         UsageError: the model has a label that `result` counts as known.
     """
-    mags = _mags_of(result, model)
+    mags = mags_of(result, model)
     found = bayesian_bounds(model, mags, prior, label=result.label, advance=advance)
     bins = tuple(
         replace(one, prior_r2=PriorR2.of(bounds.r2, bounds.reason))
@@ -72,14 +72,42 @@ def with_exact_limit(
     Raises:
         UsageError: the model has a label that `result` counts as known.
     """
-    found = bayes_limit(
-        model, _mags_of(result, model), prior, label=result.label, n=n, key=jax.random.key(seed),
-        inference=Inference(conditions, tolerance=AVERAGED), advance=advance,
+    (found,) = with_exact_limits(
+        (result,), model, prior, n=n, seed=seed, conditions=conditions, advance=advance
+    )
+    return found
+
+
+def with_exact_limits(
+    results: Sequence[Ceiling],
+    model: ForwardModel,
+    prior: Prior,
+    *,
+    n: int = 2000,
+    seed: int = 0,
+    conditions: Conditions = Conditions(),
+    advance: Callable[[int], None] | None = None,
+) -> tuple[Ceiling, ...]:
+    """Returns the ceilings of several labels with their exact limits on the same stars.
+
+    `results` are one for each label, of the same model and magnitudes; arguments otherwise as there.
+    """
+    found = bayes_limits(
+        model, mags_of(results[0], model), prior, labels=[one.label for one in results], n=n,
+        key=jax.random.key(seed), inference=Inference(conditions, tolerance=AVERAGED), advance=advance,
     )  # fmt: skip
-    bins = tuple(replace(one, r2_bayes=_exact(limit)) for one, limit in zip(result.bins, found, strict=True))
+    with_limits = (with_limits_of(one, found[one.label], seed, conditions) for one in results)
+    return tuple(replace(one, prior=_about(prior)) for one in with_limits)
+
+
+def with_limits_of(
+    result: Ceiling, limits: Sequence[BayesLimit], seed: int, conditions: Conditions
+) -> Ceiling:
+    """Returns a ceiling with exact limits in its bins, and how they were made."""
+    bins = tuple(replace(one, r2_bayes=_exact(limit)) for one, limit in zip(result.bins, limits, strict=True))
     about: dict[str, Json] = {"seed": seed, "conditions": asdict(conditions)}
     about |= {"unknown": conditions.words} if conditions.words else {}
-    return replace(result, bins=bins, prior=_about(prior), provenance=result.provenance | about)
+    return replace(result, bins=bins, provenance=result.provenance | about)
 
 
 def _exact(limit: BayesLimit) -> ExactR2:
@@ -90,7 +118,12 @@ def _exact(limit: BayesLimit) -> ExactR2:
     )
 
 
-def _mags_of(result: Ceiling, model: ForwardModel) -> list[float]:
+def mags_of(result: Ceiling, model: ForwardModel) -> list[float]:
+    """Returns the magnitudes of a ceiling.
+
+    Raises:
+        UsageError: the model has a label that the ceiling counts as known.
+    """
     known = [name for name in model.label_names if name not in (*result.label_names, RV, LSF)]
     if known:
         raise UsageError(

@@ -150,7 +150,7 @@ class ForwardModelOptions(Checks):
         return find_instrument(name)
 
     def check_labels(self) -> None:
-        """Refuses names that the grid does not have, and a target that is not free.
+        """Refuses names that the grid does not have, and targets that are not free.
 
         Raises:
             UsageError: naming option and label.
@@ -163,10 +163,15 @@ class ForwardModelOptions(Checks):
         both = [name for name in fixed if name in free]
         if both:
             raise UsageError(f"a label is either free or fixed, found both for {', '.join(both)}")
-        target = getattr(self, "target", None)
-        if target is not None and target not in self.unknowns():
-            check_names("--target", [target], names)
-            raise UsageError(f"--target {target} is held at a value; free it with --labels, not --fix")
+        for target in self.targets():
+            if target not in self.unknowns():
+                check_names("--target", [target], names)
+                raise UsageError(f"--target {target} is held at a value; free it with --labels, not --fix")
+
+    def targets(self) -> tuple[str, ...]:
+        """Returns the labels that the command is about: those of --target, where it has such an option."""
+        found: str | tuple[str, ...] = getattr(self, "target", ())
+        return (found,) if isinstance(found, str) else found
 
     def unknowns(self) -> tuple[str, ...]:
         """Returns what is unknown of a star: its free labels."""

@@ -5,7 +5,18 @@ from functools import partial
 from pathlib import Path
 
 from crlb.files.output import new_file
-from experiments.tables import cards, ceilings, claims, findings, grid, published, scores, speed, windows
+from experiments.tables import (
+    cards,
+    ceilings,
+    claims,
+    findings,
+    grid,
+    population,
+    published,
+    scores,
+    speed,
+    windows,
+)
 from experiments.tables.results import Results
 from experiments.tables.text import Rewritten, linked_from, rewrite
 
@@ -19,6 +30,7 @@ DOCUMENTS = (
     "docs/conditions.md",
     "docs/howto/figure.md",
     "docs/howto/windows.md",
+    "docs/howto/population.md",
     "specvit_jax/weights/tiny.md",
     "specvit_jax/weights/survey.md",
 )
@@ -36,6 +48,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "nuisances": ceilings.nuisances,
     "prices": ceilings.prices,
     "windows": windows.windows,
+    "population": population.population,
     "speed": speed.speed,
     "main-job": speed.main_job,
     "interpolation": grid.interpolation,

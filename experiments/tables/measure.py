@@ -39,6 +39,7 @@ WINDOWS = {  # of as many Å as Gaia's RVS has, the best and that of RVS: Katz e
     "best": "--best-window 240",
     "RVS": "--wave-range 8460 8700",
 }
+OF_BOTH = "crlb ceiling --target log_g M_H --mag 20 21.5 22.5 --bayes --n-bayes 500"
 FIVE_LABELS = "--labels T_eff log_g M_H a_M C_M"
 
 
@@ -88,6 +89,14 @@ MEASUREMENTS = {
         },
         ("target", "label_names", "mag", "snr", "information", "bound", "best_windows"),
     ),
+    "population": Measurement(
+        {
+            "stars": "python examples/giant_branch.py giants.csv",
+            "giants": f"{OF_BOTH} --population giants.csv --json giants.json",
+            "box": f"{OF_BOTH} --json box.json",
+        },
+        ("label", "variance", "bins"),
+    ),
     "interpolation": Measurement(
         {"validate": "crlb grid validate --json interpolation.json"},
         (
@@ -117,10 +126,19 @@ def measure(name: str, root: Path) -> Path:
     found = MEASUREMENTS[name]
     with TemporaryDirectory() as folder:
         parts = {part: run(command, Path(folder), root) for part, command in found.commands.items()}
-    kept = {part: chosen(value, found) for part, value in parts.items() if value is not None}
+    kept = {part: kept_of(value, found) for part, value in parts.items() if value is not None}
     path = root / "docs" / f"{name}.json"
     write_json(kept | {"provenance": provenance(found.commands)}, path, overwrite=True)
     return path
+
+
+def kept_of(
+    value: dict[str, Json] | list[dict[str, Json]], measurement: Measurement
+) -> dict[str, Json] | list[dict[str, Json]]:
+    """Returns what a measurement keeps of the JSON of a command, of each result where it gave a list."""
+    if isinstance(value, list):
+        return [chosen(one, measurement) for one in value]
+    return chosen(value, measurement)
 
 
 def chosen(value: dict[str, Json], measurement: Measurement) -> dict[str, Json]:
@@ -131,21 +149,23 @@ def chosen(value: dict[str, Json], measurement: Measurement) -> dict[str, Json]:
     return kept
 
 
-def run(command: str, folder: Path, root: Path) -> dict[str, Json] | None:
-    """Runs a command of this project in a folder; returns its JSON, None where it writes none.
+def run(command: str, folder: Path, root: Path) -> dict[str, Json] | list[dict[str, Json]] | None:
+    """Runs a command or a script of this project in a folder; returns its JSON, None where it writes none.
 
     Raises:
         UsageError: it ended with another status than 0.
     """
     program, *arguments = shlex.split(command)
-    line = [sys.executable, "-m", PROGRAMS[program], *arguments]
+    script, *options = arguments
+    module = ["-m", PROGRAMS[program], *arguments] if program in PROGRAMS else [str(root / script), *options]
+    line = [sys.executable, *module]
     done = subprocess.run(line, cwd=folder, env=_environment(root), capture_output=True, text=True)
     if done.returncode:
         raise UsageError(f"`{command}` ended with status {done.returncode}: {done.stderr.strip()[-500:]}")
     if "--json" not in arguments:
         return None
     path = folder / arguments[-1]
-    written: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
+    written: dict[str, Json] | list[dict[str, Json]] = json.loads(path.read_text(encoding="utf-8"))
     path.unlink()
     return written
 

@@ -39,7 +39,7 @@ def check_stars(data: DataConfig) -> None:
     check_labels("labels", data.labels)
     check_labels("range", list(parse_ranges(data.ranges)))
     check_labels("beta", list(parse_ranges(data.beta, "beta", "A:B, say log_g=2:5")))
-    check_inputs(grid_and_noise(data))
+    check_inputs(star_files(data))
 
 
 def check_config(config: Config, out: Path | None = None, named: Mapping[str, Path | None] = NOTHING) -> None:
@@ -67,7 +67,7 @@ def check_config(config: Config, out: Path | None = None, named: Mapping[str, Pa
 
 def inputs_of(config: Config) -> dict[str, Path | None]:
     """The files that a run reads besides its spectra: option or setting -> file; None: what is built in."""
-    return grid_and_noise(config.data) | {
+    return star_files(config.data) | {
         "data.validation": _path(config.data.validation),
         "--init-weights": _path(config.train.init_weights),
         "train.teacher": _path(config.train.teacher),
@@ -98,9 +98,10 @@ def check_tasks(environment: Mapping[str, str]) -> None:
         )
 
 
-def grid_and_noise(data: DataConfig) -> dict[str, Path | None]:
+def star_files(data: DataConfig) -> dict[str, Path | None]:
     """The files stars are made from: option -> file; None: what is built in."""
-    return {"--grid": _path(data.grid), "--noise": _path(data.noise)}
+    names = {"--grid": data.grid, "--noise": data.noise, "--population": data.population}
+    return {option: _path(name) for option, name in names.items()}
 
 
 def _path(name: str | None) -> Path | None:

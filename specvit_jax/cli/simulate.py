@@ -28,6 +28,7 @@ class Simulate:
       specvit simulate --n 2000 --mag 18 20 --seed 7 --out cool.h5 --range T_eff=4000:5000 log_g=1:3
       specvit simulate --n 1000000 --seed 1 --out train --shards 100 --arrays flux --sampling snapped
       specvit simulate --n 10000 --seed 3 --out survey.h5 --conditions survey
+      specvit simulate --n 10000 --mag 20 22 --seed 5 --out giants.h5 --population stars.csv
       specvit simulate --out train --verify
     """
 
@@ -56,6 +57,13 @@ class Simulate:
     """Continuous: uniform over the ranges; snapped: on nodes of the grid but for one label of each star."""
     beta: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=A:B")] = ()
     """Beta(A, B) over a label's range; default: uniform."""
+    population: File = None
+    """Draw the stars of a table (CSV, ECSV; columns T_eff in K, log_g, M_H ... in dex), by its column weight
+    if it has one, with replacement; default: labels from --range and --sampling."""
+    population_mag: bool = False
+    """As bright as the table says (column mag), not as --mag."""
+    population_outside: Literal["refuse", "drop"] = "refuse"
+    """Stars of the table outside the grid: say how many and stop, or leave them out."""
     arrays: Annotated[
         tuple[Literal["flux", "error", "noisy", "mask"], ...], tyro.conf.arg(metavar="ARRAY [ARRAY ...]")
     ] = ("flux", "error", "noisy", "mask")
@@ -93,6 +101,9 @@ class Simulate:
             ranges=self.range,
             prior=self.sampling,
             beta=self.beta,
+            population=None if self.population is None else str(self.population),
+            population_mag=self.population_mag,
+            population_outside=self.population_outside,
             noise_level=self.noise_level,
             conditions=conditions_text(self.conditions),
         )
@@ -105,9 +116,9 @@ class Simulate:
         check_stars(self.data())
 
     def _inputs(self) -> dict[str, Path | None]:
-        from specvit_jax.cli.checks import grid_and_noise
+        from specvit_jax.cli.checks import star_files
 
-        return grid_and_noise(self.data()) | {"--conditions": conditions_file(self.conditions)}
+        return star_files(self.data()) | {"--conditions": conditions_file(self.conditions)}
 
     def _write_file(self, n: int) -> None:
         if self.resume:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.bayes.classes import Above, probability_above
+from crlb.bayes.population import Population
 from crlb.bayes.posterior import Inference, Observations, posterior
 from crlb.bayes.prior import Prior, make_prior
 from crlb.bayes.result import Posterior
@@ -153,7 +154,7 @@ def band_means(simulator: Simulator, labels: Float[np.ndarray, "n n_labels"]) ->
 def has_density(simulator: Simulator) -> bool:
     """Whether `exact_posterior` exists: every label varies with a density."""
     low, high = label_box(simulator)
-    return not isinstance(simulator.prior, Snapped) and bool((low < high).all())
+    return not isinstance(simulator.prior, Snapped | Population) and bool((low < high).all())
 
 
 def in_float64(simulator: Simulator) -> ForwardModel:
@@ -168,8 +169,11 @@ def density(simulator: Simulator) -> Prior:
         UsageError: the simulator's prior has no density (snapped), or holds a label.
     """
     prior, emulator = simulator.prior, simulator.emulator
-    if isinstance(prior, Snapped):
-        raise UsageError("the posterior needs a prior with a density; data.prior must be continuous")
+    if isinstance(prior, Snapped | Population):
+        found = "snapped" if isinstance(prior, Snapped) else "stars of a table (data.population)"
+        raise UsageError(
+            f"the posterior needs a prior with a density, found {found}; see crlb ceiling --bayes"
+        )
     n, names = len(simulator.label_names), emulator.label_names
     low, high = (
         np.concatenate([own, axes[n:]])

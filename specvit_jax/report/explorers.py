@@ -50,7 +50,8 @@ def _stars(data: DataConfig) -> DataConfig:
     """
     data = replace(data, noise_level=data.noise_level or 1.0)
     kept = ("grid", "noise", "labels", "ranges", "prior", "beta", "noise_level", "exptime_s", "n_exp")
-    return replace(DataConfig(), **{name: getattr(data, name) for name in (*kept, "seeing_arcsec")})
+    table = ("population", "population_outside")
+    return replace(DataConfig(), **{name: getattr(data, name) for name in (*kept, *table, "seeing_arcsec")})
 
 
 def _explored(

@@ -312,6 +312,12 @@ class DataConfig:
     """How labels are drawn; snapped: on nodes but for one random axis."""
     beta: tuple[str, ...] = ()
     """Labels that are not uniform: log_g=2:5 is Beta(2, 5) over the label's range."""
+    population: str | None = None
+    """Table of stars (CSV, ECSV) whose labels are drawn, by its column weight; null: prior and ranges."""
+    population_mag: bool = False
+    """Draw the magnitudes of the table, too (column mag), instead of data.mag."""
+    population_outside: Literal["refuse", "drop"] = "refuse"
+    """Stars of the table outside the grid: an error, or left out."""
     conditions: str = "published"
     """What is unknown of a star besides its labels: published, survey, or YAML."""
     noise_level: float = 1.0
@@ -351,8 +357,21 @@ class DataConfig:
                 f"data.components must be at most the n_scaling = {self.n_scaling} spectra they are "
                 f"measured on, found {self.components}"
             )
+        self._check_population()
         if not self.mag[0] <= self.mag[1]:
             raise ConfigError(f"data.mag must be (bright, faint) with bright <= faint, found {self.mag}")
+
+    def _check_population(self) -> None:
+        """Refuses what has no effect beside a table of stars, or without one."""
+        if self.population is None:
+            if self.population_mag or self.population_outside != "refuse":
+                raise ConfigError(
+                    "data.population_mag and population_outside are about data.population: give it"
+                )
+        elif self.ranges or self.beta or self.prior != "continuous":
+            raise ConfigError(
+                "data.population brings its own labels; leave out data.ranges, data.beta and prior snapped"
+            )
 
     def _check_noiseless(self) -> None:
         """Refuses what is measured in noise where there is none."""

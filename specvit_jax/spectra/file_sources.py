@@ -130,7 +130,7 @@ def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSp
     """
     if config.source == "emulator":
         return simulator_of(config), "spectra: drawn afresh in every step from the emulator"
-    drawn = [name for name in ("labels", "ranges", "beta") if getattr(config, name)]
+    drawn = [name for name in ("labels", "ranges", "beta", "population") if getattr(config, name)]
     if drawn or config.prior != "continuous":
         raise UsageError(
             f"data.{(drawn or ['prior'])[0]} is about labels that are drawn, but the files of data.source "
@@ -191,6 +191,9 @@ def simulator_of(config: DataConfig) -> Simulator:
             config.prior,
             parse_ranges(config.ranges, "ranges"),
             parse_ranges(config.beta, "beta", "A:B, say log_g=2:5"),
+            config.population,
+            config.population_mag,
+            config.population_outside == "drop",
         ),
         exposure=Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec),
         noise_level=config.noise_level,

@@ -1,7 +1,7 @@
 """How the labels of simulated stars are drawn: uniform, or as in the published data.
 
 A prior has `draw(key, n) -> (n, n_labels)`, pure and jittable; `crlb.bayes.prior.Prior`, the Beta
-distributions, is drawn the same way.
+distributions, and `crlb.bayes.population.Population`, the stars of a table, are drawn the same way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,17 @@ class LabelsDrawn:
         sampling: continuous, or snapped: on nodes of the grid but for one random label of each star.
         ranges: label -> (low, high) in the label's unit; labels left out span the grid.
         beta: label -> (a, b) of its Beta distribution over its range; uniform where left out.
+        population: table of stars whose labels are drawn instead, by their weights; None: none.
+        own_mags: whether the magnitudes of the table are drawn with them.
+        drop_outside: whether stars of the table outside the grid are left out; otherwise an error.
     """
 
     sampling: str = "continuous"
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     beta: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    population: str | None = None
+    own_mags: bool = False
+    drop_outside: bool = False
 
 
 @jax.tree_util.register_dataclass

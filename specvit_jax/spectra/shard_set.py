@@ -30,6 +30,7 @@ MOST_SPECTRA = 2**31 - 2**16  # their index has 32 bits, and they are drawn in p
 ARRAYS = ("flux", "error", "noisy", "mask")
 # Of a DataConfig.
 CONTENT = ("labels", "ranges", "prior", "beta", "mag", "grid", "noise", "noise_level", "conditions")
+OF_TABLE = ("population", "population_mag", "population_outside")  # where there is a table of stars
 Spans = dict[str, tuple[int, int]]  # shard -> global index of its first spectrum, and the one after its last
 
 
@@ -61,10 +62,12 @@ class Recipe:
 
     def settings(self) -> dict[str, Json]:
         """The recipe as plain JSON values, files with their checksums."""
-        data = {name: value for name, value in asdict(self.data).items() if name in CONTENT}
+        content = CONTENT if self.data.population is None else (*CONTENT, *OF_TABLE)
+        data = {name: value for name, value in asdict(self.data).items() if name in content}
         if data["conditions"] == "published":  # sets that were begun before there were others
             del data["conditions"]
-        sums = {f"{name}_sha256": sha256(data[name]) for name in ("grid", "noise") if data[name] is not None}
+        files = ("grid", "noise", "population")
+        sums = {f"{name}_sha256": sha256(data[name]) for name in files if data.get(name) is not None}
         own = {"n": self.n, "seed": self.seed, "shards": self.shards, "arrays": self.arrays}
         return dict(json.loads(json.dumps(own | data | sums)))
 

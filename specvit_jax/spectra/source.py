@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from crlb.bayes.population import Population, make_population
 from crlb.bayes.prior import Prior, make_prior
 from crlb.detector import DEFAULT_LSF_FWHM
 from crlb.errors import DataError, UsageError
@@ -32,6 +33,7 @@ from crlb.observation.moving import REACH_SIGMA, axis_priors, moving_emulator
 from crlb.observation.noise import snr
 from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
 from crlb.observation.observe import Observing, observing
+from crlb.readers.star_table import read_star_table
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.settings.observed_under import conditions_in
 from specvit_jax.spectra.observer import Batch as Batch  # handed on
@@ -50,6 +52,8 @@ SNR_DEFINITION = "median over usable pixels of flux/error"
 class Simulator:
     """Endless spectra: labels of a prior, magnitude uniform in a range, noise drawn afresh.
 
+    Stars of a population that has magnitudes are as bright as they are.
+
     Args:
         model: how stars are seen, on all pixels of the arm; velocity and line-spread width are its last
             labels where these are unknown.
@@ -60,7 +64,7 @@ class Simulator:
     """
 
     model: ForwardModel
-    prior: Uniform | Snapped | Prior
+    prior: Uniform | Snapped | Prior | Population
     mag_range: Float[Array, "2"]
     observing: Observing
     moved: tuple[tuple[float, float], ...] = field(default=(), metadata={"static": True})
@@ -122,6 +126,8 @@ class Simulator:
         labels = self.prior.draw(label_key, 1)[0]
         low, high = self.mag_range
         mag = jax.random.uniform(mag_key, (), self.mag_range.dtype, minval=low, maxval=high)
+        if isinstance(self.prior, Population) and self.prior.mag is not None:
+            mag = jnp.asarray(self.prior.mag)[self.prior.rows(label_key, 1)[0]]  # of the same star
         if self.moved:
             labels = jnp.concatenate([labels, self._moved(jax.random.fold_in(label_key, 1), labels.dtype)])
         return labels, mag, noise_key
@@ -161,6 +167,7 @@ def make_simulator(
     Raises:
         UsageError: an unknown label, a range outside the grid, or one that is not (low, high); both prior
             snapped and beta; or as `observing` and `moving_emulator`.
+        MissingInputError, DataError: as the readers of grid, noise and population, and `make_population`.
     """
     grid = load_slice(default_grid_path() if grid_path is None else grid_path, labels)
     moved = axis_priors(conditions, DEFAULT_LSF_FWHM)
@@ -173,9 +180,12 @@ def make_simulator(
         raise UsageError(f"labels must name {', '.join(held)} too, which a range of no width would hold")
     noise = builtin_noise() if noise_path is None else load_noise(noise_path)
     noise = noise.with_exposure(exposure).with_level(noise_level)
+    prior = _prior(emulator, names, drawn)
+    if isinstance(prior, Population) and prior.mag is not None:
+        mag = (float(np.min(prior.mag)), float(np.max(prior.mag)))
     return Simulator(
         ForwardModel(emulator, noise),
-        _prior(emulator, names, drawn),
+        prior,
         jnp.asarray(mag, float),
         observing(noise, conditions),
         tuple(moved.values()),
@@ -209,7 +219,28 @@ def _box(
     return low, high
 
 
-def _prior(emulator: Emulator, names: tuple[str, ...], drawn: LabelsDrawn) -> Uniform | Snapped | Prior:
+def _population(emulator: Emulator, names: tuple[str, ...], drawn: LabelsDrawn) -> Population:
+    """The stars of a table, in the default float type of jax."""
+    assert drawn.population is not None
+    if drawn.ranges or drawn.beta or drawn.sampling != "continuous":
+        raise UsageError("a population brings its own labels; leave out ranges, beta and prior snapped")
+    low, high = emulator.low[: len(names)], emulator.high[: len(names)]
+    table = read_star_table(drawn.population)
+    found, _ = make_population(table, names, low, high, drop_outside=drawn.drop_outside)
+    if drawn.own_mags and found.mag is None:
+        raise DataError(
+            f"population {drawn.population}: needed a column mag, found {', '.join(table.columns)}"
+        )
+    found = found if drawn.own_mags else replace(found, mag=None)
+    single: Population = jax.tree.map(lambda x: jnp.asarray(x, float), found)
+    return single
+
+
+def _prior(
+    emulator: Emulator, names: tuple[str, ...], drawn: LabelsDrawn
+) -> Uniform | Snapped | Prior | Population:
+    if drawn.population is not None:
+        return _population(emulator, names, drawn)
     kind, beta, (low, high) = drawn.sampling, drawn.beta, _box(emulator, names, drawn.ranges)
     if kind not in ("continuous", "snapped"):
         raise UsageError(f"prior must be continuous or snapped, found {kind!r}")

@@ -23,6 +23,7 @@ from crlb.files.text_input import read_bytes, read_json
 from crlb.grids.grid_file import load_grid, save_grid
 from crlb.readers.options import ReadOptions
 from crlb.readers.read import open_observed
+from crlb.readers.star_table import read_star_table
 from experiments.baselines import store
 from experiments.baselines.ridge import Ridge
 from experiments.study import stars
@@ -142,6 +143,11 @@ def ecsv(path: Path) -> None:
     table.write(path, format="ascii.ecsv", overwrite=True)
 
 
+def star_table(path: Path) -> None:
+    labels = {"teff": np.linspace(4000.0, 5000.0, N), "logg": np.linspace(1.0, 3.0, N)}
+    Table(labels | {"mag": np.full(N, 20.0)}).write(path, format="ascii.ecsv", overwrite=True)
+
+
 def one_baseline() -> store.Stored:
     found = Ridge()
     found.weights, found.intercept, found.chosen = np.ones((8, 2)), np.zeros(2), {"alpha": np.ones(2)}
@@ -221,6 +227,7 @@ READERS = {
     "FITS in gzip": Reader("s.fits.gz", fits_packed, all_of, damage=inside_gzip),
     "FITS of BOSZ": Reader("s.fits", fits_bosz, lambda path: parse_fits(read_bytes(path, "spectrum"))),
     "ECSV": Reader("s.ecsv", ecsv, all_of),
+    "stars of a table": Reader("stars.ecsv", star_table, read_star_table),
     **{f"text: {name}": text(name) for name in TEXTS},
     "result": Reader(
         "ceiling.json",

@@ -26,6 +26,7 @@ SMALL = {
     "specvit simulate": ["--n", "24"],
     "specvit train": ["--steps", "2"],
     "python -m experiments.baselines fit": ["--n", "200"],
+    "python examples/giant_branch.py": ["--n", "400"],
 }
 SETTINGS = ["train.batch_size=8", "data.n_validation=32", "data.n_scaling=96", "data.components=16"]
 SETTINGS += ["model.depth=1", "model.embed_dim=16", "train.log_every=1"]
@@ -48,9 +49,14 @@ def small(words: list[str], grid: str) -> list[str]:
 
 
 def _taken(words: list[str], option: str) -> bool:
-    """Whether a command gets an option: one of Bayes only where it is asked for, no size to verify shards."""
+    """Whether a command gets an option: one of Bayes only where it is asked for, no size to verify shards.
+
+    Stars of a table lie in the whole grid, not in the small one.
+    """
     if option == "--n-bayes":
         return "--bayes" in words
+    if option == "--grid":
+        return "--population" not in words
     return not (option == "--n" and "--verify" in words)
 
 
@@ -64,6 +70,9 @@ def run(words: list[str]) -> None:
     elif words[:2] == ["python", "-m"]:
         sys.argv = words[2:]
         runpy.run_module(words[2], run_name="__main__", alter_sys=True)
+    elif words[0] == "python":
+        sys.argv = words[1:]
+        runpy.run_path(words[1], run_name="__main__")
     else:
         raise SystemExit(f"{words[0]} is not run by this test: mark its block <!-- not run: reason -->")
 

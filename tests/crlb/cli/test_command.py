@@ -41,6 +41,30 @@ def test_ceiling_prints_its_table_and_writes_the_same_numbers(crlb, toy_file, tm
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ceiling.csv", "ceiling.json", "ceiling.png"]
 
 
+def test_stars_of_a_table_take_the_place_of_nodes_and_several_targets_make_a_list(crlb, toy_file, tmp_path):
+    stars, out = tmp_path / "stars.csv", {kind: tmp_path / f"ceiling.{kind}" for kind in ("json", "csv")}
+    low, high = np.array([4300.0, 2.0, -1.0]), np.array([5000.0, 3.5, -0.6])
+    labels = low + (high - low) * np.random.default_rng(8).random((400, 3))
+    lines = [",".join(f"{value:.4f}" for value in (*row, 21.0)) for row in labels]
+    stars.write_text("\n".join(["teff,logg,feh,mag", *lines, "9000,2.5,-0.8,21"]))
+    command = ("ceiling", "--grid", toy_file, "--population", stars, "--target", "log_g", "M_H")
+    status, _, err = crlb(*command)
+    assert (status, "1 of 401 stars lie outside the grid: 1 in T_eff" in " ".join(err.split())) == (65, True)
+    status, said, _ = crlb(
+        *command, "--population-outside", "drop", "--bayes", "--n-bayes", 8, "--json", out["json"],
+        "--csv", out["csv"],
+    )  # fmt: skip
+    assert status == 0
+    found = json.loads(out["json"].read_text())
+    assert [one["label"] for one in found] == ["log_g", "M_H"]
+    assert [one["bins"][0]["n"] for one in found] == [400, 400]
+    assert found[0]["variance"] == pytest.approx(labels[:, 1].var(), rel=1e-3)
+    assert found[1]["population"]["dropped"] == 1
+    assert found[1]["population"]["own_mags"] is True
+    assert [row["label"] for row in csv.DictReader(out["csv"].read_text().splitlines())] == ["log_g", "M_H"]
+    assert "those of the table's stars" in " ".join(said.split())
+
+
 @pytest.mark.parametrize(("options", "width_in"), [((), 7.2), (("--column",), 3.5)])
 def test_a_picture_is_drawn_for_a_page_or_for_a_column(crlb, toy_file, tmp_path, options, width_in):
     out = tmp_path / "ceiling.pdf"

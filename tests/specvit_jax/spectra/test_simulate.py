@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from crlb.errors import Interrupted, OutputError, UsageError
+from crlb.errors import ConfigError, DataError, Interrupted, OutputError, UsageError
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra import simulate as simulating
 from specvit_jax.spectra import source as data
 from specvit_jax.spectra.file_sources import StoredSpectra, open_source
+from specvit_jax.spectra.priors import LabelsDrawn
 from specvit_jax.spectra.simulate import simulate
 from specvit_jax.spectra.source import Simulator, make_simulator
 from tests.specvit_jax.toy import PIECE
@@ -61,6 +62,33 @@ def test_a_file_repeats_by_seed_bit_for_bit(simulator, tmp_path):
     noisy = [data.read_spectra(tmp_path / name, need=("noisy",)).noisy for name in "abc"]
     np.testing.assert_array_equal(noisy[0], noisy[1])
     assert (noisy[0] != noisy[2]).mean() > 0.99
+
+
+def test_stars_of_a_table_are_drawn_by_weight_with_their_magnitudes(two_line_grid, tmp_path):
+    stars = tmp_path / "stars.csv"
+    stars.write_text("teff,logg,mag,weight\n4500,2.0,20,3\n5000,3.0,21,1\n5200,3.5,22,0\n")
+    drawn = LabelsDrawn(population=str(stars), own_mags=True)
+    found = sample(make_simulator(two_line_grid, drawn=drawn), jax.random.key(1), jnp.arange(200))
+    rows = np.asarray(found.labels)[:, 0]
+    assert set(rows.tolist()) == {4500.0, 5000.0}
+    assert 0.65 < (rows == 4500).mean() < 0.85
+    np.testing.assert_array_equal(np.asarray(found.mag), np.where(rows == 4500, 20.0, 21.0))
+    at = make_simulator(two_line_grid, mag=(18.0, 19.0), drawn=LabelsDrawn(population=str(stars)))
+    mags = np.asarray(sample(at, jax.random.key(1), jnp.arange(50)).mag)
+    assert mags.min() >= 18
+    assert mags.max() <= 19
+    with pytest.raises(UsageError, match="brings its own labels"):
+        make_simulator(two_line_grid, drawn=LabelsDrawn("snapped", population=str(stars)))
+    stars.write_text("teff,logg\n4500,2.0\n")
+    with pytest.raises(DataError, match="needed a column mag, found T_eff, log_g"):
+        make_simulator(two_line_grid, drawn=drawn)
+
+
+def test_settings_of_a_table_of_stars_that_have_no_effect_are_refused():
+    with pytest.raises(ConfigError, match="are about data"):
+        DataConfig(population_mag=True)
+    with pytest.raises(ConfigError, match="brings its own labels"):
+        DataConfig(population="stars.csv", ranges=("T_eff=4000:5000",))
 
 
 def test_simulate_replaces_a_file_only_when_asked(simulator, tmp_path):
