@@ -134,14 +134,15 @@ class Compare(Fisher):
         if model is None or star is None:
             return row
         per_fwhm = model.instrument.pixels_per_fwhm
+        widths = model.instrument.lsf_fwhm_used or (model.instrument.lsf_fwhm,) * 2
         start, end = float(star.wave.min()), float(star.wave.max())
         return replace(
             row,
             start=start,
             end=end,
             n_pix=len(star.wave),
-            resolving_power=(start + end) / 2 / model.instrument.lsf_fwhm,
-            mag=self.shown(star.mag),
+            resolving_power=(start + end) / sum(widths),
+            mag=replace(self, instrument=(name,)).shown(star.mag),
             snr=star.snr,
             snr_per_element=None if per_fwhm is None else star.snr * math.sqrt(per_fwhm),
         )

@@ -158,7 +158,7 @@ class PlanOptions(Fisher):
         return ()
 
     def __call__(self) -> None:
-        result = self._compute()
+        result = self.planned()
         print(result.table())
         write_outputs(
             {
@@ -170,7 +170,8 @@ class PlanOptions(Fisher):
             self.overwrite,
         )
 
-    def _compute(self) -> "Plan":
+    def planned(self) -> "Plan":
+        """Returns what was asked for."""
         from crlb.planning.plan import exposures_rows, faintest_rows
         from crlb.planning.result import BOUND, POSTERIOR, Plan
 
@@ -270,7 +271,7 @@ class PlanOptions(Fisher):
         )
 
     @contextmanager
-    def _progress(self, n_exp: float, mag: float) -> "Iterator[Advance]":
+    def _progress(self, n_exp: int | float, mag: float) -> "Iterator[Advance]":
         with progress(
             f"mag {mag:.2f}, {n_exp:g} exposures: posteriors", self.n_bayes, unit="draws"
         ) as advance:

@@ -27,7 +27,8 @@ class ComparedRow(Record):
         start: centre of the first pixel in use, vacuum Å.
         end: centre of the last.
         n_pix: pixels in use.
-        resolving_power: wavelength over full width at half maximum, in the middle of these.
+        resolving_power: wavelength over full width at half maximum, both in the middle of what is used: the
+            grid's, where the instrument is sharper.
         mag: AB magnitude in the band of this instrument; NaN where it has none.
         snr: median of flux/error over the pixels in use.
         snr_per_element: of a line-spread FWHM; None: the pixels of one are not known.
@@ -81,7 +82,7 @@ class Comparison(Record):
         besides = f" Unknown besides the labels: {', '.join(self.unknown)}." if self.unknown else ""
         words = (
             f"{self.n_exp} exposures of {self.exptime_s:g} s each. Bounds for unbiased estimators, 1 sigma: "
-            f"others known / all unknown.{besides}"
+            f"others known/all unknown.{besides}"
         )
         reasons = [f"{row.instrument}: {row.reason}" for row in self.rows if row.reason]
         return text_of(_table(self), words, *reasons)
@@ -114,9 +115,9 @@ def _table(found: Comparison) -> "Table":
     heads = ["instrument", "Å (vacuum)", "pixels", "R", "mag", "SNR per\npixel", "SNR per\nFWHM"]
     heads += [f"{label}\n({unit_of(label)})" for label in found.label_names]
     for head in heads:
-        table.add_column(head, justify="left" if head == "instrument" else "right")
+        table.add_column(head, justify="left" if head == "instrument" else "right", no_wrap=True)
     for row in found.rows:
-        bounds = [f"{row.conditional_bound[x]:.3g} / {row.marginal_bound[x]:.3g}" for x in found.label_names]
+        bounds = [f"{row.conditional_bound[x]:.3g}/{row.marginal_bound[x]:.3g}" for x in found.label_names]
         table.add_row(row.instrument, *_spectrum(row), *bounds)
     return table
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -24,30 +24,9 @@ NARROW = 1e-6  # of the box: 1 sigma of the labels of stars that are meant to be
 Advance = Callable[[int], None]
 
 
-def _untold(_n_exp: float, _mag: float) -> AbstractContextManager[Advance | None]:
+def _untold(_n_exp: int | float, _mag: float) -> AbstractContextManager[Advance | None]:
     """Tells nobody."""
     return nullcontext()
-
-
-class Planned(Protocol):
-    """One star through one instrument."""
-
-    @property
-    def instrument(self) -> str:
-        """Its name."""
-
-    @property
-    def set_by(self) -> str:
-        """What never averages down, in words; empty: nothing."""
-
-    def sigmas(self, n_exp: float, mag: float) -> dict[str, float]:
-        """Returns 1 sigma of every label in so many exposures at an AB magnitude, that of all instruments."""
-
-    def floor(self, mag: float) -> dict[str, float]:
-        """Returns 1 sigma of every label in infinitely many exposures."""
-
-    def snr(self, n_exp: float, mag: float) -> float:
-        """Returns the median of flux/error over the pixels in use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +46,16 @@ class BoundedStar:
     offset: float
     bounds: Callable[[Star], Mapping[str, float]]
     limits: tuple[str, ...]
-    known: dict[tuple[float, float], dict[str, float]] = field(default_factory=dict)  # what was computed
+    known: dict[tuple[int | float, float], dict[str, float]] = field(
+        default_factory=dict
+    )  # what was computed
 
     @property
     def set_by(self) -> str:
         """What never averages down, in words."""
         return " and ".join(self.limits)
 
-    def sigmas(self, n_exp: float, mag: float) -> dict[str, float]:
+    def sigmas(self, n_exp: int | float, mag: float) -> dict[str, float]:
         """Returns the bound of every unknown."""
         if (n_exp, mag) not in self.known:
             self.known[n_exp, mag] = dict(self.bounds(self.seen.at(n_exp, mag + self.offset)))
@@ -86,7 +67,7 @@ class BoundedStar:
             return dict.fromkeys(self.seen.star.label_names, 0.0)
         return self.sigmas(np.inf, mag)
 
-    def snr(self, n_exp: float, mag: float) -> float:
+    def snr(self, n_exp: int | float, mag: float) -> float:
         """Returns the median of flux/error over the pixels in use."""
         return self.seen.at(n_exp, mag + self.offset).snr
 
@@ -116,10 +97,12 @@ class PosteriorStar:
     key: Key[Array, ""]
     n: int
     conditions: Conditions = PUBLISHED
-    told: Callable[[float, float], AbstractContextManager[Advance | None]] = lambda _n_exp, _mag: (
+    told: Callable[[int | float, float], AbstractContextManager[Advance | None]] = lambda _n_exp, _mag: (
         nullcontext()
     )
-    known: dict[tuple[float, float], dict[str, float]] = field(default_factory=dict)  # what was computed
+    known: dict[tuple[int | float, float], dict[str, float]] = field(
+        default_factory=dict
+    )  # what was computed
 
     @property
     def instrument(self) -> str:
@@ -131,7 +114,7 @@ class PosteriorStar:
         """What never averages down, in words."""
         return self.bounded.set_by
 
-    def sigmas(self, n_exp: float, mag: float) -> dict[str, float]:
+    def sigmas(self, n_exp: int | float, mag: float) -> dict[str, float]:
         """Returns the median over the draws of the posterior's standard deviation of every label."""
         if (n_exp, mag) not in self.known:
             self.known[n_exp, mag] = self._sigmas(n_exp, mag)
@@ -141,11 +124,11 @@ class PosteriorStar:
         """Returns the medians in 2^30 exposures."""
         return self.sigmas(MOST, mag)
 
-    def snr(self, n_exp: float, mag: float) -> float:
+    def snr(self, n_exp: int | float, mag: float) -> float:
         """Returns the median of flux/error over the pixels in use."""
         return self.bounded.snr(n_exp, mag)
 
-    def _sigmas(self, n_exp: float, mag: float) -> dict[str, float]:
+    def _sigmas(self, n_exp: int | float, mag: float) -> dict[str, float]:
         with jax.enable_x64(True):
             model = in_exposures(self.model.astype(jnp.float64), n_exp)
             same = same_star(self.prior, self.labels)
@@ -160,7 +143,10 @@ class PosteriorStar:
         return dict(zip(found.label_names, sigma, strict=True))
 
 
-def in_exposures(model: ForwardModel, n_exp: float) -> ForwardModel:
+Planned: TypeAlias = BoundedStar | PosteriorStar
+
+
+def in_exposures(model: ForwardModel, n_exp: int | float) -> ForwardModel:
     """Returns the model in so many exposures, as a number that is no part of what is compiled."""
     one = model.with_exposure(replace(model.exposure, n_exp=1))
     return replace(one, noise=one.noise.stretched(jnp.ones(()), jnp.asarray(float(n_exp))))

@@ -161,7 +161,7 @@ class Plan(Record):
 
     def as_rows(self) -> list[dict[str, object]]:
         """Returns all rows as plain mappings, ready for a CSV file; empty where a column does not apply."""
-        rows = [asdict(row) for row in (*self.exposures, *self.faintest)]
+        rows = [*map(asdict, self.exposures), *map(asdict, self.faintest)]
         names = list(dict.fromkeys(name for row in rows for name in row))
         return [{name: row.get(name) for name in names} for row in rows]
 
@@ -211,10 +211,10 @@ def contours(
     finite = sigma[np.isfinite(sigma)]
     colour = LogNorm(finite.min(), finite.max())
     axes.pcolormesh(x, y, sigma, norm=colour, cmap="cividis_r", shading="nearest", rasterized=True)
-    for chosen, look in ((levels(finite), {"linewidths": 0.6}), ([want], {"linewidths": 2.0})):
+    for chosen, width in ((levels(finite), 0.6), ([want], 2.0)):
         within = [level for level in chosen if finite.min() < level < finite.max()]
         if within:
-            drawn = axes.contour(x, y, sigma, levels=within, colors=LIMIT, **look)
+            drawn = axes.contour(x, y, sigma, levels=within, colors=LIMIT, linewidths=width)
             axes.clabel(drawn, fmt="{:g}".format)
 
 

@@ -34,7 +34,7 @@ class Shares(NamedTuple):
     floor: float
 
 
-def shares(n_exp: float, fainter: float) -> Shares:
+def shares(n_exp: int | float, fainter: float) -> Shares:
     """Returns 1/(N k), 1/(N k^2) and 1/k^2.
 
     Args:
@@ -115,7 +115,7 @@ class AnyExposure:
     parts: Float[np.ndarray, "3 n_pix"]
     slopes: Float[np.ndarray, "3 n_pix n"]
 
-    def at(self, n_exp: float, mag: float | None = None) -> Star:
+    def at(self, n_exp: int | float, mag: float | None = None) -> Star:
         """Returns the star in so many exposures, also inf, at this AB magnitude, by default its own.
 
         What `crlb.observation.star.observe` gives for such a model and magnitude.
