@@ -53,6 +53,7 @@ from .observation.noise_curves import load_noise as load_noise
 from .observation.nuisances import Nuisances as Nuisances
 from .observation.spectrograph import Spectrograph as Spectrograph
 from .observation.star import Star as Star
+from .planning.population import exposures_needed as exposures_needed
 from .readers.objects import observed_from as observed_from
 from .readers.options import ReadOptions as ReadOptions
 from .readers.read import open_observed as open_observed

@@ -20,11 +20,13 @@ from crlb import command_line
 from crlb.cli.bosz import Build, Download, Index
 from crlb.cli.ceiling import Ceiling
 from crlb.cli.check_spectra import CheckSpectra
+from crlb.cli.compare import Compare
 from crlb.cli.fisher import Fisher
 from crlb.cli.grid import Info, Synthesize
 from crlb.cli.information import Information
 from crlb.cli.instruments import Instrument, Instruments
 from crlb.cli.nuisances import NuisancesOptions
+from crlb.cli.plan import PlanOptions
 from crlb.cli.posterior import PosteriorOf
 from crlb.cli.spectrum import Spectrum
 from crlb.cli.validate import Validate
@@ -65,6 +67,8 @@ class Grid:
 Command = (
     Annotated[Ceiling, tyro.conf.subcommand("ceiling")]
     | Annotated[Fisher, tyro.conf.subcommand("fisher")]
+    | Annotated[PlanOptions, tyro.conf.subcommand("plan")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Spectrum, tyro.conf.subcommand("spectrum")]
     | Annotated[Information, tyro.conf.subcommand("information")]
     | Annotated[NuisancesOptions, tyro.conf.subcommand("nuisances")]

@@ -21,6 +21,7 @@ from tests.pages.blocks import ROOT, Block, blocks, commands
 # What is added to a command of a page, so that it ends within seconds: later options win.
 SMALL = {
     "crlb ceiling": ["--n-bayes", "2", "--grid", "GRID"],
+    "crlb plan": ["--n-bayes", "2"],
     "crlb nuisances": ["--n-bayes", "2", "--grid", "GRID"],
     "crlb grid validate": ["--grid", "GRID"],
     "specvit simulate": ["--n", "24"],

@@ -1,0 +1,1 @@
+"""How long, how faint, with what: the questions of whoever plans observations."""
