@@ -269,10 +269,9 @@ class Ceiling(Record):
             f"{meaning[0].upper()}{meaning[1:]}.",
             SCHUR_DECAY,
         ]
-        if self.prior is not None:
-            return text_of(*parts, *_limits(self, self.prior))
-        stars = [] if self.population is None else self.population.words()
-        return text_of(*parts, *stars, *_population_limits(self))
+        if self.population is not None:
+            return text_of(*parts, *self.population.words(), *_population_limits(self))
+        return text_of(*parts, *(_limits(self, self.prior) if self.prior is not None else []))
 
     def plot(self, sheet: Sheet = PAGE) -> "Figure":
         """Returns the figure of R2 against SNR, for a page or for a column."""

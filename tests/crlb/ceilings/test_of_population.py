@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,7 +78,8 @@ def test_a_sparse_table_has_a_reason_instead_of_a_limit_and_a_dense_one_has_it(m
     for one in with_population_limits(results, model, of(some), n=20):
         assert one.bins[0].r2_bayes is None
         assert "no limit, for a posterior consists of" in one.bins[0].r2_bayes_reason
-        assert one.bins[0].r2_bayes_reason in " ".join(one.table().split())
+        about = stars_of(StarTable(Path("stars.csv"), "-", {"T_eff": some[:, 0]}), of(some), 0)
+        assert one.bins[0].r2_bayes_reason in " ".join(replace(one, population=about).table().split())
         with pytest.raises(UsageError, match="no limit"):
             one.exact_limits()
     unit = np.random.default_rng(3).random((2000, 3))
