@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import DataError, UsageError
 from crlb.files.text_input import read_text
 from crlb.files.yaml_input import MOST_BYTES, parse_yaml
-from crlb.observation.spectrograph import Spectrograph
 from crlb.suggest import meant
+
+if TYPE_CHECKING:
+    from crlb.observation.spectrograph import Spectrograph
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -21,8 +24,7 @@ def instrument_file(name: str | Path) -> Path | None:
     Raises:
         UsageError: neither a preset nor a file.
     """
-    known = instrument_names()
-    if str(name) in known:
+    if str(name) == DEFAULT_INSTRUMENT or str(name) in (known := instrument_names()):
         return None
     path = Path(name)
     if not path.exists() and path.suffix not in SUFFIXES:
@@ -38,7 +40,7 @@ def instrument_names() -> tuple[str, ...]:
     return (DEFAULT_INSTRUMENT, *_presets())
 
 
-def find_instrument(name: str | Path) -> Spectrograph:
+def find_instrument(name: str | Path) -> "Spectrograph":
     """Returns a spectrograph by its name, or from a YAML file.
 
     Raises:
@@ -76,7 +78,7 @@ def preset_text(name: str) -> str:
     return found
 
 
-def _from_file(path: Path) -> Spectrograph:
+def _from_file(path: Path) -> "Spectrograph":
     from crlb.instruments.describe import described
 
     try:
