@@ -5,9 +5,10 @@ Claim:    whether a star is a giant (log g up to 2.5) is all that some surveys a
           side it lies, and with the Bayes-optimal accuracy: that of the likelier class under the exact
           posterior of the same stars, which nothing exceeds in expectation.
 Command:  python -m experiments.classification [--preset smoke|cpu|gpu]
-Hardware: cpu: two CPU cores, about ten minutes a network and a quarter of an hour for the posteriors; gpu:
-          one GPU.
-Expect:   not measured yet; the limit says how much of what is missing could be learned at all.
+Hardware: cpu: two CPU cores, about ten minutes a network; 1,500 posteriors took 25 minutes beside other
+          programs that left a quarter of the time; gpu: one GPU.
+Expect:   cpu: accuracy of the exact posterior 0.877 (0.861-0.893), learning the class 0.860, learning log g
+          0.850; to be expected of these spectra, they lose 0.017 (0.013-0.021) and 0.024 (0.019-0.030).
 
 Both networks see the same spectra for the same number of steps and have one output. All methods are scored
 on the same stars, the first of the test set; several seeds are averaged star by star, so that intervals are
@@ -54,6 +55,7 @@ from specvit_jax.evaluation.limits import exact_probability
 
 THRESHOLD = 2.5  # dex: giants have less
 PIECE = 500  # stars between two savings of their probabilities
+APART = 1.03  # factor in SNR between the points of two methods
 LIMIT_ARM, CLASSES, VALUES = "exact posterior", "learns the class", "learns log g"
 ARMS = {
     CLASSES: (f"model.threshold={THRESHOLD}", "train.loss=cross_entropy", "data.label_scaling=none"),
@@ -77,7 +79,7 @@ class Size:
     mag: tuple[float, float] = (20.5, 22.5)
 
 
-SIZES = {"smoke": Size(60, 40), "cpu": Size(10_000, 4_000), "gpu": Size(10_000, 10_000, seeds=3)}
+SIZES = {"smoke": Size(60, 40), "cpu": Size(10_000, 1_500), "gpu": Size(10_000, 10_000, seeds=3)}
 
 
 class Judged(NamedTuple):
@@ -150,7 +152,9 @@ class ClassificationResult(Result):
     def plot_arm(self, axes: Axes, arm: str, key: str, style: Style) -> None:
         """One method against SNR: its mistakes (`accuracy`), or what it loses (`lost`)."""
         mine = [row for row in self.rows if row.arm == arm and row.snr_high is not None]
-        place, found = np.sqrt(column(mine, "snr_low") * column(mine, "snr_high")), intervals(mine, key)
+        shift = APART ** (list(LOOKS).index(arm) - 1)
+        place = shift * np.sqrt(column(mine, "snr_low") * column(mine, "snr_high"))
+        found = intervals(mine, key)
         wrong = key == "accuracy"
         value, reach = (1 - found.value, found.reach[::-1]) if wrong else (found.value, found.reach)
         axes.errorbar(place, value, yerr=reach, capsize=2, elinewidth=0.8, **style | {"label": arm})
@@ -162,8 +166,8 @@ class ClassificationResult(Result):
             f"Share of stars whose class, log g above or below {self.threshold:g}, is told wrongly: by the "
             "likelier class of the exact posterior, which nothing beats in expectation, by a network that "
             "learns the class and by one of the same size that learns log g",
-            "Right: how much more often the networks are wrong than the exact posterior, to be expected of "
-            "the same spectra whatever the true classes are",
+            "Right panel: how much more often the networks are wrong than the exact posterior, to be "
+            "expected of the same spectra whatever the true classes are",
             SNR, f"Error bars: 95 %, the first {n:,} stars of the test set",
         )  # fmt: skip
 
