@@ -45,6 +45,7 @@ NAMES = (
     "snapping",
     "capacity",
     "leak",
+    "classification",
     "transfer_learning",
     "tokenizer_start",
     "observed",

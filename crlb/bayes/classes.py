@@ -105,4 +105,5 @@ def probability_above(
     found = posterior(
         replace(observed, truth=divided), model, prior, key=key, inference=inference, advance=advance
     )
-    return Above(label, float(value), 1 - found.cumulative[:, column], found.converged)
+    p = np.maximum(0.0, 1 - found.cumulative[:, column])  # weights below the value sum to 1 + rounding
+    return Above(label, float(value), p, found.converged)

@@ -163,6 +163,27 @@ def _leak(run: Result) -> str:
     )
 
 
+def _classification(run: Result) -> str:
+    exact, classes, values = (
+        run.one("rows", arm=arm, snr_high=None)
+        for arm in ("exact posterior", "learns the class", "learns log g")
+    )
+    right, told, read = (percent(row.number("accuracy"), 1) for row in (exact, classes, values))
+
+    def points(row: Result) -> str:
+        value, low, high = (percent(row.number(f"lost{end}"), 1) for end in ("", "_low", "_high"))
+        return f"{value} ({low}-{high})"
+
+    above = exact.number("share_above")
+    return (
+        f"whether log g lies above {run.number('threshold'):g} is told rightly of {right} % of the first "
+        f"{exact.number('n'):,.0f} test stars by the likelier class of the exact posterior, of {told} % by a "
+        f"network that learns the class and of {read} % by one that learns log g; "
+        f"{percent(max(above, 1 - above), 1)} % are of the larger class. To be expected of these spectra, "
+        f"whatever the stars are, the networks lose {points(classes)} and {points(values)} points."
+    )
+
+
 def _attention(run: Result) -> str:
     cosine = run.one("cosines", network="trained", filter="prior").number("median")
     gradient, rollout = (
@@ -242,6 +263,7 @@ POINTS: dict[str, Point] = {
     "uncertainty": _uncertainty,
     "observed": _observed,
     "leak": _leak,
+    "classification": _classification,
     "attention": _attention,
     "transfer_learning": _transfer_learning,
     "robustness": _robustness,

@@ -4,6 +4,7 @@ A second door to crlb beside `spectra/source.py`: the bound means something only
 made the spectra, so it takes that of the simulator.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -98,6 +99,7 @@ def exact_probability(
     above: tuple[str, float],
     usable: Float[np.ndarray, "n n_pix"] | None = None,
     gain: Float[np.ndarray, " n"] | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> Above:
     """The exact probability that a label of observed stars lies above a value; `exact_posterior` otherwise.
 
@@ -111,6 +113,7 @@ def exact_probability(
         above: name of the label, and the value in its unit.
         usable: 0 for pixels that are lost; None: none is.
         gain: what the flux was multiplied by; None: 1.
+        advance: called with the number of stars just finished.
 
     Raises:
         UsageError: as `exact_posterior`; no such label, or a value outside its prior.
@@ -119,7 +122,9 @@ def exact_probability(
     observed = _observations(simulator, flux, mag, truth, usable, gain)
     with jax.enable_x64(True):
         inference, key = Inference(simulator.observing.conditions), jax.random.key(SEED)
-        return probability_above(observed, in_float64(simulator), prior, *above, key=key, inference=inference)
+        return probability_above(
+            observed, in_float64(simulator), prior, *above, key=key, inference=inference, advance=advance
+        )
 
 
 def _observations(

@@ -1,5 +1,7 @@
 """The probability of a class of stars against closed forms, brute force, and how often it comes true."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from scipy.special import entr
 from scipy.stats import truncnorm
 
+from crlb.bayes import classes
 from crlb.bayes.classes import Above, probability_above
 from crlb.bayes.posterior import Inference, Observations
 from crlb.errors import DataError, UsageError
@@ -91,6 +94,17 @@ def test_two_labels_agree_with_brute_force_integration(star, mag):  # noqa: F811
     exact = [brute_force(star, one, mag, 2.5) for one in y]
     np.testing.assert_allclose(found.probability, exact, atol=0.015)
     assert min(exact) < 0.25 < 0.9 < max(exact)
+
+
+def test_weights_that_sum_to_more_than_one_by_rounding_leave_a_probability(line, monkeypatch):  # noqa: F811
+    rounded = SimpleNamespace(
+        cumulative=np.array([[np.nextafter(1.0, 2.0)], [0.25]]), converged=np.ones(2, bool)
+    )
+    monkeypatch.setattr(classes, "posterior", lambda *args, **options: rounded)
+    seen = Observations(np.zeros((2, WAVE.size)), np.full(2, MAG))
+    found = probability_above(seen, ForwardModel(line, unit_noise(line, 1.0)), box_prior(line), "label_0",
+                              0.4, key=KEY)  # fmt: skip
+    assert found.probability.tolist() == [0.0, 0.75]
 
 
 def test_the_limits_of_no_knowledge_and_of_certainty():

@@ -44,8 +44,8 @@ def test_every_experiment_says_what_it_claims_costs_and_expects(name):
         assert found.sizes["cpu"].mag == found.sizes["gpu"].mag == (20.5, 22.5)
 
 
-def test_there_are_twenty_three_experiments():
-    assert len(NAMES) == len(set(NAMES)) == 23
+def test_there_are_twenty_four_experiments():
+    assert len(NAMES) == len(set(NAMES)) == 24
     assert {path.parent.name for path in Path("results").glob("*/results.json")} <= set(NAMES)
 
 
