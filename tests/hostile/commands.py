@@ -140,6 +140,11 @@ LINES: Mapping[str, tuple[str, ...]] = {
     "crlb spectrum": (f"{STAR} --out NEW.csv",),
     "crlb information": (STAR,),
     "crlb nuisances": ("--grid GRID --bayes",),
+    "crlb plan": (f"{STAR} --want log_g=0.2",),
+    "crlb compare": (f"{STAR} --instrument pfs-mr gaia-rvs".replace("--mag", "--snr"),),
+    "crlb instruments": ("gaia-rvs",),
+    "crlb instrument new": ("--out NEW.yaml",),
+    "crlb instrument show": ("gaia-rvs",),
     "crlb check": ("STARS --grid GRID",),
     "crlb posterior": ("STARS --grid GRID", "BARE --grid GRID --noise model --mag 20"),
     "crlb grid info": ("GRID",),
@@ -171,7 +176,7 @@ def made(folder: Path) -> dict[str, Path]:
         "GRID": "grid.h5", "STARS": "stars.h5", "BARE": "bare.h5", "SPECTRA": "spectra", "RUNS": "runs",
         "WEIGHTS": "weights.safetensors", "SWEEP": "sweep.yaml", "BASELINE": "ridge.npz",
         "NOISE": "noise.h5", "CONDITIONS": "conditions.yaml", "CONFIG": "config.yaml", "LIST": "list.txt",
-        "CKPT": "a.ckpt",
+        "CKPT": "a.ckpt", "POPULATION": "population.csv",
     }  # fmt: skip
     paths = {name: folder / file for name, file in names.items()}
     save_grid(toy_grid(MODEL_WAVE, SMALL_AXES), paths["GRID"])
@@ -186,6 +191,7 @@ def made(folder: Path) -> dict[str, Path]:
     paths["CONFIG"].write_text(to_yaml(preset("tiny")))
     paths["SWEEP"].write_text("preset: tiny\ndata: emulator\ngrid: {train.seed: [1, 2]}\n")
     paths["LIST"].write_text("list")
+    paths["POPULATION"].write_text("T_eff,log_g,M_H,mag\n4700,2.6,-0.8,20\n4800,2.5,-0.5,21\n")
     theirs.checkpoint(paths["CKPT"])
     paths["BASELINE"].write_bytes(b"PK")
     paths["SPECTRA"].mkdir()

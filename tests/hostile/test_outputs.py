@@ -21,16 +21,19 @@ from tests.crlb.stranger import stranger
 from tests.hostile.commands import LINES, PROGRAMS, answer, commands, line, made, options_of
 
 CREATED = {"json": ".json", "csv": ".csv", "plot": ".png", "predictions": ".csv", "slurm": ".sh"}
+CREATED |= {"plot_labels": ".png"}
 FOLDERS = ("samples", "plots")  # created, too
 # What `out` is to be called, where it is no folder.
 OUT = {"crlb spectrum": ".h5", "crlb grid synthesize": ".h5", "crlb grid index": ".txt"}
 OUT |= {"crlb posterior": ".csv", "specvit simulate": ".h5", "specvit predict": ".csv"}
+OUT |= {"crlb instrument new": ".yaml"}
 OUT |= {"specvit report": ".html", "specvit export": ".onnx", "baselines fit": ".npz"}
 # Which of the files of `made` stands for an option or argument that names an input.
 READ = {
     "grid": "GRID", "noise": "NOISE", "data": "STARS", "spectra": "STARS", "files": "STARS",
     "conditions": "CONDITIONS", "config": "CONFIG", "init_weights": "WEIGHTS", "run": "WEIGHTS",
     "sources": "WEIGHTS", "list": "LIST", "file": "GRID", "checkpoint": "CKPT",
+    "population": "POPULATION",
 }  # fmt: skip
 FILE = {"specvit sweep": "SWEEP", "baselines evaluate": "BASELINE"}
 # Folders that a command reads, or keeps for itself, have tests of their own.
