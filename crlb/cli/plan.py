@@ -1,6 +1,5 @@
 """`crlb plan`: how long, and how faint, for a label to be known so well."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from crlb.fisher.algebra import LabelledFisher
     from crlb.observation.conditions import Conditions
     from crlb.observation.forward_model import ForwardModel
-    from crlb.observation.nuisance import NuisanceModel
     from crlb.observation.star import Star
     from crlb.planning.planned import Advance, BoundedStar, Planned
     from crlb.planning.result import LabelMap, Plan, TimeMap
@@ -197,39 +195,15 @@ class PlanOptions(Fisher):
         from crlb.planning.variance import any_exposures
 
         mag = self.mag[0] if self.mag else BRIGHT
-        own, found = self._mags(mag), []
+        own, found = self.mags_of_all(mag), []
         for name, own_mag in zip(self.instruments(), own, strict=True):
-            model, nuisances = self._seen_by(name)
+            model, nuisances = self.with_unknowns(name)
             model.emulator.check(self.star(model.label_names))
             (seen,) = any_exposures(model, nuisances, self.star(model.label_names)[None], own_mag)
             self._check_told_apart(model, seen.at(model.exposure.n_exp))
             limits = lasting(model, seen, self._conditions())
             found.append(BoundedStar(name, seen, own_mag - mag, partial(self._bounds, model), limits))
         return found
-
-    def _mags(self, mag: float) -> list[float]:
-        """The magnitude of the star in the band of every instrument, if it is this in that of the first."""
-        from crlb.observation.brightness import mags_elsewhere
-        from crlb.observation.spectrograph import on_grid
-
-        if len(self.instruments()) == 1:
-            return [mag]
-        grid = self.load_grid()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # `with_unknowns` says it again
-            seen = [
-                on_grid(self.load_spectrograph(name), grid, self.wave_range) for name in self.instruments()
-            ]
-            return mags_elsewhere(grid, self.star(grid.label_names), mag, seen)
-
-    def _seen_by(self, name: str) -> "tuple[ForwardModel, NuisanceModel]":
-        """How the star is seen by an instrument, with what is unknown besides its labels."""
-        from crlb.observation.build import with_unknowns
-
-        return with_unknowns(
-            self.load_grid(), self.load_spectrograph(name), self.nuisances(),
-            wave_range=self.wave_range, degree=self.degree,
-        )  # fmt: skip
 
     def _check_told_apart(self, model: "ForwardModel", star: "Star") -> None:
         """Raises which labels cannot be told apart."""
@@ -291,8 +265,8 @@ class PlanOptions(Fisher):
 
         total = len(self.instruments()) * PER_AXIS**2
         with progress("sigma over T_eff and log g", total, unit="points") as advance:
-            for name, mag in zip(self.instruments(), self._mags(self.mag[0]), strict=True):
-                model, nuisances = self._seen_by(name)
+            for name, mag in zip(self.instruments(), self.mags_of_all(self.mag[0]), strict=True):
+                model, nuisances = self.with_unknowns(name)
                 yield from label_maps(
                     model, nuisances, self.star(model.label_names), mag, self.wanted(), name=name,
                     fisher=partial(self._with_prior, model), advance=advance,

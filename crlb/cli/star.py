@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from crlb.observation.forward_model import ForwardModel
+    from crlb.observation.nuisance import NuisanceModel
     from crlb.observation.nuisances import Nuisances
     from crlb.observation.star import Star
 
@@ -136,27 +137,38 @@ class StarWithNuisances(StarOptions):
 
         A magnitude is that in the band of the first one.
         """
-        if self.mag is None or len(self.instruments()) == 1:
-            return [self.seen(name) for name in self.instruments()]
+        names = self.instruments()
+        if self.mag is None:
+            return [self.seen(name) for name in names]
+        mags = self.mags_of_all(self.mag)
+        return [replace(self, mag=mag).seen(name) for name, mag in zip(names, mags, strict=True)]
+
+    def mags_of_all(self, mag: float) -> list[float]:
+        """Returns the star's magnitudes in the bands of all instruments, given that in the first one's."""
         from crlb.observation.brightness import mags_elsewhere
         from crlb.observation.spectrograph import on_grid
 
+        if len(self.instruments()) == 1:
+            return [mag]
         grid = self.load_grid()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # `seen` says it again
-            seen = [
-                on_grid(self.load_spectrograph(name), grid, self.wave_range) for name in self.instruments()
-            ]
-            mags = mags_elsewhere(grid, self.star(grid.label_names), self.mag, seen)
-        return [replace(self, mag=mag).seen(name) for name, mag in zip(self.instruments(), mags, strict=True)]
+            warnings.simplefilter("ignore")  # `with_unknowns` says it again
+            spectrographs = map(self.load_spectrograph, self.instruments())
+            seen = [on_grid(one, grid, self.wave_range) for one in spectrographs]
+            return mags_elsewhere(grid, self.star(grid.label_names), mag, seen)
 
     def seen(self, instrument: str | None = None) -> "tuple[ForwardModel, Star]":
         """Returns how the star is seen, and the star; by default with the first instrument."""
-        from crlb.observation.build import with_unknowns
         from crlb.observation.star import observe
 
-        model, nuisances = with_unknowns(
+        model, nuisances = self.with_unknowns(instrument)
+        return model, observe(model, self.star(model.label_names), self.magnitude(model), nuisances)
+
+    def with_unknowns(self, instrument: str | None = None) -> "tuple[ForwardModel, NuisanceModel]":
+        """Returns how stars are seen, by default with the first instrument, and what is unknown besides."""
+        from crlb.observation.build import with_unknowns
+
+        return with_unknowns(
             self.load_grid(), self.load_spectrograph(instrument), self.nuisances(),
             wave_range=self.wave_range, degree=self.degree,
         )  # fmt: skip
-        return model, observe(model, self.star(model.label_names), self.magnitude(model), nuisances)
