@@ -36,6 +36,9 @@ SEED = 7  # of their labels
 YOUNGER = {  # settings that came later, and their default
     "conditions": "published",
     "noise_component": False,
+    "population": None,
+    "population_mag": False,
+    "population_outside": "refuse",
     "rows": None,
     "validation_rows": None,
 }
