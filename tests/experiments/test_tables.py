@@ -47,6 +47,7 @@ def test_every_block_of_the_documents_is_what_the_result_files_give(results):
         ("conditions.md", ()),
         ("figure.md", ()),
         ("windows.md", ()),
+        ("population.md", ()),
         ("tiny.md", ()),
         ("survey.md", ()),
     ], "run python -m experiments.tables"
