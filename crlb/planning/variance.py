@@ -152,6 +152,7 @@ def any_exposures(
     with jax.enable_x64(True):
         double = model.astype(jnp.float64)
         points = jnp.asarray(labels, jnp.float64)
+        nuisances = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), nuisances)
         seen = see(double, nuisances, points, jnp.full(len(points), float(mag)))
         vectors = np.asarray(points if nuisances is None else nuisances.at_rest(points))
         flux, jac, parts, slopes = map(np.asarray, seen)

@@ -175,10 +175,10 @@ def density(simulator: Simulator) -> Prior:
     """
     prior, emulator = simulator.prior, simulator.emulator
     if isinstance(prior, Snapped | Population):
-        found = "snapped" if isinstance(prior, Snapped) else "stars of a table (data.population)"
-        raise UsageError(
-            f"the posterior needs a prior with a density, found {found}; see crlb ceiling --bayes"
-        )
+        way = "data.prior must be continuous"
+        if isinstance(prior, Population):
+            way = "leave out data.population (crlb ceiling --population has the limit of its stars)"
+        raise UsageError(f"the posterior needs a prior with a density; {way}")
     n, names = len(simulator.label_names), emulator.label_names
     low, high = (
         np.concatenate([own, axes[n:]])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from crlb.ceilings.ceiling import NodeBounds, _bin
+from crlb.ceilings.ceiling import NodeBounds, summary_of
 from crlb.errors import DataError, UsageError
 from crlb.fisher.algebra import (
     LabelledFisher,
@@ -187,9 +187,9 @@ def test_the_ceiling_has_no_unit_and_grows_with_information(seed, unit, width):
     chance = np.random.default_rng(seed)
     bound, snr = chance.gamma(1.0, width, (9, 1)), chance.gamma(2.0, 5.0, (9, 1))
     nodes = NodeBounds(bound, snr, chance.random((9, 1)), [])
-    one = _bin(20.0, 1.0, nodes, 0)
-    other = _bin(20.0, unit**2, nodes._replace(bound=bound * unit), 0)
-    better = _bin(20.0, 1.0, nodes._replace(bound=bound / 2), 0)
+    one = summary_of(nodes, 1.0, 0, 20.0)
+    other = summary_of(nodes._replace(bound=bound * unit), unit**2, 0, 20.0)
+    better = summary_of(nodes._replace(bound=bound / 2), 1.0, 0, 20.0)
     for name in ("p10", "median", "p90", "mean"):
         found = getattr(one.r2_max, name)
         assert 0 <= found <= 1

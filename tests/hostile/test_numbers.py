@@ -17,7 +17,7 @@ BEGINS = (
     *(f"crlb.cli.command.{name}.__call__" for name in ("Ceiling", "Fisher", "Spectrum", "Information")),
     *(f"crlb.cli.command.{name}.__call__" for name in ("NuisancesOptions", "CheckSpectra", "PosteriorOf")),
     *(f"crlb.cli.command.{name}.__call__" for name in ("Validate", "Index", "Download", "Build")),
-    "crlb.cli.command.Synthesize.__call__",
+    *(f"crlb.cli.command.{name}.__call__" for name in ("Synthesize", "PlanOptions", "Compare")),
     "specvit_jax.spectra.file_sources.simulator_of",
     "specvit_jax.spectra.simulate_shards.simulator",
     "specvit_jax.training.parallel.connect",
