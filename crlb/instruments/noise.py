@@ -22,8 +22,8 @@ from crlb.detector import Detector
 from crlb.errors import DataError
 from crlb.instruments.values import Section
 from crlb.observation.exposure import REFERENCE_EXPTIME_S
-from crlb.observation.noise import REFERENCE_MAG
-from crlb.observation.noise_curves import NoiseModel
+from crlb.observation.noise import I_BAND_EDGE, I_BAND_SOFTNESS, REFERENCE_MAG
+from crlb.observation.noise_curves import NoiseModel, running_maximum
 
 UNCALIBRATED_SNR = 100.0  # per pixel at the reference magnitude, where no noise is described
 UNCALIBRATED_EXPOSURES = 12 * REFERENCE_EXPTIME_S
@@ -31,7 +31,7 @@ UNCALIBRATED_EXPOSURES = 12 * REFERENCE_EXPTIME_S
 NEGLIGIBLE = 1e-6
 POSSIBLE = 1e-6  # by so much rounding may carry two signal-to-noise ratios past what photons allow
 MAGNITUDES = (-10.0, 40.0)
-BAND_BLUE, BAND_RED, BAND_SOFTNESS = 6900.0, 8250.0, 80.0  # Å: the SDSS i filter between half-power points
+BAND_BLUE = 6900.0  # Å, blue half-power point of the SDSS i filter
 
 
 class Electrons(NamedTuple):
@@ -87,7 +87,7 @@ def noise_model(
     if len(set(scalars)) > 1:
         raise DataError("noise: stray_e, dark_var, read_var and sky_floor must be the same in all arms")
     sky = np.concatenate([one.sky for one in electrons])
-    peak = np.concatenate([_running_maximum(one.sky) for one in electrons])
+    peak = np.concatenate([running_maximum(one.sky) for one in electrons])
     stray_e, dark_var, read_var, sky_floor = scalars[0]
     return NoiseModel(
         wave=jnp.asarray(detector.wave),
@@ -107,10 +107,10 @@ def noise_model(
 def _band(detector: Detector, band: tuple[float, float] | None) -> Float[np.ndarray, " n_pix"]:
     """Photon weight of every pixel in a magnitude, d nu / nu ~ d wave / wave."""
     wave = detector.wave
-    low, high = band or (BAND_BLUE, BAND_RED + 5 * BAND_SOFTNESS)
+    low, high = band or (BAND_BLUE, I_BAND_EDGE + 5 * I_BAND_SOFTNESS)
     weight = (detector.high - detector.low) / wave * ((wave >= low) & (wave <= high))
     if band is None:
-        weight = weight / (1 + np.exp((wave - BAND_RED) / BAND_SOFTNESS))
+        weight = weight / (1 + np.exp((wave - I_BAND_EDGE) / I_BAND_SOFTNESS))
     if not weight.sum() > 0:
         words = "i band" if band is None else "band"
         raise DataError(
@@ -215,9 +215,3 @@ def _at_two_magnitudes(
 def _check(noise: Section, good: Bool[np.ndarray, " n_pix"], words: str) -> None:
     if not good.all():
         raise DataError(f"{noise.place}: {words}, but it is not in {int((~good).sum())} pixels")
-
-
-def _running_maximum(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    padded = np.pad(values, 1, mode="edge")
-    found: Float[np.ndarray, " n"] = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-    return found

@@ -130,7 +130,7 @@ def builtin_noise() -> NoiseModel:
         wave=jnp.asarray(wave),
         signal_e=jnp.asarray(SIGNAL_E * throughput),
         sky_e=jnp.asarray(sky),
-        skymax_e=jnp.asarray(_running_maximum(sky)),
+        skymax_e=jnp.asarray(running_maximum(sky)),
         stray_e=STRAY_E,
         dark_var=DARK_VAR,
         read_var=READ_VAR,
@@ -233,8 +233,8 @@ def _line_fractions(wave: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_
     return found
 
 
-def _running_maximum(values: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
-    """Largest of each pixel and its two neighbours."""
+def running_maximum(values: Float[np.ndarray, " n_pix"]) -> Float[np.ndarray, " n_pix"]:
+    """Returns the largest of each pixel and its two neighbours."""
     padded = np.pad(values, 1, mode="edge")
     found: Float[np.ndarray, " n_pix"] = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
     return found
