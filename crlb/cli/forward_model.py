@@ -74,7 +74,7 @@ class ForwardModelOptions(Checks):
         conditions = None if named is None else condition_file(named)
         return {
             "--grid": self.grid_path(),
-            **{f"--instrument {name}": instrument_file(name) for name in self.instruments()},
+            **{_nth(i): instrument_file(name) for i, name in enumerate(self.instruments())},
             "--noise": self.curves(),
             "--conditions": conditions,
         }
@@ -249,6 +249,11 @@ class ForwardModelOptions(Checks):
             "fixed": dict(self.fixed().items()),
             "interpolation_degree": self.degree,
         }
+
+
+def _nth(i: int) -> str:
+    """What the i-th instrument is called in a message."""
+    return f"--instrument, no. {i + 1}," if i else "--instrument"
 
 
 def pairs(option: str, texts: tuple[str, ...]) -> dict[str, float]:

@@ -42,7 +42,8 @@ class Instruments(Checks):
         """Returns the files read: argument -> file."""
         from crlb.instruments.find import instrument_file
 
-        return {"--grid": self.grid, **{name: instrument_file(name) for name in self.names}}
+        found = {f"instrument {i + 1}": instrument_file(name) for i, name in enumerate(self.names)}
+        return {"--grid": self.grid, **found}
 
     def __call__(self) -> None:
         from crlb.grids.grid_file import default_grid_path, grid_reach
@@ -197,7 +198,7 @@ class NewInstrument(Checks):
 
     def outputs(self) -> dict[str, Path | None]:
         """Returns the files created."""
-        return {"--out": self.out, "the table beside --out": self._table()}
+        return super().outputs() | {"the table beside --out": self._table()}
 
     def check(self) -> None:
         """Refuses what `Checks.check` does, and a name that is not one of YAML."""
