@@ -82,7 +82,7 @@ class Comparison(Record):
         besides = f" Unknown besides the labels: {', '.join(self.unknown)}." if self.unknown else ""
         words = (
             f"{self.n_exp} exposures of {self.exptime_s:g} s each. Bounds for unbiased estimators, 1 sigma: "
-            f"others known/all unknown.{besides}"
+            f"upper number with the others known, lower one with all unknown.{besides}"
         )
         reasons = [f"{row.instrument}: {row.reason}" for row in self.rows if row.reason]
         return text_of(_table(self), words, *reasons)
@@ -117,7 +117,7 @@ def _table(found: Comparison) -> "Table":
     for head in heads:
         table.add_column(head, justify="left" if head == "instrument" else "right", no_wrap=True)
     for row in found.rows:
-        bounds = [f"{row.conditional_bound[x]:.3g}/{row.marginal_bound[x]:.3g}" for x in found.label_names]
+        bounds = [f"{row.conditional_bound[x]:.3g}\n{row.marginal_bound[x]:.3g}" for x in found.label_names]
         table.add_row(row.instrument, *_spectrum(row), *bounds)
     return table
 
