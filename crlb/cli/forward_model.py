@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -124,8 +124,9 @@ class ForwardModelOptions(Checks):
     def _check_own(self, name: str) -> None:
         """Refuses options that an instrument other than the PFS red arm has no use for."""
         self.find(name)
-        for option, default in (("noise", None), ("lsf_fwhm", 1.6), ("seeing_arcsec", 0.8)):
-            if getattr(self, option) != default and DEFAULT_INSTRUMENT not in self.instruments():
+        defaults = {one.name: one.default for one in fields(self)}
+        for option in ("noise", "lsf_fwhm", "seeing_arcsec"):
+            if getattr(self, option) != defaults[option] and DEFAULT_INSTRUMENT not in self.instruments():
                 raise UsageError(
                     f"{option_of(option)} is of the PFS red arm and has no effect with --instrument {name}; "
                     "leave it out, or write it into the instrument's file"

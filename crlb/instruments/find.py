@@ -55,9 +55,15 @@ def find_instrument(name: str | Path) -> "Spectrograph":
         from crlb.observation.spectrograph import pfs_red_arm
 
         return pfs_red_arm()
+    return _preset(str(name))
+
+
+@cache
+def _preset(name: str) -> "Spectrograph":
+    """A spectrograph that is built in; commands ask for it in their checks and in their work."""
     from crlb.instruments.describe import described
 
-    return described(_presets()[str(name)], str(name), Path())
+    return described(_presets()[name], name, Path())
 
 
 def preset_text(name: str) -> str:
