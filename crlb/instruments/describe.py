@@ -30,20 +30,11 @@ def described(values: object, place: str, folder: Path) -> Spectrograph:
         DataError: a value is missing, unknown or out of range.
         MissingInputError: a file cannot be read.
     """
-    whole = section(values, place, folder).only("name", "source", "arms", "magnitude", "noise")
-    name, arms = whole.words("name"), whole.sections("arms")
-    if len(arms) > MOST_ARMS:
-        raise DataError(f"{place}: needed at most {MOST_ARMS} arms, found {len(arms)}")
-    names = [arm.only("name", "pixels", "fwhm", "resolving_power", "noise").words("name") for arm in arms]
-    if len(set(names)) != len(names):
-        raise DataError(f"{place}: names of the arms must differ, found {', '.join(names)}")
-    parts = [
-        arm_pixels(replace(arm, place=f"{place}, arm {own}"), name)
-        for arm, own in zip(arms, names, strict=True)
-    ]
-    detector = joined(parts, name)
+    whole, arms = _sections(values, place, folder)
+    parts = _pixels(whole, arms)
+    detector = joined([part for _, part in parts], whole.words("name"))
     with jax.enable_x64(True):
-        electrons = [_electrons(whole, arm, part) for arm, part in zip(arms, parts, strict=True)]
+        electrons = [_electrons(whole, arm, part) for arm, (_, part) in zip(arms, parts, strict=True)]
         known = [one for one in electrons if one is not None]
         if known and len(known) < len(arms):
             raise DataError(f"{place}: needed the noise of all arms, or of none; some have none")
@@ -52,8 +43,38 @@ def described(values: object, place: str, folder: Path) -> Spectrograph:
             known or [uncalibrated(detector)], detector, _band(whole),
             source if known else f"{source}; {NOT_KNOWN}",
         )  # fmt: skip
-    lengths = tuple((own, len(part)) for own, part in zip(names, parts, strict=True))
+    lengths = tuple((own, len(part)) for own, part in parts)
     return Spectrograph(detector, noise, lengths, calibrated=bool(known))
+
+
+def described_pixels(values: object, place: str, folder: Path) -> Detector:
+    """Returns the pixels of the spectrograph that a mapping describes; nothing of it is computed by jax.
+
+    Arguments and errors as `described`.
+    """
+    whole, arms = _sections(values, place, folder)
+    return joined([part for _, part in _pixels(whole, arms)], whole.words("name"))
+
+
+def _sections(values: object, place: str, folder: Path) -> tuple[Section, list[Section]]:
+    """The description of a spectrograph, and those of its arms."""
+    whole = section(values, place, folder).only("name", "source", "arms", "magnitude", "noise")
+    arms = whole.sections("arms")
+    if len(arms) > MOST_ARMS:
+        raise DataError(f"{place}: needed at most {MOST_ARMS} arms, found {len(arms)}")
+    return whole, arms
+
+
+def _pixels(whole: Section, arms: Sequence[Section]) -> list[tuple[str, Detector]]:
+    """Name and pixels of every arm."""
+    names = [arm.only("name", "pixels", "fwhm", "resolving_power", "noise").words("name") for arm in arms]
+    if len(set(names)) != len(names):
+        raise DataError(f"{whole.place}: names of the arms must differ, found {', '.join(names)}")
+    name = whole.words("name")
+    return [
+        (own, arm_pixels(replace(arm, place=f"{whole.place}, arm {own}"), name))
+        for arm, own in zip(arms, names, strict=True)
+    ]
 
 
 def joined(parts: Sequence[Detector], name: str) -> Detector:

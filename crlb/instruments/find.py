@@ -1,12 +1,12 @@
 """Instruments by name or from a file: YAML that says pixels, line-spread width and noise of every arm."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from crlb.detector import DEFAULT_INSTRUMENT
+from crlb.detector import DEFAULT_INSTRUMENT, Detector, pfs_medium
 from crlb.errors import DataError, UsageError
 from crlb.files.text_input import read_text
 from crlb.files.yaml_input import MOST_BYTES, parse_yaml
@@ -15,6 +15,7 @@ from crlb.suggest import meant
 if TYPE_CHECKING:
     from crlb.observation.spectrograph import Spectrograph
 
+T = TypeVar("T")
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -50,7 +51,9 @@ def find_instrument(name: str | Path) -> "Spectrograph":
     """
     path = instrument_file(name)
     if path is not None:
-        return _from_file(path)
+        from crlb.instruments.describe import described
+
+        return _from_file(path, described)
     if str(name) == DEFAULT_INSTRUMENT:
         from crlb.observation.spectrograph import pfs_red_arm
 
@@ -64,6 +67,22 @@ def _preset(name: str) -> "Spectrograph":
     from crlb.instruments.describe import described
 
     return described(_presets()[name], name, Path())
+
+
+def find_detector(name: str | Path) -> Detector:
+    """Returns the pixels of a spectrograph, by its name or from a YAML file; nothing is computed by jax.
+
+    Raises:
+        UsageError, MissingInputError, DataError: as `find_instrument`.
+    """
+    from crlb.instruments.describe import described_pixels
+
+    path = instrument_file(name)
+    if path is not None:
+        return _from_file(path, described_pixels)
+    if str(name) == DEFAULT_INSTRUMENT:
+        return pfs_medium()
+    return described_pixels(_presets()[str(name)], str(name), Path())
 
 
 def preset_text(name: str) -> str:
@@ -84,11 +103,10 @@ def preset_text(name: str) -> str:
     return found
 
 
-def _from_file(path: Path) -> "Spectrograph":
-    from crlb.instruments.describe import described
-
+def _from_file(path: Path, reader: Callable[[object, str, Path], T]) -> T:
+    """What a reader of descriptions makes of a file's."""
     try:
-        return described(parse_yaml(read_text(path, "instrument", MOST_BYTES)), "instrument", path.parent)
+        return reader(parse_yaml(read_text(path, "instrument", MOST_BYTES)), "instrument", path.parent)
     except (DataError, UsageError) as error:
         raise type(error)(f"instrument {path}: {error}") from error
 

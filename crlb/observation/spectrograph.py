@@ -2,15 +2,26 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from crlb.detector import DEFAULT_LSF_FWHM, FWHM_PER_SIGMA, Detector, cell_edges, pfs_medium
+from crlb.detector import (
+    DEFAULT_LSF_FWHM,
+    FWHM_PER_SIGMA,
+    SPEED_OF_LIGHT_KMS,
+    TOUCHING,
+    Detector,
+    cell_edges,
+    pfs_medium,
+)
 from crlb.errors import DataError, UsageError
 from crlb.grids.spectral_grid import SpectralGrid
+from crlb.observation.conditions import PUBLISHED, Conditions
 from crlb.observation.kernel import COVERED_SIGMA, inside
 from crlb.observation.line_spread import TOO_BROAD
+from crlb.observation.moving import REACH_SIGMA
 from crlb.observation.noise_curves import NoiseModel, builtin_noise
 
 
@@ -114,13 +125,59 @@ def on_grid(
     return found
 
 
+def pixels_shown(
+    detector: Detector, grid: SpectralGrid, conditions: Conditions = PUBLISHED
+) -> Int[np.ndarray, " n"]:
+    """Returns the pixels that a grid shows whatever the velocity and line width, none of them twice.
+
+    They are in the order of wavelength; where arms overlap, those of the arm that begins first, as where
+    spectra of several arms are combined (`crlb.readers.combine`). Nothing is computed by jax.
+
+    Args:
+        detector: pixels of all arms.
+        grid: model spectra, before any instrument.
+        conditions: priors of velocity and line-spread width, whose reach counts (`crlb.observation.moving`).
+
+    Raises:
+        DataError: fewer than two pixels.
+    """
+    broadest, rv_sigma = 1 + REACH_SIGMA * conditions.lsf_sigma, conditions.rv_sigma_kms
+    rv_kms = REACH_SIGMA * rv_sigma if np.isfinite(rv_sigma) else 0.0
+    reach = _reach(detector, grid, broadest) + rv_kms / SPEED_OF_LIGHT_KMS * detector.wave
+    rows = apart(detector, np.flatnonzero(inside(grid.wave, detector.low, detector.high, reach=reach)))
+    if len(rows) < 2:
+        _refuse_unreached(detector, grid)
+    return rows
+
+
+def apart(detector: Detector, rows: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Returns those of these pixels that do not overlap, in the order of wavelength.
+
+    Of two runs of touching pixels that overlap, the one that begins first is taken whole.
+    """
+    if len(rows) < 2:
+        return rows
+    some, found, end = detector.take(rows), [rows[:0]], -np.inf
+    for start, stop in sorted(some.stretches(), key=lambda run: float(some.low[run[0]])):
+        run = np.arange(start, stop)
+        run = run[some.low[run] >= end - TOUCHING * (some.high - some.low)[run]]
+        if len(run):
+            found.append(rows[run])
+            end = float(some.high[run[-1]])
+    return np.concatenate(found)
+
+
 def _words(spectrograph: Spectrograph) -> str:
     return "the arm" if spectrograph.whole else spectrograph.name
 
 
-def _reach(detector: Detector, grid: SpectralGrid) -> Float[np.ndarray, " n_pix"]:
-    """Half of what a pixel sees besides itself, Å: `COVERED_SIGMA` of the Gaussian that the grid lacks."""
-    lacking = np.maximum(detector.lsf_fwhm**2 - (detector.wave / grid.resolving_power) ** 2, 0.0)
+def _reach(detector: Detector, grid: SpectralGrid, broader: float = 1.0) -> Float[np.ndarray, " n_pix"]:
+    """Half of what a pixel sees besides itself, Å: `COVERED_SIGMA` of the Gaussian that the grid lacks.
+
+    Of lines that are `broader` times as wide as the detector's.
+    """
+    own = broader * detector.lsf_fwhm
+    lacking = np.maximum(own**2 - (detector.wave / grid.resolving_power) ** 2, 0.0)
     found: Float[np.ndarray, " n_pix"] = COVERED_SIGMA / FWHM_PER_SIGMA * np.sqrt(lacking)
     return found
 
@@ -129,13 +186,9 @@ def _check_reached(
     spectrograph: Spectrograph, grid: SpectralGrid, reached: Bool[np.ndarray, " n_pix"]
 ) -> None:
     """Refuses a grid that shows nothing of a spectrograph, or nothing as sharp as it sees it."""
-    own, detector = cell_edges(grid.wave)[[0, -1]], spectrograph.detector
+    detector = spectrograph.detector
     if reached.sum() < 2:
-        raise DataError(
-            f"{spectrograph.name}: its pixels lie between {detector.low.min():.0f} and "
-            f"{detector.high.max():.0f} Å, the grid covers {own[0]:.0f} to {own[1]:.0f} Å; use a grid that "
-            "reaches them (--grid)"
-        )
+        _refuse_unreached(detector, grid)
     ratio = detector.wave / grid.resolving_power / detector.lsf_fwhm
     ends = np.cumsum([n for _, n in spectrograph.arms])
     for (arm, _), part in zip(spectrograph.arms, np.split(np.arange(len(detector)), ends[:-1]), strict=True):
@@ -147,6 +200,14 @@ def _check_reached(
                 f"{grid.resolving_power:g}, so that it shows other lines; use a grid of a resolving power of "
                 f"{power / TOO_BROAD:.0f} or more (--grid)"
             )
+
+
+def _refuse_unreached(detector: Detector, grid: SpectralGrid) -> NoReturn:
+    own = cell_edges(grid.wave)[[0, -1]]
+    raise DataError(
+        f"{detector.name}: its pixels lie between {detector.low.min():.0f} and {detector.high.max():.0f} Å, "
+        f"the grid covers {own[0]:.0f} to {own[1]:.0f} Å; use a grid that reaches them (--grid)"
+    )
 
 
 def _check_range(

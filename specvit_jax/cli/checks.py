@@ -6,6 +6,7 @@ from pathlib import Path
 from crlb.errors import UsageError
 from crlb.files.folders import check_outside
 from crlb.files.input import check_inputs
+from crlb.instruments.find import instrument_file
 from crlb.labels import LABELS
 from crlb.suggest import meant
 from specvit_jax.settings.config import Config, DataConfig
@@ -101,7 +102,8 @@ def check_tasks(environment: Mapping[str, str]) -> None:
 def star_files(data: DataConfig) -> dict[str, Path | None]:
     """The files stars are made from: option -> file; None: what is built in."""
     names = {"--grid": data.grid, "--noise": data.noise, "--population": data.population}
-    return {option: _path(name) for option, name in names.items()}
+    files = {option: _path(name) for option, name in names.items()}
+    return files | {"--instrument": instrument_file(data.instrument)}
 
 
 def _path(name: str | None) -> Path | None:

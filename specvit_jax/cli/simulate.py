@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import DataError, UsageError
 from crlb.files.folders import check_outside
 from crlb.files.output import check_outputs
@@ -29,7 +30,8 @@ class Simulate:
       specvit simulate --n 1000000 --seed 1 --out train --shards 100 --arrays flux --sampling snapped
       specvit simulate --n 10000 --seed 3 --out survey.h5 --conditions survey
       specvit simulate --n 10000 --mag 20 22 --seed 5 --out giants.h5 --population stars.csv
-      specvit simulate --out train --verify
+      specvit simulate --n 10000 --instrument gaia-rvs --snr 10 100 --seed 6 --out rvs.h5
+    specvit simulate --out train --verify
     """
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE|FOLDER")]
@@ -38,12 +40,18 @@ class Simulate:
     """Number of spectra; default: none, needed but for --verify."""
     mag: Magnitudes = (20.5, 22.5)
     """AB magnitudes in i, drawn uniformly."""
+    snr: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
+    """Signal-to-noise ratios per pixel between which the median star lies, instead of magnitudes; needed for
+    instruments whose noise of a magnitude is not known; default: --mag counts."""
     seed: int = 0
     """Seed of the labels, magnitudes and noise."""
     grid: File = None
     """Grid of model spectra, HDF5; default: the embedded grid (own LTE synthesis, not BOSZ)."""
+    instrument: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_INSTRUMENT
+    """Spectrograph: a name that `crlb instruments` lists, or a YAML file (`crlb instrument new` writes one).
+    Its pixels that the grid shows are stored, in the order of wavelength."""
     noise: File = None
-    """Curves of the instrument and the sky, HDF5; default: the built-in ones."""
+    """Curves of the PFS red arm and the sky, HDF5; default: the built-in ones."""
     noise_level: float = 1.0
     """Factor on the 1-sigma noise."""
     conditions: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "published"
@@ -96,7 +104,9 @@ class Simulate:
         return DataConfig(
             grid=None if self.grid is None else str(self.grid),
             noise=None if self.noise is None else str(self.noise),
+            instrument=self.instrument,
             mag=self.mag,
+            snr=self.snr,
             labels=self.labels,
             ranges=self.range,
             prior=self.sampling,

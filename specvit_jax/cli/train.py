@@ -19,6 +19,7 @@ from specvit_jax.settings.config_file import load, override, words
 from specvit_jax.settings.epochs import in_steps
 from specvit_jax.settings.observed_under import conditions_file, conditions_text
 from specvit_jax.settings.original_config import reworded
+from specvit_jax.settings.pixels import sized
 from specvit_jax.settings.presets import preset
 
 Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
@@ -35,6 +36,7 @@ class Train:
       specvit train tiny --data train.h5 --out runs/file --steps 5000 --set train.loss=nll train.min_lr=1e-6
       specvit train paper --data shards/shard_index.txt --out runs/paper --precision bfloat16 --resume
       specvit train survey --data emulator --out runs/survey
+    specvit train tiny --data emulator --instrument gaia-rvs --snr 10 100 --out runs/rvs
       specvit train --config runs/tiny/config.yaml --out runs/again
     """
 
@@ -56,8 +58,14 @@ class Train:
     """Seed of the start, the noise, dropout and order; default: the preset's."""
     grid: File = None
     """Grid of model spectra, HDF5; default: the embedded grid (own LTE synthesis, not BOSZ)."""
+    instrument: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
+    """Spectrograph whose pixels, as far as the grid shows them, are read: a name that `crlb instruments`
+    lists, or a YAML file; input_size and wave_range of the network follow; default: the preset's, pfs-mr."""
     noise: File = None
-    """Curves of the instrument and the sky, HDF5; default: the built-in ones."""
+    """Curves of the PFS red arm and the sky, HDF5; default: the built-in ones."""
+    snr: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
+    """Signal-to-noise ratios per pixel between which the median star lies, instead of magnitudes; needed for
+    instruments whose noise of a magnitude is not known; default: --mag counts."""
     mag: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="BRIGHT FAINT")] = None
     """AB magnitudes in i, drawn uniformly (a file brings its own); default: the preset's, 20.5 22.5."""
     conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
@@ -109,7 +117,9 @@ class Train:
                 **_given(
                     source=self.data,
                     grid=_text(self.grid),
+                    instrument=self.instrument,
                     noise=_text(self.noise),
+                    snr=self.snr,
                     mag=self.mag,
                     conditions=None if self.conditions is None else conditions_text(self.conditions),
                 ),
@@ -159,6 +169,7 @@ class Train:
             check_tasks(os.environ)
         named = {"--config": self.config, "--conditions": conditions_file(self.conditions)}
         check_config(config, self.out if self.overwrite else None, named)
+        config = sized(config)
         config = self._in_steps(config)
         number = os.environ.get("SLURM_PROCID", "0") if self.process is None else self.process
         if int(number) == 0:

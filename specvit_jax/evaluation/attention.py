@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from crlb.errors import UsageError
 from crlb.suggest import meant
-from specvit_jax.network.inference import Scalers, eval_step
+from specvit_jax.network.inference import Scalers, eval_step, told
 from specvit_jax.network.model import SpecViT, head_weights
 from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import Config, ModelConfig
@@ -43,7 +43,7 @@ def attention_weights(
 def _attention(params: Any, flux: Array, scaler: Any, config: Config) -> Array:
     cfg = config.model
     x = scaler.encode(flux)
-    _, kept = SpecViT(cfg).apply({"params": params}, x, mutable="intermediates")
+    _, kept = SpecViT(cfg).apply({"params": params}, x, mutable="intermediates", **told(config))
     blocks = []
     for i in range(cfg.depth):
         query, key = cast(Any, kept)["intermediates"][f"block_{i}"]["query_key"][0]

@@ -16,6 +16,7 @@ from specvit_jax.evaluation.predict import Predictions, predict
 from specvit_jax.evaluation.scores import SNR_EDGES, Scores, score
 from specvit_jax.network.weights import load_weights
 from specvit_jax.settings.config import ModelConfig
+from specvit_jax.settings.pixels import pixels_read
 from specvit_jax.spectra.source import Spectra, median_snr
 
 
@@ -84,7 +85,8 @@ def evaluate(
     """
     weights = load_weights(weights_path)
     level = weights.config.data.noise_level
-    spectra = read_observed(data, weights.config.model.label_names, level)
+    wave = pixels_read(weights.config).wave
+    spectra = read_observed(data, weights.config.model.label_names, level, wave)
     assert spectra.noisy is not None
     usable = usable_pixels(spectra)
     lost = 0 if usable is None else int((usable == 0).sum())

@@ -7,13 +7,14 @@ rest frame of the forward model with its own templates, without a simulator.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 
-from crlb.detector import DEFAULT_LSF_FWHM, DETECTOR_WAVE, SPEED_OF_LIGHT_KMS
+from crlb.detector import DEFAULT_LSF_FWHM, SPEED_OF_LIGHT_KMS, Detector
 from crlb.errors import DataError
 from crlb.files.observed import Observed
 from crlb.observation.templates import load_templates
 from crlb.observation.velocity import find_velocity, medium_hint
+from specvit_jax.settings.config import Config
+from specvit_jax.settings.pixels import pixels_read
 
 LSF_FWHM = DEFAULT_LSF_FWHM  # Å
 SEARCHED_KMS = 600.0  # velocities that are tried, in size
@@ -69,15 +70,22 @@ def at_rest(observed: Observed) -> tuple[Observed, Found]:
     )
 
 
-def pixels(n_pix: int) -> Float[np.ndarray, " n_pix"]:
-    """The wavelengths, vacuum Å, of the pixels that a network reads.
+def pixels(config: Config, n_pix: int) -> Detector:
+    """The pixels that a network reads, with the width of their lines.
+
+    Args:
+        config: of the network.
+        n_pix: number of pixels that it was made for.
 
     Raises:
-        DataError: it reads another number of pixels than the detector has: where they lie is not known.
+        DataError: it reads another number of pixels than its instrument has, so that it is not known where
+            they lie.
+        UsageError, MissingInputError: as `pixels_read`.
     """
-    if n_pix != len(DETECTOR_WAVE):
+    found = pixels_read(config)
+    if n_pix != len(found):
         raise DataError(
-            f"the network reads {n_pix} pixels, the detector has {len(DETECTOR_WAVE)}: files of spectra "
+            f"the network reads {n_pix} pixels, the detector has {len(found)}: files of spectra "
             "cannot be brought to its pixels; give it arrays of flux"
         )
-    return DETECTOR_WAVE
+    return found

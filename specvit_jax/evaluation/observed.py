@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Array, Float
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.files import pfsspec
 from crlb.files.hdf5 import open_input
 from crlb.files.spectra import label_columns
@@ -13,7 +14,12 @@ from specvit_jax.spectra.source import Spectra
 from specvit_jax.spectra.stored_noise import read_observable, say_noise, with_noise
 
 
-def read_observed(data: str | Path, names: tuple[str, ...], level: float = 1.0) -> Spectra:
+def read_observed(
+    data: str | Path,
+    names: tuple[str, ...],
+    level: float = 1.0,
+    wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE,
+) -> Spectra:
     """Spectra of a file with flux, error and noisy, to be scored on these labels.
 
     The labels are looked for before any spectrum is read. Where the file has no noisy flux, noise is drawn
@@ -23,6 +29,7 @@ def read_observed(data: str | Path, names: tuple[str, ...], level: float = 1.0) 
         data: the file.
         names: of the labels.
         level: factor on noise that is drawn.
+        wave: pixel centres that the spectra must have, vacuum Å.
 
     Raises:
         MissingInputError: no such file.
@@ -34,7 +41,7 @@ def read_observed(data: str | Path, names: tuple[str, ...], level: float = 1.0) 
         if found := tuple(name for name in LABEL_NAMES if name in table):
             label_columns(found, names)
     say_noise(data, level)
-    return with_noise(read_observable(data), level)
+    return with_noise(read_observable(data, wave=wave), level)
 
 
 def usable_pixels(spectra: Spectra) -> Float[np.ndarray, "n n_pix"] | None:

@@ -15,7 +15,7 @@ from crlb.readers.many import Spoilt, spectra_of
 from crlb.readers.objects import observed_from
 from crlb.readers.options import ReadOptions
 from specvit_jax.evaluation.distance import Frame, make_frame
-from specvit_jax.evaluation.instrument import LSF_FWHM, pixels
+from specvit_jax.evaluation.instrument import pixels
 from specvit_jax.evaluation.label_stars import label_stars, typical_flux
 from specvit_jax.evaluation.labelled import LabelledStars, joined
 from specvit_jax.evaluation.predict import BATCH, Predictions, predict
@@ -62,9 +62,10 @@ class TrainedNetwork:
         """Its pixels and what it was trained on.
 
         Raises:
-            DataError: it reads other pixels than the detector's.
+            DataError: it reads other pixels than the instrument's.
         """
-        return Reads(pixels(self.n_pix), LSF_FWHM, self.training[0])
+        detector = pixels(self.weights.config, self.n_pix)
+        return Reads(detector.wave, detector.width, self.training[0])
 
     @cached_property
     def frame(self) -> Frame | None:
@@ -141,8 +142,8 @@ class TrainedNetwork:
         under = "" if config.conditions == "published" else f", conditions {config.conditions}"
         return (
             f"assumes {source}{under}, at rest, {wave[0]:.0f} to {wave[-1]:.0f} Å in vacuum in pixels of "
-            f"{self.reads.spacing:.3g} Å, lines {LSF_FWHM:g} Å wide, noise of i = {mags[0]:g} to "
-            f"{mags[1]:g} mag{snr}; other spectra are flagged CONDITIONS"
+            f"{self.reads.spacing:.3g} Å, lines {self.reads.lsf_fwhm:.3g} Å wide, noise of i = {mags[0]:g} "
+            f"to {mags[1]:g} mag{snr}; other spectra are flagged CONDITIONS"
         )
 
 

@@ -16,6 +16,7 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import Float
 
+from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import DataError, DiskError, MissingInputError, OutputError
 from crlb.files.checksum import CHECKSUM
 from crlb.files.memory import check_memory
@@ -24,8 +25,8 @@ from specvit_jax.network.standardise import leading
 from specvit_jax.network.weights import Weights, content_digest, save_tensors
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.settings.observed_under import PUBLISHED, conditions_in
-from specvit_jax.spectra.file_sources import config_shards, simulator_of
-from specvit_jax.spectra.source import Batch, Observer, Rows, fold_in, make_observer, snr_of
+from specvit_jax.spectra.file_sources import observed_shards, simulator_of
+from specvit_jax.spectra.source import Batch, Observer, Rows, fold_in, snr_of
 
 FORMAT = "specvit-jax training set 1"
 COMPONENTS = 32  # the clean spectra of `tiny` differ from what these span by 0.2 % of the flux at most
@@ -35,6 +36,8 @@ N_EDGES = 500  # spectra whose SNR is found at the brightest and the faintest ma
 SEED = 7  # of their labels
 YOUNGER = {  # settings that came later, and their default
     "conditions": "published",
+    "instrument": DEFAULT_INSTRUMENT,
+    "snr": None,
     "noise_component": False,
     "population": None,
     "population_mag": False,
@@ -224,10 +227,8 @@ def fingerprint(config: Config) -> str:
 def _rows(config: DataConfig, n: int) -> tuple[Observer, Rows]:
     """Noiseless spectra of a training, on the host, and what observes them."""
     if config.source != "emulator":
-        observer = make_observer(config, ())
-        shards = config_shards(config, np.asarray(observer.noise.wave, np.float64))
+        observer, shards = observed_shards(config)
         chosen = np.random.default_rng(SEED).permutation(shards.rows)[:n]
-        observer = dataclasses.replace(observer, label_names=shards.label_names)
         return observer, Rows(*shards.read(np.sort(chosen)))
     simulator = simulator_of(config)
     labels = np.asarray(simulator.prior.draw(jax.random.key(SEED), n))

@@ -18,6 +18,7 @@ from specvit_jax.network.tokens import CHUNK_EPS, wavelength_features
 from specvit_jax.network.weights import Weights
 from specvit_jax.settings.config import ModelConfig
 from specvit_jax.settings.observed_under import conditions_in
+from specvit_jax.settings.pixels import token_wave
 
 
 def save_onnx(path: Path, weights: Weights, overwrite: bool = False) -> None:
@@ -53,7 +54,7 @@ def onnx_model(weights: Weights) -> Any:
         raise UsageError(f"onnx is written of model.network vit only, found {cfg.network}")
     masked = bool(conditions_in(weights.config.data.conditions).lost)
     x = encode(graph, weights.input_scaler, "flux", "usable" if masked else None)
-    out = forward(graph, cfg, weights.params, x)
+    out = forward(graph, cfg, weights.params, x, token_wave(weights.config))
     outputs = _outputs(graph, weights, out)
     n_pix, n_labels, kind = len(weights.input_scaler.mean), len(cfg.label_names), onnx.TensorProto.FLOAT
     inputs = ["flux", "usable"] if masked else ["flux"]
@@ -107,12 +108,14 @@ def _named(value: str, name: str) -> Any:
     return onnx.helper.make_node("Identity", [value], [name])
 
 
-def forward(graph: Graph, cfg: ModelConfig, params: dict[str, Any], x: str) -> str:
+def forward(
+    graph: Graph, cfg: ModelConfig, params: dict[str, Any], x: str, wave: np.ndarray | None = None
+) -> str:
     """Labels and logs of sigma, scaled, of the network input: `network.model` in the same steps."""
     for matrix in ("analysis", "synthesis"):
         if matrix in params.get(NAME, {}):
             x = graph.matmul(x, graph.constant(params[NAME][matrix]["kernel"]))
-    x = _tokens(graph, cfg, params["tokens"], x)
+    x = _tokens(graph, cfg, params["tokens"], x, wave)
     for i in range(cfg.depth):
         block = params[f"block_{i}"]
         y = _norm(graph, block["norm_attention"], x)
@@ -128,7 +131,7 @@ def _norm(graph: Graph, layer: dict[str, Any], x: str) -> str:
     return str(graph.node("LayerNormalization", (x, scale, bias), epsilon=LAYER_NORM_EPS))
 
 
-def _tokens(graph: Graph, cfg: ModelConfig, params: dict[str, Any], x: str) -> str:
+def _tokens(graph: Graph, cfg: ModelConfig, params: dict[str, Any], x: str, wave: np.ndarray | None) -> str:
     """Windows of the spectrum as vectors that know their place (batch, n_tokens, width)."""
     count, size, stride = cfg.num_patches, cfg.patch_size, cfg.patch_stride
     if stride == size:
@@ -143,7 +146,7 @@ def _tokens(graph: Graph, cfg: ModelConfig, params: dict[str, Any], x: str) -> s
         x = str(
             graph.node("Concat", (graph.node("Expand", (graph.constant(params["cls"]), shape)), x), axis=1)
         )
-    table = _positions(cfg, params)
+    table = _positions(cfg, params, wave)
     return x if table is None else graph.add(x, graph.constant(table))
 
 
@@ -157,14 +160,14 @@ def _chunk_norm(graph: Graph, x: str) -> str:
     )
 
 
-def _positions(cfg: ModelConfig, params: dict[str, Any]) -> np.ndarray | None:
+def _positions(cfg: ModelConfig, params: dict[str, Any], wave: np.ndarray | None) -> np.ndarray | None:
     """What is added to the tokens for their places (1, n_tokens, width); None: nothing."""
     if cfg.pos_embed == "learned":
         return np.asarray(params["position"])
     if cfg.pos_embed == "sinusoidal":
         return np.asarray(position.sinusoidal(cfg.num_tokens, cfg.embed_dim))[None]
     if cfg.pos_embed == "wavelength":
-        places = np.asarray(wavelength_features(cfg, None)) @ np.asarray(params["position"]["kernel"])
+        places = np.asarray(wavelength_features(cfg, wave)) @ np.asarray(params["position"]["kernel"])
         return np.pad(places, ((cfg.num_tokens - len(places), 0), (0, 0)))[None]
     return None
 

@@ -17,6 +17,7 @@ from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.network.standardise import InputScaler, LabelScaler
 from specvit_jax.settings.config import Config, ModelConfig
+from specvit_jax.settings.pixels import token_wave
 
 Params = dict[str, Any]
 CHUNK = 256  # spectra predicted at once
@@ -41,8 +42,14 @@ def eval_step(
     `usable` is 0 for lost pixels, whose flux is not read; None: none is lost.
     """
     x = scalers.input.encode(flux, usable)
-    out = cast(Array, make_network(config.model).apply({"params": params}, x))
+    out = cast(Array, make_network(config.model).apply({"params": params}, x, **told(config)))
     return decoded(out, scalers.label, config.model)
+
+
+def told(config: Config) -> dict[str, Any]:
+    """What a network is told beside its spectra: wavelengths (`wave`, vacuum Å), where it reads them."""
+    wave = token_wave(config)
+    return {} if wave is None else {"wave": wave}
 
 
 def targets(

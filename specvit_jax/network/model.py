@@ -117,16 +117,21 @@ def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array, " n_wave"] | No
     if wave is None:
         if n_pix != cfg.input_size:
             raise ValueError(f"x must have input_size = {cfg.input_size} pixels, found {n_pix}")
-    elif cfg.pos_embed != "wavelength" or cfg.pool == "flat" or cfg.input_layer != "none":
+    elif cfg.pos_embed != "wavelength" or (n_pix != cfg.input_size and not any_size(cfg)):
         raise ValueError(
-            "wave is read with pos_embed wavelength, pool cls, mean or attention and input_layer none, "
-            f"found {cfg.pos_embed}, {cfg.pool} and {cfg.input_layer}"
+            "wave is read with pos_embed wavelength, and for another number of pixels with pool cls, mean or "
+            f"attention and input_layer none; found {cfg.pos_embed}, {cfg.pool} and {cfg.input_layer}"
         )
     elif not cfg.patch_size <= n_pix == len(wave):
         raise ValueError(
             f"x and wave must have the same pixels, at least patch_size = {cfg.patch_size}, "
             f"found {n_pix} and {len(wave)}"
         )
+
+
+def any_size(cfg: ModelConfig) -> bool:
+    """Whether no layer is tied to the number of pixels."""
+    return cfg.pool != "flat" and cfg.input_layer == "none"
 
 
 def attention_pool(

@@ -91,7 +91,7 @@ def chunk_norm(patches: Float[Array, "batch n_windows size"]) -> Float[Array, "b
 
 
 def wavelength_features(
-    cfg: ModelConfig, wave: Float[Array, " n_pix"] | None
+    cfg: ModelConfig, wave: Float[Array | np.ndarray, " n_pix"] | None
 ) -> Float[Array, "n_tokens width"]:
     """Features of every window's mean log wavelength; ``wave`` (Å) defaults to the pixels of the config."""
     first, last = cfg.wave_range

@@ -12,6 +12,7 @@ import numpy as np
 
 from crlb.errors import DataError, MissingInputError
 from crlb.files.records import Record
+from crlb.instruments.find import instrument_file
 from specvit_jax.settings.config import Config
 
 BLOCK = 65_536  # bytes read at one place of a file
@@ -67,6 +68,7 @@ def describe_inputs(config: Config) -> tuple[Input, ...]:
         labelled.append(("data.validation", Path(data.validation)))
     others = {
         "data.grid": data.grid,
+        "data.instrument": instrument_file(data.instrument),
         "data.noise": data.noise,
         "train.init_weights": train.init_weights,
         "train.teacher": train.teacher,

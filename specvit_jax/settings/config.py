@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import ConfigError, DataError
 from crlb.labels import check_label_names
 from crlb.limits import check_limits
@@ -300,10 +301,16 @@ class DataConfig:
     """Room for spectra there; auto goes on to the next place, stream stays below. [GiB]"""
     grid: str | None = None
     """Grid file of the emulator; null: the embedded one."""
+    instrument: str = DEFAULT_INSTRUMENT
+    """Spectrograph: a name that `crlb instruments` lists, or a YAML file. Its pixels that the grid shows, in
+    the order of wavelength, are what the network reads."""
     noise: str | None = None
-    """File of noise curves; null: the built-in ones."""
+    """File of noise curves of the PFS red arm; null: the built-in ones."""
     mag: tuple[float, float] = (20.5, 22.5)
     """Magnitudes in i, bright and faint, drawn uniformly. [AB mag]"""
+    snr: tuple[float, float] | None = None
+    """Signal-to-noise ratios per pixel, low and high, between which the median star lies, instead of mag; the
+    logarithm of brightness is drawn uniformly. null: mag counts."""
     labels: tuple[str, ...] = ()
     """Those that vary; none given: all of the grid's but a_M and C_M, held at 0."""
     ranges: tuple[str, ...] = ()
@@ -358,8 +365,23 @@ class DataConfig:
                 f"measured on, found {self.components}"
             )
         self._check_population()
+        self._check_instrument()
         if not self.mag[0] <= self.mag[1]:
             raise ConfigError(f"data.mag must be (bright, faint) with bright <= faint, found {self.mag}")
+
+    def _check_instrument(self) -> None:
+        """Refuses noise curves of another instrument, and signal-to-noise ratios that cannot be."""
+        if self.instrument != DEFAULT_INSTRUMENT and self.noise is not None:
+            raise ConfigError(
+                f"data.noise is about the PFS red arm, found instrument {self.instrument}; leave it out, or "
+                "write the noise into the instrument's file"
+            )
+        if self.snr is None:
+            return
+        if not 0 < self.snr[0] <= self.snr[1]:
+            raise ConfigError(f"data.snr must be (low, high), 0 < low <= high, found {self.snr}")
+        if self.population_mag:
+            raise ConfigError("data.snr and data.population_mag both say how bright stars are; give one")
 
     def _check_population(self) -> None:
         """Refuses what has no effect beside a table of stars, or without one."""

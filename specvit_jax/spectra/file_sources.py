@@ -12,10 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from crlb.detector import DEFAULT_INSTRUMENT, DETECTOR_WAVE
 from crlb.errors import DataError, UsageError
+from crlb.files import pfsspec
+from crlb.files.hdf5 import open_input
 from crlb.files.memory import GIB, free_memory
 from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.settings.observed_under import conditions_in
+from specvit_jax.spectra.pixels import spectrograph_of
 from specvit_jax.spectra.priors import LabelsDrawn
 from specvit_jax.spectra.ranges import parse_ranges
 from specvit_jax.spectra.shards import FileRows, Shards, find_shards, open_shards
@@ -25,6 +29,7 @@ from specvit_jax.spectra.source import (
     Observer,
     Rows,
     Simulator,
+    SnrRange,
     check_stored,
     make_observer,
     make_simulator,
@@ -130,16 +135,14 @@ def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSp
     """
     if config.source == "emulator":
         return simulator_of(config), "spectra: drawn afresh in every step from the emulator"
-    drawn = [name for name in ("labels", "ranges", "beta", "population") if getattr(config, name)]
+    drawn = [name for name in ("labels", "ranges", "beta", "population", "snr") if getattr(config, name)]
     if drawn or config.prior != "continuous":
         raise UsageError(
             f"data.{(drawn or ['prior'])[0]} is about labels that are drawn, but the files of data.source "
             "bring their own; leave it out, or use the emulator"
         )
     check_stored(config)
-    observer = make_observer(config, ())
-    shards = config_shards(config, np.asarray(observer.noise.wave, np.float64))
-    observer = replace(observer, label_names=shards.label_names)
+    observer, shards = observed_shards(config)
     limit = int(config.memory_gb * GIB)
     size = shards.rows * shards.row_bytes
     place, why = residency(size, config.residency, limit, jax.default_backend(), free_memory())
@@ -149,6 +152,21 @@ def open_source(config: DataConfig, seed: int = 0) -> tuple[Simulator | StoredSp
         return StoredSpectra(jax.tree.map(jnp.asarray, Rows(*shards.read(order))), observer), line
     clean = shards.read(order)[0] if place == "host" else None
     return FedSpectra(shards, order, observer, limit, clean), line
+
+
+def observed_shards(config: DataConfig) -> tuple[Observer, Shards]:
+    """The files that a configuration names, as far as it uses them, and what observes their spectra.
+
+    Raises:
+        MissingInputError, DataError, UsageError: as `find_shards`, `make_observer`, `open_shards`.
+    """
+    wave = DETECTOR_WAVE
+    if config.instrument != DEFAULT_INSTRUMENT:
+        with open_input(find_shards(config.source)[0], "spectra") as file:
+            wave = pfsspec.read_wave(file, None)
+    observer = make_observer(config, (), wave, config.source)
+    shards = config_shards(config, np.asarray(wave, np.float64))
+    return replace(observer, label_names=shards.label_names), shards
 
 
 def config_shards(config: DataConfig, wave: Float[np.ndarray, " n_pix"]) -> Shards:
@@ -184,8 +202,8 @@ def simulator_of(config: DataConfig) -> Simulator:
     """
     return make_simulator(
         config.grid,
-        config.noise,
-        config.mag,
+        spectrograph_of(config),
+        config.mag if config.snr is None else SnrRange(*config.snr),
         labels=config.labels or None,
         drawn=LabelsDrawn(
             config.prior,
@@ -227,7 +245,12 @@ def residency(size: int, where: str, limit: int, platform: str, free: int) -> tu
 
 
 def stored_validation(
-    path: str | Path, label_names: tuple[str, ...], *, level: float = 1.0, rows: int | None = None
+    path: str | Path,
+    label_names: tuple[str, ...],
+    *,
+    level: float = 1.0,
+    rows: int | None = None,
+    wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE,
 ) -> Batch:
     """The observed spectra of a file with the noise that is stored there: every method sees the same numbers.
 
@@ -237,6 +260,7 @@ def stored_validation(
         label_names: order of the labels in the batch.
         level: factor on noise that is drawn.
         rows: spectra to take, from the first; None: all.
+        wave: pixel centres that they must have, vacuum Å.
 
     Raises:
         MissingInputError: the file does not exist.
@@ -244,7 +268,7 @@ def stored_validation(
             finite.
         UsageError: the file lacks one of the labels.
     """
-    spectra = with_noise(read_observable(path, rows), level)
+    spectra = with_noise(read_observable(path, rows, wave), level)
     if spectra.mag is None:
         raise DataError(f"spectra file {path}: the label table must have the column mag")
     assert spectra.noisy is not None

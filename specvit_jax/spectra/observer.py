@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.observation.exposure import Exposure
 from crlb.observation.noise import background
-from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
+from crlb.observation.noise_curves import NoiseModel
 from crlb.observation.observe import Observing, observing
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.settings.observed_under import PUBLISHED, conditions_in
+from specvit_jax.spectra.pixels import stored_pixels
 
 
 class Batch(NamedTuple):
@@ -110,12 +112,26 @@ def fold_in(key: Key[Array, ""], index: Int[Array | np.ndarray, " n"]) -> Key[Ar
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
 
 
-def make_observer(config: DataConfig, label_names: tuple[str, ...]) -> Observer:
+def make_observer(
+    config: DataConfig,
+    label_names: tuple[str, ...],
+    wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE,
+    where: str = "spectra",
+) -> Observer:
     """The noise and the conditions a configuration names, for spectra with these labels.
 
     Velocity and width, which are in the noiseless spectra, are left alone.
+
+    Args:
+        config: of the data.
+        label_names: of the spectra, in their order.
+        wave: pixel centres of the spectra, vacuum Å.
+        where: what to call them in errors.
+
+    Raises:
+        DataError, UsageError, MissingInputError: as `stored_pixels` and `observing`.
     """
-    noise = builtin_noise() if config.noise is None else load_noise(config.noise)
+    noise = stored_pixels(config, wave, where).noise
     exposure = Exposure(config.exptime_s, config.n_exp, config.seeing_arcsec)
     noise = noise.with_exposure(exposure).with_level(config.noise_level)
     return Observer(observing(noise, conditions_in(config.conditions)), label_names)

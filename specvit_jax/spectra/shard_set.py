@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import DataError, MissingInputError, OutputError, UsageError
 from crlb.files.folders import DELETED, check_links, tree
 from crlb.files.input import sha256
@@ -21,6 +22,7 @@ from crlb.files.memory import GIB
 from crlb.files.output import is_temporary, new_file
 from crlb.files.records import Json, write_json
 from crlb.files.text_input import read_json, shown
+from crlb.instruments.find import instrument_file
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.spectra.shards import DATASET, INDEX
 
@@ -29,7 +31,20 @@ MOST_SHARDS = 100_000  # of a set: files that a folder bears
 MOST_SPECTRA = 2**31 - 2**16  # their index has 32 bits, and they are drawn in pieces
 ARRAYS = ("flux", "error", "noisy", "mask")
 # Of a DataConfig.
-CONTENT = ("labels", "ranges", "prior", "beta", "mag", "grid", "noise", "noise_level", "conditions")
+CONTENT = (
+    "labels",
+    "ranges",
+    "prior",
+    "beta",
+    "mag",
+    "snr",
+    "grid",
+    "instrument",
+    "noise",
+    "noise_level",
+    "conditions",
+)
+YOUNGER = {"conditions": "published", "instrument": DEFAULT_INSTRUMENT, "snr": None}
 OF_TABLE = ("population", "population_mag", "population_outside")  # where there is a table of stars
 Spans = dict[str, tuple[int, int]]  # shard -> global index of its first spectrum, and the one after its last
 
@@ -64,10 +79,12 @@ class Recipe:
         """The recipe as plain JSON values, files with their checksums."""
         content = CONTENT if self.data.population is None else (*CONTENT, *OF_TABLE)
         data = {name: value for name, value in asdict(self.data).items() if name in content}
-        if data["conditions"] == "published":  # sets that were begun before there were others
-            del data["conditions"]
-        files = ("grid", "noise", "population")
-        sums = {f"{name}_sha256": sha256(data[name]) for name in files if data.get(name) is not None}
+        for name, default in YOUNGER.items():  # sets that were begun before there were others
+            if data[name] == default:
+                del data[name]
+        files = {name: data.get(name) for name in ("grid", "noise", "population")}
+        files["instrument"] = instrument_file(self.data.instrument)
+        sums = {f"{name}_sha256": sha256(path) for name, path in files.items() if path is not None}
         own = {"n": self.n, "seed": self.seed, "shards": self.shards, "arrays": self.arrays}
         return dict(json.loads(json.dumps(own | data | sums)))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from crlb.bayes.population import Population, make_population
 from crlb.bayes.prior import Prior, make_prior
-from crlb.detector import DEFAULT_LSF_FWHM
+from crlb.detector import DEFAULT_LSF_FWHM, Detector
 from crlb.errors import DataError, UsageError
 from crlb.files.spectra import Spectra as Spectra  # handed on: what a file of spectra holds
 from crlb.files.spectra import label_columns as label_columns
@@ -25,14 +26,16 @@ from crlb.files.spectra import read_spectra as read_spectra
 from crlb.grids.emulator import Emulator, make_emulator
 from crlb.grids.grid_file import default_grid_path, load_slice
 from crlb.grids.spectral_grid import SpectralGrid
+from crlb.observation.brightness import mags_at_snr
 from crlb.observation.conditions import PUBLISHED, Conditions
 from crlb.observation.exposure import Exposure as Exposure  # handed on: how long and how often
 from crlb.observation.forward_model import ForwardModel
-from crlb.observation.instrument import to_detector
+from crlb.observation.instrument import seen_by
 from crlb.observation.moving import REACH_SIGMA, axis_priors, moving_emulator
 from crlb.observation.noise import snr
-from crlb.observation.noise_curves import NoiseModel, builtin_noise, load_noise
+from crlb.observation.noise_curves import NoiseModel
 from crlb.observation.observe import Observing, observing
+from crlb.observation.spectrograph import Spectrograph
 from crlb.readers.star_table import read_star_table
 from specvit_jax.settings.config import DataConfig
 from specvit_jax.settings.observed_under import conditions_in
@@ -41,10 +44,19 @@ from specvit_jax.spectra.observer import Observer as Observer
 from specvit_jax.spectra.observer import Rows as Rows
 from specvit_jax.spectra.observer import fold_in as fold_in
 from specvit_jax.spectra.observer import make_observer as make_observer
+from specvit_jax.spectra.pixels import on_pixels
 from specvit_jax.spectra.priors import LabelsDrawn, Snapped, Uniform, make_snapped
 
+N_MEDIAN = 250  # stars of which the median has a signal-to-noise ratio that is asked for
 CHUNK = 250  # spectra per piece when many are drawn on the host: 4 MB per array
 SNR_DEFINITION = "median over usable pixels of flux/error"
+
+
+class SnrRange(NamedTuple):
+    """Signal-to-noise ratios per pixel, low and high, that the median star has."""
+
+    low: float
+    high: float
 
 
 @jax.tree_util.register_dataclass
@@ -143,8 +155,8 @@ class Simulator:
 
 def make_simulator(
     grid_path: str | Path | None = None,
-    noise_path: str | Path | None = None,
-    mag: tuple[float, float] = (20.5, 22.5),
+    instrument: str | Path | Spectrograph | None = None,
+    mag: tuple[float, float] | SnrRange = (20.5, 22.5),
     *,
     labels: tuple[str, ...] | None = None,
     drawn: LabelsDrawn = LabelsDrawn(),
@@ -152,12 +164,14 @@ def make_simulator(
     noise_level: float = 1.0,
     conditions: Conditions = PUBLISHED,
 ) -> Simulator:
-    """The simulator of a grid file (default: the embedded grid) under a noise file (default: built in).
+    """The simulator of a grid file (default: the embedded grid) through an instrument (default: PFS red arm).
 
     Args:
         grid_path: grid file, vacuum Å.
-        noise_path: noise curves.
-        mag: AB magnitudes in i, (bright, faint).
+        instrument: a spectrograph (`crlb.instrument`), whose pixels that the grid shows are taken in the
+            order of wavelength; or a file of other noise curves of the PFS red arm.
+        mag: AB magnitudes in i, (bright, faint); or signal-to-noise ratios of the median star, between whose
+            magnitudes stars are drawn uniformly.
         labels: those that vary; None: all of the grid's but a_M and C_M, which are held at 0.
         drawn: how they are drawn.
         exposure: number and length of exposures, seeing.
@@ -166,35 +180,55 @@ def make_simulator(
 
     Raises:
         UsageError: an unknown label, a range outside the grid, or one that is not (low, high); both prior
-            snapped and beta; or as `observing` and `moving_emulator`.
-        MissingInputError, DataError: as the readers of grid, noise and population, and `make_population`.
+            snapped and beta; magnitudes for an instrument whose noise of one is not known; or as `observing`
+            and `moving_emulator`.
+        MissingInputError, DataError: as the readers of grid, noise and population, `on_pixels` and
+            `make_population`.
     """
     grid = load_slice(default_grid_path() if grid_path is None else grid_path, labels)
-    moved = axis_priors(conditions, DEFAULT_LSF_FWHM)
-    emulator = _moving(grid, conditions) if moved else make_emulator(to_detector(grid))
-    if not (np.isfinite(mag).all() and mag[0] <= mag[1]):
-        raise UsageError(f"mag must be (bright, faint) with bright <= faint, found {mag}")
+    seen = on_pixels(grid, instrument, conditions)
+    if not (seen.calibrated or isinstance(mag, SnrRange)):
+        raise UsageError(
+            f"snr is needed with instrument {seen.name}: what noise a magnitude has is not known there; or "
+            "describe it in a file of your own (crlb instrument new)"
+        )
+    noise = seen.noise.with_exposure(exposure).with_level(noise_level)
+    seeing = observing(noise, conditions)
+    moved = axis_priors(conditions, seen.detector.width)
+    if moved:
+        emulator = _moving(grid, conditions, seen.detector)
+    else:
+        emulator = make_emulator(seen_by(grid, seen.detector))
     names = emulator.label_names[: len(emulator.label_names) - len(moved)]
     held = [name for name in names if labels and name not in labels]
     if held:
         raise UsageError(f"labels must name {', '.join(held)} too, which a range of no width would hold")
-    noise = builtin_noise() if noise_path is None else load_noise(noise_path)
-    noise = noise.with_exposure(exposure).with_level(noise_level)
-    prior = _prior(emulator, names, drawn)
+    model, prior = ForwardModel(emulator, noise), _prior(emulator, names, drawn)
+    if isinstance(mag, SnrRange):
+        mag = _mags_at(model, prior, mag, tuple(moved.values()))
+    if not (np.isfinite(mag).all() and mag[0] <= mag[1]):
+        raise UsageError(f"mag must be (bright, faint) with bright <= faint, found {mag}")
     if isinstance(prior, Population) and prior.mag is not None:
         mag = (float(np.min(prior.mag)), float(np.max(prior.mag)))
-    return Simulator(
-        ForwardModel(emulator, noise),
-        prior,
-        jnp.asarray(mag, float),
-        observing(noise, conditions),
-        tuple(moved.values()),
-    )
+    return Simulator(model, prior, jnp.asarray(mag, float), seeing, tuple(moved.values()))
 
 
-def _moving(grid: SpectralGrid, conditions: Conditions) -> Emulator:
+def _mags_at(
+    model: ForwardModel,
+    prior: Uniform | Snapped | Prior | Population,
+    snr: SnrRange,
+    moved: tuple[tuple[float, float], ...],
+) -> tuple[float, float]:
+    """The magnitudes, bright and faint, at which the median of stars that are drawn has these ratios."""
+    stars = np.asarray(prior.draw(jax.random.key(0), N_MEDIAN), np.float64)
+    at_rest = np.tile([mean for mean, _ in moved], (N_MEDIAN, 1))
+    faint, bright = mags_at_snr(model, snr, np.concatenate([stars, at_rest], axis=1))
+    return bright, faint
+
+
+def _moving(grid: SpectralGrid, conditions: Conditions, detector: Detector) -> Emulator:
     """The emulator with axes for velocity and width, in the default float type of jax."""
-    found, covered = moving_emulator(grid, conditions)
+    found, covered = moving_emulator(grid, conditions, detector=detector)
     if not covered.all():
         raise DataError(
             f"rv_sigma_kms: at {REACH_SIGMA * conditions.rv_sigma_kms:.0f} km/s the grid leaves "

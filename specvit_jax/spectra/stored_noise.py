@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from crlb.detector import DETECTOR_WAVE
 from crlb.files import pfsspec
 from crlb.files.hdf5 import open_input
 from crlb.files.spectra import EDGES, Spectra, read_spectra
@@ -25,18 +26,21 @@ def lacks_noise(path: str | Path) -> bool:
     return has == {"flux": True, "error": True, "noisy": False}
 
 
-def read_observable(path: str | Path, rows: int | None = None) -> Spectra:
+def read_observable(
+    path: str | Path, rows: int | None = None, wave: Float[np.ndarray, " n_pix"] = DETECTOR_WAVE
+) -> Spectra:
     """Spectra of a file with flux and error, and with noisy where it has that.
 
     Args:
         path: the file.
         rows: spectra to read, from the first; None: all.
+        wave: pixel centres that they must have, vacuum Å.
 
     Raises:
         MissingInputError, DataError: as `read_spectra`.
     """
     need = ("flux", "error") if lacks_noise(path) else ("flux", "error", "noisy")
-    return read_spectra(path, need=need, rows=rows)
+    return read_spectra(path, need=need, wave=wave, rows=rows)
 
 
 def with_noise(spectra: Spectra, level: float = 1.0) -> Spectra:

@@ -27,8 +27,10 @@ from specvit_jax.network.weights import Weights, load_weights
 from specvit_jax.runs.directory import Run
 from specvit_jax.settings.config import Config
 from specvit_jax.settings.observed_under import say_other_conditions
+from specvit_jax.settings.pixels import pixels_read
 from specvit_jax.spectra.feed import Source, training_rows
 from specvit_jax.spectra.file_sources import FedSpectra, StoredSpectra, stored_validation
+from specvit_jax.spectra.pixels import check_pixels
 from specvit_jax.spectra.priors import Snapped
 from specvit_jax.spectra.ranges import parse_ranges
 from specvit_jax.spectra.source import Batch, Simulator, label_columns, read_spectra
@@ -77,6 +79,7 @@ def begin(config: Config, source: Source, saved: Checkpoints | None, initial: We
     else:
         state, scalers = make_state(config, initial.params), Scalers(*initial[2:])
     validation = validation_batch(source, config)
+    check_pixels(config, validation.flux.shape[1])
     found = None if saved is None else saved.restore((state, scalers))
     if found is None:
         return Start(state, scalers, validation)
@@ -139,8 +142,9 @@ def _label_sets(source: Source, config: Config) -> Iterator[tuple[str, Float[np.
     elif config.data.source == "emulator":
         yield "data.ranges", _drawn_ranges(source, config)
     if config.data.validation is not None:
-        found = read_spectra(config.data.validation, need=(), rows=config.data.validation_rows).select(names)
-        yield f"data.validation {config.data.validation}", found
+        path, rows = config.data.validation, config.data.validation_rows
+        found = read_spectra(path, need=(), wave=pixels_read(config).wave, rows=rows)
+        yield f"data.validation {path}", found.select(names)
 
 
 def _drawn_ranges(source: Source, config: Config) -> Float[np.ndarray, "2 n_labels"]:
@@ -276,7 +280,11 @@ def validation_batch(source: Source, config: Config) -> Batch:
         say_other_conditions(config.data.validation, data.conditions)
         say_noise(config.data.validation, data.noise_level)
         return stored_validation(
-            config.data.validation, names, level=data.noise_level, rows=data.validation_rows
+            config.data.validation,
+            names,
+            level=data.noise_level,
+            rows=data.validation_rows,
+            wave=pixels_read(config).wave,
         )
     start = training_rows(source, config) or 0
     count = config.data.n_validation if source.rows is None else source.rows - start

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from crlb.errors import UsageError
-from specvit_jax.network.inference import Params, Scalers, targets
+from specvit_jax.network.inference import Params, Scalers, targets, told
 from specvit_jax.network.model import split
 from specvit_jax.network.networks import make_network
 from specvit_jax.settings.config import Config, TrainConfig
@@ -139,7 +139,7 @@ def loss_and_gradient(
         config: config of the run; static.
         teacher: whose predictions are the target; None: the labels are.
     """
-    model = make_network(config.model)
+    model, wave = make_network(config.model), told(config)
     key = jax.random.fold_in(stream(config, DROPOUT), state.step)
     x = scalers.input.encode(batch.flux, batch.usable)
     if teacher is None:
@@ -150,7 +150,7 @@ def loss_and_gradient(
         loss = partial(taught_loss, target=target, target_log_sigma=log_sigma, config=config.train)
 
     def mean_loss(params: Params) -> Float[Array, ""]:
-        out = model.apply({"params": params}, x, train=True, index=index, rngs={"dropout": key})
+        out = model.apply({"params": params}, x, train=True, index=index, rngs={"dropout": key}, **wave)
         return jnp.mean(loss(cast(Array, out)))
 
     return jax.value_and_grad(mean_loss)(state.params)
