@@ -13,6 +13,7 @@ LIMITS: Mapping[str, tuple[int | float, int | float]] = {  # option -> smallest 
     "seed": (0, MOST_SEED),
     "label_std": (1e-12, 1e12),
     "mag": (-100.0, 100.0),  # AB; brighter and fainter than anything by far
+    "snr": (1e-6, 1e9),  # of a pixel or a resolution element
     "T_eff": (1.0, 1e6),  # K
     "log_g": (-20.0, 20.0),  # dex, as the next ones
     "M_H": (-20.0, 20.0),

@@ -59,6 +59,7 @@ def described_pixels(values: object, place: str, folder: Path) -> Detector:
 def _sections(values: object, place: str, folder: Path) -> tuple[Section, list[Section]]:
     """The description of a spectrograph, and those of its arms."""
     whole = section(values, place, folder).only("name", "source", "arms", "magnitude", "noise")
+    whole.words("name")  # the first thing that is missed
     arms = whole.sections("arms")
     if len(arms) > MOST_ARMS:
         raise DataError(f"{place}: needed at most {MOST_ARMS} arms, found {len(arms)}")

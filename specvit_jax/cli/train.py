@@ -19,7 +19,6 @@ from specvit_jax.settings.config_file import load, override, words
 from specvit_jax.settings.epochs import in_steps
 from specvit_jax.settings.observed_under import conditions_file, conditions_text
 from specvit_jax.settings.original_config import reworded
-from specvit_jax.settings.pixels import sized
 from specvit_jax.settings.presets import preset
 
 Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
@@ -164,6 +163,7 @@ class Train:
         from specvit_jax.cli.checks import check_config, check_tasks
         from specvit_jax.runs.board import check_boards
         from specvit_jax.runs.directory import check_run
+        from specvit_jax.settings.pixels import sized
 
         if self.process is None:
             check_tasks(os.environ)

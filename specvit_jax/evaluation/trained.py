@@ -9,6 +9,7 @@ from typing import TypeAlias, overload
 import jax
 import numpy as np
 
+from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import DataError
 from crlb.files.observed import Observed
 from crlb.readers.many import Spoilt, spectra_of
@@ -134,17 +135,24 @@ class TrainedNetwork:
         config, wave = self.weights.config.data, self.reads.wave
         grid = config.grid or "the embedded grid (own LTE synthesis, not BOSZ)"
         source = f"spectra of {grid}" if config.source == "emulator" else f"the spectra in {config.source}"
-        training = self.training[0]
-        mags = (
-            config.mag if training is None else (float(training.mag_range[0]), float(training.mag_range[1]))
-        )
-        snr = "" if training is None else " (SNR {:.2g} to {:.2g})".format(*training.snr_range)
+        own = config.instrument != DEFAULT_INSTRUMENT
+        through = f" of instrument {config.instrument}" if own else ""
         under = "" if config.conditions == "published" else f", conditions {config.conditions}"
         return (
             f"assumes {source}{under}, at rest, {wave[0]:.0f} to {wave[-1]:.0f} Å in vacuum in pixels of "
-            f"{self.reads.spacing:.3g} Å, lines {self.reads.lsf_fwhm:.3g} Å wide, noise of i = {mags[0]:g} "
-            f"to {mags[1]:g} mag{snr}; other spectra are flagged CONDITIONS"
+            f"{self.reads.spacing:.3g} Å{through}, lines {self.reads.lsf_fwhm:.3g} Å wide, {self._noise()}; "
+            "other spectra are flagged CONDITIONS"
         )
+
+    def _noise(self) -> str:
+        """What noise the spectra of its training had; magnitudes only where they were asked for."""
+        config, training = self.weights.config.data, self.training[0]
+        if config.snr is not None:
+            return "noise of SNR {:.2g} to {:.2g}".format(*config.snr)
+        if training is None:
+            return "noise of i = {:g} to {:g} mag".format(*config.mag)
+        words = "noise of i = {:g} to {:g} mag (SNR {:.2g} to {:.2g})"
+        return words.format(*training.mag_range, *training.snr_range)
 
 
 def load(network: str | Path) -> TrainedNetwork:

@@ -39,6 +39,7 @@ COMPANY = {
     "model.num_heads": ["model.num_heads=4"],
     "model.wave_range": ["model.wave_range=8000,8860.5"],
     "data.mag": ["data.mag=18,20.25"],
+    "data.snr": ["data.snr=10,100.5"],
     "data.population_mag": ["data.population_mag=true", "data.population=stars.csv"],
     "data.population_outside": ["data.population_outside=drop", "data.population=stars.csv"],
 }
