@@ -5,15 +5,18 @@ rest frame of the forward model with its own templates, without a simulator.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from crlb.detector import DEFAULT_LSF_FWHM, SPEED_OF_LIGHT_KMS, Detector
 from crlb.errors import DataError
 from crlb.files.observed import Observed
+from crlb.grids.grid_file import default_grid_path, grid_reach
 from crlb.observation.templates import load_templates
 from crlb.observation.velocity import find_velocity, medium_hint
-from specvit_jax.settings.config import Config
+from specvit_jax.settings.config import Config, DataConfig
 from specvit_jax.settings.pixels import pixels_read
 
 LSF_FWHM = DEFAULT_LSF_FWHM  # Å
@@ -71,7 +74,9 @@ def at_rest(observed: Observed) -> tuple[Observed, Found]:
 
 
 def pixels(config: Config, n_pix: int) -> Detector:
-    """The pixels that a network reads, with the width of their lines.
+    """The pixels that a network reads, with the width of the lines it was taught.
+
+    That is the instrument's, or the grid's, where this is broader and at hand.
 
     Args:
         config: of the network.
@@ -88,4 +93,12 @@ def pixels(config: Config, n_pix: int) -> Detector:
             f"the network reads {n_pix} pixels, the detector has {len(found)}: files of spectra "
             "cannot be brought to its pixels; give it arrays of flux"
         )
-    return found
+    return replace(found, lsf_fwhm=np.maximum(found.lsf_fwhm, _grid_fwhm(config.data, found)))
+
+
+def _grid_fwhm(data: DataConfig, detector: Detector) -> Float[np.ndarray, " n_pix"]:
+    """Full width at half maximum of the lines of the grid spectra were drawn from, Å; 0: it is not known."""
+    path = default_grid_path() if data.grid is None else Path(data.grid)
+    if data.source != "emulator" or not path.exists():
+        return np.zeros(len(detector))
+    return detector.wave / grid_reach(path)[2]

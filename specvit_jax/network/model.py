@@ -6,6 +6,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, Int, Key, UInt16
 
@@ -32,7 +33,7 @@ class SpecViT(nn.Module):
         x: Float[Array, "batch n_pix"],
         train: bool = False,
         index: Int[Array, " batch"] | None = None,
-        wave: Float[Array, " n_pix"] | None = None,
+        wave: Float[Array | np.ndarray, " n_pix"] | None = None,
     ) -> Float[Array, "batch n_out"]:
         """The labels of standardised spectra, then (``predict_sigma``) the logs of their 1-sigma errors.
 
@@ -108,7 +109,7 @@ def split(
     raise ValueError(f"{n_labels} labels need {n_labels} or {2 * n_labels} outputs, found shape {out.shape}")
 
 
-def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array, " n_wave"] | None) -> None:
+def check_input(cfg: ModelConfig, n_pix: int, wave: Float[Array | np.ndarray, " n_wave"] | None) -> None:
     """Refuses spectra that the network cannot read.
 
     Raises:

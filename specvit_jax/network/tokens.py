@@ -28,7 +28,7 @@ class Tokens(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch n_pix"], wave: Float[Array, " n_pix"] | None = None
+        self, x: Float[Array, "batch n_pix"], wave: Float[Array | np.ndarray, " n_pix"] | None = None
     ) -> Float[Array, "batch n_tokens width"]:
         """The tokens of standardised spectra, float32."""
         cfg = self.config
@@ -50,7 +50,7 @@ class Tokens(nn.Module):
         return self.placed(x, wave)
 
     def placed(
-        self, x: Float[Array, "batch n_tokens width"], wave: Float[Array, " n_pix"] | None
+        self, x: Float[Array, "batch n_tokens width"], wave: Float[Array | np.ndarray, " n_pix"] | None
     ) -> Float[Array, "batch n_tokens width"]:
         """The tokens with their positions; rotary positions come later, in every block's attention."""
         cfg = self.config

@@ -16,6 +16,7 @@ from crlb.instruments.find import find_detector
 from crlb.observation.conditions import Conditions
 from crlb.observation.spectrograph import apart, pixels_shown
 from specvit_jax.cli import parse
+from specvit_jax.evaluation.instrument import pixels
 from specvit_jax.network.inference import told
 from specvit_jax.network.networks import make_network
 from specvit_jax.settings.config import Config, DataConfig, ModelConfig
@@ -219,3 +220,14 @@ def test_one_of_a_file_is_trained_scored_and_read(two_line_grid, tmp_path, capsy
     assert "at rest, 71" in said
     assert "of instrument muse" in said
     assert "noise of SNR 20 to 60" in said
+
+
+def test_lines_that_a_network_was_taught_are_as_broad_as_the_grids(two_line_grid):
+    """An instrument as sharp as the grid, R = 5600; up to 1.25 times sharper is allowed."""
+    data = DataConfig(grid=str(two_line_grid), instrument="weave-lr", snr=(20.0, 30.0))
+    config = sized(Config(data=data))
+    own, taught = pixels_read(config), pixels(config, config.model.input_size)
+    np.testing.assert_allclose(taught.lsf_fwhm, np.maximum(own.lsf_fwhm, own.wave / 5600.0))
+    assert (taught.lsf_fwhm > own.lsf_fwhm).any()
+    stored = replace(config, data=replace(data, source="stored.h5"))
+    np.testing.assert_array_equal(pixels(stored, config.model.input_size).lsf_fwhm, own.lsf_fwhm)
