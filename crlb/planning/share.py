@@ -68,7 +68,7 @@ class PlannedStars(Record):
             error = 50 * float((self.weight**2).sum()) ** 0.5
             found.append(
                 f"They were drawn at random from {self.of:,} (seed {self.seed}): a share is uncertain by up "
-                f"to {error:.1f} % (1 sigma). All of them: --n-stars {self.of}."
+                f"to {error:.1f} percentage points (1 sigma). All of them: --n-stars {self.of}."
             )
         if self.mag is not None:
             found.append(f"Magnitudes are their own, {self.mag.min():.6g} to {self.mag.max():.6g}.")
@@ -297,7 +297,7 @@ def _needed_table(plan: SharePlan) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, title=f"what they need: the fewest exposures for {HALF:.0%} and {MANY:.0%}")
+    table = Table(box=box.SIMPLE, title="the fewest exposures for 50 % and 90 % of the stars")
     heads = ("exposures\nfor 50 %", "hours\nfor 50 %", "exposures\nfor 90 %", "hours\nfor 90 %")
     for head in ("mag", "label", "wanted", *heads, "never"):
         table.add_column(head, justify="left" if head == "label" else "right")

@@ -66,7 +66,7 @@ def test_a_plan_says_what_its_stars_are_and_reads_itself_back():
     said = " ".join(found.table().split())
     assert "Stars: 6 of s.csv (1 outside the grid left out)." in said
     # 1 sigma of a share of one half of n_eff = 1 / sum(weight^2) stars is 0.5 / sqrt(n_eff)
-    assert f"uncertain by up to {50 * np.sqrt((WEIGHT**2).sum()):.1f} % (1 sigma)" in said
+    assert f"uncertain by up to {50 * np.sqrt((WEIGHT**2).sum()):.1f} percentage points (1 sigma)" in said
     assert "never: the floor, set by the sky, is above what is wanted." in said
     assert "never counts up to 1 stars without such a floor" in said
     again = SharePlan.from_json(found.to_json())
