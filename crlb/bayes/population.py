@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from crlb.errors import DataError, UsageError
 from crlb.readers.star_table import StarTable
@@ -173,6 +173,15 @@ def make_population(
     return found, int((~inside).sum())
 
 
+def within_box(
+    labels: Float[np.ndarray, "n n_labels"],
+    low: Float[np.ndarray, " n_labels"],
+    high: Float[np.ndarray, " n_labels"],
+) -> Bool[np.ndarray, " n"]:
+    """Returns which stars lie within a box of labels, its edges included."""
+    return np.asarray(((labels >= low) & (labels <= high)).all(axis=1))
+
+
 def _inside(
     table: StarTable,
     labels: Float[np.ndarray, "n n_labels"],
@@ -195,7 +204,7 @@ def _inside(
             f"the grid: {'; '.join(words)}; take a wider grid, or leave them out "
             "(--population-outside drop)"
         )
-    return np.asarray(~outside.any(axis=1))
+    return within_box(labels, low, high)
 
 
 def _weights(table: StarTable) -> Float[np.ndarray, " n"]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Magnitudes = Annotated[tuple[float, ...], tyro.conf.arg(metavar="AB [AB ...]")]
 Ratios = Annotated[tuple[float, ...], tyro.conf.arg(metavar="SNR [SNR ...]")]
 MAGNITUDES = (18.0, 20.0, 21.5, 22.0, 22.5, 23.0)  # of the published table
+BRIGHT = 18.0  # mag: where a star is looked at first, if no magnitude is given
 
 
 @dataclass(frozen=True, kw_only=True)

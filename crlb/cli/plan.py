@@ -1,15 +1,14 @@
 """`crlb plan`: how long, and how faint, for a label to be known so well."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from crlb.cli.brightness import Magnitudes
+from crlb.cli.brightness import BRIGHT, Magnitudes
 from crlb.cli.checks import (
     PLOT_SUFFIXES,
     check_at_most,
@@ -21,11 +20,13 @@ from crlb.cli.checks import (
 from crlb.cli.fisher import Fisher
 from crlb.cli.forward_model import File, Values, pairs
 from crlb.cli.output import picture, write_csv, write_outputs
+from crlb.cli.plan_population import check_of_stars, check_priors_of_stars, check_without, plan_stars
+from crlb.cli.population import WithTable
 from crlb.cli.prior import normals
 from crlb.errors import UsageError
 from crlb.files.progress import progress
 from crlb.files.records import Json, write_json
-from crlb.labels import option_of
+from crlb.labels import LABEL_NAMES, option_of
 
 if TYPE_CHECKING:
     from crlb.fisher.algebra import LabelledFisher
@@ -37,16 +38,16 @@ if TYPE_CHECKING:
 
 Hours = Annotated[tuple[float, ...], tyro.conf.arg(metavar="H [H ...]")]
 MOST_DRAWS = 10_000
-BRIGHT = 18.0  # mag: where a star is looked at first, if no magnitude is given
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(Fisher):
+class PlanOptions(WithTable, Fisher):
     """How many exposures a label needs to be known so well, and how faint a star may be, or what forbids it.
 
     The 1-sigma bound of a star is at most what is wanted after so many exposures of --exptime-s each; where
     part of the noise never averages down, maybe after none. Several instruments stand side by side; their
-    magnitudes are in the band of the first one.
+    magnitudes are in the band of the first one. --population FILE asks it of many stars: which share of them
+    reaches what is wanted.
 
     To copy and paste:
       crlb plan --want log_g=0.1 --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 21 22
@@ -54,6 +55,7 @@ class PlanOptions(Fisher):
       crlb plan --want log_g=0.1 M_H=0.1 --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 --conditions survey
       crlb plan --want log_g=0.3 --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 22 --bayes --n-bayes 100
       crlb plan --want log_g=0.2 --T_eff 4800 --log_g 2.5 --M_H -0.5 --mag 20 22 --plot plan.png
+      crlb plan --want log_g=0.2 --population stars.csv --mag 20 21 22 --hours 1 3 10
     """
 
     want: Values
@@ -61,9 +63,15 @@ class PlanOptions(Fisher):
     mag: Magnitudes = ()  # type: ignore[assignment]
     """AB magnitudes in the band of the first instrument, i for PFS; default: none, and --hours is needed."""
     hours: Hours = ()
-    """Hours of exposure for which the faintest magnitude is given; default: none."""
+    """Hours of exposure for which the faintest magnitude is given, or the share of the stars of --population;
+    default: none."""
     n_exp: int = 12
-    """Number of exposures that --plot-labels shows."""
+    """Number of exposures that --plot-labels shows, and those of --population without --hours."""
+    population: File = None
+    """Stars of a table (CSV or ECSV, a row each; columns T_eff in K, log_g, M_H ... in dex; mag and weight if
+    there) instead of one star; with a column mag and no --mag: as bright as they are; default: none."""
+    n_stars: int = 500
+    """Stars of --population that are computed; of more so many are drawn at random."""
     snr: tyro.conf.Suppress[float | None] = None
     snr_per: tyro.conf.Suppress[Literal["pixel", "element"]] = "pixel"
     ellipse: tyro.conf.Suppress[tuple[str, str] | None] = None
@@ -74,11 +82,11 @@ class PlanOptions(Fisher):
     n_bayes: int = 200
     """Draws of the noise for --bayes."""
     seed: int = 0
-    """Seed of these draws."""
+    """Seed of these draws, and of the choice of --n-stars."""
     csv: File = None
-    """Write the tables as one."""
+    """Write the tables as one; with --population what every star needs, a row each."""
     plot: File = None
-    """Draw sigma over magnitude and time: .png, .pdf or .svg."""
+    """Draw sigma over magnitude and time, or the share of the stars over time: .png, .pdf or .svg."""
     plot_labels: File = None
     """Draw sigma over T_eff and log g at the first magnitude in --n-exp exposures: .png, .pdf or .svg."""
     column: bool = False
@@ -106,14 +114,22 @@ class PlanOptions(Fisher):
         """Refuses what `Fisher.check` does, labels that are not free, and options without effect."""
         super().check()
         check_names("--want", list(self.wanted()), self.free_labels(), "this star")
-        check_used(self, "plot_labels", ("n_exp",))
         check_suffix("--plot-labels", self.plot_labels, PLOT_SUFFIXES)
-        for name in ("plot", "plot_labels"):
-            if getattr(self, name) is not None and not self.mag:
-                raise UsageError(f"{option_of(name)} needs a magnitude; add --mag")
         for hours in self.hours:
             check_positive(hours=hours)
             self._check_hours(hours)
+        check_used(self, "population", ("n_stars",))
+        if self.population is None:
+            self._check_one_star()
+        else:
+            check_of_stars(self)
+
+    def _check_one_star(self) -> None:
+        """Refuses pictures without a magnitude, what --bayes forbids, and what has no effect."""
+        check_used(self, "plot_labels", ("n_exp",))
+        for name in ("plot", "plot_labels"):
+            if getattr(self, name) is not None and not self.mag:
+                raise UsageError(f"{option_of(name)} needs a magnitude; add --mag")
         self._check_bayes()
 
     def _check_hours(self, hours: float) -> None:
@@ -142,7 +158,7 @@ class PlanOptions(Fisher):
 
     def check_brightness(self) -> None:
         """Refuses neither magnitudes nor hours, and instruments whose noise of a magnitude is not known."""
-        if not (self.mag or self.hours):
+        if not (self.mag or self.hours or self.population):
             raise UsageError("one of --mag and --hours is needed, found neither")
         for name in self.instruments():
             if not replace(self, instrument=(name,)).calibrated():
@@ -151,11 +167,31 @@ class PlanOptions(Fisher):
                     "nothing can be planned; describe it in a file of your own (crlb instrument new)"
                 )
 
+    def values(self, label_names: tuple[str, ...]) -> list[float]:
+        """Returns the labels of the star; NaN with --population, whose stars have labels of their own.
+
+        Raises:
+            UsageError: as `StarOptions.values`; a label with --population.
+        """
+        if self.population is None:
+            return super().values(label_names)
+        check_without(self, LABEL_NAMES, "whose stars have labels of their own")
+        return [float("nan")] * len(label_names)
+
+    def prior_sigmas(self) -> dict[str, float]:
+        """Returns 1 sigma of the Gaussian priors, as `Fisher` does; with --population none of labels."""
+        if self.population is not None:
+            check_priors_of_stars(self)
+        return super().prior_sigmas()
+
     def ratios(self) -> tuple[float, ...]:
         """Returns no signal-to-noise ratio: magnitudes and times are what is planned."""
         return ()
 
     def __call__(self) -> None:
+        if self.population is not None:
+            plan_stars(self)
+            return
         result = self.planned()
         print(result.table())
         write_outputs(
@@ -177,7 +213,7 @@ class PlanOptions(Fisher):
         stars: list[Planned] = [self._posterior(one) for one in bounded] if self.bayes else [*bounded]
         exposures = [row for one in stars for row in exposures_rows(one, self.mag, want, self.exptime_s)]
         faintest = [row for one in stars for row in faintest_rows(one, self.hours, want, self.exptime_s)]
-        about: dict[str, Json] = self.provenance() | self._about([])
+        about = self.about()
         about |= {"seed": self.seed, "n_bayes": self.n_bayes} if self.bayes else {}
         return Plan(
             quantity=POSTERIOR if self.bayes else BOUND,
@@ -188,6 +224,10 @@ class PlanOptions(Fisher):
             time_maps=None if self.plot is None else tuple(self._time_maps(bounded)),
             label_maps=None if self.plot_labels is None else tuple(self._label_maps()),
         )
+
+    def about(self) -> dict[str, Json]:
+        """Returns how the plan was asked for."""
+        return self.provenance() | self._about([])
 
     def _bounded(self) -> "list[BoundedStar]":
         """The star through every instrument, with its bounds."""
@@ -201,28 +241,32 @@ class PlanOptions(Fisher):
             model.emulator.check(self.star(model.label_names))
             (seen,) = any_exposures(model, nuisances, self.star(model.label_names)[None], own_mag)
             self._check_told_apart(model, seen.at(model.exposure.n_exp))
-            limits = lasting(model, seen, self._conditions())
-            found.append(BoundedStar(name, seen, own_mag - mag, partial(self._bounds, model), limits))
+            limits = lasting(model, seen, self.found_conditions())
+            found.append(BoundedStar(name, seen, own_mag - mag, self.bounds(model), limits))
         return found
 
     def _check_told_apart(self, model: "ForwardModel", star: "Star") -> None:
         """Raises which labels cannot be told apart."""
         from crlb.fisher.algebra import covariance
 
-        covariance(self._with_prior(model, star))
+        covariance(self._with_priors(model)(star))
 
-    def _bounds(self, model: "ForwardModel", star: "Star") -> dict[str, float]:
-        """The bound of every unknown of a star."""
+    def bounds(self, model: "ForwardModel") -> "Callable[[Star], dict[str, float]]":
+        """Returns what gives the bound of every unknown of a star; NaN where they cannot be told apart."""
         from crlb.planning.bounds import bounds_or_nan
 
-        return bounds_or_nan(self._with_prior(model, star))
+        fisher = self._with_priors(model)
+        return lambda star: bounds_or_nan(fisher(star))
 
-    def _with_prior(self, model: "ForwardModel", star: "Star") -> "LabelledFisher":
+    def _with_priors(self, model: "ForwardModel") -> "Callable[[Star], LabelledFisher]":
+        """What gives the Fisher matrix of a star, its priors included."""
         from crlb.fisher.algebra import add_prior
 
-        return add_prior(self._fisher(model, star), self.prior_sigmas())
+        priors = self.prior_sigmas()  # once: this opens the grid
+        return lambda star: add_prior(self._fisher(model, star), priors)
 
-    def _conditions(self) -> "Conditions":
+    def found_conditions(self) -> "Conditions":
+        """Returns the conditions of --conditions, by default the published ones."""
         from crlb.observation.condition_file import find_conditions
         from crlb.observation.conditions import PUBLISHED
 
@@ -235,7 +279,7 @@ class PlanOptions(Fisher):
         from crlb.bayes.unknowns import prior_under
         from crlb.planning.planned import PosteriorStar
 
-        conditions = self._conditions()
+        conditions = self.found_conditions()
         model = replace(self, instrument=(bounded.instrument,)).load_under(conditions)
         prior = prior_under(conditions, model, None, normals(self.prior_sigma))
         names = self.free_labels()
@@ -269,5 +313,5 @@ class PlanOptions(Fisher):
                 model, nuisances = self.with_unknowns(name)
                 yield from label_maps(
                     model, nuisances, self.star(model.label_names), mag, self.wanted(), name=name,
-                    fisher=partial(self._with_prior, model), advance=advance,
+                    fisher=self._with_priors(model), advance=advance,
                 )  # fmt: skip

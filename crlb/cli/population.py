@@ -9,7 +9,7 @@ import tyro
 
 from crlb.cli.brightness import Brightnesses
 from crlb.cli.checks import check_names, check_used
-from crlb.cli.forward_model import File, pairs
+from crlb.cli.forward_model import File, ForwardModelOptions, pairs
 from crlb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,35 +22,23 @@ Widths = Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=SIGMA [...]")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithPopulation(Brightnesses):
-    """A forward model, brightnesses, and stars of a table."""
+class WithTable(ForwardModelOptions):
+    """A forward model, and stars of a table."""
 
     population: File = None
     """Stars of a table (CSV or ECSV, a row each; columns T_eff in K, log_g, M_H ... in dex; mag and weight if
     there) instead of nodes and box; with a column mag and no --mag: as bright as they are; default: none."""
     population_outside: Literal["refuse", "drop"] = "refuse"
     """Stars of the table outside the grid: say how many and stop, or leave them out."""
-    population_smooth: Widths = ()
-    """Gaussian kernels for the exact limit on stars of a table, 1 sigma by label in its unit, for example
-    T_eff=40 log_g=0.1; default: none, the table as it is."""
 
     def inputs(self) -> dict[str, Path | None]:
         """Returns the files read: option -> file."""
         return super().inputs() | {"--population": self.population}
 
     def check(self) -> None:
-        """Refuses what `Brightnesses.check` does, and options of a table of stars without one."""
+        """Refuses what `ForwardModelOptions.check` does, and options of a table of stars without one."""
         super().check()
-        check_used(self, "population", ("population_outside", "population_smooth"))
-        widths = self.widths()
-        check_names("--population-smooth", list(widths), self.free_labels())
-        for name, width in widths.items():
-            if not 0 < width < float("inf"):
-                raise UsageError(f"--population-smooth {name} must be positive and finite, found {width:g}")
-
-    def widths(self) -> Mapping[str, float]:
-        """Returns the widths of the kernels by label."""
-        return pairs("--population-smooth", self.population_smooth)
+        check_used(self, "population", ("population_outside",))
 
     def table(self) -> "StarTable":
         """Returns the table of stars as it is.
@@ -73,6 +61,29 @@ class WithPopulation(Brightnesses):
 
         drop = self.population_outside == "drop"
         return make_population(table, emulator.label_names, emulator.low, emulator.high, drop_outside=drop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithPopulation(WithTable, Brightnesses):
+    """A forward model, brightnesses, and stars of a table."""
+
+    population_smooth: Widths = ()
+    """Gaussian kernels for the exact limit on stars of a table, 1 sigma by label in its unit, for example
+    T_eff=40 log_g=0.1; default: none, the table as it is."""
+
+    def check(self) -> None:
+        """Refuses what `WithTable.check` and `Brightnesses.check` do, and kernels that are none."""
+        super().check()
+        check_used(self, "population", ("population_smooth",))
+        widths = self.widths()
+        check_names("--population-smooth", list(widths), self.free_labels())
+        for name, width in widths.items():
+            if not 0 < width < float("inf"):
+                raise UsageError(f"--population-smooth {name} must be positive and finite, found {width:g}")
+
+    def widths(self) -> Mapping[str, float]:
+        """Returns the widths of the kernels by label."""
+        return pairs("--population-smooth", self.population_smooth)
 
     def own_mags(self, table: "StarTable") -> bool:
         """Returns whether the stars of the table are as bright as it says: no brightness is asked for."""

@@ -14,6 +14,8 @@ from crlb.observation.forward_model import ForwardModel
 from crlb.observation.noise import snr
 from crlb.observation.nuisance import NuisanceModel
 
+_information = jax.jit(fisher_information)  # asked for thousands of times by `crlb plan --population`
+
 
 @dataclass(frozen=True, eq=False)
 class Star:
@@ -59,7 +61,7 @@ class Star:
         """
         with jax.enable_x64(True):
             variance_jac = self.variance_jac if variance_term else None
-            return labelled(fisher_information(self.jac, 1 / self.variance, variance_jac), self.label_names)
+            return labelled(_information(self.jac, 1 / self.variance, variance_jac), self.label_names)
 
 
 def observe(

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from crlb.fisher.algebra import LabelledFisher, add_prior, labelled
 from crlb.observation.conditions import Conditions
@@ -49,10 +50,15 @@ def _lines(star: Star, model: ForwardModel) -> np.ndarray:
     lines = sky_lines(model.noise)
     n = len(model.emulator.label_names)
     with jax.enable_x64(True):
-        arm = model.emulator(jnp.asarray(star.labels[:n]))
+        arm = _flux(model, jnp.asarray(star.labels[:n]))
         shape = np.asarray(lines.flux(arm, jnp.asarray(star.mag), model.noise))
     some = slice(None) if model.pixels is None else np.asarray(model.pixels)
     own = np.asarray(lines.line)[None, :] == np.arange(len(lines.n))[:, None]
     found: np.ndarray = (own * shape)[:, some]
     kept: np.ndarray = found[(found != 0).any(axis=1)]
     return kept
+
+
+@jax.jit
+def _flux(model: ForwardModel, labels: Float[Array, " n_labels"]) -> Float[Array, " n_arm"]:
+    return model.emulator(labels)

@@ -14,10 +14,8 @@ from crlb.fisher.matrix import cramer_rao_bound, fisher_information
 from crlb.observation.forward_model import ForwardModel, double_precision
 from crlb.observation.nuisance import NuisanceModel
 from crlb.planning.search import fewest_exposures
-from crlb.planning.variance import Seen, see
+from crlb.planning.variance import CHUNK, Seen, see
 from crlb.suggest import meant
-
-CHUNK = 16  # stars computed together: 12 MB at 4096 pixels and 3 labels in float64
 
 
 class Needed(NamedTuple):

@@ -140,7 +140,10 @@ LINES: Mapping[str, tuple[str, ...]] = {
     "crlb spectrum": (f"{STAR} --out NEW.csv",),
     "crlb information": (STAR,),
     "crlb nuisances": ("--grid GRID --bayes",),
-    "crlb plan": (f"{STAR} --want log_g=0.2",),
+    "crlb plan": (
+        f"{STAR} --want log_g=0.2",
+        "--grid GRID --want log_g=0.2 --population POPULATION --mag 20",
+    ),
     "crlb compare": (f"{STAR} --instrument pfs-mr gaia-rvs".replace("--mag", "--snr"),),
     "crlb instruments": ("gaia-rvs",),
     "crlb instrument new": ("--out NEW.yaml",),

@@ -21,7 +21,7 @@ from tests.pages.blocks import ROOT, Block, blocks, commands
 # What is added to a command of a page, so that it ends within seconds: later options win.
 SMALL = {
     "crlb ceiling": ["--n-bayes", "2", "--grid", "GRID"],
-    "crlb plan": ["--n-bayes", "2"],
+    "crlb plan": ["--n-bayes", "2", "--n-stars", "20"],
     "crlb nuisances": ["--n-bayes", "2", "--grid", "GRID"],
     "crlb grid validate": ["--grid", "GRID"],
     "specvit simulate": ["--n", "24"],
@@ -50,12 +50,15 @@ def small(words: list[str], grid: str) -> list[str]:
 
 
 def _taken(words: list[str], option: str) -> bool:
-    """Whether a command gets an option: one of Bayes only where it is asked for, no size to verify shards.
+    """Whether a command gets an option: one of Bayes or of many stars only where it is asked for, no size to
+    verify shards.
 
     Stars of a table lie in the whole grid, not in the small one.
     """
     if option == "--n-bayes":
         return "--bayes" in words
+    if option == "--n-stars":
+        return "--population" in words
     if option == "--grid":
         return "--population" not in words
     return not (option == "--n" and "--verify" in words)

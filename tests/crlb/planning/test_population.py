@@ -8,7 +8,8 @@ import pytest
 from crlb.errors import UsageError
 from crlb.observation.exposure import Exposure
 from crlb.observation.star import observe
-from crlb.planning.population import CHUNK, exposures_needed
+from crlb.planning.population import exposures_needed
+from crlb.planning.variance import CHUNK
 
 WANT = {"log_g": 0.2, "M_H": 0.1}
 COMPARED = (*range(6), CHUNK)  # stars that are observed one by one
