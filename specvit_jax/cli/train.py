@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.errors import EXPECTED, Interrupted, UsageError
 from specvit_jax.cli.arguments import File, Settings
 from specvit_jax.runs.board import BoardName
@@ -163,13 +164,15 @@ class Train:
         from specvit_jax.cli.checks import check_config, check_tasks
         from specvit_jax.runs.board import check_boards
         from specvit_jax.runs.directory import check_run
-        from specvit_jax.settings.pixels import sized
 
         if self.process is None:
             check_tasks(os.environ)
         named = {"--config": self.config, "--conditions": conditions_file(self.conditions)}
         check_config(config, self.out if self.overwrite else None, named)
-        config = sized(config)
+        if config.data.instrument != DEFAULT_INSTRUMENT:
+            from specvit_jax.settings.pixels import sized  # loads jax
+
+            config = sized(config)
         config = self._in_steps(config)
         number = os.environ.get("SLURM_PROCID", "0") if self.process is None else self.process
         if int(number) == 0:
