@@ -90,8 +90,8 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(40, 20, 3, 16, ("boss", "gaia-rvs"), ("lamost-lrs",)),
-    "cpu": Size(2000, 150, 600, 64),
+    "smoke": Size(40, 20, 3, 16, ("boss",), ("lamost-lrs",)),
+    "cpu": Size(2000, 100, 450, 32),
     "gpu": Size(10_000, 1000, 5000, 512),
 }
 

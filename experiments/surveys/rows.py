@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from crlb.files.records import Record
-from experiments.study.resampling import with_ends
+from experiments.study.resampling import ends, with_ends
 from experiments.study.rows import r2_bayes
 from specvit_jax import metrics
 
 JOINT, MOVED, LIMIT = "joint", "joint, moved", "exact posterior"
+FEW = 10  # real stars, of which R2 is not told
 Values = Float[np.ndarray, " n"]
 
 
@@ -74,7 +75,7 @@ class RealStar(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RealScore(Record):
-    """What a network reads from n real stars minus the literature; R2: None of fewer than 20."""
+    """What a network reads from n real stars minus the literature; R2: None of fewer than `FEW`."""
 
     instrument: str
     network: str
@@ -92,8 +93,8 @@ def difference(
 ) -> DifferenceRow:
     """R2 of the first named method minus that of the second; `methods`: estimates of the same stars."""
     n = min(len(methods[name]) for name in names)  # exact posteriors are those of the first stars
-    ends = with_ends("r2", gained, truth[:n], *(methods[name][:n] for name in names))
-    return DifferenceRow(instrument=instrument, label=label, method=names[0], other=names[1], **ends)
+    found = with_ends("r2", gained, truth[:n], *(methods[name][:n] for name in names))
+    return DifferenceRow(instrument=instrument, label=label, method=names[0], other=names[1], **found)
 
 
 def gained(truth: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -129,6 +130,10 @@ def real_scores(stars: tuple[RealStar, ...]) -> list[RealScore]:
 
 def real_score(instrument: str, network: str, label: str, truth: Values, pred: Values) -> RealScore:
     """The row of a network and a label on the real stars of an instrument."""
+    scores: dict[str, float] = {}
+    if len(truth) >= FEW:
+        low, high = ends(_r2, truth, pred)
+        scores = {"r2": float(metrics.r2(truth, pred)), "r2_low": low, "r2_high": high}
     return RealScore(
         instrument=instrument,
         network=network,
@@ -136,5 +141,10 @@ def real_score(instrument: str, network: str, label: str, truth: Values, pred: V
         n=len(truth),
         bias=float(metrics.bias(truth, pred)),
         scatter=float(metrics.scatter(truth, pred)),
-        **with_ends("r2", lambda *stars: np.asarray(metrics.r2(*stars)), truth, pred),
+        **scores,
     )
+
+
+def _r2(truth: np.ndarray, pred: np.ndarray) -> np.ndarray:
+    """R2 along the last axis."""
+    return np.asarray(metrics.r2(truth, pred))
