@@ -205,8 +205,8 @@ def _surveys(run: Result) -> str:
         "R² of log g of one network that learned from several instruments in turn, of one whose tokens also "
         "began at another pixel in every step, of the instrument's own, and of the exact limit ("
         f"{steps} steps of {batch} spectra of each instrument, one seed; SNR of the median star "
-        f"{fixed(snr, 0)} per pixel): {told(learned)}. At instruments that the joint ones never saw: {told(unseen)}."
-        f"{_real_of_surveys(run)}"
+        f"{fixed(snr, 0)} per pixel): {told(learned)}. At instruments that the joint ones never saw: "
+        f"{told(unseen)}.{_real_of_surveys(run)}"
     )
 
 
