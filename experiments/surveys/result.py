@@ -86,13 +86,23 @@ class SurveysResult(Result):
 
     def by_instrument(self, label: str) -> str:
         """A line for every instrument: what is known, what its own network and the joint ones read."""
-        heads = ["instrument", "learned", "pixels", "SNR", f"R2 of {label}: {LIMIT}", OWN, JOINT, MOVED]
+        heads = [
+            "instrument",
+            "learned",
+            "pixels",
+            "SNR",
+            "R2_Bayes",
+            f"R2 of {label}: {LIMIT}",
+            OWN,
+            JOINT,
+            MOVED,
+        ]
         lines = []
         for one in self.instruments:
+            limit = self.limit(one.name, label)
+            about = [one.name, "yes" if one.learned else "no", str(one.pixels), f"{one.snr:.1f}"]
             told = [interval(self.row(name, one.name, label)) for name in (one.name, JOINT, MOVED)]
-            words = "yes" if one.learned else "no"
-            lines.append([one.name, words, str(one.pixels), f"{one.snr:.1f}",
-                          interval(self.limit(one.name, label)), *told])  # fmt: skip
+            lines.append([*about, f"{limit.bayes:.3f}", interval(limit), *told])
         return markdown(heads, lines)
 
     def compared(self) -> str:
@@ -154,13 +164,15 @@ class SurveysResult(Result):
     def plot_others(self, axes: Axes, names: Sequence[str]) -> None:
         """Networks of one other instrument, those below the axis at its lower end."""
         points = [
-            (place, max(self.row(other, name).r2, LOWEST))
+            (place + 2 * SHIFT, max(self.row(other, name).r2, LOWEST))
             for place, name in enumerate(names)
             for other in names
             if other != name
         ]
         x, y = zip(*points, strict=True)
-        axes.plot(x, y, color=PUBLISHED, marker="_", linestyle="none", label=OTHERS, clip_on=False)
+        axes.plot(
+            x, y, color=PUBLISHED, marker="_", markersize=6, linestyle="none", label=OTHERS, clip_on=False
+        )
 
     def plot_real(self, axes: Axes) -> None:
         """Real stars: what networks read against the literature."""
@@ -186,9 +198,10 @@ class SurveysResult(Result):
         )
         return sentences(
             f"R² of log g of {self.test.n:,} simulated stars at each instrument, SNR per pixel alike: the "
-            "exact limit, a network of the instrument's own, one joint network that learned from all but "
-            f"{unseen} (grey), and one whose tokens began at another pixel in every step. Grey dashes: "
-            "networks of one other instrument; those at the lower end lie below the axis",
+            f"exact limit (of the first {self.limits[0].n}), a network of the instrument's own, one joint "
+            f"network that learned from all but {unseen} (grey), and one whose tokens began at another "
+            "pixel in every step. Grey dashes: networks of one other instrument; those at the lower end lie "
+            "below the axis",
             real if self.real else "",
             R2, EXACT, "Error bars: 95 % over stars",
         )  # fmt: skip
