@@ -92,6 +92,8 @@ def same(old, new) -> bool:
 @pytest.mark.timeout(1200)
 # The target of transfer_learning has R = 5000, broader than 1.6 Å at the red end.
 @pytest.mark.filterwarnings("ignore:the grid's resolving power .* is too low:UserWarning")
+# Instruments of surveys are wider than the grid.
+@pytest.mark.filterwarnings("ignore:the grid reaches:UserWarning")
 # The two of the main job run there, in tests/experiments/test_main_figure.py.
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"r2_vs_snr", "survey"}))
 def test_every_experiment_runs_at_smoke_size(name, tmp_path):
