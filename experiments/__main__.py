@@ -46,6 +46,7 @@ NAMES = (
     "capacity",
     "leak",
     "classification",
+    "surveys",
     "transfer_learning",
     "tokenizer_start",
     "observed",

@@ -38,14 +38,14 @@ def test_every_experiment_says_what_it_claims_costs_and_expects(name):
     assert found.name == name
     assert f"experiments.{name}" in head["Command"]
     assert set(found.sizes) == {"smoke", "cpu", "gpu"}
-    # The small networks of one read brighter stars; the other has real stars.
-    if name not in ("tokenizer_start", "observed"):
+    # The small networks of one read brighter stars; one has real stars, one stars of several instruments.
+    if name not in ("tokenizer_start", "observed", "surveys"):
         assert found.sizes["cpu"].n_test == 10_000  # one test set
         assert found.sizes["cpu"].mag == found.sizes["gpu"].mag == (20.5, 22.5)
 
 
-def test_there_are_twenty_four_experiments():
-    assert len(NAMES) == len(set(NAMES)) == 24
+def test_there_are_twenty_five_experiments():
+    assert len(NAMES) == len(set(NAMES)) == 25
     assert {path.parent.name for path in Path("results").glob("*/results.json")} <= set(NAMES)
 
 
@@ -92,6 +92,8 @@ def same(old, new) -> bool:
 @pytest.mark.timeout(1200)
 # The target of transfer_learning has R = 5000, broader than 1.6 Å at the red end.
 @pytest.mark.filterwarnings("ignore:the grid's resolving power .* is too low:UserWarning")
+# Instruments of surveys are wider than the grid.
+@pytest.mark.filterwarnings("ignore:the grid reaches:UserWarning")
 # The two of the main job run there, in tests/experiments/test_main_figure.py.
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"r2_vs_snr", "survey"}))
 def test_every_experiment_runs_at_smoke_size(name, tmp_path):

@@ -170,7 +170,7 @@ def test_every_committed_picture_has_its_caption():
     text = html.unescape(gather(find_sources([ROOT / "results"]), lambda step: None)["articles"])
     captions = sorted((ROOT / "results").glob("*/caption.md"))
     shown = [path for path in captions if path.parent.name != "scaling"]
-    assert len(shown) == 23 - 1
+    assert len(shown) == 24 - 1
     for path in shown:
         assert experiments.inline(path.read_text().strip()).replace("&lt;", "<").replace("&gt;", ">") in text
 
@@ -292,7 +292,7 @@ def test_committed_results_are_shown_as_what_they_say_they_are(tmp_path):
     found = find_sources([ROOT / "results", write_experiment(tmp_path / "r2_vs_snr", R2_VS_SNR)])
     said = []
     data = gather(found, said.append)
-    assert len(RESULTS) == len(found.experiments) - 1 == 23
+    assert len(RESULTS) == len(found.experiments) - 1 == 24
     assert said == []
     assert data["dashboard"]["estimators"] == R2_VS_SNR["estimators"]
     assert data["dashboard"]["ceiling"]["bins"] == R2_VS_SNR["ceiling"]["bins"]
