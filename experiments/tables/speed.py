@@ -9,6 +9,7 @@ BENCHMARKS = (
     "emulator",
     "emulator_peers",
     "train_throughput",
+    "matrix_products",
     "input_pipeline",
     "simulate",
 )
@@ -31,7 +32,8 @@ def speed(results: Results) -> str:
         _input(found["input_pipeline"]),
         _simulate(found["simulate"]),
     ]
-    return f"{words}\n\n{table(['what', 'measured', 'aim'], rows)}\n\n{_order(found['emulator_peers'])}"
+    told = [_order(found["emulator_peers"]), _against_torch(found["matrix_products"])]
+    return "\n\n".join([words, table(["what", "measured", "aim"], rows), *told])
 
 
 def main_job(results: Results) -> str:
@@ -134,16 +136,41 @@ def _order(run: Result) -> str:
 
 
 def _training(run: Result) -> list[str]:
-    dropout, plain = (
-        fixed(run.number(kind, "times_faster", "than PyTorch eager"), 2)
-        for kind in ("with dropout", "without dropout")
+    dropout, fastest, plain = (
+        fixed(run.number(kind, which, "than PyTorch eager"), 2)
+        for kind, which in (
+            ("with dropout", "times_faster"),
+            ("with dropout", "times_faster_in_fastest_rounds"),
+            ("without dropout", "times_faster"),
+        )
     )
     return [
         f"a training step of `paper` (float32, batch {run.number('batch_size'):g}, with dropout) against "
         "PyTorch with HuggingFace's ViT",
-        f"{dropout} × as fast; {plain} × without dropout (`benchmarks/train_throughput.py`, extra `torch`)",
+        f"{dropout} × as fast ({fastest} × in the fastest rounds); {plain} × without dropout, "
+        f"{run.text('processor')} (`benchmarks/train_throughput.py`, extra `torch`)",
         "1.0 ×",
     ]
+
+
+def _against_torch(run: Result) -> str:
+    """What XLA loses against PyTorch in a step, and the most that other libraries could bring."""
+    ratios = [piece.number("XLA over PyTorch", 0) for piece in run.rows("pieces")]
+    low, high = (fixed(end(ratios[:-1]), 2) for end in (min, max))
+    step = run.at("step_without_dropout")
+    ours, theirs, bound = (
+        fixed(step.number(name), 2)
+        for name in ("share_of_our_step", "share_of_their_step", "times_faster_with_pieces_as_PyTorch")
+    )
+    return paragraph(
+        f"""`paper` on two cores is slower than PyTorch for two reasons (`benchmarks/matrix_products.py`,
+        {run.text("processor")}, nothing else running). Attention with its gradients takes XLA
+        {fixed(ratios[-1], 1)} × the time of PyTorch, which has it in one piece; the products of the dense
+        layers take {low} to {high} × oneDNN's. Both together are {ours} of our step and {theirs} of theirs.
+        With all of them as fast as PyTorch's, a step without dropout would be {bound} × as fast instead of
+        {fixed(step.number("times_faster", 0), 2)} ×: that is the most that other libraries for them could
+        bring here."""
+    )
 
 
 def _input(run: Result) -> list[str]:
