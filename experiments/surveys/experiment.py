@@ -1,8 +1,8 @@
 """One network for several instruments, against one for each and against each instrument's exact limit.
 
 Claim:    the original's page promises one model for many surveys. Whether a network whose positions are
-          wavelengths reads several instruments as well as one network for each does, whether it reads one
-          that it never saw, and what either makes of real spectra, is measured here.
+          wavelengths reads several instruments as well as one network for each does, and whether it reads
+          one that it never saw, is measured here.
 Command:  python -m experiments.surveys [--preset smoke|cpu|gpu] [--data FOLDER]
 Hardware: cpu: two CPU cores, 36 minutes beside other programs that left less than half of the time; gpu:
           one GPU.
@@ -21,12 +21,10 @@ that the number of pixels is free; it is told the wavelengths. Spectra are scale
 deviation of simulated spectra of their instrument, which need no label and so exist for one never seen, too.
 
 Arms: a network for each instrument; `joint`, one that learns from four in turn, a batch of one instrument a
-step, as many steps of each as its own network has, so that its weights make four times as many
-steps;
-`joint, moved`, the same with the tokens of every step begun at another pixel. The last is there because of
+step, as many steps of each as its own network has, so that its weights make four times as many; `joint,
+moved`, the same with the tokens of every step begun at another pixel. The last is there because of
 `position`: a network that always saw one cut of a spectrum into tokens fails on another cut, although it is
-told the wavelengths, and an instrument never seen is another cut. Patches of 64 pixels take half the time of
-32, with which only PFS had a better R2 after 100 steps of each. Exact posteriors take minutes: they are
+told the wavelengths, and an instrument never seen is another cut. Exact posteriors take minutes: they are
 those of the first stars, on which they are compared with networks star by star.
 
 Real spectra differ from these in continuum, scale and velocity, and their labels are those of LASP (its own

@@ -184,46 +184,6 @@ def _classification(run: Result) -> str:
     )
 
 
-def _surveys(run: Result) -> str:
-    learned, unseen = (
-        [row.text("name") for row in run.rows("instruments", learned=seen)] for seen in (True, False)
-    )
-
-    def r2(network: str, name: str) -> str:
-        return fixed(run.one("rows", network=network, instrument=name, label="log_g").number("r2"), 2)
-
-    def told(names: list[str]) -> str:
-        return "; ".join(
-            f"{name} {r2('joint', name)}, {r2('joint, moved', name)}, {r2(name, name)} of "
-            f"{fixed(run.one('limits', instrument=name, label='log_g').number('bayes'), 2)}"
-            for name in names
-        )
-
-    steps, batch = (int(run.number("size", key)) for key in ("steps", "batch"))
-    snr = run.number("instruments", 0, "snr")
-    return (
-        "R² of log g of one network that learned from several instruments in turn, of one whose tokens also "
-        "began at another pixel in every step, of the instrument's own, and of the exact limit ("
-        f"{steps} steps of {batch} spectra of each instrument, one seed; SNR of the median star "
-        f"{fixed(snr, 0)} per pixel): {told(learned)}. At instruments that the joint ones never saw: "
-        f"{told(unseen)}.{_real_of_surveys(run)}"
-    )
-
-
-def _real_of_surveys(run: Result) -> str:
-    """A sentence on real spectra; empty where there were none."""
-    rows = [row for row in run.rows("real_scores", label="log_g") if row.at("r2").value is not None]
-    if not rows:
-        return ""
-    said = [
-        f"{row.text('network')} {fixed(row.number('r2'), 2)} ({fixed(row.number('r2_low'), 1)} to "
-        f"{fixed(row.number('r2_high'), 1)})"
-        for row in rows
-    ]
-    named, n = rows[0].text("instrument"), fixed(rows[0].number("n"), 0)
-    return f" Of {n} real spectra of {named}, under conditions that differ: {', '.join(said)}."
-
-
 def _attention(run: Result) -> str:
     cosine = run.one("cosines", network="trained", filter="prior").number("median")
     gradient, rollout = (
@@ -304,7 +264,6 @@ POINTS: dict[str, Point] = {
     "observed": _observed,
     "leak": _leak,
     "classification": _classification,
-    "surveys": _surveys,
     "attention": _attention,
     "transfer_learning": _transfer_learning,
     "robustness": _robustness,

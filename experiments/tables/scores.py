@@ -99,8 +99,9 @@ def whitening(results: Results) -> str:
         learnt from such a perceptron, which had seen six million. Much depends on what a method is given to
         read: from 20,000 spectra boosted trees have {read} on whitened components and {raw} on principal and
         PLS components (`scaling`, {trees.date}). What attention could be good for, several samplings or
-        instruments at once, is not tested here. The template fit reaches the Cramér-Rao bound, and therefore
-        falls behind every method that knows the prior where that bound is wider than the prior."""
+        instruments at once, is tried in `position` and `surveys`. The template fit reaches the Cramér-Rao
+        bound, and therefore falls behind every method that knows the prior where that bound is wider than the
+        prior."""
     )
 
 
