@@ -68,6 +68,9 @@ class Train:
     instruments whose noise of a magnitude is not known; default: --mag counts."""
     mag: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="BRIGHT FAINT")] = None
     """AB magnitudes in i, drawn uniformly (a file brings its own); default: the preset's, 20.5 22.5."""
+    population: File = None
+    """Draw the stars of a table (CSV, ECSV; columns T_eff in K, log_g, M_H ... in dex), by its column weight
+    if it has one; default: as the preset says, uniform over the grid."""
     conditions: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
     """What is unknown of a star besides its labels: published (nothing), survey, or a YAML file of
     conditions, which is stored with the run; default: the preset's."""
@@ -121,6 +124,7 @@ class Train:
                     noise=_text(self.noise),
                     snr=self.snr,
                     mag=self.mag,
+                    population=_text(self.population),
                     conditions=None if self.conditions is None else conditions_text(self.conditions),
                 ),
             ),

@@ -46,12 +46,16 @@ def test_info_as_a_table_follows_the_settings(capsys):
 
 
 def test_train_options_become_the_config():
-    args = "train tiny --data emulator --out r --steps 70 --seed 5 --grid g.h5 --mag 18 19"
+    args = "train tiny --data emulator --out r --steps 70 --seed 5 --grid g.h5 --mag 18 19 --population p.csv"
     command = cli.parse([*args.split(), "--set", "train.loss=nll", "model.depth=1"])
     config = command.configured()
     assert (config.train.steps, config.train.seed, config.train.loss) == (70, 5, "nll")
     assert (config.data.source, config.data.grid, config.data.mag) == ("emulator", "g.h5", (18.0, 19.0))
     assert config.data.noise is None
+    assert config.data.population == "p.csv"
+    args = "train tiny --data emulator --out r --instrument muse --snr 5 50"
+    seen = cli.parse([*args.split()]).configured()
+    assert (seen.data.instrument, seen.data.snr, seen.data.population) == ("muse", (5.0, 50.0), None)
     assert config.model.depth == 1
     assert config.train.batch_size == preset("tiny").train.batch_size
 
