@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# What holds no physics may be used by both: errors with their exit status, files, label names.
+# What holds no physics may be used by both: errors with their exit status, files, names of labels and of
+# instruments, and where pixels lie.
 PLUMBING = (
     *(
         "crlb.command_line",
+        "crlb.detector",
         "crlb.errors",
         "crlb.files",
+        "crlb.instruments.find",
         "crlb.labels",
         "crlb.limits",
         "crlb.program",
@@ -27,6 +30,8 @@ PLUMBING = (
 # observed ones, the names of their lines; that all of it works.
 DOORS = {
     "specvit_jax/spectra/source.py",
+    "specvit_jax/spectra/pixels.py",
+    "specvit_jax/settings/pixels.py",
     "specvit_jax/spectra/observer.py",
     "specvit_jax/settings/observed_under.py",
     "specvit_jax/evaluation/limits.py",

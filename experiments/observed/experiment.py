@@ -28,23 +28,12 @@ from pathlib import Path
 from crlb.errors import MissingInputError
 from crlb.files.input import sha256
 from experiments.observed import spectra_page
-from experiments.observed.data import (
-    SETS,
-    Star,
-    chosen,
-    data_folder,
-    label_noise,
-    label_rows,
-    literature,
-    star_of,
-)
 from experiments.observed.fits import BestFit, Models, as_seen, fitted, name_of, row_of, stored
 from experiments.observed.made_up import made_up_stars
 from experiments.observed.nearest import nearest_node
 from experiments.observed.network import NETWORK, read_by_network
-from experiments.observed.options import ObservedOptions
 from experiments.observed.result import ObservedResult
-from experiments.observed.rows import Excluded, Fitted, Literature, Stack
+from experiments.observed.rows import Fitted, Stack
 from experiments.observed.scores import GIANT, all_scores, shifts
 from experiments.observed.settings import (
     KNOWN,
@@ -57,7 +46,19 @@ from experiments.observed.settings import (
 )
 from experiments.observed.stacks import stacks
 from experiments.study.frame import Study, Work
-from experiments.study.options import Options
+from experiments.study.literature import (
+    SETS,
+    Excluded,
+    Literature,
+    Star,
+    chosen,
+    data_folder,
+    label_noise,
+    label_rows,
+    literature,
+    star_of,
+)
+from experiments.study.options import ObservedOptions, Options
 from experiments.study.result import GridName
 from experiments.study.stars import Sample
 

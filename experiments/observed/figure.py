@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from crlb.fisher.features import FEATURES
 from crlb.labels import unit_of
 from crlb.palette import BACKGROUND, MARKERS, steps, symbol_with_unit
-from experiments.observed.data import SETS
-from experiments.observed.rows import LABELS, Fitted, Literature, Stack
+from experiments.observed.rows import Fitted, Stack
 from experiments.observed.settings import TELLURIC
+from experiments.study.literature import LABELS, SETS, Literature
 from experiments.study.plotting import PAGE, Sheet, legend_below, light_grid
 
 DRAWN = ("sun", "deimos_cat", "indous_cat", "mike", "stelib", "gaia_rvs", "lamost", "made_up")

@@ -22,9 +22,9 @@ from crlb.grids.emulator import Emulator
 from crlb.grids.grid_file import default_grid_path, load_slice
 from crlb.observation.pixels import before_instrument
 from crlb.observation.templates import Templates, load_templates
-from experiments.observed.data import SETS, Star
 from experiments.observed.rows import Fitted
 from experiments.observed.settings import Setting, without_telluric, without_windows
+from experiments.study.literature import SETS, Star
 
 SEED = 14  # of the quasi-random points
 

@@ -6,8 +6,7 @@ import numpy as np
 from crlb.files.observed import Observed, Origin
 from crlb.grids.emulator import Emulator
 from crlb.observation.pixels import on_pixels
-from experiments.observed.data import Star
-from experiments.observed.rows import LABELS, Literature
+from experiments.study.literature import LABELS, Literature, Star
 
 POWER, SNR = 2500.0, 60.0
 WAVE = np.arange(7120.0, 8840.0, 1.0)  # Å

@@ -7,8 +7,8 @@ import numpy as np
 
 from crlb.detector import DETECTOR_WAVE, SPEED_OF_LIGHT_KMS
 from crlb.files.observed import Observed
-from experiments.observed.data import Star
 from experiments.observed.rows import Fitted
+from experiments.study.literature import Star
 from specvit_jax import load
 
 NETWORK = "tiny"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from experiments.observed import figure
-from experiments.observed.data import SETS
-from experiments.observed.rows import LABELS, Excluded, Fitted, Literature, Moved, Score, Stack
+from experiments.observed.rows import Fitted, Moved, Score, Stack
+from experiments.study.literature import LABELS, SETS, Excluded, Literature
 from experiments.study.plotting import PAGE, Sheet, markdown, sentences
 from experiments.study.result import Result
 

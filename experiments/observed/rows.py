@@ -4,34 +4,6 @@ from dataclasses import dataclass
 
 from crlb.files.records import Record
 
-LABELS = ("T_eff", "log_g", "M_H")  # those that the literature has; K, dex, dex
-
-
-@dataclass(frozen=True, kw_only=True)
-class Literature(Record):
-    """Labels of a star from the literature: the mean over its sources.
-
-    `spread`: standard deviation of the sources, None of fewer than two that have the label; `stated`: the
-    smallest error that one of them states.
-    """
-
-    set: str
-    file: str
-    star: str
-    sources: int
-    labels: dict[str, float]
-    spread: dict[str, float | None]
-    stated: dict[str, float | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Excluded(Record):
-    """A file with labels that is not used, and why."""
-
-    file: str
-    star: str
-    why: str
-
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(Record):

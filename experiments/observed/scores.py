@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from experiments.observed.data import SETS
-from experiments.observed.rows import LABELS, Fitted, Literature, Moved, Score
+from experiments.observed.rows import Fitted, Moved, Score
+from experiments.study.literature import LABELS, SETS, Literature
 from experiments.study.resampling import ends
 
 FEWEST = 5  # stars of a group that is scored

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from crlb.palette import DATA, MODEL, PAGE_WIDTH_IN, styled
-from experiments.observed.data import SETS, Star
 from experiments.observed.fits import BestFit
 from experiments.observed.rows import Fitted
+from experiments.study.literature import SETS, Star
 from experiments.study.plotting import save_png
 
 AT_MOST = 12  # spectra of a page

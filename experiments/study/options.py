@@ -21,3 +21,12 @@ class Options:
     """Compute the exact posteriors of the test stars here instead of reading those that are shipped."""
     seeds: int | None = None
     """Trainings of every network, with seeds 42, 43, ...; default: those of the preset."""
+
+
+@dataclass(frozen=True)
+class ObservedOptions(Options):
+    """What experiments on real spectra can be asked for besides."""
+
+    data: Path | None = None
+    """Folder of the spectra with labels.csv; default: observed/ in $SPECVIT_REFERENCE, or in
+    ../shared/reference."""

@@ -1,6 +1,6 @@
 """`python -m experiments.surveys`."""
 
-from experiments.observed.options import ObservedOptions
+from experiments.study.options import ObservedOptions
 from experiments.study.program import enter
 
 enter("surveys", ObservedOptions)

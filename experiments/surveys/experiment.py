@@ -41,8 +41,8 @@ from crlb.detector import DEFAULT_INSTRUMENT
 from crlb.files.output import writing
 from crlb.files.progress import progress
 from crlb.files.records import Record
-from experiments.observed.options import ObservedOptions
 from experiments.study.frame import Study, Work, digest_of
+from experiments.study.options import ObservedOptions
 from experiments.study.rows import widened
 from experiments.study.running import describe_grid
 from experiments.study.stars import TEST_SEED, Sample, digest, stars_of
@@ -73,7 +73,7 @@ from specvit_jax.spectra.file_sources import simulator_of
 from specvit_jax.training.initial_state import fit_scalers
 
 SNR_DEFINITION = "median over the instrument's pixels of noiseless flux/error"
-PIECE = 50  # stars between two savings of their posteriors
+PIECE = 250  # stars between two savings of their posteriors
 SETTINGS = (
     "data.preprocess=none",
     "data.snr=5,50",
@@ -99,7 +99,7 @@ class Size:
 
 SIZES = {
     "smoke": Size(40, 20, 3, 16, ("boss",), ("lamost-lrs",)),
-    "cpu": Size(2000, 100, 450, 32),
+    "cpu": Size(2000, 250, 2000, 32),
     "gpu": Size(10_000, 1000, 5000, 512),
 }
 

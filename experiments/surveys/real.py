@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from experiments.observed.data import Star, chosen, data_folder, label_rows, literature, star_of
+from experiments.study.literature import Star, chosen, data_folder, label_rows, literature, star_of
 from experiments.surveys.learning import Seen, read
 from experiments.surveys.rows import RealStar
 from specvit_jax import Config

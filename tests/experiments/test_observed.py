@@ -10,15 +10,15 @@ from crlb.detector import SPEED_OF_LIGHT_KMS
 from crlb.errors import MissingInputError
 from crlb.files.observed import Observed, Origin
 from experiments.__main__ import All, run_all
-from experiments.observed.data import Star, chosen, label_noise, label_rows, literature
 from experiments.observed.experiment import ObservedOptions, some_of, unavailable
 from experiments.observed.fits import BestFit, name_of
 from experiments.observed.nearest import misfits
 from experiments.observed.network import at_rest, covers_arm
-from experiments.observed.rows import LABELS, Fitted, Literature
+from experiments.observed.rows import Fitted
 from experiments.observed.scores import all_scores, groups, honesty, of, shifts
 from experiments.observed.settings import CORES, TELLURIC, without_telluric, without_windows
 from experiments.observed.stacks import EDGES, largest, stack
+from experiments.study.literature import LABELS, Literature, Star, chosen, label_noise, label_rows, literature
 
 HEAD = "file,star,teff,e_teff,logg,e_logg,feh,e_feh,source,note\n"
 ROWS = """stelib/a.fits,A,5000,,2.0,,-1.0,,one,

@@ -63,7 +63,7 @@ def test_what_show_prints_is_the_same_instrument(crlb, tmp_path):
         (("--snr", 20, "--instrument", "gaia-rvs", "--lsf-fwhm", 2.0), "--lsf-fwhm is of the PFS red arm"),
         (("--snr", 20, "--instrument", "pfs-mr", "pfs-mr"), "--instrument needs different names"),
         (("--mag", 20, "--snr-per", "element"), "--snr-per has no effect without --snr"),
-        (("--snr", 0, "--instrument", "gaia-rvs"), "snr must be positive"),
+        (("--snr", 0, "--instrument", "gaia-rvs"), "snr must be a number from 1e-06"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_one_line(crlb, toy_file, words, said):

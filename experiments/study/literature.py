@@ -15,15 +15,42 @@ import numpy as np
 
 from crlb.errors import MissingInputError
 from crlb.files.observed import Observed
+from crlb.files.records import Record
 from crlb.labels import LABELS as BOX
 from crlb.readers.options import ReadOptions
 from crlb.readers.read import open_observed
-from experiments.observed.rows import LABELS, Excluded, Literature
 
+LABELS = ("T_eff", "log_g", "M_H")  # those that the literature has; K, dex, dex
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = {"T_eff": "teff", "log_g": "logg", "M_H": "feh"}  # of labels.csv; [Fe/H] stands for [M/H]
 AIR = ReadOptions(wave_unit="A", medium="air")
 LEAST_RESOLVING_POWER = 1000  # below, the triplet is a single blend: said to be too coarse for log g
+
+
+@dataclass(frozen=True, kw_only=True)
+class Literature(Record):
+    """Labels of a star from the literature: the mean over its sources.
+
+    `spread`: standard deviation of the sources, None of fewer than two that have the label; `stated`: the
+    smallest error that one of them states.
+    """
+
+    set: str
+    file: str
+    star: str
+    sources: int
+    labels: dict[str, float]
+    spread: dict[str, float | None]
+    stated: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excluded(Record):
+    """A file with labels that is not used, and why."""
+
+    file: str
+    star: str
+    why: str
 
 
 @dataclass(frozen=True)
