@@ -4,15 +4,15 @@ Claim:    the original's page promises one model for many surveys. Whether a net
           wavelengths reads several instruments as well as one network for each does, and whether it reads
           one that it never saw, is measured here.
 Command:  python -m experiments.surveys [--preset smoke|cpu|gpu] [--data FOLDER]
-Hardware: cpu: two CPU cores, 36 minutes beside other programs that left less than half of the time; gpu:
-          one GPU.
-Expect:   cpu: taught pfs-mr, desi, boss and gaia-rvs in turn, one network reads log g there with R2 0.722,
-          0.675, 0.553, 0.736, better by 0.065 to 0.088 (each +-0.02) than networks of their own, and 0.173,
-          0.178, 0.194, 0.007 below the exact posterior of the same 100 stars. It does not read instruments
-          that it never saw: lamost-lrs -0.26, muse 0.07. With tokens begun at another pixel in every step it
-          reads muse with 0.493 (its own network 0.555), but not lamost-lrs (-0.03), which is coarser than all
-          it was taught, and all four of the training less well. Real LAMOST stars: R2 0.07 to 0.26 by any
-          network, which 19 stars do not tell from 0.
+Hardware: cpu: two CPU cores, 80 minutes beside other programs that left about half of the time; gpu: one
+          GPU.
+Expect:   cpu: taught pfs-mr, desi, boss and gaia-rvs in turn, one network reads log g there with R2 0.797,
+          0.758, 0.633, 0.799, where networks of their own have 0.814, 0.756, 0.623, 0.804 (each difference
+          +-0.013), and 0.05 to 0.14 below the exact posterior of the same 250 stars. It does not read
+          instruments that it never saw: lamost-lrs -0.18, muse 0.12 (networks of their own 0.603, 0.691).
+          With tokens begun at another pixel in every step it reads muse with 0.570, lamost-lrs, which is
+          coarser than all it was taught, with 0.179, and the four of the training less well by 0.06 to
+          0.14. Real LAMOST stars: R2 0.25 to 0.52, which 19 stars do not tell from 0.
 
 All instruments see the same stars, at the same range of signal-to-noise ratios per pixel, over the part of
 the spectrum that the grid has, under published conditions (scale, velocity, continuum known). Every network
