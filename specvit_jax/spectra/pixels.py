@@ -13,14 +13,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from crlb.errors import DataError, UsageError
+from crlb.files.pfsspec import WAVE_TOLERANCE
 from crlb.grids.spectral_grid import SpectralGrid
 from crlb.instruments.find import find_instrument
 from crlb.observation.conditions import PUBLISHED, Conditions
 from crlb.observation.noise_curves import load_noise
 from crlb.observation.spectrograph import Spectrograph, apart, on_grid, pfs_red_arm, pixels_shown
 from specvit_jax.settings.config import Config, DataConfig
-
-TOLERANCE = 0.004  # Å, as in files of spectra
 
 
 def on_pixels(
@@ -86,8 +85,8 @@ def stored_pixels(data: DataConfig, wave: Float[np.ndarray, " n_pix"], where: st
         return found
     order = apart(found.detector, np.arange(len(found.detector)))
     own = found.detector.wave[order]
-    nearest = np.clip(np.searchsorted(own, wave - TOLERANCE), 0, len(own) - 1)
-    off = np.abs(own[nearest] - wave) > TOLERANCE
+    nearest = np.clip(np.searchsorted(own, wave - WAVE_TOLERANCE), 0, len(own) - 1)
+    off = np.abs(own[nearest] - wave) > WAVE_TOLERANCE
     if off.any() or len(set(nearest.tolist())) < len(wave):
         raise DataError(
             f"{where}: needed pixels of instrument {data.instrument}, found {int(off.sum())} of {len(wave)} "
