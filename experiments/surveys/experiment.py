@@ -61,6 +61,7 @@ from experiments.surveys.rows import (
     RealStar,
     difference,
     limit_row,
+    pairs,
     real_scores,
 )
 from specvit_jax import Config, Weights, load_weights, metrics
@@ -236,11 +237,6 @@ def scores(work: Work[Size], seen: Seen, networks: Mapping[str, Network]) -> Sco
             difference(seen.name, label, truth, methods, pair) for pair in pairs(seen.name)
         )
     return found
-
-
-def pairs(own: str) -> list[tuple[str, str]]:
-    """The methods that are compared at an instrument whose own network has this name."""
-    return [(JOINT, own), (MOVED, own), (MOVED, JOINT), (own, LIMIT), (JOINT, LIMIT), (MOVED, LIMIT)]
 
 
 def known(work: Work[Size], seen: Seen) -> Known:

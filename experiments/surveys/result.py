@@ -28,15 +28,18 @@ from experiments.surveys.rows import (
     JOINT,
     LIMIT,
     MOVED,
+    OWN,
+    PAIRS,
     DifferenceRow,
     Instrument,
     LimitRow,
     ReadRow,
     RealScore,
     RealStar,
+    pairs,
 )
 
-OWN, OTHERS = "own", "of another instrument"
+OTHERS = "of another instrument"
 LOWEST = -0.6  # R2 on the axis
 LOOKS: dict[str, Style] = dict(zip((OWN, JOINT, MOVED), looks(3), strict=True))
 SHIFT = 0.14  # of a method on the axis of instruments
@@ -107,12 +110,11 @@ class SurveysResult(Result):
 
     def compared(self) -> str:
         """Differences in R2 of log g on the same stars."""
-        pairs = [(JOINT, OWN), (MOVED, OWN), (MOVED, JOINT), (OWN, LIMIT), (JOINT, LIMIT), (MOVED, LIMIT)]
-        lines = []
-        for one in self.instruments:
-            named = [tuple(one.name if name == OWN else name for name in pair) for pair in pairs]
-            lines.append([one.name, *(interval(self.difference(one.name, *pair)) for pair in named)])
-        return markdown(["R2 of log_g at", *(f"{a} - {b}" for a, b in pairs)], lines)
+        lines = [
+            [one.name, *(interval(self.difference(one.name, *pair)) for pair in pairs(one.name))]
+            for one in self.instruments
+        ]
+        return markdown(["R2 of log_g at", *(f"{a} - {b}" for a, b in PAIRS)], lines)
 
     def matrix(self) -> str:
         """R2 of log g: a line for every network, a column for every instrument."""

@@ -10,7 +10,9 @@ from experiments.study.resampling import ends, with_ends
 from experiments.study.rows import r2_bayes
 from specvit_jax import metrics
 
-JOINT, MOVED, LIMIT = "joint", "joint, moved", "exact posterior"
+OWN, JOINT, MOVED, LIMIT = "own", "joint", "joint, moved", "exact posterior"
+# The methods that are compared at every instrument, star by star.
+PAIRS = ((JOINT, OWN), (MOVED, OWN), (MOVED, JOINT), (OWN, LIMIT), (JOINT, LIMIT), (MOVED, LIMIT))
 FEW = 10  # real stars, of which R2 is not told
 Values = Float[np.ndarray, " n"]
 
@@ -86,6 +88,11 @@ class RealScore(Record):
     r2: float | None = None
     r2_low: float | None = None
     r2_high: float | None = None
+
+
+def pairs(own: str) -> list[tuple[str, str]]:
+    """`PAIRS` at an instrument whose own network has this name."""
+    return [(own if one == OWN else one, own if other == OWN else other) for one, other in PAIRS]
 
 
 def difference(
